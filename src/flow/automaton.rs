@@ -1,0 +1,393 @@
+//! The phase table, compiled: one byte is all that a history leaves behind.
+//!
+//! What a history tells is the set of phases that the case can be in, and for each the fewest
+//! rounds that explain it. Only the differences of the rounds matter, so that few such sets can
+//! be reached: they are the states of a small automaton, found here at compile time by following
+//! every symbol from both beginnings.
+
+use std::fmt;
+
+use super::action::LabAction;
+use super::phase::{self, FIRST_SCAN, Phase, START, TABLE};
+use super::scenario::Scenario;
+use super::set::{Member, Set};
+use super::stage::Stage;
+use crate::status::{OrderStatus, Symbol};
+
+/// What a history says about a case: which scenarios it can be, where it stands, what may come.
+///
+/// Two bytes, `Copy`; taking in one more status is one look into a table of 256 bytes, for the
+/// first arrival of a case as for its millionth. Begin with [`Reading::complete`] or
+/// [`Reading::partial`], or let [`History::read`](super::History::read) do it.
+///
+/// ```
+/// use lab_connector::flow::{Reading, Scenario, Stage};
+/// use lab_connector::OrderStatus;
+///
+/// let mut reading = Reading::complete();
+/// for status in ["Lab Review", "iTero Milling", "Lab Review"] {
+///     reading = reading.observe(&OrderStatus::from(status));
+/// }
+/// // Milling has no second review: this one came back from interpretation 2.
+/// assert_eq!(reading.scenario(), Some(Scenario::AfterInterpretation2));
+/// assert!(reading.stages().contains(Stage::InReview));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reading {
+    /// The state's number times eight: where its row begins.
+    row: u8,
+    deviations: u8,
+}
+
+impl Reading {
+    /// The reading of a history that begins with the case's first event and is still empty.
+    #[must_use]
+    pub const fn complete() -> Self {
+        Reading {
+            row: 0,
+            deviations: 0,
+        }
+    }
+
+    /// The reading of a history whose beginning was missed and that is still empty: the case
+    /// is older than the integration.
+    #[must_use]
+    pub const fn partial() -> Self {
+        Reading {
+            row: COLUMNS as u8,
+            deviations: 0,
+        }
+    }
+
+    /// The reading after one more arrival. Takes a status, a [`Symbol`], or what
+    /// [`OrderStatus::symbol`] gives; a status without a symbol changes nothing.
+    #[must_use]
+    #[inline]
+    pub fn observe(self, arrival: impl Into<Option<Symbol>>) -> Self {
+        let column = match arrival.into() {
+            Some(symbol) => symbol as u8,
+            None => NO_SYMBOL,
+        };
+        let cell = usize::from(self.row | column);
+        Reading {
+            row: AUTOMATON.next[cell],
+            deviations: self.deviations.saturating_add(AUTOMATON.deviates[cell]),
+        }
+    }
+
+    /// The phases that the case can be in.
+    #[must_use]
+    pub fn phases(self) -> Set<Phase> {
+        Set::from_bits(self.state().phases)
+    }
+
+    /// The scenarios that the case can be in.
+    #[must_use]
+    pub fn candidates(self) -> Set<Scenario> {
+        Set::from_bits(self.state().candidates)
+    }
+
+    /// The scenario, where there is no doubt: every phase that is possible belongs to it.
+    #[must_use]
+    pub fn scenario(self) -> Option<Scenario> {
+        self.state().scenario
+    }
+
+    /// The scenario of the simplest explanation: fewest rounds, and of those the lowest number.
+    /// No probability.
+    #[must_use]
+    pub fn likely(self) -> Option<Scenario> {
+        self.state().likely
+    }
+
+    /// Where the case can stand. Lags where quiet statuses were missed: a case that was seen
+    /// in review and then as downloaded may have been milled in between.
+    #[must_use]
+    pub fn stages(self) -> Set<Stage> {
+        Set::from_bits(self.state().stages)
+    }
+
+    /// The symbols that may come next.
+    #[must_use]
+    pub fn expected(self) -> Set<Symbol> {
+        Set::from_bits(self.state().expected)
+    }
+
+    /// How many arrivals the model had no explanation for; 255 stands for 255 or more.
+    #[must_use]
+    pub const fn deviations(self) -> u8 {
+        self.deviations
+    }
+
+    /// What the lab can do now. Where it is not certain, the most demanding of what is possible.
+    #[must_use]
+    pub fn action(self) -> LabAction {
+        self.phases()
+            .iter()
+            .map(Phase::action)
+            .min()
+            .unwrap_or(LabAction::Nothing)
+    }
+
+    /// The same reading with its count at zero: whether the next arrival deviates is then seen
+    /// even where the count is full.
+    pub(super) const fn deviations_forgotten(self) -> Self {
+        Reading {
+            deviations: 0,
+            ..self
+        }
+    }
+
+    fn state(self) -> &'static State {
+        &AUTOMATON.states[usize::from(self.row) / COLUMNS]
+    }
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading")
+            .field("phases", &self.phases())
+            .field("deviations", &self.deviations)
+            .finish()
+    }
+}
+
+impl From<&OrderStatus> for Option<Symbol> {
+    fn from(status: &OrderStatus) -> Self {
+        status.symbol()
+    }
+}
+
+/// A row of the table: seven symbols, and a column for what has none and changes nothing.
+const COLUMNS: usize = 8;
+const NO_SYMBOL: u8 = 7;
+/// As many rows as a byte can point at.
+const ROWS: usize = 256 / COLUMNS;
+
+struct Automaton {
+    next: [u8; ROWS * COLUMNS],
+    deviates: [u8; ROWS * COLUMNS],
+    states: [State; ROWS],
+}
+
+/// What a state says, worked out once. The sets are their bits.
+#[derive(Clone, Copy)]
+struct State {
+    phases: u32,
+    candidates: u32,
+    stages: u32,
+    expected: u32,
+    scenario: Option<Scenario>,
+    likely: Option<Scenario>,
+}
+
+static AUTOMATON: Automaton = compile();
+
+/// A state while it is compiled: for each phase that is possible one more than the rounds it
+/// needs beyond the fewest; zero for the others.
+#[derive(Clone, Copy)]
+struct Possible {
+    rounds: [u8; PHASES],
+    /// Whether any symbol other than S was seen.
+    beyond_scan: bool,
+    beginning: Beginning,
+}
+
+#[derive(Clone, Copy)]
+enum Beginning {
+    Complete,
+    Partial,
+    Past,
+}
+
+const PHASES: usize = TABLE.len();
+
+const fn compile() -> Automaton {
+    let nothing = Possible {
+        rounds: [0; PHASES],
+        beyond_scan: false,
+        beginning: Beginning::Complete,
+    };
+    let mut found = [nothing; ROWS];
+    found[1].beginning = Beginning::Partial;
+    let mut count = 2;
+
+    let mut next = [0; ROWS * COLUMNS];
+    let mut deviates = [0; ROWS * COLUMNS];
+    let mut at = 0;
+    while at < count {
+        let mut column = 0;
+        while column < Symbol::ALL.len() {
+            let (to, deviation) = step(&found[at], Symbol::ALL[column]);
+            let mut number = 2;
+            while number < count && !same(&found[number], &to) {
+                number += 1;
+            }
+            if number == count {
+                // The compiler stops here if the table ever needs more states than a byte has.
+                found[number] = to;
+                count += 1;
+            }
+            next[at * COLUMNS + column] = (number * COLUMNS) as u8;
+            deviates[at * COLUMNS + column] = deviation as u8;
+            column += 1;
+        }
+        next[at * COLUMNS + NO_SYMBOL as usize] = (at * COLUMNS) as u8;
+        at += 1;
+    }
+
+    let mut states = [describe(&found[0]); ROWS];
+    at = 0;
+    while at < count {
+        states[at] = describe(&found[at]);
+        at += 1;
+    }
+    Automaton {
+        next,
+        deviates,
+        states,
+    }
+}
+
+/// The phases that show `symbol` and may follow one that was possible; if there are none, the
+/// arrival deviates, and every phase that shows it is possible again.
+const fn step(from: &Possible, symbol: Symbol) -> (Possible, bool) {
+    let mut to = Possible {
+        rounds: [0; PHASES],
+        beyond_scan: from.beyond_scan || !matches!(symbol, Symbol::S),
+        beginning: Beginning::Past,
+    };
+    let mut follows = false;
+    let mut phase = 0;
+    while phase < PHASES {
+        if TABLE[phase].shows as u8 == symbol as u8 {
+            let rounds = fewest_rounds(from, Phase::ALL[phase]);
+            to.rounds[phase] = rounds;
+            follows |= rounds > 0;
+        }
+        phase += 1;
+    }
+    if !follows {
+        phase = 0;
+        while phase < PHASES {
+            let again = from.beyond_scan && phase::has(FIRST_SCAN, Phase::ALL[phase]);
+            if TABLE[phase].shows as u8 == symbol as u8 && !again {
+                to.rounds[phase] = 1;
+            }
+            phase += 1;
+        }
+    }
+    (reduce(to), !follows)
+}
+
+/// One more than the fewest rounds in which `to` can be reached; zero if it cannot.
+const fn fewest_rounds(from: &Possible, to: Phase) -> u8 {
+    match from.beginning {
+        Beginning::Complete => return phase::has(START, to) as u8,
+        Beginning::Partial => return 1,
+        Beginning::Past => {}
+    }
+    let mut fewest = 0;
+    let mut before = 0;
+    while before < PHASES {
+        if from.rounds[before] > 0 && phase::has(TABLE[before].next, to) {
+            let opens = phase::opens_round(Some(Phase::ALL[before]), to);
+            let rounds = from.rounds[before] + opens as u8;
+            if fewest == 0 || rounds < fewest {
+                fewest = rounds;
+            }
+        }
+        before += 1;
+    }
+    fewest
+}
+
+/// Counts rounds from the fewest.
+const fn reduce(mut possible: Possible) -> Possible {
+    let mut fewest = u8::MAX;
+    let mut phase = 0;
+    while phase < PHASES {
+        if possible.rounds[phase] > 0 && possible.rounds[phase] < fewest {
+            fewest = possible.rounds[phase];
+        }
+        phase += 1;
+    }
+    phase = 0;
+    while phase < PHASES {
+        if possible.rounds[phase] > 0 {
+            possible.rounds[phase] -= fewest - 1;
+        }
+        phase += 1;
+    }
+    possible
+}
+
+const fn same(one: &Possible, other: &Possible) -> bool {
+    let mut phase = 0;
+    while phase < PHASES {
+        if one.rounds[phase] != other.rounds[phase] {
+            return false;
+        }
+        phase += 1;
+    }
+    one.beyond_scan == other.beyond_scan
+}
+
+const fn describe(possible: &Possible) -> State {
+    let mut state = State {
+        phases: 0,
+        candidates: 0,
+        stages: 0,
+        expected: match possible.beginning {
+            Beginning::Complete => shown_by(START),
+            Beginning::Partial => (1 << Symbol::ALL.len()) - 1,
+            Beginning::Past => 0,
+        },
+        scenario: None,
+        likely: None,
+    };
+    let mut without_scenario = false;
+    let mut phase = 0;
+    while phase < PHASES {
+        if possible.rounds[phase] > 0 {
+            let row = &TABLE[phase];
+            state.phases |= 1 << phase;
+            state.stages |= 1 << row.stage as u32;
+            state.expected |= shown_by(row.next);
+            match row.scenario {
+                None => without_scenario = true,
+                Some(scenario) => {
+                    state.candidates |= 1 << scenario as u32;
+                    let simplest = possible.rounds[phase] == 1;
+                    let lower = match state.likely {
+                        None => true,
+                        Some(likely) => (scenario as u8) < likely as u8,
+                    };
+                    if simplest && lower {
+                        state.likely = Some(scenario);
+                    }
+                }
+            }
+        }
+        phase += 1;
+    }
+    if state.candidates.count_ones() == 1 && !without_scenario {
+        state.scenario = Some(Scenario::ALL[state.candidates.trailing_zeros() as usize]);
+    }
+    state
+}
+
+const fn shown_by(phases: Set<Phase>) -> u32 {
+    let mut symbols = 0;
+    let mut phase = 0;
+    while phase < PHASES {
+        if phase::has(phases, Phase::ALL[phase]) {
+            symbols |= 1 << TABLE[phase].shows as u32;
+        }
+        phase += 1;
+    }
+    symbols
+}
+
+// Every member of a set has its own bit.
+const _: () = assert!(<Phase as Member>::ALL.len() <= 32 && PHASES == Phase::ALL.len());

@@ -1,0 +1,18 @@
+//! Which scenario is this case in? Read from its statuses alone.
+
+mod action;
+mod automaton;
+mod history;
+mod phase;
+mod scenario;
+mod set;
+mod stage;
+
+pub use crate::status::Symbol;
+pub use action::LabAction;
+pub use automaton::Reading;
+pub use history::{Arrival, History};
+pub use phase::Phase;
+pub use scenario::Scenario;
+pub use set::{Iter, Member, Set};
+pub use stage::Stage;
