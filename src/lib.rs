@@ -11,5 +11,36 @@
 pub mod flow;
 pub mod status;
 
+#[cfg(feature = "client")]
+pub mod auth;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "client")]
+pub mod clock;
+#[cfg(feature = "client")]
+pub mod download;
+#[cfg(feature = "client")]
+pub mod endpoints;
+#[cfg(feature = "client")]
+mod error;
+#[cfg(feature = "client")]
+pub mod model;
+#[cfg(feature = "client")]
+pub mod retry;
+#[cfg(feature = "client")]
+mod secret;
+#[cfg(feature = "client")]
+pub mod transport;
+
 pub use flow::{History, Scenario};
 pub use status::OrderStatus;
+
+#[cfg(feature = "client")]
+pub use {
+    auth::{FileTokenStore, MemoryTokenStore, TokenStore},
+    client::{Client, Lab, Login},
+    endpoints::{Endpoints, Operation},
+    error::{Error, Result, Sent},
+    model::{Account, AccountId, Asset, Notification, Order, OrderId, RxId},
+    secret::Secret,
+};

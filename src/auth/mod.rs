@@ -1,0 +1,114 @@
+//! How a lab's software gets access, and keeps it.
+//!
+//! *Problem.* A user signs in once, in a browser, with MyiTero credentials. After that the
+//! software is on its own: the access token lives one hour, and a refresh token may be good for
+//! one use.
+//!
+//! *Default.* OAuth 2 Authorization Code Grant with `state` and PKCE. Tokens live in a
+//! [`TokenStore`] and are refreshed before they expire, by one task per account whose result all
+//! callers share; new tokens are stored before they are used.
+
+mod authorize;
+mod protocol;
+pub(crate) mod refresh;
+mod store;
+mod token;
+
+use std::fmt;
+
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::model::AccountId;
+use crate::secret::Secret;
+
+pub use authorize::AuthorizationRequest;
+pub(crate) use protocol::{Protocol, not_permitted, refuse_redirect, set_uri};
+pub use store::{FileTokenStore, MemoryTokenStore, TokenStore};
+pub use token::Tokens;
+
+/// Whose tokens they are.
+///
+/// Signing in gives tokens for a login; pairing gives new ones for an account and leaves the
+/// login's alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenKey {
+    /// A user who signed in, under a name that the software chose.
+    Login(String),
+    /// A paired account.
+    Account(AccountId),
+}
+
+/// What Align issues to a partner, and how it is used.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    pub(crate) client_id: String,
+    pub(crate) client_secret: Option<Secret>,
+    pub(crate) client_auth: ClientAuth,
+    pub(crate) redirect_url: Option<Url>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) extra: Vec<(String, String)>,
+    pub(crate) pkce: bool,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("client_id", &self.client_id)
+            .field("client_auth", &self.client_auth)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the client shows who it is to the token endpoint. Not documented for the Lab Connector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientAuth {
+    /// By HTTP Basic authentication: what RFC 6749 asks every service to support.
+    #[default]
+    Basic,
+    /// By `client_id` and `client_secret` in the body.
+    Body,
+}
+
+/// A redirect URL as it can be registered with Align: https, without `#`. Plain http is accepted
+/// on loopback, for simulators and desktop tools.
+pub(crate) fn redirect_url(text: &str) -> Result<Url> {
+    let wrong = |what: &str| Error::configuration(format!("the redirect URL {what}"));
+    let url =
+        Url::parse(text.trim()).map_err(|error| wrong("is no valid URL").with_source(error))?;
+    if text.contains('#') {
+        return Err(wrong("must not hold a `#`"));
+    }
+    let loopback = url.scheme() == "http" && crate::endpoints::origin::is_loopback(&url);
+    if url.scheme() != "https" && !loopback {
+        return Err(wrong("must be https"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirect_urls_are_held_to_what_can_be_registered() {
+        for good in [
+            "https://lab.example/callback?x=1",
+            "http://127.0.0.1:9000/cb",
+            "http://localhost/",
+        ] {
+            assert!(redirect_url(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "callback",
+            "http://lab.example/",
+            "https://lab.example/#",
+            "ftp://lab.example/",
+        ] {
+            assert!(redirect_url(bad).unwrap_err().is_configuration(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! OAuth 2 as the oauth2 crate speaks it, over our transport.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::response::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+use oauth2::basic::{
+    BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
+    BasicTokenIntrospectionResponse,
+};
+use oauth2::{
+    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
+    HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
+    RequestTokenError, Scope, StandardRevocableToken, TokenUrl,
+};
+use url::Url;
+
+use super::authorize::AuthorizationRequest;
+use super::token::{TokenAnswer, Tokens};
+use super::{ClientAuth, Credentials};
+use crate::endpoints::discovery::Directory;
+use crate::endpoints::origin::{self, Allowed};
+use crate::endpoints::{Endpoint, Operation};
+use crate::error::{Error, Kind, Result, answer};
+use crate::secret::Secret;
+use crate::transport::wire::Wire;
+
+type Client = oauth2::Client<
+    BasicErrorResponse,
+    TokenAnswer,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+>;
+
+type TokenError = RequestTokenError<Error, BasicErrorResponse>;
+
+/// The authorization services.
+#[derive(Clone, Debug)]
+pub(crate) struct Protocol {
+    pub(crate) wire: Wire,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) allowed: Arc<Allowed>,
+    pub(crate) credentials: Arc<Credentials>,
+}
+
+impl Protocol {
+    /// The page to open, with a fresh `state` and PKCE verifier.
+    pub(crate) fn authorization(&self) -> Result<AuthorizationRequest> {
+        let operation = Operation::Authorization;
+        let credentials = &*self.credentials;
+        let page = self.endpoint(operation)?.1;
+        let redirect = self.redirect_url(operation)?;
+        let client = self
+            .client()
+            .set_auth_uri(AuthUrl::from_url(page))
+            .set_redirect_uri(RedirectUrl::from_url(redirect));
+        let mut request = client.authorize_url(CsrfToken::new_random);
+        for scope in &credentials.scopes {
+            request = request.add_scope(Scope::new(scope.clone()));
+        }
+        for (name, value) in &credentials.extra {
+            request = request.add_extra_param(name, value);
+        }
+        let mut verifier = None;
+        if credentials.pkce {
+            let (challenge, secret) = PkceCodeChallenge::new_random_sha256();
+            request = request.set_pkce_challenge(challenge);
+            verifier = Some(Secret::new(secret.into_secret()));
+        }
+        let (url, state) = request.url();
+        Ok(AuthorizationRequest {
+            url,
+            state: Secret::new(state.into_secret()),
+            verifier,
+        })
+    }
+
+    /// *Get Token*: the code becomes tokens.
+    pub(crate) async fn exchange(
+        &self,
+        request: &AuthorizationRequest,
+        redirected: &Url,
+    ) -> Result<Tokens> {
+        let operation = Operation::GetToken;
+        let named = |error: Error| error.with_operation(operation.title());
+        let code = request
+            .code(redirected)
+            .map_err(|error| error.with_operation(Operation::Authorization.title()))?;
+        let redirect = self.redirect_url(operation)?;
+        let url = self.credential_endpoint(operation)?.1;
+        let client = self
+            .client()
+            .set_token_uri(TokenUrl::from_url(url))
+            .set_redirect_uri(RedirectUrl::from_url(redirect));
+        let mut exchange = client.exchange_code(AuthorizationCode::new(code.expose().to_owned()));
+        if let Some(verifier) = &request.verifier {
+            exchange =
+                exchange.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().to_owned()));
+        }
+        let head = OnceLock::new();
+        let answer = exchange
+            .request_async(&Once::new(self, operation, &head))
+            .await
+            .map_err(|error| named(translate(error, &head)))?;
+        Ok(Tokens::from_answer(answer, self.wire.clock.now(), None))
+    }
+
+    /// *Refresh Token*. Sent once; what to do about a lost answer is the caller's to decide.
+    pub(crate) async fn refresh(&self, before: &Tokens) -> Result<Tokens> {
+        let operation = Operation::RefreshToken;
+        let named = |error: Error| error.with_operation(operation.title());
+        let Some(token) = &before.refresh else {
+            return Err(named(Error::new(Kind::Reauthorization(
+                "the access token expired and there is no refresh token",
+            ))));
+        };
+        let token = RefreshToken::new(token.expose().to_owned());
+        let url = self.credential_endpoint(operation)?.1;
+        let client = self.client().set_token_uri(TokenUrl::from_url(url));
+        let head = OnceLock::new();
+        let answer = client
+            .exchange_refresh_token(&token)
+            .request_async(&Once::new(self, operation, &head))
+            .await
+            .map_err(|error| {
+                named(if is_invalid_grant(&error) {
+                    Error::new(Kind::Reauthorization(
+                        "the service does not take the refresh token any more",
+                    ))
+                } else {
+                    translate(error, &head)
+                })
+            })?;
+        Ok(Tokens::from_answer(
+            answer,
+            self.wire.clock.now(),
+            Some(before),
+        ))
+    }
+
+    /// *Revoke Token*, RFC 7009. The oauth2 crate refuses plain http here, on loopback too;
+    /// the form is short enough to be ours.
+    pub(crate) async fn revoke(&self, tokens: &Tokens) -> Result<()> {
+        let operation = Operation::RevokeToken;
+        let named = |error: Error| error.with_operation(operation.title());
+        let (method, url) = self.credential_endpoint(operation)?;
+        let (token, hint) = match &tokens.refresh {
+            Some(refresh) => (refresh, "refresh_token"),
+            None => (&tokens.access, "access_token"),
+        };
+        let credentials = &*self.credentials;
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("token", token.expose())
+            .append_pair("token_type_hint", hint);
+        let basic = match (&credentials.client_secret, credentials.client_auth) {
+            (Some(secret), ClientAuth::Basic) => Some(basic(&credentials.client_id, secret)),
+            (secret, _) => {
+                form.append_pair("client_id", &credentials.client_id);
+                if let Some(secret) = secret {
+                    form.append_pair("client_secret", secret.expose());
+                }
+                None
+            }
+        };
+        let mut request = http::Request::new(form.finish().into_bytes());
+        *request.method_mut() = method;
+        request.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        if let Some(basic) = basic.transpose()? {
+            request.headers_mut().insert(header::AUTHORIZATION, basic);
+        }
+        set_uri(&mut request, &url)?;
+        let (head, body) = self.exchange_once(&url, request).await.map_err(named)?;
+        if head.status.is_success() {
+            Ok(())
+        } else {
+            let now = self.wire.clock.now();
+            Err(named(answer::error(head.status, &head.headers, &body, now)))
+        }
+    }
+
+    fn client(&self) -> Client {
+        let credentials = &*self.credentials;
+        let mut client = Client::new(ClientId::new(credentials.client_id.clone())).set_auth_type(
+            match credentials.client_auth {
+                ClientAuth::Basic => AuthType::BasicAuth,
+                ClientAuth::Body => AuthType::RequestBody,
+            },
+        );
+        if let Some(secret) = &credentials.client_secret {
+            client = client.set_client_secret(ClientSecret::new(secret.expose().to_owned()));
+        }
+        client
+    }
+
+    fn redirect_url(&self, operation: Operation) -> Result<Url> {
+        self.credentials.redirect_url.clone().ok_or_else(|| {
+            Error::configuration("no redirect URL is configured").with_operation(operation.title())
+        })
+    }
+
+    fn endpoint(&self, operation: Operation) -> Result<(Method, Url)> {
+        let Endpoint {
+            method, template, ..
+        } = self.directory.resolve(operation)?;
+        let url = template
+            .expand(&[])
+            .map_err(|error| error.with_operation(operation.title()))?;
+        Ok((method, url))
+    }
+
+    /// An endpoint that the client secret and tokens may be sent to.
+    fn credential_endpoint(&self, operation: Operation) -> Result<(Method, Url)> {
+        let (method, url) = self.endpoint(operation)?;
+        if self.allowed.permits(&url) {
+            Ok((method, url))
+        } else {
+            Err(not_permitted(&url).with_operation(operation.title()))
+        }
+    }
+
+    /// Sends what the oauth2 crate made, and gives back what it can read: the tokens, or an
+    /// error of the protocol. Anything else is judged here.
+    async fn send(
+        &self,
+        operation: Operation,
+        mut request: HttpRequest,
+        seen: &OnceLock<Parts>,
+    ) -> Result<HttpResponse> {
+        let (method, url) = self.credential_endpoint(operation)?;
+        *request.method_mut() = method;
+        let (mut head, body) = self.exchange_once(&url, request).await?;
+        // Set once: each exchange sends one request.
+        let _ = seen.set(head.clone());
+        let speaks_oauth = serde_json::from_slice::<serde_json::Value>(&body)
+            .is_ok_and(|value| value.get("error").is_some_and(serde_json::Value::is_string));
+        if !head.status.is_success() && !speaks_oauth {
+            let now = self.wire.clock.now();
+            return Err(answer::error(head.status, &head.headers, &body, now));
+        }
+        if head.status.is_success() {
+            // The crate knows 200 only, and only one content type; both are judged leniently.
+            head.status = StatusCode::OK;
+            if serde_json::from_slice::<TokenAnswer>(&body).is_err() {
+                let what = answer::describe(&head.headers, &body);
+                let known = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+                let what = if known {
+                    "there is no `access_token` in it"
+                } else {
+                    what
+                };
+                let request_id = answer::request_id(&head.headers);
+                return Err(Error::decode(what).with_answer(head.status, request_id, None));
+            }
+        }
+        head.headers.remove(header::CONTENT_TYPE);
+        Ok(HttpResponse::from_parts(head, body.to_vec()))
+    }
+
+    async fn exchange_once(&self, url: &Url, request: HttpRequest) -> Result<(Parts, Bytes)> {
+        let (head, body) = self.wire.exchange(url, request.map(Bytes::from)).await?;
+        refuse_redirect(url, &head)?;
+        Ok((head, body))
+    }
+}
+
+/// One exchange of the oauth2 crate, sent our way.
+struct Once<'a> {
+    protocol: &'a Protocol,
+    operation: Operation,
+    seen: &'a OnceLock<Parts>,
+}
+
+impl<'a> Once<'a> {
+    fn new(protocol: &'a Protocol, operation: Operation, seen: &'a OnceLock<Parts>) -> Self {
+        Once {
+            protocol,
+            operation,
+            seen,
+        }
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Once<'_> {
+    type Error = Error;
+    type Future = BoxFuture<'c, Result<HttpResponse>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        self.protocol
+            .send(self.operation, request, self.seen)
+            .boxed()
+    }
+}
+
+/// The error for an answer that points elsewhere, as calls with credentials never follow one.
+pub(crate) fn refuse_redirect(url: &Url, head: &Parts) -> Result<()> {
+    if !head.status.is_redirection() {
+        return Ok(());
+    }
+    let location = head.headers.get(header::LOCATION);
+    let target = location
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| url.join(text).ok())
+        .map_or_else(|| "nowhere".to_owned(), |url| origin::display(&url));
+    let request_id = answer::request_id(&head.headers);
+    Err(
+        Error::new(Kind::Redirect(origin::display(url), target)).with_answer(
+            head.status,
+            request_id,
+            None,
+        ),
+    )
+}
+
+/// The error for a host that must not see a credential.
+pub(crate) fn not_permitted(url: &Url) -> Error {
+    Error::new(Kind::Origin(format!(
+        "credentials may not be sent to {}; allow the host if it is Align's",
+        origin::display(url)
+    )))
+}
+
+pub(crate) fn set_uri<T>(request: &mut http::Request<T>, url: &Url) -> Result<()> {
+    *request.uri_mut() = url
+        .as_str()
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| {
+            Error::configuration("an endpoint's URL cannot be requested").with_source(error)
+        })?;
+    Ok(())
+}
+
+/// RFC 6749 section 2.3.1: both parts are form-encoded first.
+fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue> {
+    use base64::Engine as _;
+    let encoded =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    let pair = format!("{}:{}", encoded(client_id), encoded(secret.expose()));
+    let value = format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(pair)
+    );
+    let mut value = HeaderValue::from_str(&value)
+        .map_err(|_| Error::configuration("the client id or secret cannot be sent"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn is_invalid_grant(error: &TokenError) -> bool {
+    matches!(
+        error,
+        RequestTokenError::ServerResponse(response)
+            if *response.error() == BasicErrorResponseType::InvalidGrant
+    )
+}
+
+/// The oauth2 crate's error in our words, without the body that it holds.
+fn translate(error: TokenError, head: &OnceLock<Parts>) -> Error {
+    match error {
+        RequestTokenError::Request(error) => error,
+        RequestTokenError::ServerResponse(response) => {
+            let code = match response.error() {
+                BasicErrorResponseType::InvalidClient => {
+                    "invalid_client, the client id or secret is not accepted"
+                }
+                BasicErrorResponseType::InvalidGrant => {
+                    "invalid_grant, the code is not accepted: it is used, too old, or for another redirect URL"
+                }
+                BasicErrorResponseType::InvalidRequest => "invalid_request",
+                BasicErrorResponseType::InvalidScope => "invalid_scope",
+                BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
+                BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
+                _ => "an error code of its own",
+            };
+            match head.get() {
+                Some(head) => Error::new(Kind::Status(format!("{}: {code}", head.status)))
+                    .with_answer(head.status, answer::request_id(&head.headers), None),
+                None => Error::new(Kind::Status(code.to_owned())),
+            }
+        }
+        RequestTokenError::Parse(..) => Error::decode("it is no answer of OAuth 2"),
+        RequestTokenError::Other(what) => Error::decode(what),
+    }
+}

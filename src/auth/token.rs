@@ -1,0 +1,228 @@
+//! Tokens, and the answer that brings them.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use oauth2::basic::BasicTokenType;
+use oauth2::{AccessToken, RefreshToken, Scope, TokenResponse};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, Kind, Result};
+use crate::model::lenient::{self, Text};
+use crate::secret::Secret;
+
+/// An access token with what belongs to it.
+#[derive(Clone)]
+pub struct Tokens {
+    pub(crate) access: Secret,
+    pub(crate) refresh: Option<Secret>,
+    pub(crate) expires_at: SystemTime,
+    pub(crate) generation: u64,
+}
+
+/// The access token lives one hour where its answer does not say; documented.
+const DEFAULT_LIFE: Duration = Duration::from_secs(60 * 60);
+
+/// No expiry lies further ahead: 100 years are no date any more but a mistake.
+const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+impl Tokens {
+    /// The tokens of an answer that came at `now`. Where it brings no new refresh token, the
+    /// one used stays good.
+    pub(crate) fn from_answer(
+        answer: TokenAnswer,
+        now: SystemTime,
+        before: Option<&Tokens>,
+    ) -> Self {
+        let life = answer.expires_in.unwrap_or(DEFAULT_LIFE).min(LONGEST_LIFE);
+        let kept = before.and_then(|tokens| tokens.refresh.clone());
+        Tokens {
+            access: Secret::new(answer.access.into_secret()),
+            refresh: answer
+                .refresh
+                .map(|token| Secret::new(token.into_secret()))
+                .or(kept),
+            expires_at: now + life,
+            generation: before.map_or(1, |tokens| tokens.generation + 1),
+        }
+    }
+
+    /// When the access token expires.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    /// How often these tokens were renewed, from 1. Of two the higher one is newer.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The tokens with their secrets as JSON, for a store that keeps them, and for nobody else.
+    #[must_use]
+    pub fn expose_json(&self) -> String {
+        let since = |time: SystemTime| {
+            let since = time.duration_since(SystemTime::UNIX_EPOCH);
+            since.unwrap_or_default().as_secs()
+        };
+        serde_json::json!({
+            "access_token": self.access.expose(),
+            "refresh_token": self.refresh.as_ref().map(Secret::expose),
+            "expires_at": since(self.expires_at),
+            "generation": self.generation,
+        })
+        .to_string()
+    }
+
+    /// Reads what [`Tokens::expose_json`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`] if it is anything else.
+    pub fn from_json(json: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Stored {
+            access_token: String,
+            refresh_token: Option<String>,
+            expires_at: u64,
+            generation: u64,
+        }
+        // The parser's own message may show a part of the text.
+        let stored: Stored = serde_json::from_str(json)
+            .map_err(|_| Error::new(Kind::Store("an entry is damaged".into())))?;
+        Ok(Tokens {
+            access: Secret::new(stored.access_token),
+            refresh: stored.refresh_token.map(Secret::new),
+            expires_at: SystemTime::UNIX_EPOCH
+                + Duration::from_secs(stored.expires_at).min(LONGEST_LIFE * 2),
+            generation: stored.generation,
+        })
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens")
+            .field("expires_at", &self.expires_at)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a token endpoint answers, and what Pair answers: keys read leniently, `expires_in` a
+/// number or text.
+#[derive(Debug)]
+pub(crate) struct TokenAnswer {
+    access: AccessToken,
+    refresh: Option<RefreshToken>,
+    kind: BasicTokenType,
+    expires_in: Option<Duration>,
+}
+
+lenient::record!(Fields, "an object with tokens" {
+    access: Text = ["accesstoken", "token"],
+    refresh: Text = ["refreshtoken"],
+    expires_in: Text = ["expiresin", "expires"],
+});
+
+impl<'de> Deserialize<'de> for TokenAnswer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Fields::deserialize(deserializer)?;
+        let filled = |text: &String| !text.is_empty();
+        let text = |field: Option<(u8, Text)>| field.map(|(_, Text(text))| text).filter(filled);
+        let access =
+            text(fields.access).ok_or_else(|| D::Error::custom("no `access_token` in it"))?;
+        Ok(TokenAnswer {
+            access: AccessToken::new(access),
+            refresh: text(fields.refresh).map(RefreshToken::new),
+            kind: BasicTokenType::Bearer,
+            expires_in: text(fields.expires_in)
+                .and_then(|text| text.trim().parse::<f64>().ok())
+                .filter(|seconds| *seconds >= 0.0)
+                .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_LIFE)),
+        })
+    }
+}
+
+/// Asked for by the oauth2 crate's trait; nothing serializes an answer.
+impl Serialize for TokenAnswer {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("tokens are not serialized"))
+    }
+}
+
+impl TokenResponse for TokenAnswer {
+    type TokenType = BasicTokenType;
+
+    fn access_token(&self) -> &AccessToken {
+        &self.access
+    }
+
+    fn token_type(&self) -> &BasicTokenType {
+        &self.kind
+    }
+
+    fn expires_in(&self) -> Option<Duration> {
+        self.expires_in
+    }
+
+    fn refresh_token(&self) -> Option<&RefreshToken> {
+        self.refresh.as_ref()
+    }
+
+    fn scopes(&self) -> Option<&Vec<Scope>> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(json: &str) -> Tokens {
+        let answer = serde_json::from_str(json).unwrap();
+        Tokens::from_answer(answer, SystemTime::UNIX_EPOCH, None)
+    }
+
+    #[test]
+    fn an_hour_unless_the_answer_says_otherwise() {
+        for (json, seconds) in [
+            (r#"{"access_token":"a"}"#, 3600),
+            (r#"{"accessToken":"a","expiresIn":"60"}"#, 60),
+            (r#"{"ACCESS_TOKEN":"a","expires_in":60.5}"#, 60),
+            (r#"{"access_token":"a","expires_in":-1}"#, 3600),
+            (r#"{"access_token":"a","expires_in":"soon"}"#, 3600),
+            (
+                r#"{"access_token":"a","expires_in":1e300}"#,
+                LONGEST_LIFE.as_secs(),
+            ),
+        ] {
+            let life = tokens(json)
+                .expires_at
+                .duration_since(SystemTime::UNIX_EPOCH);
+            assert_eq!(life.unwrap().as_secs(), seconds, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_stays_good_where_no_new_one_comes() {
+        let first = tokens(r#"{"access_token":"a","refresh_token":"r"}"#);
+        let answer = serde_json::from_str(r#"{"access_token":"b"}"#).unwrap();
+        let second = Tokens::from_answer(answer, SystemTime::UNIX_EPOCH, Some(&first));
+        assert_eq!(second.refresh.as_ref().map(Secret::expose), Some("r"));
+        assert_eq!(second.generation(), 2);
+    }
+
+    #[test]
+    fn stored_tokens_come_back_and_damaged_ones_show_nothing() {
+        let tokens = tokens(r#"{"access_token":"a","refresh_token":"r"}"#);
+        let again = Tokens::from_json(&tokens.expose_json()).unwrap();
+        assert_eq!(again.access.expose(), "a");
+        assert_eq!(again.expires_at, tokens.expires_at);
+        let error = Tokens::from_json(r#"{"access_token": canary"#).unwrap_err();
+        assert!(error.is_store() && !format!("{error:?}").contains("canary"));
+        assert!(!format!("{tokens:?}").contains('"'));
+    }
+}

@@ -1,0 +1,238 @@
+//! The files of orders.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::{FutureExt, StreamExt};
+use http::{Method, StatusCode, header};
+use url::Url;
+
+use super::Lab;
+use crate::auth::{Tokens, refuse_redirect};
+use crate::download::{Downloaded, Progress, Report, Sink};
+use crate::endpoints::{Operation, origin};
+use crate::error::{Error, Kind, Result, answer};
+use crate::model::{Asset, Order};
+use crate::transport::Response;
+
+/// The files of a lab's orders.
+#[derive(Clone, Copy, Debug)]
+pub struct Assets<'a> {
+    lab: &'a Lab,
+}
+
+impl<'a> Assets<'a> {
+    pub(super) fn new(lab: &'a Lab) -> Self {
+        Assets { lab }
+    }
+
+    /// *Download Asset*: a file of an order. Say where to with [`Download::to_file`].
+    ///
+    /// What marks an order as *Downloaded* is not documented. Record the order before its first
+    /// file is fetched, and fetch thumbnails before the zip.
+    pub fn download<'b>(&self, order: &'b Order, asset: &'b Asset) -> Download<'b>
+    where
+        'a: 'b,
+    {
+        Download {
+            source: Source {
+                lab: self.lab,
+                order,
+                asset,
+            },
+            report: None,
+        }
+    }
+}
+
+/// A download about to begin.
+#[must_use = "nothing is downloaded until it is said where to"]
+#[derive(Debug)]
+pub struct Download<'a> {
+    source: Source<'a>,
+    report: Option<Report>,
+}
+
+/// The file of an order, where it comes from.
+#[derive(Clone, Copy, Debug)]
+struct Source<'a> {
+    lab: &'a Lab,
+    order: &'a Order,
+    asset: &'a Asset,
+}
+
+/// How often a download may be sent on.
+const REDIRECTS: usize = 5;
+
+impl Download<'_> {
+    /// Tells how far it has come, whenever bytes have arrived.
+    pub fn progress(mut self, report: impl FnMut(Progress) + Send + 'static) -> Self {
+        self.report = Some(Report(Box::new(report)));
+        self
+    }
+
+    /// Downloads to a file, in a directory that exists. A file of that name is replaced.
+    ///
+    /// The token goes along only to hosts that it may be sent to: an asset's URL on another
+    /// host is fetched without it. There is no limit on the whole time, only on the time
+    /// between two pieces.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_incomplete`] if it is shorter or longer than announced, or empty;
+    /// [`Error::is_file`] if it cannot be written. Nothing is under the file's name then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped, a `.part` file may be left, and nothing is under the file's name.
+    pub async fn to_file(self, path: impl AsRef<Path>) -> Result<Downloaded> {
+        let operation = Operation::DownloadAsset;
+        let Download { source, report } = self;
+        let url = source.url()?;
+        let (client, tokens) = (&source.lab.client, &source.lab.tokens);
+        let (url, response) = client
+            .repeating(operation, Some(tokens), true, |tokens| {
+                source.open(url.clone(), tokens).boxed()
+            })
+            .await?;
+        source
+            .save(&url, response, path.as_ref(), report)
+            .await
+            .map_err(|error| error.with_operation(operation.title()))
+    }
+}
+
+impl Source<'_> {
+    /// The asset's own URL, or that of the endpoint.
+    fn url(&self) -> Result<Url> {
+        if let Some(url) = self.asset.url() {
+            return Ok(url.clone());
+        }
+        let operation = Operation::DownloadAsset;
+        let named = |error: Error| error.with_operation(operation.title());
+        let Some(id) = self.asset.id() else {
+            return Err(named(Error::configuration(
+                "the asset has neither a URL nor an id",
+            )));
+        };
+        let endpoint = self.lab.client.protocol().directory.resolve(operation)?;
+        if endpoint.method != Method::GET {
+            return Err(named(Error::configuration("a file is downloaded with GET")));
+        }
+        let variables = [
+            ("account_id", self.lab.id.as_str()),
+            ("order_id", self.order.id().as_str()),
+            ("asset_id", id.as_str()),
+        ];
+        endpoint.template.expand(&variables).map_err(named)
+    }
+
+    /// The head of the file's answer, behind redirects. The token never follows one to another
+    /// origin.
+    async fn open(self, mut url: Url, tokens: Option<Arc<Tokens>>) -> Result<(Url, Response)> {
+        let client = &self.lab.client;
+        let first = url.origin();
+        for _ in 0..=REDIRECTS {
+            if !matches!(url.scheme(), "https" | "http")
+                || (url.scheme() == "http" && !origin::is_loopback(&url))
+            {
+                return Err(Error::new(Kind::Origin(format!(
+                    "a file is not fetched from {}: it is not https",
+                    origin::display(&url)
+                ))));
+            }
+            let tokens = tokens.as_deref().filter(|_| url.origin() == first);
+            let response = client.fetch(&url, tokens).await?;
+            let location = response.headers().get(header::LOCATION);
+            let target = location
+                .filter(|_| response.status().is_redirection())
+                .and_then(|value| value.to_str().ok())
+                .and_then(|text| url.join(text).ok());
+            match target {
+                Some(target) => url = target,
+                None => return self.judge(url, response).await,
+            }
+        }
+        Err(Error::decode("it was sent on too often"))
+    }
+
+    async fn judge(&self, url: Url, response: Response) -> Result<(Url, Response)> {
+        if response.status() == StatusCode::OK {
+            return Ok((url, response));
+        }
+        let (head, body) = response.into_parts();
+        refuse_redirect(&url, &head)?;
+        if head.status.is_success() {
+            let request_id = answer::request_id(&head.headers);
+            return Err(
+                Error::decode(format!("{} where the file was due", head.status)).with_answer(
+                    head.status,
+                    request_id,
+                    None,
+                ),
+            );
+        }
+        let wire = &self.lab.client.protocol().wire;
+        // What an error says of itself is short; if it does not come, its status is enough.
+        let collected = wire
+            .within(wire.timeouts.attempt, body.collect(64 * 1024))
+            .await;
+        let body = collected.and_then(Result::ok).unwrap_or_default();
+        Err(answer::error(
+            head.status,
+            &head.headers,
+            &body,
+            wire.clock.now(),
+        ))
+    }
+
+    async fn save(
+        &self,
+        url: &Url,
+        response: Response,
+        path: &Path,
+        mut report: Option<Report>,
+    ) -> Result<Downloaded> {
+        let wire = &self.lab.client.protocol().wire;
+        let headers = response.headers();
+        if headers
+            .get(header::CONTENT_ENCODING)
+            .is_some_and(|encoding| encoding != "identity")
+        {
+            return Err(Error::decode(
+                "the file came compressed, which nobody asked for",
+            ));
+        }
+        let announced = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+        let total = announced.or(self.asset.size());
+        let mut body = response.into_body();
+        let mut sink = Sink::create(path).await?;
+        loop {
+            let chunk = match wire.within(wire.timeouts.idle, body.next()).await {
+                Some(Some(Ok(chunk))) => chunk,
+                Some(None) => break,
+                Some(Some(Err(error))) => {
+                    sink.abandon().await;
+                    return Err(wire.failed(url, error));
+                }
+                None => {
+                    sink.abandon().await;
+                    return Err(Error::new(Kind::Timeout(wire.timeouts.idle)));
+                }
+            };
+            if let Err(error) = sink.write(&chunk).await {
+                sink.abandon().await;
+                return Err(error);
+            }
+            if let Some(Report(report)) = &mut report {
+                report(Progress {
+                    bytes: sink.written(),
+                    total,
+                });
+            }
+        }
+        sink.finish(&[announced, self.asset.size()]).await
+    }
+}

@@ -1,0 +1,217 @@
+//! Setting up a client.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use super::{Client, Inner};
+use crate::auth::{ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, redirect_url};
+use crate::clock::{Clock, SystemClock};
+use crate::endpoints::Endpoints;
+use crate::endpoints::discovery::Directory;
+use crate::endpoints::origin::{Allowed, Pattern};
+use crate::error::{Error, Result};
+use crate::retry::RetryPolicy;
+use crate::secret::Secret;
+use crate::transport::wire::Wire;
+use crate::transport::{Reqwest, Timeouts, Transport};
+
+/// Sets up a [`Client`]. Setters take anything; [`ClientBuilder::build`] checks it.
+#[must_use = "a builder does nothing until it is built"]
+pub struct ClientBuilder {
+    endpoints: Option<Endpoints>,
+    client_id: Option<String>,
+    client_secret: Option<Secret>,
+    client_auth: ClientAuth,
+    redirect_url: Option<String>,
+    scopes: Vec<String>,
+    extra: Vec<(String, String)>,
+    pkce: bool,
+    hosts: Vec<String>,
+    store: Option<Arc<dyn TokenStore>>,
+    transport: Option<Arc<dyn Transport>>,
+    clock: Arc<dyn Clock>,
+    timeouts: Timeouts,
+    retry: RetryPolicy,
+}
+
+impl ClientBuilder {
+    pub(super) fn new() -> Self {
+        ClientBuilder {
+            endpoints: None,
+            client_id: None,
+            client_secret: None,
+            client_auth: ClientAuth::default(),
+            redirect_url: None,
+            scopes: Vec::new(),
+            extra: Vec::new(),
+            pkce: true,
+            hosts: Vec::new(),
+            store: None,
+            transport: None,
+            clock: Arc::new(SystemClock),
+            timeouts: Timeouts::default(),
+            retry: RetryPolicy::default(),
+        }
+    }
+
+    /// Where the service is. Required.
+    pub fn endpoints(mut self, endpoints: Endpoints) -> Self {
+        self.endpoints = Some(endpoints);
+        self
+    }
+
+    /// The client id and the client secret that Align issued. Required.
+    pub fn credentials(mut self, id: impl Into<String>, secret: impl Into<Secret>) -> Self {
+        self.client_id = Some(id.into());
+        self.client_secret = Some(secret.into());
+        self
+    }
+
+    /// How the client shows who it is to the token endpoint. Default: [`ClientAuth::Basic`].
+    pub fn client_auth(mut self, client_auth: ClientAuth) -> Self {
+        self.client_auth = client_auth;
+        self
+    }
+
+    /// Where the browser is sent after signing in: as registered with Align, https, without a
+    /// `#`. Needed to sign in and for nothing else. Default: none.
+    pub fn redirect_url(mut self, url: impl Into<String>) -> Self {
+        self.redirect_url = Some(url.into());
+        self
+    }
+
+    /// A scope to ask for when signing in. Scopes are not documented. Default: none.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scopes.push(scope.into());
+        self
+    }
+
+    /// A further parameter of the sign-in page, such as `audience`. Default: none.
+    pub fn authorization_parameter(
+        mut self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        self.extra.push((name.into(), value.into()));
+        self
+    }
+
+    /// Whether to protect the authorization code with PKCE (RFC 7636, S256). Default: yes;
+    /// services that do not know it ignore it.
+    pub fn pkce(mut self, pkce: bool) -> Self {
+        self.pkce = pkce;
+        self
+    }
+
+    /// A further host that credentials may be sent to, over https: `api.example.com`, or
+    /// `.example.com` for all hosts below. Needed where Discovery names a regional domain.
+    /// Default: the origins that the endpoints name, and no others.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.hosts.push(host.into());
+        self
+    }
+
+    /// Where tokens are kept. Default: in memory, so that users sign in after every restart.
+    pub fn token_store(mut self, store: impl TokenStore + 'static) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// What sends requests. Default: reqwest.
+    pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Where the time comes from. Default: the machine's clock.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long to wait for what. Default: see [`Timeouts`]. `connect` and `idle` are the
+    /// transport's, and without effect on one of your own.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// When to try again. Default: see [`RetryPolicy`].
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Checks the settings and makes the client. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_configuration`] if the endpoints or the credentials are missing, if the
+    /// redirect URL cannot be registered, if a host is no host, or if TLS cannot be set up.
+    pub fn build(self) -> Result<Client> {
+        let missing = |what| Error::configuration(format!("{what} not given"));
+        let endpoints = self.endpoints.ok_or_else(|| missing("the endpoints are"))?;
+        let client_id = self
+            .client_id
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| missing("the client id is"))?;
+
+        let mut allowed = Allowed::default();
+        for url in endpoints.configured_urls() {
+            allowed.allow_origin(&url);
+        }
+        for host in &self.hosts {
+            allowed.allow_host(Pattern::new(host).ok_or_else(|| {
+                Error::configuration(format!("`{host}` is no host name, as in `api.example.com`"))
+            })?);
+        }
+        let redirect_url = self.redirect_url.as_deref().map(redirect_url).transpose()?;
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => {
+                let user_agent = concat!("lab-connector/", env!("CARGO_PKG_VERSION"));
+                Arc::new(Reqwest::new(&self.timeouts, user_agent)?)
+            }
+        };
+        let credentials = Credentials {
+            client_id,
+            client_secret: self.client_secret,
+            client_auth: self.client_auth,
+            redirect_url,
+            scopes: self.scopes,
+            extra: self.extra,
+            pkce: self.pkce,
+        };
+        Ok(Client {
+            inner: Arc::new(Inner {
+                protocol: Protocol {
+                    wire: Wire {
+                        transport,
+                        clock: self.clock,
+                        timeouts: self.timeouts,
+                    },
+                    directory: Arc::new(Directory::new(endpoints)),
+                    allowed: Arc::new(allowed),
+                    credentials: Arc::new(credentials),
+                },
+                store: self
+                    .store
+                    .unwrap_or_else(|| Arc::new(MemoryTokenStore::new())),
+                retry: self.retry,
+                sources: Mutex::new(HashMap::new()),
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("endpoints", &self.endpoints)
+            .field("client_id", &self.client_id)
+            .field("timeouts", &self.timeouts)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}

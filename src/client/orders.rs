@@ -1,0 +1,183 @@
+//! Orders: listing them, fetching one, sending one back.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+
+use serde_json::Value;
+
+use super::{Call, Lab};
+use crate::endpoints::Operation;
+use crate::error::{Error, Result};
+use crate::model::{Order, OrderId, RxId, lenient};
+
+/// The orders of a lab.
+#[derive(Clone, Copy, Debug)]
+pub struct Orders<'a> {
+    lab: &'a Lab,
+}
+
+impl<'a> Orders<'a> {
+    pub(super) fn new(lab: &'a Lab) -> Self {
+        Orders { lab }
+    }
+
+    /// *Get Orders*: the cases that wait for the lab, those in *Ready for Download* and *Lab
+    /// Review*. An order that was downloaded drops out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_decode`] if the answer is no list of orders. A single order that cannot be
+    /// read is no error: see [`Listing::unreadable`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn list(&self) -> Result<Listing> {
+        let call = Call::new(Operation::GetOrders, &self.lab.tokens)
+            .with("account_id", self.lab.id.as_str());
+        let answer = self.lab.client.send(call).await?;
+        let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;
+        Ok(Listing {
+            orders: records.good,
+            unreadable: records
+                .unreadable
+                .into_iter()
+                .map(|(position, why)| Unreadable {
+                    position,
+                    error: Error::decode(why).with_operation(Operation::GetOrders.title()),
+                })
+                .collect(),
+        })
+    }
+
+    /// *Get Order by Rx Id*: one order, whatever its status.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_not_found`] if there is none; [`Error::is_decode`], which names the field,
+    /// if it cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn by_rx(&self, rx_id: &RxId) -> Result<Order> {
+        let call = Call::new(Operation::GetOrderByRxId, &self.lab.tokens)
+            .with("account_id", self.lab.id.as_str())
+            .with("rx_id", rx_id.as_str());
+        self.lab.client.send(call).await?.decode()
+    }
+
+    /// *Return Scan*: sends an order back to the doctor for a rescan. Await the result.
+    pub fn return_to_doctor(&self, order: impl Into<OrderId>) -> ReturnScan<'a> {
+        ReturnScan {
+            lab: self.lab,
+            order: order.into(),
+            fields: serde_json::Map::new(),
+        }
+    }
+}
+
+/// What *Get Orders* listed.
+#[derive(Debug)]
+pub struct Listing {
+    orders: Vec<Order>,
+    unreadable: Vec<Unreadable>,
+}
+
+impl Listing {
+    /// The orders that could be read.
+    #[must_use]
+    pub fn orders(&self) -> &[Order] {
+        &self.orders
+    }
+
+    /// The orders that could be read.
+    #[must_use]
+    pub fn into_orders(self) -> Vec<Order> {
+        self.orders
+    }
+
+    /// The records that could not be read.
+    #[must_use]
+    pub fn unreadable(&self) -> &[Unreadable] {
+        &self.unreadable
+    }
+
+    /// Whether every record was read. Only then does an order's absence say anything.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.unreadable.is_empty()
+    }
+}
+
+/// A record of a listing that could not be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    position: usize,
+    error: Error,
+}
+
+impl Unreadable {
+    /// Its place in the listing, from 0.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Why it could not be read.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+}
+
+/// A scan about to be returned. Await it.
+#[must_use = "a scan is returned when this is awaited"]
+#[derive(Debug)]
+pub struct ReturnScan<'a> {
+    lab: &'a Lab,
+    order: OrderId,
+    fields: serde_json::Map<String, Value>,
+}
+
+impl ReturnScan<'_> {
+    /// What the doctor is told. Its key, `reason`, is a convention of this crate: the body of
+    /// *Return Scan* is not documented. Use [`ReturnScan::field`] for another.
+    pub fn reason(self, reason: impl Into<String>) -> Self {
+        self.field("reason", reason.into())
+    }
+
+    /// A further field of the request's JSON body.
+    pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sent once, and again only if it certainly was not sent.
+    async fn send(self) -> Result<()> {
+        let mut call = Call::new(Operation::ReturnScan, &self.lab.tokens)
+            .with("account_id", self.lab.id.as_str())
+            .with("order_id", self.order.as_str());
+        call.body = Some(Value::Object(self.fields));
+        self.lab.client.send(call).await.map(drop)
+    }
+}
+
+impl<'a> IntoFuture for ReturnScan<'a> {
+    type Output = Result<()>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+
+    /// Returns the scan.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_conflict`] if the order is not in a state that allows it. If
+    /// [`Error::was_sent`] is unknown, fetch the order before trying again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: dropped before it returns, the scan may have been returned.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}

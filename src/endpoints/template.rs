@@ -1,0 +1,147 @@
+//! URI templates, RFC 6570 level 1: `https://host/orders/{order_id}`.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use crate::error::{Error, Result};
+
+/// Everything but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// An absolute URL with variables in braces.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Template(String);
+
+impl Template {
+    /// Takes a template that makes an absolute http or https URL, without user info and
+    /// without a fragment.
+    pub(crate) fn new(text: &str) -> Result<Self> {
+        let template = Template(text.trim().to_owned());
+        let url = template.expand_with(|_| Some("x"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Error::configuration(
+                "an endpoint's URL must be http or https",
+            ));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::configuration(
+                "an endpoint's URL must not hold user info",
+            ));
+        }
+        if url.fragment().is_some() {
+            return Err(Error::configuration(
+                "an endpoint's URL must not hold a `#`",
+            ));
+        }
+        // A variable in the host's place would let an id choose the host.
+        let before_path = text.trim().splitn(4, '/').take(3).collect::<String>();
+        if before_path.contains(['{', '}']) {
+            return Err(Error::configuration(
+                "an endpoint's URL may have variables in its path and query only",
+            ));
+        }
+        Ok(template)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The URL with its variables filled in.
+    pub(crate) fn expand(&self, variables: &[(&'static str, &str)]) -> Result<Url> {
+        self.expand_with(|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| *value)
+        })
+    }
+
+    fn expand_with<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Result<Url> {
+        let mut text = String::with_capacity(self.0.len() + 32);
+        let mut rest = self.0.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after
+                .split_once('}')
+                .ok_or_else(|| Error::configuration("a URI template has a `{` without its `}`"))?;
+            let value = value(name).ok_or_else(|| {
+                Error::configuration(format!(
+                    "the URI template asks for `{{{name}}}`, which this operation does not have"
+                ))
+            })?;
+            // An empty segment or a dot would make another path of it.
+            if matches!(value, "" | "." | "..") {
+                return Err(Error::configuration(format!(
+                    "`{name}` is empty or made of dots and cannot stand in a URL"
+                )));
+            }
+            text.push_str(before);
+            text.extend(utf8_percent_encode(value, RESERVED));
+            rest = after;
+        }
+        text.push_str(rest);
+        Url::parse(&text).map_err(|error| {
+            Error::configuration("an endpoint has no valid URL").with_source(error)
+        })
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_encoded() {
+        let template = Template::new("https://a.example/v1/{id}/x?y={id}").unwrap();
+        let url = template.expand(&[("id", "a/b?c#d é.%2e")]).unwrap();
+        assert_eq!(
+            url.as_str(),
+            "https://a.example/v1/a%2Fb%3Fc%23d%20%C3%A9.%252e/x?y=a%2Fb%3Fc%23d%20%C3%A9.%252e"
+        );
+    }
+
+    #[test]
+    fn a_value_cannot_change_the_path() {
+        let template = Template::new("https://a.example/orders/{id}").unwrap();
+        for value in ["", ".", ".."] {
+            let error = template.expand(&[("id", value)]).unwrap_err();
+            assert!(
+                error.is_configuration() && error.to_string().contains("id"),
+                "{error}"
+            );
+        }
+        let url = template.expand(&[("id", "../accounts")]).unwrap();
+        assert_eq!(url.path(), "/orders/..%2Faccounts");
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_refused() {
+        for text in [
+            "",
+            "/orders",
+            "ftp://a.example/",
+            "https://u:p@a.example/",
+            "https://a.example/#x",
+            "https://{id}.example/",
+            "https://a.example/{id",
+        ] {
+            assert!(
+                Template::new(text).unwrap_err().is_configuration(),
+                "{text}"
+            );
+        }
+        let template = Template::new("https://a.example/{order_id}").unwrap();
+        let error = template.expand(&[("rx_id", "1")]).unwrap_err();
+        assert!(error.to_string().contains("{order_id}"), "{error}");
+    }
+}

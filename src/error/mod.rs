@@ -1,0 +1,378 @@
+//! What can go wrong with a call.
+
+pub(crate) mod answer;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// The result of a call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+///
+/// One type for all of the crate: ask the predicates what to do, the accessors for what to
+/// write into a ticket. `Display` is one line; it names the operation and never holds a secret,
+/// an id, a URL's values or a payload.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    operation: Option<&'static str>,
+    status: Option<StatusCode>,
+    request_id: Option<String>,
+    retry_after: Option<Duration>,
+    attempts: u32,
+    sent: Sent,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The private kinds; the predicates are how they are told apart.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Kind {
+    #[error("{0}")]
+    Configuration(String),
+    #[error("no connection to {0}")]
+    Connect(String),
+    #[error("no answer within {}", seconds(.0))]
+    Timeout(Duration),
+    #[error("the connection broke")]
+    Broken,
+    #[error("the service answered {0}")]
+    Status(String),
+    #[error("{0} redirects to {1}, which this call does not follow")]
+    Redirect(String, String),
+    #[error("the answer cannot be read: {0}")]
+    Decode(String),
+    #[error("{0}; sign in again to authorize the software anew")]
+    Reauthorization(&'static str),
+    #[error("the authorization was not given: {0}")]
+    Refused(String),
+    #[error("{0}")]
+    Origin(String),
+    #[error("the token store failed: {0}")]
+    Store(String),
+    #[error("the file cannot be written: {0}")]
+    File(String),
+    #[error("the file did not arrive whole: {0}")]
+    Incomplete(String),
+}
+
+/// Whether the service may have seen the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Sent {
+    /// It was not sent: the service knows nothing of it.
+    No,
+    /// The service answered it.
+    Yes,
+    /// It may or may not have arrived.
+    Unknown,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind) -> Self {
+        let sent = match kind {
+            Kind::Timeout(_) | Kind::Broken => Sent::Unknown,
+            Kind::Status(_)
+            | Kind::Redirect(..)
+            | Kind::Decode(_)
+            | Kind::Refused(_)
+            | Kind::Incomplete(_)
+            | Kind::File(_) => Sent::Yes,
+            Kind::Configuration(_)
+            | Kind::Connect(_)
+            | Kind::Reauthorization(_)
+            | Kind::Origin(_)
+            | Kind::Store(_) => Sent::No,
+        };
+        Error(Arc::new(Inner {
+            kind,
+            operation: None,
+            status: None,
+            request_id: None,
+            retry_after: None,
+            attempts: 0,
+            sent,
+            source: None,
+        }))
+    }
+
+    pub(crate) fn configuration(message: impl Into<String>) -> Self {
+        Error::new(Kind::Configuration(message.into()))
+    }
+
+    /// A failure of a store that you implement.
+    pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let source = source.into();
+        Error::new(Kind::Store(source.to_string())).with_source(source)
+    }
+
+    pub(crate) fn decode(message: impl Into<String>) -> Self {
+        Error::new(Kind::Decode(message.into()))
+    }
+
+    pub(crate) fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.changed(|inner| inner.source = Some(source.into()))
+    }
+
+    pub(crate) fn with_operation(self, operation: &'static str) -> Self {
+        self.changed(|inner| {
+            inner.operation.get_or_insert(operation);
+        })
+    }
+
+    pub(crate) fn with_attempts(self, attempts: u32) -> Self {
+        self.changed(|inner| inner.attempts = attempts)
+    }
+
+    pub(crate) fn with_sent(self, sent: Sent) -> Self {
+        self.changed(|inner| inner.sent = sent)
+    }
+
+    pub(crate) fn with_answer(
+        self,
+        status: StatusCode,
+        request_id: Option<String>,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        self.changed(|inner| {
+            inner.status = Some(status);
+            inner.request_id = request_id;
+            inner.retry_after = retry_after;
+        })
+    }
+
+    /// An error is changed only while it is made, before anybody shares it; one that is shared
+    /// already keeps what it says.
+    fn changed(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            change(inner);
+        }
+        self
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.0.kind
+    }
+
+    /// The operation that failed, by Align's name for the service, as in *Get Orders*.
+    #[must_use]
+    pub fn operation(&self) -> Option<&str> {
+        self.0.operation
+    }
+
+    /// The HTTP status that the service answered with.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.0.status
+    }
+
+    /// The service's own name for the request, from one of the usual headers: what its support
+    /// asks for.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// How long the service asked to wait.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// How often the request was tried; 0 where it never came to that.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// Whether the service may have seen the request.
+    #[must_use]
+    pub fn was_sent(&self) -> Sent {
+        self.0.sent
+    }
+
+    /// The configuration or an argument is wrong; nothing was sent. Usual causes: an operation
+    /// without an endpoint, an endpoint that is no URL, an id that cannot stand in a path.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(self.0.kind, Kind::Configuration(_))
+    }
+
+    /// No connection came about. Usual causes: no network, a wrong host or port, a proxy, a
+    /// certificate that the machine does not trust.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        matches!(self.0.kind, Kind::Connect(_))
+    }
+
+    /// The service did not answer in time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0.kind, Kind::Timeout(_))
+    }
+
+    /// The service did not accept the credentials (401), also after the access token was
+    /// refreshed; or it refused the client id or secret.
+    #[must_use]
+    pub fn is_unauthorized(&self) -> bool {
+        self.0.status == Some(StatusCode::UNAUTHORIZED)
+    }
+
+    /// A person must sign in again: no tokens are stored, or the service takes none of them
+    /// any more. Trying later does not help.
+    #[must_use]
+    pub fn is_reauthorization_needed(&self) -> bool {
+        matches!(self.0.kind, Kind::Reauthorization(_))
+    }
+
+    /// The service refuses this to these credentials (403).
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.0.status == Some(StatusCode::FORBIDDEN)
+    }
+
+    /// There is no such thing (404, 410). Usual causes: the order is gone, an endpoint's path
+    /// is wrong.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(
+            self.0.status,
+            Some(StatusCode::NOT_FOUND | StatusCode::GONE)
+        )
+    }
+
+    /// The order is not in a state that allows this (409, 412).
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(
+            self.0.status,
+            Some(StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED)
+        )
+    }
+
+    /// Too many requests (429); [`Error::retry_after`] may say how long to wait.
+    #[must_use]
+    pub fn is_rate_limited(&self) -> bool {
+        self.0.status == Some(StatusCode::TOO_MANY_REQUESTS)
+    }
+
+    /// The service failed (5xx).
+    #[must_use]
+    pub fn is_server(&self) -> bool {
+        self.0.status.is_some_and(|status| status.is_server_error())
+    }
+
+    /// The service answered, but not as expected. Usual causes: a proxy's or a sign-in page in
+    /// place of the service's answer, a field that is missing.
+    #[must_use]
+    pub fn is_decode(&self) -> bool {
+        matches!(self.0.kind, Kind::Decode(_))
+    }
+
+    /// A credential would have gone to a host that is not allowed, or an answer redirected
+    /// elsewhere; it was not followed.
+    #[must_use]
+    pub fn is_origin(&self) -> bool {
+        matches!(self.0.kind, Kind::Origin(_) | Kind::Redirect(..))
+    }
+
+    /// The authorization was not given, or its answer does not belong to the request.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.0.kind, Kind::Refused(_))
+    }
+
+    /// The token store could not read or write.
+    #[must_use]
+    pub fn is_store(&self) -> bool {
+        matches!(self.0.kind, Kind::Store(_))
+    }
+
+    /// A downloaded file could not be written.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        matches!(self.0.kind, Kind::File(_))
+    }
+
+    /// A file ended before it was whole. Nothing is under its final name.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        matches!(self.0.kind, Kind::Incomplete(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(operation) = self.0.operation {
+            write!(f, "{operation}: ")?;
+        }
+        write!(f, "{}", self.0.kind)?;
+        if self.0.attempts > 1 {
+            write!(f, " (after {} attempts)", self.0.attempts)?;
+        }
+        if let Some(request_id) = &self.0.request_id {
+            write!(f, " [request {request_id}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        f.debug_struct("Error")
+            .field("kind", &inner.kind)
+            .field("operation", &inner.operation)
+            .field("status", &inner.status)
+            .field("request_id", &inner.request_id)
+            .field("retry_after", &inner.retry_after)
+            .field("attempts", &inner.attempts)
+            .field("sent", &inner.sent)
+            .field("source", &inner.source.as_ref().map(ToString::to_string))
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let source: &(dyn StdError + 'static) = self.0.source.as_deref()?;
+        Some(source)
+    }
+}
+
+fn seconds(duration: &Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_is_one_line_that_names_the_operation() {
+        let error = Error::new(Kind::Status("503 Service Unavailable".into()))
+            .with_operation("Get Orders")
+            .with_answer(StatusCode::SERVICE_UNAVAILABLE, Some("r-1".into()), None)
+            .with_attempts(3);
+        assert_eq!(
+            error.to_string(),
+            "Get Orders: the service answered 503 Service Unavailable (after 3 attempts) [request r-1]"
+        );
+        assert!(error.is_server() && !error.is_timeout());
+    }
+
+    #[test]
+    fn the_first_operation_stays() {
+        let error = Error::decode("x")
+            .with_operation("Pair")
+            .with_operation("Get Orders");
+        assert_eq!(error.operation(), Some("Pair"));
+    }
+}

@@ -1,0 +1,64 @@
+//! Accounts: the labs that a login may act for.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use std::fmt;
+
+use super::id::AccountId;
+use super::lenient::{self, Extra, Text};
+
+/// A lab, as *Get Accounts* lists it. One login may offer several.
+#[derive(Clone, PartialEq)]
+pub struct Account {
+    id: AccountId,
+    name: Option<String>,
+    extra: Extra,
+}
+
+lenient::record!(Fields, "an account" {
+    id: Text = ["accountid", "id", "accountnumber", "companyid"],
+    name: Text = ["name", "accountname", "companyname", "displayname"],
+});
+
+impl Account {
+    /// The account's id.
+    #[must_use]
+    pub fn id(&self) -> &AccountId {
+        &self.id
+    }
+
+    /// The lab's name, if the service gives it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Fields that have no accessor, by their own keys.
+    #[must_use]
+    pub fn extra(&self) -> &serde_json::Map<String, Value> {
+        &self.extra
+    }
+}
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Fields::deserialize(deserializer)?;
+        let (_, Text(id)) = fields
+            .id
+            .ok_or_else(|| D::Error::custom("an account without an account id"))?;
+        Ok(Account {
+            id: AccountId::new(id),
+            name: fields.name.map(|(_, Text(name))| name),
+            extra: fields.extra,
+        })
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,144 @@
+//! The files of an order.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use url::Url;
+
+use super::id::AssetId;
+use super::lenient::{self, Entry, Extra, Size, Text};
+use super::time::WireTime;
+
+/// One file of an order: the zip of exported scans, or the thumbnails.
+///
+/// Kinds seen in the field are `IDE` (the zip) and `IMAGE_GALLERY`; neither they nor the other
+/// fields are documented, so all are optional and unknown ones are kept.
+#[derive(Clone, PartialEq)]
+pub struct Asset {
+    id: Option<AssetId>,
+    kind: Option<String>,
+    url: Option<Url>,
+    size: Option<u64>,
+    modified: Option<WireTime>,
+    extra: Extra,
+}
+
+lenient::record!(Fields, "an asset" {
+    id: Text = ["assetid", "id", "fileid"],
+    kind: Text = ["assettype", "type", "kind"],
+    url: Text = ["downloadurl", "url", "href", "uri", "link"],
+    size: Size = ["size", "filesize", "contentlength", "length"],
+    modified: Text = ["modifiedat", "modified", "lastmodified", "updatedat", "updated"],
+});
+
+impl Asset {
+    /// The id, if it has one.
+    #[must_use]
+    pub fn id(&self) -> Option<&AssetId> {
+        self.id.as_ref()
+    }
+
+    /// The kind as the service names it.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        self.kind.as_deref()
+    }
+
+    /// Whether it is the zip of exported scans. Convention: its kind is `IDE`.
+    #[must_use]
+    pub fn is_export(&self) -> bool {
+        self.kind
+            .as_deref()
+            .is_some_and(|kind| lenient::same_key(kind, "ide"))
+    }
+
+    /// Whether it is the image thumbnails. Convention: its kind is `IMAGE_GALLERY`.
+    #[must_use]
+    pub fn is_thumbnails(&self) -> bool {
+        self.kind
+            .as_deref()
+            .is_some_and(|kind| lenient::same_key(kind, "imagegallery"))
+    }
+
+    /// Where to download it, if the service says so; else the endpoint of *Download Asset* is
+    /// asked for it. May be signed: it is a secret for as long as it lives.
+    #[must_use]
+    pub fn url(&self) -> Option<&Url> {
+        self.url.as_ref()
+    }
+
+    /// How long it is, in bytes.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// When it was last changed.
+    #[must_use]
+    pub fn modified(&self) -> Option<&WireTime> {
+        self.modified.as_ref()
+    }
+
+    /// Fields that have no accessor, by their own keys.
+    #[must_use]
+    pub fn extra(&self) -> &serde_json::Map<String, Value> {
+        &self.extra
+    }
+}
+
+impl From<Fields> for Asset {
+    fn from(mut fields: Fields) -> Self {
+        let url = fields.url.and_then(|(_, Text(text))| {
+            let url = Url::parse(&text).ok();
+            if url.is_none() {
+                fields.extra.insert("url".to_owned(), text.into());
+            }
+            url
+        });
+        Asset {
+            id: fields.id.map(|(_, Text(id))| AssetId::new(id)),
+            kind: fields.kind.map(|(_, Text(kind))| kind),
+            url,
+            size: fields.size.map(|(_, Size(size))| size),
+            modified: fields.modified.map(|(_, Text(text))| WireTime::parse(text)),
+            extra: fields.extra,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Asset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Fields::deserialize(deserializer).map(Asset::from)
+    }
+}
+
+impl Entry for Asset {
+    fn from_text(text: &str) -> Self {
+        let mut fields = Fields::default();
+        match Url::parse(text) {
+            Ok(_) => fields.url = Some((0, Text(text.to_owned()))),
+            Err(_) => fields.id = Some((0, Text(text.to_owned()))),
+        }
+        fields.into()
+    }
+
+    fn from_other(value: Value) -> Self {
+        let mut fields = Fields::default();
+        fields.extra.insert("value".to_owned(), value);
+        fields.into()
+    }
+}
+
+/// Without the URL's path and query, and without what the service put into unknown fields.
+impl fmt::Debug for Asset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asset")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("host", &self.url.as_ref().and_then(Url::host_str))
+            .field("size", &self.size)
+            .field("modified", &self.modified)
+            .finish_non_exhaustive()
+    }
+}

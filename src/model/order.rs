@@ -1,0 +1,307 @@
+//! Orders: the cases of a lab, as the service gives them.
+
+use std::fmt;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::asset::Asset;
+use super::id::{AccountId, OrderId, RxId};
+use super::lenient::{self, AnyEntry, Entry, Extra, Many, Text};
+use super::time::WireTime;
+use crate::status::OrderStatus;
+
+/// One order. *Scan*, *order* and *case* mean the same.
+///
+/// Documented is that an order has an id that stays, an Rx id, a status and files. How they are
+/// spelled is not: see [`model`](crate::model) for how an order is read. Everything else that
+/// the service sends, patient and doctor among it, is in [`Order::extra`], which is never
+/// printed.
+#[derive(Clone, PartialEq)]
+pub struct Order {
+    id: OrderId,
+    rx_id: Option<RxId>,
+    status: OrderStatus,
+    account_id: Option<AccountId>,
+    created: Option<WireTime>,
+    modified: Option<WireTime>,
+    assets: Option<Vec<Asset>>,
+    history: Option<Vec<HistoryEntry>>,
+    extra: Extra,
+}
+
+lenient::record!(Fields, "an order" {
+    id: Text = ["orderid", "id", "caseid", "ordernumber", "casenumber"],
+    rx_id: Text = ["rxid", "rx", "prescriptionid", "rxnumber"],
+    status: Text = ["status", "orderstatus", "scanstatus", "casestatus"],
+    account_id: Text = ["accountid", "accountnumber", "companyid", "labid"],
+    created: Text = ["createdat", "created", "creationtime", "createddate", "creationdate", "createdon"],
+    modified: Text = ["modifiedat", "modified", "updatedat", "updated", "lastmodified", "lastupdated"],
+    assets: Many<AnyEntry<Asset>> = ["assets", "files"],
+    history: Many<AnyEntry<HistoryEntry>> = ["history", "statushistory", "statuses"],
+});
+
+impl Order {
+    /// The order's number. It stays the same however often the case comes back.
+    ///
+    /// Where the service gave none, the Rx id stands in for it.
+    #[must_use]
+    pub fn id(&self) -> &OrderId {
+        &self.id
+    }
+
+    /// The Rx id, by which the order can be fetched whatever its status.
+    ///
+    /// An order without one can be worked on but not followed once it is no longer listed.
+    #[must_use]
+    pub fn rx_id(&self) -> Option<&RxId> {
+        self.rx_id.as_ref()
+    }
+
+    /// The status it is shown in.
+    #[must_use]
+    pub fn status(&self) -> &OrderStatus {
+        &self.status
+    }
+
+    /// The account it belongs to, if the service says so.
+    #[must_use]
+    pub fn account_id(&self) -> Option<&AccountId> {
+        self.account_id.as_ref()
+    }
+
+    /// When it was created, if the service says so.
+    #[must_use]
+    pub fn created(&self) -> Option<&WireTime> {
+        self.created.as_ref()
+    }
+
+    /// When it was last changed, if the service says so.
+    #[must_use]
+    pub fn modified(&self) -> Option<&WireTime> {
+        self.modified.as_ref()
+    }
+
+    /// Its files; empty where the service lists none.
+    #[must_use]
+    pub fn assets(&self) -> &[Asset] {
+        self.assets.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the service listed the order's files at all: an empty list says something, a
+    /// missing one nothing.
+    #[must_use]
+    pub fn has_asset_list(&self) -> bool {
+        self.assets.is_some()
+    }
+
+    /// The history, oldest first as the service gives it, if it gives one. Undocumented.
+    #[must_use]
+    pub fn history(&self) -> Option<&[HistoryEntry]> {
+        self.history.as_deref()
+    }
+
+    /// Fields that have no accessor, by their own keys. They hold patient data.
+    #[must_use]
+    pub fn extra(&self) -> &serde_json::Map<String, Value> {
+        &self.extra
+    }
+}
+
+impl<'de> Deserialize<'de> for Order {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Fields::deserialize(deserializer)?;
+        let text = |field: Option<(u8, Text)>| field.map(|(_, Text(text))| text);
+        let filled = |text: &String| !text.trim().is_empty();
+
+        let rx_id = text(fields.rx_id).filter(filled);
+        let id = text(fields.id)
+            .filter(filled)
+            .or_else(|| rx_id.clone())
+            .ok_or_else(|| {
+                D::Error::custom(
+                    "an order with neither an order id (`orderId`) nor an Rx id (`rxId`)",
+                )
+            })?;
+        let status = text(fields.status)
+            .ok_or_else(|| D::Error::custom("an order without a status (`status`)"))?;
+        Ok(Order {
+            id: OrderId::new(id),
+            rx_id: rx_id.map(RxId::new),
+            status: OrderStatus::from(status),
+            account_id: text(fields.account_id).map(AccountId::new),
+            created: text(fields.created).map(WireTime::parse),
+            modified: text(fields.modified).map(WireTime::parse),
+            assets: entries(fields.assets),
+            history: entries(fields.history),
+            extra: fields.extra,
+        })
+    }
+}
+
+fn entries<T>(field: Option<(u8, Many<AnyEntry<T>>)>) -> Option<Vec<T>> {
+    field.map(|(_, Many(list))| list.into_iter().map(|AnyEntry(entry)| entry).collect())
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order")
+            .field("id", &self.id)
+            .field("rx_id", &self.rx_id)
+            .field("status", &self.status)
+            .field("created", &self.created)
+            .field("modified", &self.modified)
+            .field("assets", &self.assets)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A status in a history that the service gave.
+#[derive(Clone, PartialEq)]
+pub struct HistoryEntry {
+    status: OrderStatus,
+    time: Option<WireTime>,
+}
+
+lenient::record!(EntryFields, "an entry of a history" {
+    status: Text = ["status", "orderstatus", "scanstatus", "casestatus", "name", "value"],
+    time: Text = ["at", "time", "timestamp", "date", "changedat", "createdat", "created", "modifiedat"],
+});
+
+impl HistoryEntry {
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> &OrderStatus {
+        &self.status
+    }
+
+    /// When the order came into it, if the service says so.
+    #[must_use]
+    pub fn time(&self) -> Option<&WireTime> {
+        self.time.as_ref()
+    }
+}
+
+impl<'de> Deserialize<'de> for HistoryEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = EntryFields::deserialize(deserializer)?;
+        let status = fields
+            .status
+            .map(|(_, Text(text))| text)
+            .unwrap_or_default();
+        Ok(HistoryEntry {
+            status: OrderStatus::from(status),
+            time: fields.time.map(|(_, Text(text))| WireTime::parse(text)),
+        })
+    }
+}
+
+impl Entry for HistoryEntry {
+    fn from_text(text: &str) -> Self {
+        HistoryEntry {
+            status: OrderStatus::from(text),
+            time: None,
+        }
+    }
+
+    fn from_other(_: Value) -> Self {
+        HistoryEntry::from_text("")
+    }
+}
+
+impl fmt::Debug for HistoryEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HistoryEntry")
+            .field("status", &self.status)
+            .field("time", &self.time)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(value: Value) -> Result<Order, String> {
+        serde_json::from_value(value).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn spelling_of_keys_and_type_of_ids_do_not_matter() {
+        for value in [
+            json!({"orderId": 123456789, "rxId": 7, "status": "Lab Review"}),
+            json!({"order_id": "123456789", "RX-ID": "7", "Status": "labReview"}),
+            json!({"OrderID": "123456789", "rx_id": "7", "OrderStatus": "LAB_REVIEW"}),
+        ] {
+            let order = read(value).unwrap();
+            assert_eq!(order.id().as_str(), "123456789");
+            assert_eq!(order.rx_id().map(RxId::as_str), Some("7"));
+            assert_eq!(*order.status(), OrderStatus::LabReview);
+        }
+    }
+
+    #[test]
+    fn the_better_name_of_a_field_wins_whatever_its_place() {
+        for text in [
+            r#"{"id": "9", "orderId": "1", "status": "Sent"}"#,
+            r#"{"orderId": "1", "id": "9", "status": "Sent"}"#,
+        ] {
+            let order: Order = serde_json::from_str(text).unwrap();
+            assert_eq!(order.id().as_str(), "1");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_or_misshapen_is_kept() {
+        let order = read(json!({
+            "id": 1, "status": "Sent", "patient": {"firstName": "A"}, "created": {"odd": true},
+            "assets": "none", "modified": null,
+        }))
+        .unwrap();
+        assert_eq!(order.extra()["patient"]["firstName"], "A");
+        assert_eq!(order.extra()["created"]["odd"], true);
+        assert_eq!(order.extra()["assets"], "none");
+        assert!(!order.has_asset_list() && order.created().is_none());
+    }
+
+    #[test]
+    fn assets_and_history_come_in_several_shapes() {
+        let order = read(json!({
+            "id": 1, "rxId": 2, "status": "Sent",
+            "assets": [{"type": "IDE", "size": "12", "url": "https://a.example/x?s=1"}, "https://b.example/", 5],
+            "history": ["Scanning", {"status": "Sent", "at": "2026-03-14T09:26:53Z"}],
+        }))
+        .unwrap();
+        assert_eq!(order.assets().len(), 3);
+        assert!(order.assets()[0].is_export());
+        assert_eq!(order.assets()[0].size(), Some(12));
+        let history = order.history().unwrap();
+        assert_eq!(*history[0].status(), OrderStatus::Scanning);
+        assert!(history[1].time().and_then(WireTime::time).is_some());
+    }
+
+    #[test]
+    fn an_order_needs_an_id_and_a_status() {
+        let error = read(json!({"status": "Sent"})).unwrap_err();
+        assert!(
+            error.contains("orderId") && error.contains("rxId"),
+            "{error}"
+        );
+        let error = read(json!({"orderId": 1})).unwrap_err();
+        assert!(error.contains("status"), "{error}");
+        let order = read(json!({"rxId": "r", "status": "Sent"})).unwrap();
+        assert_eq!(order.id().as_str(), "r");
+    }
+
+    #[test]
+    fn debug_holds_no_patient_data_and_no_signed_url() {
+        let order = read(json!({
+            "id": 1, "status": "Sent", "patient": "canary",
+            "assets": [{"url": "https://a.example/canary?canary", "name": "canary"}],
+        }))
+        .unwrap();
+        assert!(!format!("{order:?}").contains("canary"));
+    }
+}

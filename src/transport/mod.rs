@@ -1,0 +1,233 @@
+//! The seam to HTTP: one request out, one answer back.
+//!
+//! *Problem.* A vendor may have to send requests its own way: through a proxy library, an audit
+//! log, a double in tests.
+//!
+//! *Default.* [`reqwest`](https://docs.rs/reqwest), set up by the client's builder; no redirect
+//! is followed here. *When to change it.* Implement [`Transport`], or hand in a closure with
+//! [`from_fn`]. Everything above (authorization, retries, judging answers) stays the same.
+
+mod reqwest;
+pub(crate) mod wire;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::StreamExt;
+
+pub(crate) use self::reqwest::Reqwest;
+
+/// What goes out: bodies are small and held in memory.
+pub type Request = http::Request<Bytes>;
+
+/// What comes back: the head, and a body that streams.
+pub type Response = http::Response<Body>;
+
+/// Sends requests. Object-safe; clones of a client share one.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// Sends `request` and returns the head of the answer, whatever its status.
+    ///
+    /// Redirects are not followed. Certificates are verified.
+    ///
+    /// # Errors
+    ///
+    /// No answer came; the error says whether the request may have been sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the request; the service may have seen it.
+    async fn send(&self, request: Request) -> Result<Response, TransportError>;
+}
+
+#[async_trait]
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        (**self).send(request).await
+    }
+}
+
+/// A transport made of a function.
+///
+/// ```
+/// use lab_connector::transport::{self, Body};
+///
+/// let transport = transport::from_fn(|request: transport::Request| async move {
+///     assert_eq!(request.method(), "GET");
+///     Ok(http::Response::new(Body::from("[]")))
+/// });
+/// # let _ = transport;
+/// ```
+pub fn from_fn<F, R>(function: F) -> impl Transport
+where
+    F: Fn(Request) -> R + Send + Sync,
+    R: Future<Output = Result<Response, TransportError>> + Send,
+{
+    FromFn(function)
+}
+
+struct FromFn<F>(F);
+
+#[async_trait]
+impl<F, R> Transport for FromFn<F>
+where
+    F: Fn(Request) -> R + Send + Sync,
+    R: Future<Output = Result<Response, TransportError>> + Send,
+{
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        (self.0)(request).await
+    }
+}
+
+impl<F> fmt::Debug for FromFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FromFn")
+    }
+}
+
+/// The body of an answer, as it arrives.
+pub struct Body(Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>);
+
+impl Body {
+    /// A body that `stream` gives.
+    pub fn from_stream(
+        stream: impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static,
+    ) -> Self {
+        Body(Box::pin(stream))
+    }
+
+    /// All of it, if it is no longer than `limit` bytes.
+    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, CollectError> {
+        let mut first = Bytes::new();
+        let mut all: Vec<u8> = Vec::new();
+        while let Some(chunk) = self.next().await {
+            let chunk = chunk.map_err(CollectError::Transport)?;
+            if all.len() + first.len() + chunk.len() > limit {
+                return Err(CollectError::TooLong);
+            }
+            if first.is_empty() && all.is_empty() {
+                first = chunk;
+            } else {
+                all.extend_from_slice(&first);
+                first = Bytes::new();
+                all.extend_from_slice(&chunk);
+            }
+        }
+        Ok(if all.is_empty() { first } else { all.into() })
+    }
+}
+
+pub(crate) enum CollectError {
+    Transport(TransportError),
+    TooLong,
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        let bytes = bytes.into();
+        Body::from_stream(futures_util::stream::once(async move { Ok(bytes) }))
+    }
+}
+
+impl Stream for Body {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Body")
+    }
+}
+
+/// Why no answer came, or why a body broke off.
+#[derive(Debug)]
+pub struct TransportError {
+    pub(crate) failure: Failure,
+    pub(crate) source: Box<dyn StdError + Send + Sync>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Connect,
+    Timeout,
+    Broken,
+}
+
+impl TransportError {
+    /// No connection came about: the request was certainly not sent.
+    pub fn connect(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(Failure::Connect, source)
+    }
+
+    /// Nothing came for too long; the request may have been sent.
+    pub fn timeout(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(Failure::Timeout, source)
+    }
+
+    /// The connection broke; the request may have been sent.
+    pub fn broken(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(Failure::Broken, source)
+    }
+
+    fn new(failure: Failure, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        TransportError {
+            failure,
+            source: source.into(),
+        }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.failure {
+            Failure::Connect => "no connection",
+            Failure::Timeout => "nothing came for too long",
+            Failure::Broken => "the connection broke",
+        })
+    }
+}
+
+impl StdError for TransportError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let source: &(dyn StdError + 'static) = self.source.as_ref();
+        Some(source)
+    }
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// Until a connection stands. Default: 10 seconds.
+    pub connect: Duration,
+    /// Until the head of an answer is there, each time it is tried. Default: 30 seconds.
+    pub attempt: Duration,
+    /// For an operation with all its attempts and waits. Default: 2 minutes. Downloads of files
+    /// have no such limit.
+    pub operation: Duration,
+    /// Between two pieces of a body. Default: 30 seconds.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            connect: Duration::from_secs(10),
+            attempt: Duration::from_secs(30),
+            operation: Duration::from_secs(120),
+            idle: Duration::from_secs(30),
+        }
+    }
+}

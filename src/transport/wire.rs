@@ -1,0 +1,84 @@
+//! One request, one answer, within its time: what authorization and the pipeline stand on.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http::response::Parts;
+use url::Url;
+
+use super::{CollectError, Failure, Request, Response, Timeouts, Transport, TransportError};
+use crate::clock::Clock;
+use crate::endpoints::origin;
+use crate::error::{Error, Kind, Result, Sent};
+
+/// A transport with its time limits.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// Longer answers are refused: 32 MiB.
+pub(crate) const BODY_LIMIT: usize = 32 * 1024 * 1024;
+
+impl Wire {
+    /// The head of the answer; its body still streams.
+    pub(crate) async fn head(&self, url: &Url, request: Request) -> Result<Response> {
+        let sending = self.transport.send(request);
+        match self.within(self.timeouts.attempt, sending).await {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(error)) => Err(self.failed(url, error)),
+            None => Err(Error::new(Kind::Timeout(self.timeouts.attempt))),
+        }
+    }
+
+    /// The whole answer.
+    pub(crate) async fn exchange(&self, url: &Url, request: Request) -> Result<(Parts, Bytes)> {
+        let (head, body) = self.head(url, request).await?.into_parts();
+        let collecting = body.collect(BODY_LIMIT);
+        let answered = |error: Error| {
+            error.with_answer(
+                head.status,
+                crate::error::answer::request_id(&head.headers),
+                None,
+            )
+        };
+        match self.within(self.timeouts.attempt, collecting).await {
+            Some(Ok(body)) => Ok((head, body)),
+            Some(Err(CollectError::Transport(error))) => {
+                Err(self.failed(url, error).with_sent(Sent::Yes))
+            }
+            Some(Err(CollectError::TooLong)) => {
+                Err(answered(Error::decode("it is longer than 32 MiB")))
+            }
+            None => Err(Error::new(Kind::Timeout(self.timeouts.attempt)).with_sent(Sent::Yes)),
+        }
+    }
+
+    /// What the future gives, if it does so in time.
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Duration,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let future = std::pin::pin!(future);
+        let limit = self.clock.sleep(limit);
+        match select(future, limit).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    }
+
+    pub(crate) fn failed(&self, url: &Url, error: TransportError) -> Error {
+        let kind = match error.failure {
+            Failure::Connect => Kind::Connect(origin::display(url)),
+            Failure::Timeout => Kind::Timeout(self.timeouts.idle),
+            Failure::Broken => Kind::Broken,
+        };
+        Error::new(kind).with_source(error)
+    }
+}
