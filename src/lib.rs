@@ -29,6 +29,8 @@ pub mod model;
 pub mod retry;
 #[cfg(feature = "client")]
 mod secret;
+#[cfg(feature = "simulator")]
+pub mod simulator;
 #[cfg(feature = "client")]
 pub mod transport;
 

@@ -33,7 +33,7 @@ mod tests {
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
             ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
             ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
-            ("Sun, 06 Nov 2094 08:49:00 GMT", Some(86_400)),
+            ("Sat, 06 Nov 2094 08:49:00 GMT", Some(86_400)),
             ("soon", None),
             ("-1", None),
             ("", None),

@@ -1,0 +1,278 @@
+//! Authorization, tokens, accounts and pairing.
+
+use axum::Form;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Json, Redirect, Response};
+use base64::Engine as _;
+use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::super::world::{Code, Grant, Owner, TOKEN_LIFE, World};
+use super::super::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URL, Shared};
+use super::{App, Problem, account, owner};
+use crate::endpoints::origin::is_loopback;
+use crate::model::AccountId;
+
+/// The parameters of the sign-in page.
+#[derive(Deserialize)]
+struct Authorize {
+    response_type: String,
+    client_id: String,
+    redirect_uri: String,
+    #[serde(default)]
+    state: String,
+    code_challenge: Option<String>,
+    code_challenge_method: Option<String>,
+    /// `yes` stands for signing in and agreeing.
+    consent: Option<String>,
+}
+
+impl Authorize {
+    fn parse(query: &str) -> Result<Self, &'static str> {
+        let fields = url::form_urlencoded::parse(query.as_bytes())
+            .map(|(key, value)| (key.into_owned(), Value::String(value.into_owned())))
+            .collect();
+        let request: Authorize = serde_json::from_value(Value::Object(fields))
+            .map_err(|_| "response_type, client_id or redirect_uri is missing")?;
+        if request.response_type != "code" {
+            return Err("response_type must be code");
+        }
+        if request.client_id != CLIENT_ID {
+            return Err("the client_id is unknown");
+        }
+        let redirect = Url::parse(&request.redirect_uri).map_err(|_| "redirect_uri is no URL")?;
+        if request.redirect_uri != REDIRECT_URL && !is_loopback(&redirect) {
+            return Err("the redirect_uri is not registered");
+        }
+        if request.code_challenge.is_some()
+            && request.code_challenge_method.as_deref() != Some("S256")
+        {
+            return Err("code_challenge_method must be S256");
+        }
+        Ok(request)
+    }
+
+    fn grant(self, world: &mut World) -> Result<Url, &'static str> {
+        let mut redirect = Url::parse(&self.redirect_uri).map_err(|_| "redirect_uri is no URL")?;
+        let code = random_token("code");
+        redirect
+            .query_pairs_mut()
+            .append_pair("code", &code)
+            .append_pair("state", &self.state);
+        let grant = Code {
+            redirect_uri: self.redirect_uri,
+            challenge: self.code_challenge,
+        };
+        world.codes.insert(code, grant);
+        Ok(redirect)
+    }
+}
+
+/// What happens when a user signs in and agrees.
+pub(in crate::simulator) fn consent(shared: &Shared, query: &str) -> Result<Url, &'static str> {
+    Authorize::parse(query)?.grant(&mut shared.world())
+}
+
+pub(super) async fn authorize(State(shared): App, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let request = match Authorize::parse(&query) {
+        Ok(request) => request,
+        Err(what) => return Problem::bad_request(what).into_response(),
+    };
+    if request.consent.as_deref() == Some("yes") {
+        return match request.grant(&mut shared.world()) {
+            Ok(url) => Redirect::to(url.as_str()).into_response(),
+            Err(what) => Problem::bad_request(what).into_response(),
+        };
+    }
+    // The query is the browser's own, percent-encoded; quotes cannot end the attribute.
+    let href = format!("?{query}&consent=yes")
+        .replace('&', "&amp;")
+        .replace('"', "%22")
+        .replace('<', "%3C");
+    Html(format!(
+        "<!doctype html><title>Sign in</title>\
+         <h1>Sign in to the simulator</h1>\
+         <p>Software asks to act for the labs of this login.</p>\
+         <p><a href=\"{href}\">Sign in and agree</a></p>"
+    ))
+    .into_response()
+}
+
+#[derive(Deserialize)]
+pub(super) struct TokenRequest {
+    #[serde(default)]
+    grant_type: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    redirect_uri: String,
+    code_verifier: Option<String>,
+    #[serde(default)]
+    refresh_token: String,
+    #[serde(default)]
+    token: String,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+}
+
+impl TokenRequest {
+    /// The client shows its id and secret by Basic authentication or in the body.
+    fn check_client(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let basic = format!("{CLIENT_ID}:{CLIENT_SECRET}");
+        let by_header = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Basic "))
+            .and_then(|value| base64::engine::general_purpose::STANDARD.decode(value).ok())
+            .is_some_and(|pair| pair == basic.as_bytes());
+        let by_body = self.client_id.as_deref() == Some(CLIENT_ID)
+            && self.client_secret.as_deref() == Some(CLIENT_SECRET);
+        if by_header || by_body {
+            Ok(())
+        } else {
+            let message = "the client id or secret is wrong";
+            Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "invalid_client",
+                message,
+            ))
+        }
+    }
+}
+
+pub(super) async fn token(
+    State(shared): App,
+    headers: HeaderMap,
+    Form(request): Form<TokenRequest>,
+) -> Result<Json<Value>, Problem> {
+    request.check_client(&headers)?;
+    let mut world = shared.world();
+    match request.grant_type.as_str() {
+        "authorization_code" => {
+            let code = world.codes.remove(&request.code);
+            let code = code.ok_or_else(|| invalid_grant("the code is unknown or used"))?;
+            if code.redirect_uri != request.redirect_uri {
+                return Err(invalid_grant("the redirect_uri is another one"));
+            }
+            let proved = match (code.challenge, request.code_verifier) {
+                (None, _) => true,
+                (Some(challenge), Some(verifier)) => {
+                    let verifier = PkceCodeVerifier::new(verifier);
+                    let right = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
+                    right.as_str() == challenge
+                }
+                (Some(_), None) => false,
+            };
+            if !proved {
+                return Err(invalid_grant("the code_verifier does not fit"));
+            }
+            Ok(Json(issue(&mut world, Owner::Login)))
+        }
+        "refresh_token" => {
+            // Good for one use.
+            let owner = world.refresh.remove(&request.refresh_token);
+            let owner =
+                owner.ok_or_else(|| invalid_grant("the refresh_token is unknown or used"))?;
+            Ok(Json(issue(&mut world, owner)))
+        }
+        _ => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "unsupported_grant_type",
+            "grant_type must be authorization_code or refresh_token",
+        )),
+    }
+}
+
+fn invalid_grant(message: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_grant", message)
+}
+
+/// New tokens. Older access tokens stay good until they expire.
+fn issue(world: &mut World, owner: Owner) -> Value {
+    let (access, refresh) = (random_token("access"), random_token("refresh"));
+    let grant = Grant {
+        owner: owner.clone(),
+        expires_at: world.now() + TOKEN_LIFE,
+    };
+    world.access.insert(access.clone(), grant);
+    world.refresh.insert(refresh.clone(), owner);
+    json!({
+        "access_token": access,
+        "refresh_token": refresh,
+        "token_type": "Bearer",
+        "expires_in": TOKEN_LIFE.as_secs(),
+    })
+}
+
+fn random_token(kind: &str) -> String {
+    format!("{kind}-{:032x}", fastrand::u128(..))
+}
+
+/// RFC 7009: a token that is not known is no error. With a refresh token its owner's access
+/// tokens end too.
+pub(super) async fn revoke(
+    State(shared): App,
+    headers: HeaderMap,
+    Form(request): Form<TokenRequest>,
+) -> Result<StatusCode, Problem> {
+    request.check_client(&headers)?;
+    let mut world = shared.world();
+    world.access.remove(&request.token);
+    if let Some(owner) = world.refresh.remove(&request.token) {
+        world.access.retain(|_, grant| grant.owner != owner);
+    }
+    Ok(StatusCode::OK)
+}
+
+pub(super) async fn accounts(
+    State(shared): App,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    owner(&shared, &headers)?;
+    let world = shared.world();
+    let accounts = world.accounts.iter().map(
+        |(id, account)| json!({ "accountId": id, "name": account.name, "paired": account.paired }),
+    );
+    Ok(Json(json!({ "accounts": accounts.collect::<Vec<_>>() })))
+}
+
+pub(super) async fn pair(
+    State(shared): App,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Option<Json<Value>>,
+) -> Result<Json<Value>, Problem> {
+    owner(&shared, &headers)?;
+    let id = AccountId::from(id);
+    let mut world = shared.world();
+    let account = world
+        .accounts
+        .get_mut(&id)
+        .ok_or_else(|| Problem::not_found("account"))?;
+    account.paired = true;
+    let url = body
+        .as_ref()
+        .and_then(|Json(body)| body.get("notificationUrl")?.as_str());
+    account.notification_url = url.map(str::to_owned);
+    Ok(Json(issue(&mut world, Owner::Account(id))))
+}
+
+pub(super) async fn unpair(
+    State(shared): App,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let id = account(&shared, &headers, &id)?;
+    let mut world = shared.world();
+    if let Some(account) = world.accounts.get_mut(&id) {
+        account.paired = false;
+        account.notification_url = None;
+    }
+    let owner = Owner::Account(id);
+    world.access.retain(|_, grant| grant.owner != owner);
+    world.refresh.retain(|_, other| *other != owner);
+    Ok(StatusCode::NO_CONTENT)
+}

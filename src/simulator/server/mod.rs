@@ -1,0 +1,135 @@
+//! The service as software sees it.
+
+mod auth;
+mod orders;
+mod tool;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{MethodFilter, get, on};
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::world::Owner;
+use crate::endpoints::Operation;
+use crate::model::AccountId;
+
+pub(super) use auth::consent;
+
+type App = State<Arc<Shared>>;
+
+/// Each operation at its conventional method and path: the table of [`Operation`] is the only
+/// place that knows them.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    // Get Token and Refresh Token share one path.
+    let served = Operation::ALL
+        .iter()
+        .filter(|operation| **operation != Operation::RefreshToken);
+    let mut router = Router::new().route("/", get(index));
+    for operation in served {
+        let methods = MethodFilter::try_from(operation.method()).unwrap_or(MethodFilter::GET);
+        let handler = match operation {
+            Operation::Authorization => on(methods, auth::authorize),
+            Operation::GetToken | Operation::RefreshToken => on(methods, auth::token),
+            Operation::RevokeToken => on(methods, auth::revoke),
+            Operation::Discovery => on(methods, discovery),
+            Operation::GetAccounts => on(methods, auth::accounts),
+            Operation::Pair => on(methods, auth::pair),
+            Operation::Unpair => on(methods, auth::unpair),
+            Operation::GetOrders => on(methods, orders::list),
+            Operation::GetOrderByRxId => on(methods, orders::by_rx),
+            Operation::DownloadAsset => on(methods, orders::asset),
+            Operation::ReturnScan => on(methods, orders::return_scan),
+            Operation::CreateNewOrder => on(methods, tool::create),
+            Operation::CreateNewOrderByRx => on(methods, tool::create_by_rx),
+            Operation::AvailableProcedureMaps => on(methods, tool::procedures),
+        };
+        router = router.route(&Shared::path(*operation), handler);
+    }
+    router
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "no such endpoint"))
+        .with_state(shared)
+}
+
+async fn index() -> &'static str {
+    "The lab-connector simulator. GET /discovery names its endpoints.\n"
+}
+
+async fn discovery(State(shared): App) -> Json<Value> {
+    Json(shared.endpoints.to_json())
+}
+
+/// An error answer.
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Problem {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    fn unauthorized() -> Self {
+        let message = "there is no access token, or it is expired or revoked";
+        Problem::new(StatusCode::UNAUTHORIZED, "invalid_token", message)
+    }
+
+    fn not_found(what: &str) -> Self {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("no such {what}"),
+        )
+    }
+
+    fn bad_request(message: impl Into<String>) -> Self {
+        Problem::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Json(json!({ "error": self.code, "error_description": self.message }));
+        let mut response = (self.status, body).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = header::HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+/// Whose the request's access token is.
+fn owner(shared: &Shared, headers: &HeaderMap) -> Result<Owner, Problem> {
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+        .ok_or_else(Problem::unauthorized)?;
+    let world = shared.world();
+    match world.access.get(token) {
+        Some(grant) if world.now() < grant.expires_at => Ok(grant.owner.clone()),
+        _ => Err(Problem::unauthorized()),
+    }
+}
+
+/// The account of the path, if it is paired and the request's token is its own.
+fn account(shared: &Shared, headers: &HeaderMap, id: &str) -> Result<AccountId, Problem> {
+    let account = AccountId::from(id);
+    if owner(shared, headers)? != Owner::Account(account.clone()) {
+        let message = "the token is not this account's: pair first";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", message));
+    }
+    Ok(account)
+}

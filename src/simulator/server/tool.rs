@@ -1,0 +1,115 @@
+//! The scanning tool: scans without a scanner, for development. Documented are its names, Basic
+//! authentication, lowerCamelCase JSON and its status codes.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Json;
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use super::super::world::{Patient, World};
+use super::super::{CLIENT_ID, CLIENT_SECRET};
+use super::{App, Problem};
+use crate::flow::Phase;
+use crate::model::{AccountId, OrderId, RxId};
+
+/// The procedures that a scan can be made for.
+const PROCEDURES: [(u32, &str); 3] = [(1, "Crown"), (2, "Bridge"), (3, "Implant abutment")];
+
+pub(super) async fn procedures(headers: HeaderMap) -> Result<Json<Value>, Problem> {
+    check(&headers)?;
+    let maps = PROCEDURES.map(|(id, name)| json!({ "procedureMapId": id, "name": name }));
+    Ok(Json(json!({ "procedureMaps": maps })))
+}
+
+pub(super) async fn create(
+    State(shared): App,
+    headers: HeaderMap,
+    body: Json<Value>,
+) -> Result<Json<Value>, Problem> {
+    check(&headers)?;
+    let Json(body) = body;
+    let text = |value: Option<&Value>| match value {
+        Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let required = |name: &str| {
+        text(body.get(name)).ok_or_else(|| Problem::bad_request(format!("`{name}` is missing")))
+    };
+    let account = AccountId::new(required("companyId")?);
+    required("scannerSerialNumber")?;
+    let procedure = required("procedureMapId")?;
+    if !PROCEDURES.iter().any(|(id, _)| id.to_string() == procedure) {
+        return Err(Problem::bad_request("`procedureMapId` is unknown"));
+    }
+    let name = |name: &str| text(body.get("patient").and_then(|patient| patient.get(name)));
+    let patient = Patient {
+        first_name: name("firstName")
+            .ok_or_else(|| Problem::bad_request("`patient.firstName` is missing"))?,
+        last_name: name("lastName").unwrap_or_default(),
+    };
+    let (order, notice) = {
+        let mut world = shared.world();
+        if !world.accounts.contains_key(&account) {
+            return Err(Problem::bad_request("`companyId` is unknown"));
+        }
+        let order = world.prescribe(account, patient);
+        let notice = world.enter(&order, Phase::AtLab);
+        (created(&world, &order), notice)
+    };
+    if let Some(notice) = notice {
+        shared.notifier.post(notice);
+    }
+    Ok(order)
+}
+
+pub(super) async fn create_by_rx(
+    State(shared): App,
+    headers: HeaderMap,
+    body: Json<Value>,
+) -> Result<Json<Value>, Problem> {
+    check(&headers)?;
+    let rx_id = body.get("rxId").and_then(Value::as_str);
+    let rx_id = rx_id.ok_or_else(|| Problem::bad_request("`rxId` is missing"))?;
+    let (order, notice) = {
+        let mut world = shared.world();
+        let case = world.case_by_rx(&RxId::from(rx_id));
+        let case = case.ok_or_else(|| Problem::bad_request("`rxId` is unknown"))?;
+        let to = match case.phase() {
+            Phase::Scan => Phase::AtLab,
+            Phase::Rescan => Phase::AtLabAgain,
+            _ => return Err(Problem::bad_request(case.refuses("scan").to_string())),
+        };
+        let id = case.id.clone();
+        let notice = world.enter(&id, to);
+        (created(&world, &id), notice)
+    };
+    if let Some(notice) = notice {
+        shared.notifier.post(notice);
+    }
+    Ok(order)
+}
+
+fn created(world: &World, order: &OrderId) -> Json<Value> {
+    let rx_id = world.case(order).map(|case| &case.rx_id);
+    Json(json!({ "orderId": order, "rxId": rx_id }))
+}
+
+fn check(headers: &HeaderMap) -> Result<(), Problem> {
+    let expected =
+        base64::engine::general_purpose::STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}"));
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
+    if given == Some(expected.as_str()) {
+        Ok(())
+    } else {
+        let message = "Basic authentication with the client id and secret is due";
+        Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            message,
+        ))
+    }
+}
