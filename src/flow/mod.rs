@@ -2,8 +2,10 @@
 
 mod action;
 mod automaton;
+mod diagram;
 mod explain;
 mod history;
+mod perspective;
 mod phase;
 mod scenario;
 mod set;
@@ -12,8 +14,10 @@ mod stage;
 pub use crate::status::Symbol;
 pub use action::LabAction;
 pub use automaton::Reading;
+pub use diagram::Diagram;
 pub use explain::{Deviation, Explanation, Why};
 pub use history::{Arrival, History};
+pub use perspective::Perspective;
 pub use phase::Phase;
 pub use scenario::Scenario;
 pub use set::{Iter, Member, Set};
