@@ -50,7 +50,7 @@ impl fmt::Display for Dot<'_> {
         for scenario in Scenario::ALL {
             let number = scenario.number();
             writeln!(f, "  subgraph cluster_{number} {{")?;
-            writeln!(f, "    label=<<b>{number}</b> {}>", Html(scenario.title()))?;
+            writeln!(f, "    label=<<b>{number} {}</b>>", Html(scenario.title()))?;
             writeln!(f, "    style=rounded; color=\"#999999\"")?;
             for phase in phases_of(Some(scenario)) {
                 f.write_str("  ")?;
