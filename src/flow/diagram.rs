@@ -20,6 +20,8 @@ use crate::status::Holder;
 /// from those the lab may start something new. Nothing is lost by that. A dashed arrow skips a
 /// quiet status that may have been missed.
 ///
+/// How it looks, and so the text, may change with any release.
+///
 /// ```
 /// use lab_connector::flow::{Diagram, History};
 ///

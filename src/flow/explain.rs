@@ -261,7 +261,8 @@ fn why_not(scenario: Scenario, arrivals: &[Arrival], deviations: &[Deviation<'_>
         return Why::NeverShows(symbol);
     }
     loop {
-        if deviations.iter().any(|deviation| deviation.index == index) {
+        // None is skipped on the way back: the last one is met first.
+        if deviations.last().is_some_and(|last| last.index == index) {
             // Every phase that shows the symbol is possible again here, but the first scan.
             return Why::FirstScanIsOver { deviation: index };
         }

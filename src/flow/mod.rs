@@ -88,7 +88,8 @@
 //! A history is *complete* if the software has known the case from its first event. The first F is then
 //! the first scan. It is *partial* if the case is older than the integration: the same F may be a
 //! rescan. When in doubt, partial: that costs certainty at the beginning, while a history that is
-//! wrongly complete gives wrong answers.
+//! wrongly complete gives wrong answers. Before anything has arrived a complete one expects S, F, M
+//! or R, and a partial one everything.
 //!
 //! # Examples
 //!

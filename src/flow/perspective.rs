@@ -26,7 +26,8 @@ use crate::status::{OrderStatus, Symbol};
 /// | the lab returned it to the doctor | Scanning | Scanning |
 /// | interpretation 2 | iTero Milling, then **Lab Review** | iTero Milling, then **Lab Review** |
 ///
-/// What is notified is in bold.
+/// What is notified is in bold. The names are Align's; that a clinic's history, once translated,
+/// reads like a lab's is our model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Perspective {

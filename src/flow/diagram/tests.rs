@@ -217,8 +217,6 @@ fn a_history_is_drawn_with_the_phases_that_were_possible() {
     );
 }
 
-/// What is marked as taken is what the steps of the history expand to: of every edge that was
-/// taken some step was, and every step is drawn.
 #[test]
 fn the_edges_of_a_history_are_marked() {
     let taken = |symbols: &[Symbol], complete| {
@@ -321,6 +319,13 @@ fn the_pictures_are_drawn_from_the_table() {
             svg.contains(&stamp(&diagram.dot())),
             "docs/{name}.svg is of another table: run scripts/diagram"
         );
+        // Nothing was lost on the way.
+        let dot = diagram.dot();
+        for edge in dot.lines().filter(|line| line.contains(" -> ")) {
+            let nodes = edge.split('[').next().unwrap_or_default().trim();
+            let title = nodes.replace(" -> ", "&#45;&gt;");
+            assert!(svg.contains(&format!("<title>{title}</title>")), "{edge}");
+        }
         // Else Markdown ends the block there.
         assert!(!svg.trim_end().lines().any(|line| line.trim().is_empty()));
     }

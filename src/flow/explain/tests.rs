@@ -23,6 +23,8 @@ fn partial(letters: &str) -> History {
     History::partial(statuses(letters))
 }
 
+type Row = (History, [Option<Why>; 5], &'static [usize]);
+
 /// Each example with what excludes each scenario, from 1 to 5, and with what deviates.
 #[test]
 fn each_example_has_its_reasons() {
@@ -38,7 +40,7 @@ fn each_example_has_its_reasons() {
     let first_scan = Some(FirstScanIsOver { deviation: 3 });
 
     #[rustfmt::skip]
-    let rows: [(History, [Option<Why>; 5], &[usize]); 20] = [
+    let rows: [Row; 20] = [
         (complete("F"),           [MAYBE,      never(F), earlier,  never(F), never(F)], &[]),
         (partial("F"),            [MAYBE,      never(F), MAYBE,    never(F), never(F)], &[]),
         (complete("F F"),         [since(0),   never(F), MAYBE,    never(F), never(F)], &[]),
