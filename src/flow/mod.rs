@@ -208,7 +208,7 @@
 //! | Is it a new scan of a case that we have? | [`Reading::scenario`] is [`AfterRescan`](Scenario::AfterRescan) | in a partial history a first F leaves it open: look in your own records |
 //! | What do we tell the customer? | [`Reading::scenario`], else [`Reading::likely`] | say that the second is a guess |
 //! | Is it on its way to us as a model? | [`Reading::stages`] | they may lag |
-//! | Is it over? | [`Reading::expected`] is empty | it never is for cases without milling: the lab can always start something new |
+//! | Is it over? | [`Reading::expected`] is empty | it never is for cases without milling: the lab can always start something new. The end can be missed, as any stage |
 //! | Is something odd? | [`Reading::deviations`] | log it, go on |
 //!
 //! ```
