@@ -1,0 +1,262 @@
+//! An explanation as text.
+
+use std::fmt::{self, Write as _};
+
+use super::{Explanation, Why};
+use crate::flow::history::History;
+use crate::flow::scenario::Scenario;
+use crate::flow::set::Set;
+use crate::flow::stage::Stage;
+use crate::status::{OrderStatus, Symbol};
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            self.one_line(f)
+        } else {
+            self.lines(f)
+        }
+    }
+}
+
+impl Explanation<'_> {
+    fn lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(history) = self.history {
+            let from = if history.is_complete() {
+                "from its first event"
+            } else {
+                "its beginning was missed"
+            };
+            let numbered = true;
+            let arrivals = Arrivals {
+                numbered,
+                ..Arrivals::all(history)
+            };
+            writeln!(f, "seen ({from}): {arrivals}")?;
+        }
+        match (self.reading.scenario(), self.reading.likely()) {
+            (Some(_), _) => writeln!(f, "the scenario is certain:")?,
+            (None, Some(likely)) => {
+                let number = likely.number();
+                writeln!(f, "the scenario is not certain, {number} is the simplest:")?;
+            }
+            (None, None) => writeln!(f, "no scenario yet")?,
+        }
+        for (scenario, stages) in self.possible() {
+            match scenario {
+                Some(scenario) => write!(f, "  {}", Numbered(scenario))?,
+                None => f.write_str("  before any scenario")?,
+            }
+            writeln!(f, ": {}", Stages(stages))?;
+        }
+        for &(scenario, why) in &self.excluded {
+            write!(f, "  not {}: ", Numbered(scenario))?;
+            self.reason(f, why)?;
+            if let Some(index) = self.last_possible(scenario) {
+                write!(f, " (it was possible up to [{index}])")?;
+            }
+            f.write_char('\n')?;
+        }
+        for deviation in self.deviations.iter().rev().take(SHOWN).rev() {
+            let status = Shown(deviation.status);
+            write!(f, "deviates: [{}] {status}, expected ", deviation.index)?;
+            writeln!(f, "{}", AnyOf(deviation.expected))?;
+        }
+        if self.deviations.len() > SHOWN {
+            let earlier = self.deviations.len() - SHOWN;
+            writeln!(f, "deviates: {earlier} earlier arrivals too")?;
+        }
+        if self.history.is_none() && self.reading.deviations() > 0 {
+            writeln!(f, "deviates: {} of the arrivals", self.reading.deviations())?;
+        }
+        writeln!(f, "may come next: {}", AnyOf(self.expected()))?;
+        write!(f, "the lab: {}", self.action().advice())
+    }
+
+    fn one_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(history) = self.history {
+            write!(f, "{}: ", Arrivals::all(history))?;
+        }
+        match (self.reading.candidates().is_empty(), self.reading.likely()) {
+            (true, _) => f.write_str("no scenario yet")?,
+            (false, likely) => {
+                f.write_str("scenario ")?;
+                let possible = self.possible().map(|(scenario, _)| match scenario {
+                    Some(scenario) => scenario.number().to_string(),
+                    None => "none yet".to_owned(),
+                });
+                list(f, possible)?;
+                if let (None, Some(likely)) = (self.reading.scenario(), likely) {
+                    write!(f, " (simplest {})", likely.number())?;
+                }
+            }
+        }
+        if !self.reading.stages().is_empty() {
+            write!(f, ", {}", Stages(self.reading.stages()))?;
+        }
+        let known = self.deviations.len();
+        match known.max(usize::from(self.reading.deviations())) {
+            0 => {}
+            1 => f.write_str("; 1 deviation")?,
+            count => write!(f, "; {count} deviations")?,
+        }
+        if let Some(last) = self.deviations.last() {
+            write!(f, ", last at [{}]", last.index)?;
+        }
+        write!(f, "; next {}", AnyOf(self.expected()))?;
+        write!(f, "; {}", self.action().advice())
+    }
+
+    fn reason(&self, f: &mut fmt::Formatter<'_>, why: Why) -> fmt::Result {
+        match (why, self.history) {
+            (Why::NeverShows(symbol), _) => {
+                write!(f, "nothing in it shows {}", symbol.status())
+            }
+            (Why::NoWay { since }, Some(history)) => {
+                let arrivals = Arrivals {
+                    since,
+                    between: ", then ",
+                    ..Arrivals::all(history)
+                };
+                write!(f, "no way to it shows {arrivals}")
+            }
+            (Why::NeedsEarlier, _) => f.write_str(
+                "something would have to come before, and this is known from its first event",
+            ),
+            (Why::FirstScanIsOver { deviation }, _) => {
+                write!(
+                    f,
+                    "the first scan happens once, and was over before [{deviation}]"
+                )
+            }
+            (Why::NoWay { .. } | Why::Before, _) => f.write_str("what came before rules it out"),
+        }
+    }
+}
+
+/// As many arrivals or deviations are printed at most: the last ones.
+const SHOWN: usize = 16;
+
+/// The arrivals from an index on; the middle of a long history is left out.
+struct Arrivals<'a> {
+    history: &'a History,
+    since: usize,
+    numbered: bool,
+    between: &'static str,
+}
+
+impl<'a> Arrivals<'a> {
+    fn all(history: &'a History) -> Self {
+        Arrivals {
+            history,
+            since: 0,
+            numbered: false,
+            between: ", ",
+        }
+    }
+}
+
+impl fmt::Display for Arrivals<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.history.len().saturating_sub(self.since);
+        if count == 0 {
+            return f.write_str("nothing");
+        }
+        let left_out = if count > SHOWN {
+            // The first one stays: it says what the others follow.
+            self.since + 1..self.since + 1 + count - SHOWN
+        } else {
+            0..0
+        };
+        let arrivals = self.history.arrivals().iter().enumerate();
+        for (index, arrival) in arrivals.skip(self.since) {
+            if index == left_out.start && !left_out.is_empty() {
+                write!(f, "{}… ({} more)", self.between, left_out.len())?;
+            }
+            if left_out.contains(&index) {
+                continue;
+            }
+            if index > self.since {
+                f.write_str(self.between)?;
+            }
+            if self.numbered {
+                write!(f, "[{index}] ")?;
+            }
+            write!(f, "{}", Shown(arrival.status()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A status as it may stand in a log: the text of an unknown one is foreign.
+pub(in crate::flow) struct Shown<'a>(pub(in crate::flow) &'a OrderStatus);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 40;
+        let text = self.0.as_str();
+        if self.0.is_known() {
+            return f.write_str(text);
+        }
+        let mut rest = text.chars();
+        f.write_char('"')?;
+        for c in rest.by_ref().take(LONGEST) {
+            write!(f, "{}", c.escape_debug())?;
+        }
+        if rest.next().is_some() {
+            f.write_char('…')?;
+        }
+        f.write_char('"')
+    }
+}
+
+struct Numbered(Scenario);
+
+impl fmt::Display for Numbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0.number(), self.0.title())
+    }
+}
+
+struct Stages(Set<Stage>);
+
+impl fmt::Display for Stages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        list(f, self.0.iter().map(words))
+    }
+}
+
+/// The stage's name as words.
+pub(in crate::flow) fn words(stage: Stage) -> String {
+    stage
+        .as_str()
+        .replace("with_", "with the ")
+        .replace('_', " ")
+}
+
+struct AnyOf(Set<Symbol>);
+
+impl fmt::Display for AnyOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("nothing");
+        }
+        list(f, self.0.iter().map(Symbol::status))
+    }
+}
+
+fn list<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    items: impl Iterator<Item = T>,
+) -> fmt::Result {
+    let mut items = items.peekable();
+    let mut first = true;
+    while let Some(item) = items.next() {
+        if !first {
+            f.write_str(if items.peek().is_some() { ", " } else { " or " })?;
+        }
+        write!(f, "{item}")?;
+        first = false;
+    }
+    Ok(())
+}
