@@ -21,7 +21,7 @@ pub fn safe_name(text: &str) -> String {
     let mut name = String::new();
     for c in text.chars().take(LIMIT - 1) {
         let keep = c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        let inner_dot = c == '.' && !name.is_empty() && !name.ends_with('.');
+        let inner_dot = c == '.' && name.ends_with(|c: char| c.is_ascii_alphanumeric());
         name.push(if keep || inner_dot { c } else { '_' });
     }
     while name.ends_with('.') {
@@ -58,12 +58,13 @@ mod tests {
             ("a.zip", "a.zip"),
             ("", "_"),
             (".", "_"),
-            ("..", "_"),
+            ("..", "__"),
             ("../x", "___x"),
             ("a/b\\c:d", "a_b_c_d"),
             ("a..b", "a._b"),
             ("trailing. ", "trailing._"),
-            ("dots...", "dots._"),
+            ("dots...", "dots.__"),
+            ("a.", "a"),
             ("nul", "_nul"),
             ("com1.tar.gz", "_com1.tar.gz"),
             ("com10", "com10"),
