@@ -1,11 +1,13 @@
 //! What happened to an order, as far as it was seen.
 
-use std::time::SystemTime;
-
+use super::arrival::{Arrival, Origin};
 use super::automaton::Reading;
 use crate::status::OrderStatus;
 
-/// The arrivals of an order, oldest first.
+/// The arrivals of an order, in the order in which they became known.
+///
+/// A value: arrivals are added at the end and never changed, taken away or rearranged, so that
+/// the index of an arrival and the ordinal of a delivery are names that last.
 ///
 /// *Complete* if the software has known the order from its first event, else *partial*: the
 /// difference decides what the first arrival can mean. When in doubt, partial.
@@ -21,8 +23,11 @@ use crate::status::OrderStatus;
 /// let history = History::partial(["Ready for Download"]);
 /// assert_eq!(history.read().scenario(), None);
 /// ```
+///
+/// With the feature `serde` it is `{"complete": true, "arrivals": ["Ready for Download", …]}`;
+/// [`Arrival`] says how its times are written. Without `complete` it is read as partial.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct History {
     complete: bool,
     arrivals: Vec<Arrival>,
@@ -31,33 +36,57 @@ pub struct History {
 impl History {
     /// A history from the first event on.
     #[must_use]
-    pub fn complete<I>(statuses: I) -> Self
+    pub fn complete<I>(arrivals: I) -> Self
     where
-        I: IntoIterator<Item: Into<OrderStatus>>,
+        I: IntoIterator<Item: Into<Arrival>>,
     {
-        Self::new(true, statuses)
+        Self::new(true, arrivals)
     }
 
     /// A history whose beginning was missed.
     #[must_use]
-    pub fn partial<I>(statuses: I) -> Self
+    pub fn partial<I>(arrivals: I) -> Self
     where
-        I: IntoIterator<Item: Into<OrderStatus>>,
+        I: IntoIterator<Item: Into<Arrival>>,
     {
-        Self::new(false, statuses)
+        Self::new(false, arrivals)
     }
 
-    fn new<I>(complete: bool, statuses: I) -> Self
+    pub(super) fn new<I>(complete: bool, arrivals: I) -> Self
     where
-        I: IntoIterator<Item: Into<OrderStatus>>,
+        I: IntoIterator<Item: Into<Arrival>>,
     {
-        let arrivals = statuses.into_iter().map(Arrival::new).collect();
-        History { complete, arrivals }
+        let mut history = Self::empty(complete);
+        history.extend(arrivals);
+        history
     }
 
-    /// Adds an arrival at the end.
+    pub(super) const fn empty(complete: bool) -> Self {
+        History {
+            complete,
+            arrivals: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_arrivals(self) -> impl Iterator<Item = Arrival> {
+        self.arrivals.into_iter()
+    }
+
+    /// Adds an arrival at the end, whatever its time; an older one is marked as
+    /// [late](Arrival::is_late).
     pub fn push(&mut self, arrival: impl Into<Arrival>) {
-        self.arrivals.push(arrival.into());
+        let mut arrival = arrival.into();
+        // What is not late is not older than anything before it, so the last such is the newest.
+        let newest = self
+            .arrivals
+            .iter()
+            .rev()
+            .find(|a| !a.late && a.time().is_some());
+        arrival.late = match (arrival.time(), newest.and_then(Arrival::time)) {
+            (Some(time), Some(newest)) => time < newest,
+            _ => false,
+        };
+        self.arrivals.push(arrival);
     }
 
     /// Whether the order was known from its first event.
@@ -66,7 +95,7 @@ impl History {
         self.complete
     }
 
-    /// The arrivals, oldest first.
+    /// The arrivals, in the order in which they became known.
     #[must_use]
     pub fn arrivals(&self) -> &[Arrival] {
         &self.arrivals
@@ -123,6 +152,32 @@ impl History {
             })
     }
 
+    /// The arrivals of *Ready for Download* and *Lab Review*, numbered from 1: the units of the
+    /// lab's work. The others are changes, worth showing, nothing to process.
+    ///
+    /// An order is delivered again after a rescan, after modeling and after interpretation 2.
+    /// Software that keeps one row per order loses that work.
+    ///
+    /// ```
+    /// use lab_connector::flow::History;
+    ///
+    /// let history = History::complete(["Scanning", "Ready for Download", "Downloaded", "Lab Review"]);
+    /// let numbers: Vec<_> = history.deliveries().map(|d| (d.index(), d.ordinal())).collect();
+    /// assert_eq!(numbers, [(1, 1), (3, 2)]);
+    /// ```
+    pub fn deliveries(&self) -> impl Iterator<Item = Delivered<'_>> + '_ {
+        self.arrivals
+            .iter()
+            .enumerate()
+            .filter(|(_, arrival)| arrival.is_delivery())
+            .zip(1..)
+            .map(|((index, arrival), ordinal)| Delivered {
+                index,
+                ordinal,
+                arrival,
+            })
+    }
+
     fn beginning(&self) -> Reading {
         if self.complete {
             Reading::complete()
@@ -132,50 +187,149 @@ impl History {
     }
 }
 
-/// One change of an order into a status.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Arrival {
-    status: OrderStatus,
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
-    at: Option<SystemTime>,
+impl<T: Into<Arrival>> Extend<T> for History {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, arrivals: I) {
+        let arrivals = arrivals.into_iter();
+        self.arrivals.reserve(arrivals.size_hint().0);
+        arrivals.for_each(|arrival| self.push(arrival));
+    }
 }
 
-impl Arrival {
-    /// An arrival of which only the status is known.
-    #[must_use]
-    pub fn new(status: impl Into<OrderStatus>) -> Self {
-        Arrival {
-            status: status.into(),
-            at: None,
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for History {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        struct Fields {
+            #[serde(default)]
+            complete: bool,
+            #[serde(default)]
+            arrivals: Vec<Arrival>,
         }
+
+        let fields = Fields::deserialize(deserializer)?;
+        Ok(History::new(fields.complete, fields.arrivals))
+    }
+}
+
+/// A delivery within a [`History`]: an arrival of *Ready for Download* or *Lab Review*.
+///
+/// With the account and the order id its ordinal names it for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered<'a> {
+    index: usize,
+    ordinal: u32,
+    arrival: &'a Arrival,
+}
+
+impl<'a> Delivered<'a> {
+    /// Which arrival it is, from 0.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.index
     }
 
-    /// The same arrival with the time at which it was seen.
+    /// Which delivery of its order it is, from 1.
     #[must_use]
-    pub fn at(mut self, time: SystemTime) -> Self {
-        self.at = Some(time);
-        self
+    pub fn ordinal(self) -> u32 {
+        self.ordinal
+    }
+
+    /// The arrival.
+    #[must_use]
+    pub fn arrival(self) -> &'a Arrival {
+        self.arrival
     }
 
     /// The status arrived in.
     #[must_use]
-    pub fn status(&self) -> &OrderStatus {
-        &self.status
+    pub fn status(self) -> &'a OrderStatus {
+        &self.arrival.status
     }
 
-    /// When it was seen, by the clock of the software; none where nobody noted it.
+    /// Whether it is to be handed to the lab's software. An [imported](Origin::Imported) one is
+    /// not: it was dealt with before the integration, and only keeps its ordinal.
     #[must_use]
-    pub fn time(&self) -> Option<SystemTime> {
-        self.at
+    pub fn is_handed_out(self) -> bool {
+        self.arrival.origin != Some(Origin::Imported)
     }
 }
 
-impl<T: Into<OrderStatus>> From<T> for Arrival {
-    fn from(status: T) -> Self {
-        Arrival::new(status)
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use super::*;
+
+    fn at(second: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(second)
+    }
+
+    #[test]
+    fn an_older_arrival_is_marked_and_stays_in_its_place() {
+        let mut history = History::complete([Arrival::new("Ready for Download").at(at(10))]);
+        history.push("Downloaded");
+        history.push(Arrival::new("Scanning").at(at(5)));
+        history.push(Arrival::new("Ready for Download").at(at(7)));
+        history.push(Arrival::new("Downloaded").at(at(10)));
+        let late: Vec<_> = history.arrivals().iter().map(Arrival::is_late).collect();
+        assert_eq!(late, [false, false, true, true, false]);
+        assert!(history.arrivals()[2].status().is("Scanning"));
+    }
+
+    #[test]
+    fn deliveries_are_numbered_from_one_and_imported_ones_count() {
+        let mut history = History::partial([
+            Arrival::new("Ready for Download").from_origin(Origin::Imported),
+            Arrival::new("Downloaded").from_origin(Origin::Imported),
+        ]);
+        history.push("Lost in Transit");
+        history.push("Lab Review");
+        let found: Vec<_> = history
+            .deliveries()
+            .map(|d| {
+                (
+                    d.index(),
+                    d.ordinal(),
+                    d.status().as_str(),
+                    d.is_handed_out(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (0, 1, "Ready for Download", false),
+                (3, 2, "Lab Review", true)
+            ]
+        );
+    }
+
+    #[test]
+    fn the_reading_after_each_arrival_ends_with_the_reading_of_all() {
+        let history = History::complete(["Ready for Download", "iTero Milling", "Lab Review"]);
+        let readings: Vec<_> = history.readings().collect();
+        assert_eq!(readings.len(), 3);
+        assert_eq!(readings.last(), Some(&history.read()));
+        assert_eq!(history.deviations().collect::<Vec<_>>(), [1]);
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_history_is_stored_compactly_and_read_leniently() {
+        let history = History::complete([
+            Arrival::new("Ready for Download"),
+            Arrival::new("On hold")
+                .at(at(1_686_182_400))
+                .from_origin(Origin::Fetched),
+            Arrival::new("Lab Review").at(at(1)),
+        ]);
+        let text = r#"{"complete":true,"arrivals":["Ready for Download",{"status":"On hold","at":1686182400000,"origin":"fetched"},{"status":"Lab Review","at":1000}]}"#;
+        assert_eq!(serde_json::to_string(&history).ok().as_deref(), Some(text));
+        assert_eq!(serde_json::from_str(text).ok(), Some(history));
+
+        let lenient = r#"{"arrivals":["labReview",{"status":"F","origin":"told by a bird","new":[1]}],"more":0}"#;
+        let read: History = serde_json::from_str(lenient).unwrap();
+        assert_eq!(read, History::partial(["Lab Review", "F"]));
+        assert!(serde_json::from_str::<History>(r#"{"arrivals":[{"at":1}]}"#).is_err());
     }
 }

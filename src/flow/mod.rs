@@ -249,22 +249,26 @@
 //! | phases, what may follow what, stages, deviations, the simplest explanation, what the lab can do | our model; no document of Align has it |
 
 mod action;
+mod arrival;
 mod automaton;
 mod diagram;
 mod explain;
 mod history;
+mod millis;
 mod perspective;
 mod phase;
+pub mod plan;
 mod scenario;
 mod set;
 mod stage;
 
 pub use crate::status::Symbol;
 pub use action::LabAction;
+pub use arrival::{Arrival, Origin};
 pub use automaton::Reading;
 pub use diagram::Diagram;
 pub use explain::{Deviation, Explanation, Why};
-pub use history::{Arrival, History};
+pub use history::{Delivered, History};
 pub use perspective::Perspective;
 pub use phase::Phase;
 pub use scenario::Scenario;

@@ -1,0 +1,98 @@
+//! Times as whole milliseconds since 1970-01-01T00:00Z.
+//!
+//! A number, because text would need a time crate, which this part of the crate does not have.
+//! Times are cut to it where they come in, so that a record that was stored and read again is
+//! the same record, and comparing times does not depend on whether it was.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The time without what is finer than a millisecond.
+pub(super) fn cut(time: SystemTime) -> SystemTime {
+    from(since_epoch(time)).unwrap_or(time)
+}
+
+/// Rounds down, also before 1970.
+pub(super) fn since_epoch(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => {
+            let whole = before.duration().as_nanos().div_ceil(1_000_000);
+            i64::try_from(whole).map_or(i64::MIN, |millis| -millis)
+        }
+    }
+}
+
+/// None where the machine's clock does not reach.
+pub(super) fn from(millis: i64) -> Option<SystemTime> {
+    let distance = Duration::from_millis(millis.unsigned_abs());
+    if millis < 0 {
+        UNIX_EPOCH.checked_sub(distance)
+    } else {
+        UNIX_EPOCH.checked_add(distance)
+    }
+}
+
+/// For `#[serde(with)]` on an optional time.
+#[cfg(feature = "serde")]
+pub(super) mod option {
+    use std::time::SystemTime;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(in crate::flow) fn serialize<S: Serializer>(
+        time: &Option<SystemTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(super::since_epoch).serialize(serializer)
+    }
+
+    pub(in crate::flow) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SystemTime>, D::Error> {
+        match Option::<i64>::deserialize(deserializer)? {
+            None => Ok(None),
+            Some(millis) => super::from(millis)
+                .map(Some)
+                .ok_or_else(|| D::Error::custom("a time that the clock does not reach")),
+        }
+    }
+}
+
+/// For `#[serde(with)]` on a time.
+#[cfg(feature = "serde")]
+pub(super) mod always {
+    use std::time::SystemTime;
+
+    use serde::{Deserializer, Serializer, de::Error};
+
+    pub(in crate::flow) fn serialize<S: Serializer>(
+        time: &SystemTime,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(super::since_epoch(*time))
+    }
+
+    pub(in crate::flow) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SystemTime, D::Error> {
+        super::option::deserialize(deserializer)?
+            .ok_or_else(|| D::Error::custom("a time is missing"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cutting_rounds_down_on_both_sides_of_1970() {
+        let nanos = Duration::from_nanos(1_500_000);
+        assert_eq!(since_epoch(UNIX_EPOCH + nanos), 1);
+        assert_eq!(since_epoch(UNIX_EPOCH - nanos), -2);
+        for time in [UNIX_EPOCH + nanos, UNIX_EPOCH - nanos, UNIX_EPOCH] {
+            assert!(cut(time) <= time);
+            assert_eq!(cut(cut(time)), cut(time));
+            assert_eq!(from(since_epoch(time)), Some(cut(time)));
+        }
+    }
+}
