@@ -3,8 +3,9 @@
 mod text;
 
 use super::action::LabAction;
+use super::arrival::Arrival;
 use super::automaton::Reading;
-use super::history::{Arrival, History};
+use super::history::History;
 use super::phase::Phase;
 use super::scenario::Scenario;
 use super::set::{Member, Set};
