@@ -24,6 +24,8 @@ pub mod endpoints;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
+pub mod inbox;
+#[cfg(feature = "client")]
 pub mod model;
 #[cfg(feature = "client")]
 pub mod retry;

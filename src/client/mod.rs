@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::refresh::TokenSource;
 use crate::auth::{Protocol, TokenKey, TokenStore};
+use crate::clock::Clock;
 use crate::endpoints::Endpoints;
 use crate::error::Result;
 use crate::model::AccountId;
@@ -147,6 +148,10 @@ impl Lab {
     #[must_use]
     pub fn orders(&self) -> Orders<'_> {
         Orders::new(self)
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.client.protocol().wire.clock
     }
 
     /// The files of its orders.

@@ -97,6 +97,12 @@ impl Listing {
         self.orders
     }
 
+    /// Both, to keep.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<Order>, Vec<Unreadable>) {
+        (self.orders, self.unreadable)
+    }
+
     /// The records that could not be read.
     #[must_use]
     pub fn unreadable(&self) -> &[Unreadable] {

@@ -7,9 +7,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::asset::Asset;
-use super::id::{AccountId, OrderId, RxId};
+use super::id::{AccountId, AssetId, OrderId, RxId};
 use super::lenient::{self, AnyEntry, Entry, Extra, Many, Text};
 use super::time::WireTime;
+use crate::flow::plan::{File, Fingerprint};
 use crate::status::OrderStatus;
 
 /// One order. *Scan*, *order* and *case* mean the same.
@@ -100,6 +101,24 @@ impl Order {
     #[must_use]
     pub fn history(&self) -> Option<&[HistoryEntry]> {
         self.history.as_deref()
+    }
+
+    /// What tells this delivery's files from another's. Signed URLs are no part of it.
+    ///
+    /// A file goes by its id; one without goes by its kind.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let files = self.assets().iter().filter_map(|asset| {
+            let mut file = File::new(asset.id().map(AssetId::as_str).or(asset.kind())?);
+            if let Some(size) = asset.size() {
+                file = file.size(size);
+            }
+            if let Some(time) = asset.modified().and_then(WireTime::time) {
+                file = file.modified(time);
+            }
+            Some(file)
+        });
+        Fingerprint::new(files)
     }
 
     /// Fields that have no accessor, by their own keys. They hold patient data.
