@@ -9,13 +9,15 @@ use crate::status::OrderStatus;
 
 /// One thing that the software observed of one order, with its time.
 ///
-/// Of an answer of the service the time is when the request was *begun*: nothing that happened
-/// later can be excluded from it. Of an own action it is when the action was *completed*: only
-/// then the service is bound to know of it. Times are kept to the millisecond.
+/// An answer of the service shows the order as it was at some moment between the time at which
+/// its request was *begun* and the time at which it was [complete](Observation::completed); of two
+/// answers that overlap nobody knows which is the newer. Of an own action the time is when it was
+/// completed: only then the service is bound to know of it. Times are kept to the millisecond.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
     pub(super) what: What<'a>,
     pub(super) time: SystemTime,
+    completed: Option<SystemTime>,
     pub(super) created: Option<SystemTime>,
     pub(super) jitter: u32,
 }
@@ -84,6 +86,15 @@ impl<'a> Observation<'a> {
         Self::new(What::Told(history), begun)
     }
 
+    /// When the answer was complete; of a listing, with its last page. Whatever was begun before
+    /// this and shows something else is then known to be no newer. Default: when it was begun,
+    /// which is right only where no two requests for the account overlap.
+    #[must_use]
+    pub fn completed(mut self, time: SystemTime) -> Self {
+        self.completed = Some(millis::cut(time));
+        self
+    }
+
     /// When the order was created, where the service says so; decides only whether an order
     /// that is seen for the first time is known from its beginning.
     #[must_use]
@@ -100,10 +111,16 @@ impl<'a> Observation<'a> {
         self
     }
 
+    /// Answers that were begun before this do not count any more.
+    pub(super) fn until(&self) -> SystemTime {
+        self.completed.map_or(self.time, |time| time.max(self.time))
+    }
+
     fn new(what: What<'a>, time: SystemTime) -> Self {
         Observation {
             what,
             time: millis::cut(time),
+            completed: None,
             created: None,
             jitter: 0,
         }

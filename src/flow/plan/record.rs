@@ -65,7 +65,7 @@ pub(super) struct Shown {
         )
     )]
     pub(super) begun: Option<SystemTime>,
-    /// When the answer was begun that showed it again after it had been missing or gone.
+    /// When that answer was complete: the order arrived before this.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -74,7 +74,18 @@ pub(super) struct Shown {
             skip_serializing_if = "Option::is_none"
         )
     )]
-    pub(super) again: Option<SystemTime>,
+    pub(super) completed: Option<SystemTime>,
+    /// When the last answer was complete that changed anything here. What was begun before may
+    /// show what was before.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            with = "millis::option",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
+    pub(super) until: Option<SystemTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +140,8 @@ impl Record {
             status: last.status().clone(),
             files: Fingerprint::none(),
             begun: None,
-            again: None,
+            completed: None,
+            until: None,
         });
         let arrivals = history.into_arrivals();
         let imported = arrivals.map(|arrival| arrival.from_origin(Origin::Imported));

@@ -9,7 +9,6 @@ use crate::flow::history::Delivered;
 
 /// What follows from one observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "what it says has to be stored and done"]
 pub struct Step {
     record: Option<Record>,
     /// The index of the first arrival that is new.
