@@ -42,7 +42,7 @@ const AGAIN: &str =
     "rescan at_lab_again modeling_p modeling_m modeling_g review_p review_m review_g";
 
 /// What may follow, word for word; `MOD`, `REV` and `AGAIN` stand for their phases.
-const FOLLOWED_BY: [(&str, &str); 17] = [
+const FOLLOWED_BY: [(&str, &str); 20] = [
     ("(start)", "scan at_lab MOD REV"),
     ("scan", "scan at_lab MOD REV"),
     ("at_lab", "kept AGAIN"),
@@ -54,18 +54,18 @@ const FOLLOWED_BY: [(&str, &str); 17] = [
     ("review_p", "reviewed_p AGAIN"),
     ("review_m", "reviewed_m milling_m ready_m AGAIN"),
     ("reviewed_m", "milling_m ready_m AGAIN"),
-    ("milling_m milling_g", "ready_x finished_x"),
-    ("ready_m ready_g", "finished_x"),
+    ("milling_m", "ready_m finished_m"),
+    ("ready_m", "finished_m"),
     (
         "review_g",
         "reviewed_g interp2 review2 milling_g ready_g AGAIN",
     ),
     ("reviewed_g", "interp2 review2 milling_g ready_g AGAIN"),
     ("interp2", "review2 milling_g ready_g finished_g"),
-    (
-        "review2 reviewed2",
-        "reviewed2_after_review2 milling_g ready_g AGAIN",
-    ),
+    ("review2", "reviewed2 milling_g ready_g AGAIN"),
+    ("reviewed2", "milling_g ready_g AGAIN"),
+    ("milling_g", "ready_g finished_g"),
+    ("ready_g", "finished_g"),
 ];
 
 pub struct Model {
@@ -79,19 +79,18 @@ impl Model {
             for phase in phases.split(' ') {
                 let mut names = Vec::new();
                 for word in next.split(' ') {
-                    let suffix = &phase[phase.len() - 2..];
                     match word {
                         "MOD" => names.extend(MOD.split(' ').map(named)),
                         "REV" => names.extend(REV.split(' ').map(named)),
                         "AGAIN" => names.extend(AGAIN.split(' ').map(named)),
-                        "ready_x" => names.push(named(&format!("ready{suffix}"))),
-                        "finished_x" => names.push(named(&format!("finished{suffix}"))),
-                        "reviewed2_after_review2" if phase == "review2" => names.push("reviewed2"),
-                        "reviewed2_after_review2" => {}
                         name => names.push(named(name)),
                     }
                 }
-                let phase = if phase == "(start)" { phase } else { named(phase) };
+                let phase = if phase == "(start)" {
+                    phase
+                } else {
+                    named(phase)
+                };
                 assert!(followed_by.insert(phase, names).is_none());
             }
         }
@@ -166,9 +165,9 @@ impl Model {
     }
 
     pub fn read(&self, complete: bool, arrivals: &[Option<char>]) -> Case {
-        arrivals
-            .iter()
-            .fold(self.begin(complete), |case, arrival| self.step(&case, *arrival))
+        arrivals.iter().fold(self.begin(complete), |case, arrival| {
+            self.step(&case, *arrival)
+        })
     }
 
     pub fn answer(&self, case: &Case) -> Answer {
@@ -190,7 +189,9 @@ impl Model {
             })
             .collect();
         Answer {
-            scenario: (scenarios.len() == 1).then(|| candidates.first().copied()).flatten(),
+            scenario: (scenarios.len() == 1)
+                .then(|| candidates.first().copied())
+                .flatten(),
             candidates,
             likely: case
                 .possible
