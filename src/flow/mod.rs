@@ -2,6 +2,7 @@
 
 mod action;
 mod automaton;
+mod code;
 mod history;
 mod phase;
 mod scenario;
@@ -11,6 +12,7 @@ mod stage;
 pub use crate::status::Symbol;
 pub use action::LabAction;
 pub use automaton::Reading;
+pub use code::UnknownCode;
 pub use history::{Arrival, History};
 pub use phase::Phase;
 pub use scenario::Scenario;
