@@ -138,8 +138,25 @@ impl Reading {
         }
     }
 
+    /// The state's number. Numbers are given in the order in which the states are found, which
+    /// is fixed as long as the phase table is.
+    pub(super) const fn state_number(self) -> u8 {
+        self.row / COLUMNS as u8
+    }
+
+    /// The reading with these parts, if there is such a state.
+    pub(super) const fn from_parts(state_number: u8, deviations: u8) -> Option<Self> {
+        if state_number >= AUTOMATON.count {
+            return None;
+        }
+        Some(Reading {
+            row: state_number * COLUMNS as u8,
+            deviations,
+        })
+    }
+
     fn state(self) -> &'static State {
-        &AUTOMATON.states[usize::from(self.row) / COLUMNS]
+        &AUTOMATON.states[usize::from(self.state_number())]
     }
 }
 
@@ -168,6 +185,8 @@ struct Automaton {
     next: [u8; ROWS * COLUMNS],
     deviates: [u8; ROWS * COLUMNS],
     states: [State; ROWS],
+    /// How many rows are in use.
+    count: u8,
 }
 
 /// What a state says, worked out once. The sets are their bits.
@@ -246,6 +265,7 @@ const fn compile() -> Automaton {
         next,
         deviates,
         states,
+        count: count as u8,
     }
 }
 

@@ -251,6 +251,7 @@
 mod action;
 mod arrival;
 mod automaton;
+mod code;
 mod diagram;
 mod explain;
 mod history;
@@ -266,6 +267,7 @@ pub use crate::status::Symbol;
 pub use action::LabAction;
 pub use arrival::{Arrival, Origin};
 pub use automaton::Reading;
+pub use code::UnknownCode;
 pub use diagram::Diagram;
 pub use explain::{Deviation, Explanation, Why};
 pub use history::{Delivered, History};

@@ -1,0 +1,5 @@
+//! The one integration binary: a module a subject.
+
+mod classify;
+mod flow;
+mod reference;
