@@ -6,20 +6,21 @@
 /// has at most 100 characters, is never empty, never begins with a dot, and is none of the
 /// names that Windows keeps for itself.
 ///
-/// Different texts may give the same name: use it for what is told apart otherwise.
+/// Different texts give different names, also where capitals do not count: a text that could
+/// not be kept as it is, or has capitals, gets a hash of it at its end.
 ///
 /// ```
 /// use lab_connector::download::safe_name;
 ///
 /// assert_eq!(safe_name("123456789"), "123456789");
-/// assert_eq!(safe_name("../etc/passwd"), "___etc_passwd");
-/// assert_eq!(safe_name("CON.zip"), "_CON.zip");
+/// assert!(safe_name("../etc/passwd").starts_with("___etc_passwd-"));
+/// assert_ne!(safe_name("a/b"), safe_name("a_b"));
 /// ```
 #[must_use]
 pub fn safe_name(text: &str) -> String {
-    const LIMIT: usize = 100;
+    const LIMIT: usize = 80;
     let mut name = String::new();
-    for c in text.chars().take(LIMIT - 1) {
+    for c in text.chars().take(LIMIT) {
         let keep = c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         let inner_dot = c == '.' && name.ends_with(|c: char| c.is_ascii_alphanumeric());
         name.push(if keep || inner_dot { c } else { '_' });
@@ -31,7 +32,17 @@ pub fn safe_name(text: &str) -> String {
     if stem.is_empty() || is_reserved(stem) {
         name.insert(0, '_');
     }
+    if name != text || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.push_str(&format!("-{:016x}", fnv1a(text.as_bytes())));
+    }
     name
+}
+
+/// FNV-1a: short, and the same in every release.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// The devices of Windows, which are devices with any extension too.
@@ -52,25 +63,30 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn examples() {
-        for (text, name) in [
-            ("123456789", "123456789"),
-            ("a.zip", "a.zip"),
-            ("", "_"),
-            (".", "_"),
-            ("..", "__"),
-            ("../x", "___x"),
-            ("a/b\\c:d", "a_b_c_d"),
-            ("a..b", "a._b"),
-            ("trailing. ", "trailing._"),
-            ("dots...", "dots.__"),
-            ("a.", "a"),
-            ("nul", "_nul"),
-            ("com1.tar.gz", "_com1.tar.gz"),
-            ("com10", "com10"),
-            ("é\0\n", "___"),
+    fn what_is_plain_stays() {
+        for text in ["123456789", "a.zip", "x-1_2", "com10"] {
+            assert_eq!(safe_name(text), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_is_replaced_and_told_apart() {
+        for (text, start) in [
+            ("", "_-"),
+            (".", "_-"),
+            ("..", "__-"),
+            ("../x", "___x-"),
+            ("a/b\\c:d", "a_b_c_d-"),
+            ("a..b", "a._b-"),
+            ("a.", "a-"),
+            ("nul", "_nul-"),
+            ("com1.tar.gz", "_com1.tar.gz-"),
+            ("é\0\n", "___-"),
+            ("A", "A-"),
         ] {
-            assert_eq!(safe_name(text), name, "{text:?}");
+            let name = safe_name(text);
+            assert!(name.starts_with(start), "{text:?}: {name}");
+            assert_eq!(name.len(), start.len() + 16);
         }
     }
 
@@ -83,7 +99,12 @@ mod tests {
             prop_assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
             let components = std::path::Path::new(&name).components().count();
             prop_assert_eq!(components, 1);
-            prop_assert_eq!(safe_name(&name), name);
+        }
+
+        #[test]
+        fn different_texts_have_different_names(one in "[aA/_.]{0,4}", other in "[aA/_.]{0,4}") {
+            let same = safe_name(&one).eq_ignore_ascii_case(&safe_name(&other));
+            prop_assert_eq!(same, one == other);
         }
     }
 }

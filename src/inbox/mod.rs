@@ -36,7 +36,7 @@ use tokio::sync::Mutex;
 use crate::client::Lab;
 use crate::error::Result;
 use crate::flow::History;
-use crate::flow::plan::{Epoch, Observation, Policy, Record, observe};
+use crate::flow::plan::{Epoch, Observation, Policy, Record};
 use crate::model::{Notification, Order, OrderId};
 
 pub use delivery::{Change, Delivery, Problem, Round};
@@ -128,10 +128,12 @@ impl Inbox {
     /// Safe: dropped, it has noted it or not.
     pub async fn downloaded(&self, delivery: &Delivery) {
         let observation = Observation::downloaded(delivery.ordinal(), self.now());
-        self.note(delivery.order().id(), &observation).await;
+        // A mark: *Downloaded* is an arrival when the service shows it.
+        let _ = self.note(delivery.order(), &observation).await;
     }
 
-    /// Sends the case of a delivery back to the doctor, and notes it.
+    /// Sends the case of a delivery back to the doctor, and records that it is there: the round
+    /// holds the change.
     ///
     /// # Errors
     ///
@@ -140,12 +142,15 @@ impl Inbox {
     /// # Cancel safety
     ///
     /// Not safe: dropped, the scan may have been returned; the next look at it will tell.
-    pub async fn return_to_doctor(&self, delivery: &Delivery, reason: &str) -> Result<()> {
-        let order = delivery.order().id();
-        let returned = self.lab.orders().return_to_doctor(order).reason(reason);
+    pub async fn return_to_doctor(&self, delivery: &Delivery, reason: &str) -> Result<Round> {
+        let order = delivery.order();
+        let returned = self
+            .lab
+            .orders()
+            .return_to_doctor(order.id())
+            .reason(reason);
         returned.await?;
-        self.note(order, &Observation::returned(self.now())).await;
-        Ok(())
+        Ok(self.note(order, &Observation::returned(self.now())).await)
     }
 
     /// Every order that was seen, with its history, by order id.
@@ -164,16 +169,11 @@ impl Inbox {
         histories
     }
 
-    /// An own action is a mark: no arrival comes of it that anybody waits for.
-    async fn note(&self, order: &OrderId, observation: &Observation<'_>) {
+    async fn note(&self, order: &Order, observation: &Observation<'_>) -> Round {
         let mut state = self.state.lock().await;
-        let State { epoch, cases } = &mut *state;
-        if let Some(case) = cases.get_mut(order) {
-            let step = observe(&case.record, observation, &self.policy, epoch);
-            if let Some(record) = step.into_record() {
-                case.record = record;
-            }
-        }
+        let mut round = Round::default();
+        poll::note(self, &mut state, &mut round, order, observation);
+        round
     }
 
     fn now(&self) -> SystemTime {

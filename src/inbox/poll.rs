@@ -93,6 +93,21 @@ pub(super) fn fetched(
     let _ = record(inbox, state, round, order, begun, &seen);
 }
 
+/// Records an own action.
+pub(super) fn note(
+    inbox: &Inbox,
+    state: &mut State,
+    round: &mut Round,
+    order: &Order,
+    action: &Observation<'_>,
+) {
+    if let Some(case) = state.cases.get_mut(order.id()) {
+        let step = observe(&case.record, action, &inbox.policy, &state.epoch);
+        report(round, &case.order, &step);
+        keep(&mut case.record, step);
+    }
+}
+
 /// Records what was seen of an order, and reports what is new.
 fn record(
     inbox: &Inbox,

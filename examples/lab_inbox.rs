@@ -1,0 +1,95 @@
+//! The main job: a lab's cases arrive, are classified, downloaded, and followed to their end.
+//!
+//! Without arguments it starts the simulator, pairs, and lets cases run through all five
+//! scenarios. With `--config FILE` it does the same job against a real service until Ctrl-C;
+//! the client secret comes from the environment variable `LAB_CONNECTOR_CLIENT_SECRET`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use clap::error::ErrorKind;
+
+#[path = "common/answer.rs"]
+mod answer;
+#[path = "lab_inbox/demo.rs"]
+mod demo;
+#[path = "lab_inbox/desk.rs"]
+mod desk;
+#[path = "lab_inbox/service.rs"]
+mod service;
+
+/// Follows a lab's cases: prints a line for each delivery and each change, and downloads files.
+#[derive(Parser)]
+#[command(name = "lab_inbox")]
+struct Arguments {
+    /// Print one JSON object a line on standard output, and all else on standard error.
+    #[arg(long)]
+    json: bool,
+    /// The directory to download to [default: a new one for temporary files].
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
+    /// Work with a real service: a JSON file with `client_id`, `redirect_url`, and `base_url` or
+    /// `endpoints`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// With --config: where tokens are kept.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "lab_inbox-tokens",
+        requires = "config"
+    )]
+    tokens: PathBuf,
+    /// With --config: the account to pair with, if the login offers several.
+    #[arg(long, value_name = "ID", requires = "config")]
+    account: Option<String>,
+    /// With --config: seconds between two polls.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        requires = "config"
+    )]
+    interval: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp) => {
+            print!("{help}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            eprintln!(
+                "lab_inbox: {} (see --help)",
+                line.trim_start_matches("error: ")
+            );
+            return ExitCode::from(2);
+        }
+    };
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab_inbox: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    let files = match &arguments.files {
+        Some(directory) => directory.clone(),
+        None => std::env::temp_dir().join(format!("lab_inbox-{}", std::process::id())),
+    };
+    desk::writable(&files).with_context(|| format!("cannot write to {}", files.display()))?;
+    match &arguments.config {
+        None => demo::run(files, arguments.json).await,
+        Some(config) => service::run(config, files, &arguments).await,
+    }
+}
