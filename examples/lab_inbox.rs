@@ -64,12 +64,12 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
+            // The first paragraph says what is wrong; usage is in the help.
             let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            eprintln!(
-                "lab_inbox: {} (see --help)",
-                line.trim_start_matches("error: ")
-            );
+            let lines = text.lines().take_while(|line| !line.is_empty());
+            let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+            let line = line.trim_start_matches("error: ");
+            eprintln!("lab_inbox: {line} (see --help)");
             return ExitCode::from(2);
         }
     };

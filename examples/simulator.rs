@@ -8,6 +8,7 @@
 //! go on. It runs until Ctrl-C.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -26,25 +27,28 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match serve(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("simulator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(arguments: &Arguments) -> Result<()> {
     let service = Simulator::listen(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     println!("{:#}", service.configuration());
 
-    let base = format!("http://{}", service.address());
-    eprintln!("the simulator listens on {base}, Ctrl-C ends it");
+    let (base, secret) = (service.address(), service.client_secret());
+    eprintln!("the simulator listens on http://{base}, Ctrl-C ends it");
+    eprintln!("what it printed on standard output, in a file, is a configuration:");
     eprintln!(
-        "client id {}, secret {}",
-        service.client_id(),
-        service.client_secret()
+        "  LAB_CONNECTOR_CLIENT_SECRET={secret} cargo run --example lab_inbox -- --config FILE"
     );
-    eprintln!(
-        "with this output in FILE: LAB_CONNECTOR_CLIENT_SECRET={} \\",
-        service.client_secret()
-    );
-    eprintln!("  cargo run --example lab_inbox -- --config FILE");
 
     tokio::select! {
         done = tokio::signal::ctrl_c() => done.context("cannot wait for Ctrl-C")?,
@@ -53,22 +57,26 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// The people of one lab: now and then a doctor scans, and each case takes its way.
+/// The people of one lab: a doctor scans, the lab has the model milled, and so on. What does not
+/// fit any more, since the software under development has returned the scan, say, is left.
 async fn people(service: &Simulator, pace: Duration) -> Result<()> {
     if pace.is_zero() {
         std::future::pending::<()>().await;
     }
     loop {
         let order = service.scan("L-1")?;
-        tokio::time::sleep(pace).await;
-        service.request_milling(&order)?;
-        tokio::time::sleep(pace).await;
-        service.finish_modeling(&order)?;
-        tokio::time::sleep(pace).await;
-        service.proceed(&order)?;
-        tokio::time::sleep(pace).await;
-        service.finish_milling(&order)?;
-        tokio::time::sleep(pace).await;
-        service.ship(&order)?;
+        for act in [
+            Simulator::request_milling,
+            Simulator::finish_modeling,
+            Simulator::proceed,
+            Simulator::finish_milling,
+            Simulator::ship,
+        ] {
+            tokio::time::sleep(pace).await;
+            if let Err(refused) = act(service, &order) {
+                eprintln!("{order}: {refused}");
+                break;
+            }
+        }
     }
 }
