@@ -433,6 +433,26 @@ fn an_order_that_is_gone_is_recorded_as_gone() {
     assert_eq!(order.letters(), "F");
 }
 
+#[test]
+fn an_order_that_was_gone_is_watched_again_if_it_was() {
+    let mut order = Order::new();
+    order.fetched(1, M);
+    assert_eq!(
+        order.see(Observation::gone(minute(2))).next(),
+        Next::Nothing
+    );
+    assert_eq!(order.fetched(10, M).next(), Next::LookAgain(minute(70)));
+    let mut order = Order::new();
+    order.listed(1, F);
+    order.returned(2);
+    assert_eq!(
+        order.see(Observation::gone(minute(3))).next(),
+        Next::Nothing
+    );
+    // The listing lags behind: we know it is with the doctor.
+    assert_eq!(order.listed(10, F).next(), Next::LookAgain(minute(70)));
+}
+
 // Watched.
 
 #[test]
@@ -600,6 +620,56 @@ fn a_given_history_shows_the_return_once() {
 }
 
 #[test]
+fn a_given_history_without_times_shows_the_return_once() {
+    let mut order = Order::new();
+    order.listed(10, F);
+    order.returned(50);
+    for history in [vec![F, D], vec![F, D, S], vec![F, D, S]] {
+        let history: Vec<_> = history.into_iter().map(Arrival::new).collect();
+        order.told(60, &history);
+        assert_eq!(order.letters(), "FS");
+    }
+    assert_eq!(order.record.returned(), None);
+}
+
+#[test]
+fn a_given_history_loses_no_delivery_between_two_returns() {
+    let mut order = Order::new();
+    order.listed(10, F);
+    order.returned(50);
+    let step = order.told(300, &told(&[(F, 9), (S, 49), (F, 100), (S, 200)]));
+    assert_eq!(numbers(&step), [2]);
+    assert_eq!(order.letters(), "FSFS");
+}
+
+#[test]
+fn a_given_history_by_a_clock_far_ahead_numbers_nothing_twice() {
+    let mut order = Order::new();
+    order.listed(10, F);
+    assert_eq!(numbers(&order.told(20, &told(&[(F, 70), (M, 75)]))), NONE);
+    assert_eq!(order.letters(), "FM");
+}
+
+#[test]
+fn a_given_history_is_laid_against_an_imported_one_without_times() {
+    let mut order = Order::new();
+    order.record = Record::imported(History::partial([F]));
+    let step = order.told(20, &told(&[(F, 1), (M, 5), (R, 15)]));
+    assert_eq!(numbers(&step), [2]);
+    assert_eq!(order.letters(), "FMR");
+}
+
+#[test]
+fn a_given_history_is_laid_against_when_the_answer_was_complete() {
+    let mut order = Order::new();
+    order.see(
+        Observation::listed(&F.into(), &Fingerprint::none(), minute(10)).completed(minute(30)),
+    );
+    assert_eq!(numbers(&order.told(40, &told(&[(S, 1), (F, 20)]))), NONE);
+    assert_eq!(order.letters(), "F");
+}
+
+#[test]
 fn a_given_history_says_when_one_status_came_twice() {
     let mut order = Order::new();
     order.listed(10, F);
@@ -713,6 +783,15 @@ fn what_is_first_seen_after_a_gap_is_partial() {
         ..Policy::default()
     };
     assert!(since.is_partial(later, None, &strict));
+}
+
+#[test]
+fn a_listing_that_was_noted_out_of_order_makes_no_gap() {
+    let policy = Policy::default();
+    let epoch = listed_until(100, &policy);
+    assert_eq!(epoch.listed(day(50), &policy), epoch);
+    assert_eq!(epoch.last_listing(), Some(day(100)));
+    assert_eq!(epoch.first_listing(), Some(day(0)));
 }
 
 #[test]
