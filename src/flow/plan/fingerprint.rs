@@ -171,6 +171,7 @@ pub struct File {
 
 impl File {
     /// A file of which only the id is known. The id has to last: of a signed URL take nothing.
+    /// It is stored and printed by `Debug`, so take no file name that names a patient.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         File {

@@ -30,6 +30,9 @@
 //!
 //! *What cannot be known.* Where answers carry no files, an order that was scanned again
 //! between two looks and has the same status looks as if nothing had happened. No rule can tell.
+//! Answers that overlap are told apart by their times, so give [`Observation::completed`]; but a
+//! service that shows an older state in answer to a *later* request, say by a listing that lags
+//! behind what a fetch showed, looks like a case that went back, and is recorded so.
 //! And a history that the service itself gives is added only after what was seen last: what it
 //! knows of the time between two earlier arrivals comes too late, their numbers are given out.
 //!

@@ -50,7 +50,7 @@ impl Draft<'_> {
             None => 0,
         };
         match self.record.returned {
-            Some(mark) if mark.provisional => new + self.until_returned(&history[new..], mark.at),
+            Some(mark) if mark.provisional => new + Self::until_returned(&history[new..], mark.at),
             _ => new,
         }
     }
@@ -63,7 +63,6 @@ impl Draft<'_> {
             .completed
             .max(told)
             .map(|time| after(time, self.policy.clock_difference));
-        let is_after = |arrival: &Arrival, time: Option<SystemTime>| matches!((arrival.time(), time), (Some(at), Some(time)) if at > time);
         let same = |arrival: &Arrival| *arrival.status() == shown.status;
         // Without times, the match that leaves the fewest arrivals as new.
         let last = history
@@ -84,19 +83,14 @@ impl Draft<'_> {
         from + rest.iter().position(is_new).unwrap_or(rest.len())
     }
 
-    /// How many arrivals of a given history lie before the return that we recorded ourselves.
-    fn until_returned(&self, history: &[Arrival], returned: SystemTime) -> usize {
-        let difference = self.policy.clock_difference;
+    /// How many arrivals of a given history lie before the return that we recorded ourselves:
+    /// all up to the S that it became, or to what is later by its time.
+    fn until_returned(history: &[Arrival], returned: SystemTime) -> usize {
         let is_since = |arrival: &Arrival| {
-            arrival
-                .time()
-                .map(|time| after(time, difference) >= returned)
+            arrival.status().symbol() == Some(Symbol::S)
+                || arrival.time().is_some_and(|time| time > returned)
         };
-        history
-            .iter()
-            .position(|a| a.status().symbol() == Some(Symbol::S) && is_since(a) != Some(false))
-            .or_else(|| history.iter().position(|a| is_since(a) == Some(true)))
-            .unwrap_or(history.len())
+        history.iter().position(is_since).unwrap_or(history.len())
     }
 
     fn told_one(&mut self, arrival: &Arrival, origin: Origin) {
@@ -114,4 +108,9 @@ impl Draft<'_> {
         matches!((before, later), (Some(before), Some(later))
             if since(later, before) > self.policy.clock_difference)
     }
+}
+
+/// Whether both times are known, and that of the arrival is the later.
+fn is_after(arrival: &Arrival, time: Option<SystemTime>) -> bool {
+    arrival.time().zip(time).is_some_and(|(at, time)| at > time)
 }

@@ -138,9 +138,11 @@ struct World {
 
 impl World {
     fn new(carry: Carry) -> Self {
-        let mut policy = Policy::default();
-        // Replays may be as old as the walk is long.
-        policy.longest_answer = Duration::from_secs(1 << 40);
+        let policy = Policy {
+            // Replays may be as old as the walk is long.
+            longest_answer: Duration::from_secs(1 << 40),
+            ..Policy::default()
+        };
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let past = now - Duration::from_secs(200 * 86_400);
         let beginning = Phase::Scan;

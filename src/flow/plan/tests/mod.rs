@@ -1,0 +1,114 @@
+//! The rules, one by one. `walk` plays them against each other.
+
+mod absent;
+mod beginning;
+mod own_actions;
+mod shown;
+mod told;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::*;
+use crate::OrderStatus;
+use crate::flow::{Arrival, History, Origin, Scenario, Stage};
+
+const F: &str = "Ready for Download";
+const R: &str = "Lab Review";
+const S: &str = "Scanning";
+const D: &str = "Downloaded";
+const M: &str = "iTero Modeling";
+const I: &str = "iTero Milling";
+
+const NONE: [u32; 0] = [];
+
+fn minute(n: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000 + 60 * n)
+}
+
+fn day(n: u64) -> SystemTime {
+    minute(24 * 60 * n)
+}
+
+/// Files whose sizes the answer gives.
+fn files(sizes: &[u64]) -> Fingerprint {
+    let names = ["gallery", "scan"];
+    names
+        .iter()
+        .zip(sizes)
+        .map(|(name, size)| File::new(*name).size(*size))
+        .collect()
+}
+
+/// One order, of an account that is listed without a gap.
+struct Order {
+    record: Record,
+    policy: Policy,
+    epoch: Epoch,
+}
+
+impl Order {
+    /// Seen from its beginning on: the account is old enough to know.
+    fn new() -> Self {
+        let policy = Policy::default();
+        let epoch = Epoch::new()
+            .listed(day(0) - Duration::from_secs(100 * 86_400), &policy)
+            .listed(day(0), &policy);
+        // The gap between the two listings ended before the order was first seen.
+        Order {
+            record: Record::new(),
+            policy,
+            epoch,
+        }
+    }
+
+    fn see(&mut self, seen: Observation<'_>) -> Step {
+        let step = observe(&self.record, &seen, &self.policy, &self.epoch);
+        if let Some(record) = step.record() {
+            self.record = record.clone();
+        }
+        let again = observe(&self.record, &seen, &self.policy, &self.epoch);
+        assert!(again.is_unchanged(), "{seen:?} changed something twice");
+        assert_eq!(again.deliveries().count(), 0);
+        step
+    }
+
+    fn listed(&mut self, at: u64, status: &str) -> Step {
+        self.listed_with(at, status, &Fingerprint::none())
+    }
+
+    fn listed_with(&mut self, at: u64, status: &str, files: &Fingerprint) -> Step {
+        self.see(Observation::listed(&status.into(), files, minute(at)))
+    }
+
+    fn fetched(&mut self, at: u64, status: &str) -> Step {
+        self.fetched_with(at, status, &Fingerprint::none())
+    }
+
+    fn fetched_with(&mut self, at: u64, status: &str, files: &Fingerprint) -> Step {
+        self.see(Observation::fetched(&status.into(), files, minute(at)))
+    }
+
+    fn missing(&mut self, at: u64) -> Step {
+        self.see(Observation::missing(minute(at)))
+    }
+
+    fn returned(&mut self, at: u64) -> Step {
+        self.see(Observation::returned(minute(at)))
+    }
+
+    fn told(&mut self, at: u64, history: &[Arrival]) -> Step {
+        self.see(Observation::told(history, minute(at)))
+    }
+
+    /// The letters of the history; `?` for a status without one.
+    fn letters(&self) -> String {
+        let arrivals = self.record.history().arrivals().iter();
+        arrivals
+            .map(|a| a.status().symbol().map_or("?", |symbol| symbol.as_str()))
+            .collect()
+    }
+}
+
+fn numbers(step: &Step) -> Vec<u32> {
+    step.deliveries().map(|d| d.ordinal()).collect()
+}
