@@ -11,6 +11,7 @@ use super::record::{Downloaded, Record, Returned, Shown, Watch};
 use super::step::{Next, Step};
 use crate::flow::arrival::{Arrival, Origin};
 use crate::flow::history::History;
+use crate::flow::stage::Stage;
 use crate::status::{OrderStatus, Symbol};
 
 /// The record as it becomes, copied only once it changes.
@@ -98,7 +99,7 @@ impl<'a> Draft<'a> {
         let arrived = self.shown(status, files, Origin::Listing);
         if !arrived && back {
             self.watch_anew();
-        } else if !arrived && found && !self.is_in_watched_stage() {
+        } else if !arrived && found && !self.is_to_be_watched() {
             // It was watched only because the listing did not have it.
             self.record.to_mut().watch = None;
         }
@@ -264,14 +265,17 @@ impl<'a> Draft<'a> {
         arrivals.iter().rev().find_map(|a| a.status().symbol())
     }
 
-    fn is_in_watched_stage(&self) -> bool {
-        let mut stages = self.record.reading().stages().iter();
-        stages.any(|stage| self.policy.watched.contains(stage))
+    fn is_to_be_watched(&self) -> bool {
+        let reading = self.record.reading();
+        let watched = |stage| self.policy.watched.contains(stage);
+        let kept_from_review =
+            reading.stages().contains(Stage::WithLab) && reading.expected().contains(Symbol::I);
+        reading.stages().iter().any(watched) || (self.policy.watch_reviewed && kept_from_review)
     }
 
     fn watch_anew(&mut self) {
         self.record.to_mut().watch = None;
-        if self.is_in_watched_stage() {
+        if self.is_to_be_watched() {
             self.watch();
         }
     }

@@ -17,7 +17,8 @@
 //!   say nothing, and a status that lags behind is not taken for a new arrival.
 //! - An order that is missing from a complete listing is fetched, and what that shows counts. If
 //!   it is still the listed status, the listing flickered.
-//! - Orders with Align or with the doctor are neither listed nor notified: they are *watched*,
+//! - Orders with Align or with the doctor are neither listed nor notified, nor is the milling of
+//!   a model that was downloaded for review: they are *watched*,
 //!   that is fetched now and then, until they are listed again or finished.
 //! - A notification is a hint to fetch, nothing else. A forged one costs a request.
 //! - Deliveries, the arrivals of *Ready for Download* and *Lab Review*, are numbered from 1 and
@@ -37,8 +38,8 @@
 //! knows of the time between two earlier arrivals comes too late, their numbers are given out.
 //!
 //! *When to change it.* The limits are in [`Policy`]. Shorten
-//! [`longest_gap`](Policy::longest_gap) where orders come and go within hours, widen
-//! [`watched`](Policy::watched) to see milling that starts after a model was downloaded.
+//! [`longest_gap`](Policy::longest_gap) where orders come and go within hours; switch
+//! [`watch_reviewed`](Policy::watch_reviewed) off where the lab never has models milled.
 //!
 //! # Example: one order, listed, downloaded, missing, listed again
 //!

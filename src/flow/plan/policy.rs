@@ -27,10 +27,11 @@ pub struct Policy {
     /// The stages in which an order is fetched again and again, since the service lists and
     /// notifies nothing while they last. Default: in modeling, in interpretation, in milling,
     /// ready to ship, with the doctor.
-    ///
-    /// Add [`Stage::WithLab`] to see the milling of models that were downloaded for review
-    /// before *Proceed* was clicked; it costs a look at every downloaded order.
     pub watched: Set<Stage>,
+    /// Whether a model that was downloaded for review is watched too. *Proceed* can still be
+    /// clicked, and the milling that follows is neither listed nor notified. Default: yes; it
+    /// costs looks at every model that the lab keeps.
+    pub watch_reviewed: bool,
     /// The first interval between two looks at a watched order. Default: 1 hour.
     pub watch_at_first: Duration,
     /// The longest interval. Default: 1 day.
@@ -66,6 +67,7 @@ impl Default for Policy {
                 Stage::ReadyToShip,
                 Stage::WithDoctor,
             ]),
+            watch_reviewed: true,
             watch_at_first: HOUR,
             watch_at_last: DAY,
             watch_for: DAY.saturating_mul(60),

@@ -23,8 +23,9 @@ fn an_order_missing_from_a_complete_listing_is_fetched() {
 fn an_order_that_is_not_expected_in_the_listing_is_not_missing() {
     let mut order = Order::new();
     assert!(order.missing(1).is_unchanged());
-    order.fetched(2, D);
-    let step = order.missing(3);
+    order.listed(2, F);
+    order.fetched(3, D);
+    let step = order.missing(4);
     assert!(step.is_unchanged());
     assert_eq!(step.next(), Next::Nothing);
 }
@@ -102,6 +103,23 @@ fn orders_with_align_or_the_doctor_are_watched_until_they_are_listed_or_finished
     let mut returned = Order::new();
     returned.listed(1, F);
     assert_eq!(returned.returned(2).next(), Next::LookAgain(minute(62)));
+}
+
+#[test]
+fn a_model_that_was_downloaded_for_review_is_watched_since_milling_may_follow() {
+    let mut order = Order::new();
+    order.listed(1, R);
+    assert_eq!(order.fetched(2, D).next(), Next::LookAgain(minute(62)));
+    // Proceed was clicked afterwards: quiet, and seen all the same.
+    assert_ne!(order.fetched(62, I).next(), Next::Nothing);
+    // Where modeling or a rescan follows the listing will tell.
+    let mut scan = Order::new();
+    scan.listed(1, F);
+    assert_eq!(scan.fetched(2, D).next(), Next::Nothing);
+    let mut spared = Order::new();
+    spared.policy.watch_reviewed = false;
+    spared.listed(1, R);
+    assert_eq!(spared.fetched(2, D).next(), Next::Nothing);
 }
 
 #[test]
