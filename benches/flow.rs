@@ -34,7 +34,9 @@ fn main() -> ExitCode {
     group.bench_function("bare_loop", |b| b.iter(|| data.bare_loop(&mut ends)));
     group.bench_function("regex_dfa", |b| b.iter(|| data.regex_dfa(&mut ends)));
     group.bench_function("read_all", |b| b.iter(|| data.read_all(&mut readings)));
-    group.bench_function("from_text", |b| b.iter(|| data.from_text(&mut readings)));
+    group.bench_function("parse_and_read", |b| {
+        b.iter(|| data.parse_and_read(&mut readings))
+    });
     group.finish();
     criterion.final_summary();
     ExitCode::SUCCESS
@@ -80,7 +82,7 @@ fn figures() -> ExitCode {
     report("flow_read_all_per_one", ratio, 1.4, false);
     let seconds = median(
         (0..TURNS)
-            .map(|_| time(|| data.from_text(&mut readings)))
+            .map(|_| time(|| data.parse_and_read(&mut readings)))
             .collect(),
     );
     let millions = data.arrivals() as f64 / seconds / 1e6;
@@ -204,7 +206,7 @@ impl Data {
         let (mut one, mut many, mut text) = (Vec::new(), Vec::new(), Vec::new());
         self.one_at_a_time(&mut one);
         self.read_all(&mut many);
-        self.from_text(&mut text);
+        self.parse_and_read(&mut text);
         assert!(one == many && one == text);
         assert!(one.iter().all(|reading| reading.deviations() == 0));
         let mut states = Vec::new();
@@ -217,6 +219,28 @@ impl Data {
         let mut matched = Vec::new();
         self.regex_dfa(&mut matched);
         assert!(matched.iter().all(|matched| *matched == 1));
+        // And nothing else matches: every history of up to six arrivals.
+        let mut histories = vec![(Vec::new(), Reading::complete())];
+        for _ in 0..6 {
+            histories = histories
+                .iter()
+                .flat_map(|(letters, reading)| {
+                    Symbol::ALL.map(|symbol| {
+                        let letter = symbol.as_str().as_bytes();
+                        ([letters, letter].concat(), reading.observe(symbol))
+                    })
+                })
+                .collect();
+            for (letters, reading) in &histories {
+                assert_eq!(self.explained(letters), reading.deviations() == 0);
+            }
+        }
+    }
+
+    fn explained(&self, letters: &[u8]) -> bool {
+        let input = Input::new(letters).anchored(Anchored::Yes);
+        let end = self.dfa.try_search_fwd(&input);
+        end.expect("a search that cannot quit").is_some()
     }
 
     fn arrivals(&self) -> usize {
@@ -256,14 +280,8 @@ impl Data {
 
     fn regex_dfa(&self, matched: &mut Vec<u8>) {
         matched.clear();
-        matched.extend(self.cases(&self.letters).map(|case| {
-            let input = Input::new(case).anchored(Anchored::Yes).earliest(false);
-            let end = self
-                .dfa
-                .try_search_fwd(&input)
-                .expect("a search that cannot quit");
-            u8::from(end.is_some())
-        }));
+        let letters = self.cases(&self.letters);
+        matched.extend(letters.map(|case| u8::from(self.explained(case))));
         black_box(matched);
     }
 
@@ -274,7 +292,7 @@ impl Data {
         black_box(readings);
     }
 
-    fn from_text(&self, readings: &mut Vec<Reading>) {
+    fn parse_and_read(&self, readings: &mut Vec<Reading>) {
         readings.clear();
         readings.extend(self.cases(&self.texts).map(|case| {
             case.iter().fold(Reading::complete(), |reading, text| {

@@ -18,7 +18,10 @@ fuzz_target!(|text: &str| {
     }
 
     // Signs and a note do not matter, except where there is nothing else.
-    if text.is_ascii() && text.bytes().any(|b| b.is_ascii_alphanumeric()) && !text.contains(['(', ')']) {
+    if text.is_ascii()
+        && text.bytes().any(|b| b.is_ascii_alphanumeric())
+        && !text.contains(['(', ')'])
+    {
         let hasher = RandomState::new();
         let signs: String = text.chars().flat_map(|c| ['_', c]).collect();
         for spelled in [signs, text.to_ascii_uppercase(), format!("{text} (a note)")] {
