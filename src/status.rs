@@ -97,6 +97,13 @@ macro_rules! statuses {
                 }
             }
 
+            fn from_usual_spelling(text: &str) -> Option<OrderStatus> {
+                match text {
+                    $($text => Some(OrderStatus::$variant),)*
+                    _ => None,
+                }
+            }
+
             fn from_key(key: &[u8]) -> Option<OrderStatus> {
                 match key {
                     $($key => Some(OrderStatus::$variant),)*
@@ -174,6 +181,11 @@ impl OrderStatus {
     }
 
     fn parse(text: &str) -> Option<OrderStatus> {
+        // Nearly always; a few comparisons instead of a walk through the text.
+        Self::from_usual_spelling(text).or_else(|| Self::parse_leniently(text))
+    }
+
+    fn parse_leniently(text: &str) -> Option<OrderStatus> {
         // No known key is longer; one more byte tells a longer text from a known one.
         const LONGEST: usize = 22;
         let mut key = [0; LONGEST];

@@ -4,6 +4,11 @@
 //! rounds that explain it. Only the differences of the rounds matter, so that few such sets can
 //! be reached: they are the states of a small automaton, found here at compile time by following
 //! every symbol from both beginnings.
+//!
+//! A reading also counts deviations. Were the count a second number that every arrival adds to,
+//! reading would take half as long again; so the table counts the first six itself: it has each
+//! state seven times over, once for each count, and arrivals that no history needs, after the
+//! seventh deviation, take a slow way.
 
 use std::fmt;
 
@@ -16,8 +21,8 @@ use crate::status::{OrderStatus, Symbol};
 
 /// What a history says about a case: which scenarios it can be, where it stands, what may come.
 ///
-/// Two bytes, `Copy`; taking in one more status is one look into a table of 256 bytes, for the
-/// first arrival of a case as for its millionth. Begin with [`Reading::complete`] or
+/// Two bytes, `Copy`; taking in one more status is one look into a table of two kilobytes, for
+/// the first arrival of a case as for its millionth. Begin with [`Reading::complete`] or
 /// [`Reading::partial`], or let [`History::read`](super::History::read) do it.
 ///
 /// ```
@@ -34,9 +39,11 @@ use crate::status::{OrderStatus, Symbol};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reading {
-    /// The state's number times eight: where its row begins.
-    row: u8,
-    deviations: u8,
+    /// The state's number in the lower five bits; above them the deviations, or
+    /// [`MANY`] if there are more than the table counts.
+    place: u8,
+    /// The deviations beyond those that the table counts.
+    further: u8,
 }
 
 impl Reading {
@@ -44,8 +51,8 @@ impl Reading {
     #[must_use]
     pub const fn complete() -> Self {
         Reading {
-            row: 0,
-            deviations: 0,
+            place: 0,
+            further: 0,
         }
     }
 
@@ -54,8 +61,8 @@ impl Reading {
     #[must_use]
     pub const fn partial() -> Self {
         Reading {
-            row: COLUMNS as u8,
-            deviations: 0,
+            place: 1,
+            further: 0,
         }
     }
 
@@ -68,11 +75,69 @@ impl Reading {
             Some(symbol) => symbol as u8,
             None => NO_SYMBOL,
         };
-        let cell = usize::from(self.row | column);
-        Reading {
-            row: AUTOMATON.next[cell],
-            deviations: self.deviations.saturating_add(AUTOMATON.deviates[cell]),
+        self.observe_column(column)
+    }
+
+    #[inline]
+    fn observe_column(self, column: u8) -> Self {
+        let place = NEXT[usize::from(self.place)][usize::from(column)];
+        if place < MANY {
+            Reading { place, further: 0 }
+        } else {
+            self.observe_further(column)
         }
+    }
+
+    /// The same for a history with more deviations than the table counts.
+    #[cold]
+    fn observe_further(self, column: u8) -> Self {
+        let place = NEXT[usize::from(self.state_number())][usize::from(column)];
+        let deviates = place / STATES as u8;
+        Reading {
+            place: MANY | (place % STATES as u8),
+            further: self.further.saturating_add(deviates).min(u8::MAX - COUNTED),
+        }
+    }
+
+    /// The readings after eight more arrivals each: the lower three bits of each byte are a
+    /// column, the first in the lowest byte. All bits set is the column that changes nothing.
+    #[inline]
+    pub(super) fn observe_strides<const LANES: usize>(
+        readings: [Self; LANES],
+        columns: [u64; LANES],
+    ) -> [Self; LANES] {
+        let mut places = readings.map(|reading| reading.place);
+        let mut shift = 0;
+        while shift < u64::BITS {
+            let mut lane = 0;
+            while lane < LANES {
+                let column = (columns[lane] >> shift) as usize % COLUMNS;
+                places[lane] = NEXT[usize::from(places[lane])][column];
+                lane += 1;
+            }
+            shift += u8::BITS;
+        }
+        let mut after = readings;
+        let mut lane = 0;
+        while lane < LANES {
+            after[lane] = if places[lane] < MANY {
+                Reading {
+                    place: places[lane],
+                    further: 0,
+                }
+            } else {
+                readings[lane].observe_stride_further(columns[lane])
+            };
+            lane += 1;
+        }
+        after
+    }
+
+    #[cold]
+    fn observe_stride_further(self, columns: u64) -> Self {
+        columns.to_le_bytes().iter().fold(self, |reading, column| {
+            reading.observe_column(column % COLUMNS as u8)
+        })
     }
 
     /// The phases that the case can be in.
@@ -116,7 +181,11 @@ impl Reading {
     /// How many arrivals the model had no explanation for; 255 stands for 255 or more.
     #[must_use]
     pub const fn deviations(self) -> u8 {
-        self.deviations
+        if self.place < MANY {
+            self.place / STATES as u8
+        } else {
+            COUNTED + self.further
+        }
     }
 
     /// What the lab can do now. Where it is not certain, the most demanding of what is possible.
@@ -133,15 +202,15 @@ impl Reading {
     /// even where the count is full.
     pub(super) const fn deviations_forgotten(self) -> Self {
         Reading {
-            deviations: 0,
-            ..self
+            place: self.state_number(),
+            further: 0,
         }
     }
 
     /// The state's number. Numbers are given in the order in which the states are found, which
     /// is fixed as long as the phase table is.
     pub(super) const fn state_number(self) -> u8 {
-        self.row / COLUMNS as u8
+        self.place % STATES as u8
     }
 
     /// The reading with these parts, if there is such a state.
@@ -149,14 +218,21 @@ impl Reading {
         if state_number >= AUTOMATON.count {
             return None;
         }
-        Some(Reading {
-            row: state_number * COLUMNS as u8,
-            deviations,
+        Some(if deviations <= COUNTED {
+            Reading {
+                place: deviations * STATES as u8 + state_number,
+                further: 0,
+            }
+        } else {
+            Reading {
+                place: MANY + state_number,
+                further: deviations - COUNTED,
+            }
         })
     }
 
     fn state(self) -> &'static State {
-        &AUTOMATON.states[usize::from(self.state_number())]
+        &STATE[usize::from(self.state_number())]
     }
 }
 
@@ -164,7 +240,7 @@ impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reading")
             .field("phases", &self.phases())
-            .field("deviations", &self.deviations)
+            .field("deviations", &self.deviations())
             .finish()
     }
 }
@@ -178,14 +254,18 @@ impl From<&OrderStatus> for Option<Symbol> {
 /// A row of the table: seven symbols, and a column for what has none and changes nothing.
 const COLUMNS: usize = 8;
 const NO_SYMBOL: u8 = 7;
-/// As many rows as a byte can point at.
-const ROWS: usize = 256 / COLUMNS;
+/// As many states as five bits can number, so that three are left for the deviations.
+const STATES: usize = 32;
+/// How many deviations the table counts.
+const COUNTED: u8 = 6;
+/// Places from here on stand for more deviations than that.
+const MANY: u8 = (COUNTED + 1) * STATES as u8;
 
 struct Automaton {
-    next: [u8; ROWS * COLUMNS],
-    deviates: [u8; ROWS * COLUMNS],
-    states: [State; ROWS],
-    /// How many rows are in use.
+    /// By place and column the next place. A deviation leads from one count to the one above.
+    next: [[u8; COLUMNS]; 256],
+    states: [State; STATES],
+    /// How many states there are.
     count: u8,
 }
 
@@ -200,7 +280,10 @@ struct State {
     likely: Option<Scenario>,
 }
 
-static AUTOMATON: Automaton = compile();
+const AUTOMATON: Automaton = compile();
+/// Apart from the rest, so that its address needs no sum.
+static NEXT: [[u8; COLUMNS]; 256] = AUTOMATON.next;
+static STATE: [State; STATES] = AUTOMATON.states;
 
 /// A state while it is compiled: for each phase that is possible one more than the rounds it
 /// needs beyond the fewest; zero for the others.
@@ -227,12 +310,11 @@ const fn compile() -> Automaton {
         beyond_scan: false,
         beginning: Beginning::Complete,
     };
-    let mut found = [nothing; ROWS];
+    let mut found = [nothing; STATES];
     found[1].beginning = Beginning::Partial;
     let mut count = 2;
 
-    let mut next = [0; ROWS * COLUMNS];
-    let mut deviates = [0; ROWS * COLUMNS];
+    let mut next = [[0; COLUMNS]; 256];
     let mut at = 0;
     while at < count {
         let mut column = 0;
@@ -243,19 +325,34 @@ const fn compile() -> Automaton {
                 number += 1;
             }
             if number == count {
-                // The compiler stops here if the table ever needs more states than a byte has.
+                // The compiler stops here if the phases ever need more states than five bits
+                // can number.
                 found[number] = to;
                 count += 1;
             }
-            next[at * COLUMNS + column] = (number * COLUMNS) as u8;
-            deviates[at * COLUMNS + column] = deviation as u8;
+            next[at][column] = (deviation as usize * STATES + number) as u8;
             column += 1;
         }
-        next[at * COLUMNS + NO_SYMBOL as usize] = (at * COLUMNS) as u8;
+        next[at][NO_SYMBOL as usize] = at as u8;
+        at += 1;
+    }
+    // The same again for one deviation more, and for many, which stay many.
+    at = STATES;
+    while at < next.len() {
+        let mut column = 0;
+        while column < COLUMNS {
+            let before = next[at - STATES][column];
+            next[at][column] = if before < MANY {
+                before + STATES as u8
+            } else {
+                before
+            };
+            column += 1;
+        }
         at += 1;
     }
 
-    let mut states = [describe(&found[0]); ROWS];
+    let mut states = [describe(&found[0]); STATES];
     at = 0;
     while at < count {
         states[at] = describe(&found[at]);
@@ -263,7 +360,6 @@ const fn compile() -> Automaton {
     }
     Automaton {
         next,
-        deviates,
         states,
         count: count as u8,
     }
