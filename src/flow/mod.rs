@@ -83,7 +83,7 @@
 //!
 //! An *arrival* is a change into a status, oldest first. Reading the same status twice is one
 //! arrival; a second *Ready for Download* because the doctor scanned again is another. Telling these
-//! apart is the work of the planner (`plan`), which turns what was observed into arrivals.
+//! apart is the work of the planner ([`plan`]), which turns what was observed into arrivals.
 //!
 //! A history is *complete* if the software has known the case from its first event. The first F is then
 //! the first scan. It is *partial* if the case is older than the integration: the same F may be a
@@ -197,7 +197,7 @@
 //! Scenarios do not suffer from quiet statuses that were missed. Stages do: *R D* reads as downloaded
 //! for review, but an *I* and a *T* that nobody looked for may have come before that *D*, and the case
 //! is finished. To know the stage, ask for the order from time to time while it is with the doctor or
-//! with Align. The planner (`plan`) says when.
+//! with Align. The planner ([`plan`]) says when.
 //!
 //! # How to decide
 //!
@@ -232,12 +232,12 @@
 //!
 //! # The parts
 //!
-//! * [`History`] holds the arrivals of an order, [`Reading`] is what they say; `read_all` reads the
+//! * [`History`] holds the arrivals of an order, [`Reading`] is what they say; [`read_all`] reads the
 //!   histories of many orders at once.
 //! * [`Explanation`] says why, in words and as typed reasons; [`Diagram`] draws it.
 //! * [`Phase`] is the table itself, for those who want to check it or make something of it.
 //! * [`Perspective`] reads the names that the same events have in the clinic.
-//! * `plan` makes arrivals of observations, tells complete from partial histories, and says when to
+//! * [`plan`] makes arrivals of observations, tells complete from partial histories, and says when to
 //!   look at an order again.
 //!
 //! # What is documented

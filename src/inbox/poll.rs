@@ -7,7 +7,7 @@ use super::{Case, Inbox, State};
 use crate::error::Result;
 use crate::flow::plan::{Next, Observation, Record, Step, observe};
 use crate::flow::{Arrival, History};
-use crate::model::{Order, OrderId, RxId, WireTime};
+use crate::model::{Order, OrderId, WireTime};
 
 pub(super) async fn round(inbox: &Inbox, state: &mut State, round: &mut Round) -> Result<()> {
     let begun = inbox.now();
@@ -61,7 +61,7 @@ pub(super) async fn round(inbox: &Inbox, state: &mut State, round: &mut Round) -
 /// Fetches an order that is known.
 async fn look(inbox: &Inbox, state: &mut State, round: &mut Round, id: &OrderId) {
     let rx_id = state.cases.get(id).and_then(|case| case.order.rx_id());
-    let Some(rx_id) = rx_id.map(RxId::clone) else {
+    let Some(rx_id) = rx_id.cloned() else {
         return;
     };
     let begun = inbox.now();
