@@ -1,4 +1,62 @@
-//! lab-connector
+//! Follow iTero cases through a dental lab, over Align's *Lab Connector* API, without losing one
+//! or doing one twice.
+//!
+//! A lab's software sees of a case its order id, its status and its history. From these it has to
+//! follow every way the case can go: direct to the lab, after modeling, after a rescan, milling,
+//! interpretation 2. This crate is a typed client for the API ([`client`]), a pure module that reads
+//! a history and says which scenarios it can be ([`flow`]), an inbox that turns polling into
+//! deliveries ([`inbox`]), and a simulator of the service ([`simulator`]), since credentials take
+//! months to get.
+//!
+//! # Where to begin
+//!
+//! * *Which scenario is it?* [`History`] and the page of [`flow`].
+//! * *The whole job*: [`inbox`], and the example `lab_inbox`, which runs against the simulator
+//!   without any setup.
+//! * *Single calls*: [`Client`].
+//! * *No credentials yet*: [`simulator`].
+//! * *Why is it so?* [`design`].
+//!
+//! ```
+//! use lab_connector::{History, Scenario};
+//!
+//! let reading = History::complete(["Lab Review", "iTero Milling", "Lab Review"]).read();
+//! assert_eq!(reading.scenario(), Some(Scenario::AfterInterpretation2));
+//! println!("{}: {}", reading.stages(), reading.action().advice());
+//! ```
+//!
+//! # Documented, convention, model
+//!
+//! Three kinds of statements stand in these pages, and they are kept apart. *Documented*: Align's
+//! own material says it. *Convention*: nothing is documented, and this is our default, which you can
+//! replace. *Model*: our own reading, made exact so that it can be tested.
+//!
+//! The crate is independent of Align Technology, Inc.; iTero and MyiTero are its trademarks. The
+//! flows follow *Lab Connector Flows*, revision 3 (08 Jun 2023), in our own words.
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `client` | yes | everything but [`status`] and [`flow`], which are always there and bring no dependency |
+//! | `rustls` | yes | TLS, with the default cryptography of rustls and the roots of the platform |
+//! | `rustls-no-provider` | | TLS with the cryptography that the application installs |
+//! | `tracing` | yes | events for `tracing`, without secrets and patient data |
+//! | `serde` | with `client` | (de)serialization of statuses, histories and readings |
+//! | `simulator` | | [`simulator`] |
+// Where a feature is off, links to what it brings lead to the published pages.
+#![cfg_attr(
+    not(feature = "simulator"),
+    doc = "",
+    doc = "[`simulator`]: https://docs.rs/lab-connector/latest/lab_connector/simulator/"
+)]
+#![cfg_attr(
+    not(feature = "client"),
+    doc = "",
+    doc = "[`client`]: https://docs.rs/lab-connector/latest/lab_connector/client/",
+    doc = "[`Client`]: https://docs.rs/lab-connector/latest/lab_connector/client/struct.Client.html",
+    doc = "[`inbox`]: https://docs.rs/lab-connector/latest/lab_connector/inbox/"
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![deny(
@@ -17,6 +75,8 @@ pub mod auth;
 pub mod client;
 #[cfg(feature = "client")]
 pub mod clock;
+#[doc = include_str!("../DESIGN.md")]
+pub mod design {}
 #[cfg(feature = "client")]
 pub mod download;
 #[cfg(feature = "client")]
@@ -48,3 +108,8 @@ pub use {
     model::{Account, AccountId, Asset, Notification, Order, OrderId, RxId},
     secret::Secret,
 };
+
+/// The README's examples compile and hold.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
