@@ -24,7 +24,7 @@ use super::{ClientAuth, Credentials};
 use crate::endpoints::discovery::Directory;
 use crate::endpoints::origin::{self, Allowed};
 use crate::endpoints::{Endpoint, Operation};
-use crate::error::{Error, Kind, Result, answer};
+use crate::error::{Error, Kind, Result, Sent, answer};
 use crate::secret::Secret;
 use crate::transport::wire::Wire;
 
@@ -105,7 +105,7 @@ impl Protocol {
         let answer = exchange
             .request_async(&Once::new(self, operation, &head))
             .await
-            .map_err(|error| named(translate(error, &head)))?;
+            .map_err(|error| named(self.translate(error, &head)))?;
         Ok(Tokens::from_answer(answer, self.wire.clock.now(), None))
     }
 
@@ -131,8 +131,10 @@ impl Protocol {
                     Error::new(Kind::Reauthorization(
                         "the service does not take the refresh token any more",
                     ))
+                    .with_sent(Sent::Yes)
+                    .with_attempts(1)
                 } else {
-                    translate(error, &head)
+                    self.translate(error, &head)
                 })
             })?;
         Ok(Tokens::from_answer(
@@ -148,6 +150,23 @@ impl Protocol {
         let operation = Operation::RevokeToken;
         let named = |error: Error| error.with_operation(operation.title());
         let (method, url) = self.credential_endpoint(operation)?;
+        let request = self.revocation(tokens, method, &url).map_err(named)?;
+        let (head, body) = self.exchange_once(&url, request).await.map_err(named)?;
+        if head.status.is_success() && !answer::is_page(&body) {
+            return Ok(());
+        }
+        let error = if head.status.is_success() {
+            unfit(&head, answer::describe(&head.headers, &body))
+        } else {
+            let now = self.wire.clock.now();
+            answer::error(head.status, &head.headers, &body, now)
+        };
+        Err(named(error).with_attempts(1))
+    }
+
+    /// Made apart from sending it: the form's serializer must not live across an await, or no
+    /// task could be spawned that revokes.
+    fn revocation(&self, tokens: &Tokens, method: Method, url: &Url) -> Result<HttpRequest> {
         let (token, hint) = match &tokens.refresh {
             Some(refresh) => (refresh, "refresh_token"),
             None => (&tokens.access, "access_token"),
@@ -172,17 +191,13 @@ impl Protocol {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(header::ACCEPT, json);
         if let Some(basic) = basic.transpose()? {
             request.headers_mut().insert(header::AUTHORIZATION, basic);
         }
-        set_uri(&mut request, &url)?;
-        let (head, body) = self.exchange_once(&url, request).await.map_err(named)?;
-        if head.status.is_success() {
-            Ok(())
-        } else {
-            let now = self.wire.clock.now();
-            Err(named(answer::error(head.status, &head.headers, &body, now)))
-        }
+        set_uri(&mut request, url)?;
+        Ok(request)
     }
 
     fn client(&self) -> Client {
@@ -242,7 +257,8 @@ impl Protocol {
             .is_ok_and(|value| value.get("error").is_some_and(serde_json::Value::is_string));
         if !head.status.is_success() && !speaks_oauth {
             let now = self.wire.clock.now();
-            return Err(answer::error(head.status, &head.headers, &body, now));
+            let error = answer::error(head.status, &head.headers, &body, now);
+            return Err(error.with_attempts(1));
         }
         if head.status.is_success() {
             // The crate knows 200 only, and only one content type; both are judged leniently.
@@ -255,8 +271,7 @@ impl Protocol {
                 } else {
                     what
                 };
-                let request_id = answer::request_id(&head.headers);
-                return Err(Error::decode(what).with_answer(head.status, request_id, None));
+                return Err(unfit(&head, what).with_attempts(1));
             }
         }
         head.headers.remove(header::CONTENT_TYPE);
@@ -264,9 +279,33 @@ impl Protocol {
     }
 
     async fn exchange_once(&self, url: &Url, request: HttpRequest) -> Result<(Parts, Bytes)> {
-        let (head, body) = self.wire.exchange(url, request.map(Bytes::from)).await?;
-        refuse_redirect(url, &head)?;
+        let once = |error: Error| error.with_attempts(1);
+        let exchange = self.wire.exchange(url, request.map(Bytes::from));
+        let (head, body) = exchange.await.map_err(once)?;
+        refuse_redirect(url, &head).map_err(once)?;
         Ok((head, body))
+    }
+
+    /// The oauth2 crate's error in our words, without the body that it holds.
+    fn translate(&self, error: TokenError, head: &OnceLock<Parts>) -> Error {
+        match error {
+            RequestTokenError::Request(error) => error,
+            RequestTokenError::ServerResponse(response) => {
+                let code = meaning(response.error());
+                let error = match head.get() {
+                    Some(head) => Error::new(Kind::Status(format!("{}: {code}", head.status)))
+                        .with_answer(
+                            head.status,
+                            answer::request_id(&head.headers),
+                            answer::retry_after(&head.headers, self.wire.clock.now()),
+                        ),
+                    None => Error::new(Kind::Status(code.to_owned())),
+                };
+                error.with_attempts(1)
+            }
+            RequestTokenError::Parse(..) => Error::decode("it is no answer of OAuth 2"),
+            RequestTokenError::Other(what) => Error::decode(what),
+        }
     }
 }
 
@@ -360,31 +399,25 @@ fn is_invalid_grant(error: &TokenError) -> bool {
     )
 }
 
-/// The oauth2 crate's error in our words, without the body that it holds.
-fn translate(error: TokenError, head: &OnceLock<Parts>) -> Error {
-    match error {
-        RequestTokenError::Request(error) => error,
-        RequestTokenError::ServerResponse(response) => {
-            let code = match response.error() {
-                BasicErrorResponseType::InvalidClient => {
-                    "invalid_client, the client id or secret is not accepted"
-                }
-                BasicErrorResponseType::InvalidGrant => {
-                    "invalid_grant, the code is not accepted: it is used, too old, or for another redirect URL"
-                }
-                BasicErrorResponseType::InvalidRequest => "invalid_request",
-                BasicErrorResponseType::InvalidScope => "invalid_scope",
-                BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
-                BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
-                _ => "an error code of its own",
-            };
-            match head.get() {
-                Some(head) => Error::new(Kind::Status(format!("{}: {code}", head.status)))
-                    .with_answer(head.status, answer::request_id(&head.headers), None),
-                None => Error::new(Kind::Status(code.to_owned())),
-            }
+/// What an error code of OAuth 2 means here.
+fn meaning(code: &BasicErrorResponseType) -> &'static str {
+    match code {
+        BasicErrorResponseType::InvalidClient => {
+            "invalid_client, the client id or secret is not accepted"
         }
-        RequestTokenError::Parse(..) => Error::decode("it is no answer of OAuth 2"),
-        RequestTokenError::Other(what) => Error::decode(what),
+        BasicErrorResponseType::InvalidGrant => {
+            "invalid_grant, the code is not accepted: it is used, too old, or for another redirect URL"
+        }
+        BasicErrorResponseType::InvalidRequest => "invalid_request",
+        BasicErrorResponseType::InvalidScope => "invalid_scope",
+        BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
+        BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
+        _ => "an error code of its own",
     }
+}
+
+/// The error for a success that is not what was due.
+fn unfit(head: &Parts, what: &str) -> Error {
+    let request_id = answer::request_id(&head.headers);
+    Error::decode(what).with_answer(head.status, request_id, None)
 }

@@ -23,11 +23,20 @@ pub(crate) struct TokenSource {
     store: Arc<dyn TokenStore>,
     protocol: Protocol,
     state: Mutex<State>,
+    /// Held by whoever changes what is stored: a renewal that is under way must neither bring
+    /// back tokens that are forgotten meanwhile, nor replace those of a new pairing.
+    changing: tokio::sync::Mutex<Unsaved>,
 }
+
+/// Tokens that could not be stored. The refresh token that brought them may have been good for
+/// one use: the next renewal stores them instead of asking for others.
+type Unsaved = Option<Tokens>;
 
 #[derive(Default)]
 struct State {
     current: Option<Arc<Tokens>>,
+    /// The highest generation so far. It outlives the tokens: those that follow are newer.
+    newest: u64,
     /// The task under way, with its number, and the last number given.
     renewing: Option<(u64, Renewal)>,
     tasks: u64,
@@ -42,6 +51,7 @@ impl TokenSource {
             store,
             protocol,
             state: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -56,7 +66,7 @@ impl TokenSource {
             }
         };
         match (renewal.await, known) {
-            // An early renewal that fails does not take away what is still good.
+            // What is in use and still good is not taken away by a store that fails.
             (Err(_), Some(tokens)) if now < tokens.expires_at => Ok(tokens),
             (renewed, _) => renewed,
         }
@@ -65,23 +75,31 @@ impl TokenSource {
     /// Tokens other than those of `refused`, which the service answered with 401. If newer ones
     /// are there already, nothing is renewed.
     pub(crate) async fn tokens_after(self: &Arc<Self>, refused: u64) -> Result<Arc<Tokens>> {
-        let renewal = {
-            let mut state = self.state();
-            match &state.current {
-                Some(tokens) if tokens.generation > refused => return Ok(Arc::clone(tokens)),
-                _ => self.renewal(&mut state, Some(refused)),
+        loop {
+            let renewal = {
+                let mut state = self.state();
+                match &state.current {
+                    Some(tokens) if tokens.generation > refused => return Ok(Arc::clone(tokens)),
+                    _ => self.renewal(&mut state, Some(refused)),
+                }
+            };
+            let renewed = renewal.await?;
+            if renewed.generation > refused {
+                return Ok(renewed);
             }
-        };
-        renewal.await
+            // It began before the refusal, and kept what was refused.
+        }
     }
 
     /// Stores tokens that were issued anew, and uses them from now on.
     pub(crate) async fn replace(&self, mut tokens: Tokens) -> Result<()> {
-        if let Some(before) = self.store.load(&self.key).await? {
-            tokens.generation = before.generation + 1;
-        }
+        let mut unsaved = self.changing.lock().await;
+        let before = self.store.load(&self.key).await?;
+        let before = before.map_or(0, |tokens| tokens.generation);
+        tokens.generation = before.max(self.state().newest) + 1;
         self.store.save(&self.key, &tokens).await?;
-        self.state().current = Some(Arc::new(tokens));
+        *unsaved = None;
+        self.publish(tokens);
         Ok(())
     }
 
@@ -92,7 +110,26 @@ impl TokenSource {
 
     /// Forgets the tokens.
     pub(crate) async fn clear(&self) -> Result<()> {
+        let mut unsaved = self.changing.lock().await;
+        self.forget(&mut unsaved).await
+    }
+
+    /// Revokes the tokens and forgets them; nothing to do if there are none.
+    pub(crate) async fn revoke(&self) -> Result<()> {
+        let mut unsaved = self.changing.lock().await;
+        let stored = self.store.load(&self.key).await?;
+        match unsaved.clone().or(stored) {
+            Some(tokens) => {
+                self.protocol.revoke(&tokens).await?;
+                self.forget(&mut unsaved).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn forget(&self, unsaved: &mut Unsaved) -> Result<()> {
         self.store.clear(&self.key).await?;
+        *unsaved = None;
         self.state().current = None;
         Ok(())
     }
@@ -107,11 +144,8 @@ impl TokenSource {
         let this = Arc::clone(self);
         // Detached: it goes on when every caller is gone.
         let task = tokio::spawn(async move {
-            let renewed = this.renew(refused).await.map(Arc::new);
+            let renewed = this.renew(refused).await;
             let mut state = this.state();
-            if let Ok(tokens) = &renewed {
-                state.current = Some(Arc::clone(tokens));
-            }
             if state
                 .renewing
                 .as_ref()
@@ -134,18 +168,46 @@ impl TokenSource {
     }
 
     /// What is stored, if it is good; else it is refreshed, stored and only then given out.
-    async fn renew(&self, refused: Option<u64>) -> Result<Tokens> {
-        let Some(stored) = self.store.load(&self.key).await? else {
+    async fn renew(&self, refused: Option<u64>) -> Result<Arc<Tokens>> {
+        let mut unsaved = self.changing.lock().await;
+        let Some(mut stored) = self.store.load(&self.key).await? else {
             return Err(Error::new(Kind::Reauthorization("no tokens are stored")));
         };
+        if let Some(tokens) = &*unsaved
+            && tokens.generation > stored.generation
+        {
+            self.store.save(&self.key, tokens).await?;
+            stored = tokens.clone();
+        }
+        *unsaved = None;
         let now: SystemTime = self.protocol.wire.clock.now();
         let was_refused = refused.is_some_and(|generation| stored.generation <= generation);
         if !was_refused && now + EARLY < stored.expires_at {
-            return Ok(stored);
+            return Ok(self.publish(stored));
         }
-        let renewed = self.protocol.refresh(&stored).await?;
+        let mut renewed = match self.protocol.refresh(&stored).await {
+            Ok(renewed) => renewed,
+            // An early renewal that fails does not take away what is still good.
+            Err(_) if !was_refused && now < stored.expires_at => {
+                return Ok(self.publish(stored));
+            }
+            Err(error) => return Err(error),
+        };
+        let older = self.state().newest.max(refused.unwrap_or_default());
+        renewed.generation = renewed.generation.max(older + 1);
+        *unsaved = Some(renewed.clone());
         self.store.save(&self.key, &renewed).await?;
-        Ok(renewed)
+        *unsaved = None;
+        Ok(self.publish(renewed))
+    }
+
+    /// Gives tokens that are stored to all callers from now on.
+    fn publish(&self, tokens: Tokens) -> Arc<Tokens> {
+        let tokens = Arc::new(tokens);
+        let mut state = self.state();
+        state.newest = state.newest.max(tokens.generation);
+        state.current = Some(Arc::clone(&tokens));
+        tokens
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -36,8 +36,9 @@ impl Login {
         let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;
         match records.unreadable.first() {
             None => Ok(records.good),
-            Some((position, why)) => Err(Error::decode(format!("account {position}: {why}"))
-                .with_operation(Operation::GetAccounts.title())),
+            Some((position, why)) => {
+                Err(answer.unfit(Error::decode(format!("account {position}: {why}"))))
+            }
         }
     }
 
@@ -92,9 +93,9 @@ impl Pairing<'_> {
         let answer = login.client.send(call).await?;
         let tokens = answer.decode()?;
         let now = login.client.protocol().wire.clock.now();
-        lab.tokens
-            .replace(Tokens::from_answer(tokens, now, None))
-            .await?;
+        let tokens = Tokens::from_answer(tokens, now, None);
+        let stored = lab.tokens.replace(tokens).await;
+        stored.map_err(|error| error.with_operation(Operation::Pair.title()))?;
         Ok(lab)
     }
 }
@@ -145,12 +146,13 @@ impl Lab {
     /// Not safe: dropped before it returns, the service may have ended the pairing while the
     /// tokens are still stored.
     pub async fn unpair(&self) -> Result<()> {
-        if self.tokens.stored().await?.is_none() {
-            return Err(login::not_signed_in().with_operation(Operation::Unpair.title()));
+        let named = |error: Error| error.with_operation(Operation::Unpair.title());
+        if self.tokens.stored().await.map_err(named)?.is_none() {
+            return Err(named(login::not_signed_in()));
         }
         let call = Call::new(Operation::Unpair, &self.tokens).with("account_id", self.id.as_str());
         self.client.send(call).await?;
-        self.tokens.clear().await
+        self.tokens.clear().await.map_err(named)
     }
 
     /// *Revoke Token* for the account's tokens, which are then forgotten. No error if there
@@ -164,6 +166,7 @@ impl Lab {
     ///
     /// Safe to call again.
     pub async fn revoke(&self) -> Result<()> {
-        login::revoke(&self.client, &self.tokens).await
+        let revoked = self.tokens.revoke().await;
+        revoked.map_err(|error| error.with_operation(Operation::RevokeToken.title()))
     }
 }

@@ -11,9 +11,9 @@ use super::Lab;
 use crate::auth::{Tokens, refuse_redirect};
 use crate::download::{Downloaded, Progress, Report, Sink};
 use crate::endpoints::{Operation, origin};
-use crate::error::{Error, Kind, Result, answer};
+use crate::error::{Error, Kind, Result, Sent, answer};
 use crate::model::{Asset, Order};
-use crate::transport::Response;
+use crate::transport::{Failure, Response};
 
 /// The files of a lab's orders.
 #[derive(Clone, Copy, Debug)]
@@ -80,25 +80,35 @@ impl Download<'_> {
     /// # Errors
     ///
     /// [`Error::is_incomplete`] if it is shorter or longer than announced, or empty;
-    /// [`Error::is_file`] if it cannot be written. Nothing is under the file's name then.
+    /// [`Error::is_file`] if it cannot be written, which is found out before anything is asked
+    /// for. Nothing new is under the file's name then.
     ///
     /// # Cancel safety
     ///
     /// Safe: dropped, a `.part` file may be left, and nothing is under the file's name.
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<Downloaded> {
         let operation = Operation::DownloadAsset;
+        let named = |error: Error| error.with_operation(operation.title());
         let Download { source, report } = self;
         let url = source.url()?;
         let (client, tokens) = (&source.lab.client, &source.lab.tokens);
-        let (url, response) = client
+        // Before anything is asked for: what cannot be kept should not count as downloaded.
+        let sink = Sink::create(path.as_ref()).await.map_err(named)?;
+        let opened = client
             .repeating(operation, Some(tokens), true, |tokens| {
                 source.open(url.clone(), tokens).boxed()
             })
-            .await?;
-        source
-            .save(&url, response, path.as_ref(), report)
-            .await
-            .map_err(|error| error.with_operation(operation.title()))
+            .await;
+        match opened {
+            Ok(((url, response), attempts)) => source
+                .save(&url, response, sink, report)
+                .await
+                .map_err(|error| named(error).with_attempts(attempts)),
+            Err(error) => {
+                sink.abandon().await;
+                Err(error)
+            }
+        }
     }
 }
 
@@ -190,42 +200,64 @@ impl Source<'_> {
         &self,
         url: &Url,
         response: Response,
-        path: &Path,
-        mut report: Option<Report>,
+        mut sink: Sink,
+        report: Option<Report>,
     ) -> Result<Downloaded> {
+        match self.fill(url, response, &mut sink, report).await {
+            Ok(announced) => sink.finish(&[announced, self.asset.size()]).await,
+            Err(error) => {
+                sink.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes down what comes. Gives the length that the answer announced.
+    async fn fill(
+        &self,
+        url: &Url,
+        response: Response,
+        sink: &mut Sink,
+        mut report: Option<Report>,
+    ) -> Result<Option<u64>> {
         let wire = &self.lab.client.protocol().wire;
-        let headers = response.headers();
-        if headers
-            .get(header::CONTENT_ENCODING)
-            .is_some_and(|encoding| encoding != "identity")
+        let (status, headers) = (response.status(), response.headers());
+        let has = |name: header::HeaderName, is: fn(&str) -> bool| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.is_some_and(is)
+        };
+        let unfit = if has(header::CONTENT_ENCODING, |encoding| encoding != "identity") {
+            Some("the file came compressed, which nobody asked for")
+        } else if self.asset.is_export()
+            && has(header::CONTENT_TYPE, |kind| kind.starts_with("text/html"))
         {
-            return Err(Error::decode(
-                "the file came compressed, which nobody asked for",
-            ));
+            Some("an HTML page came in place of the zip, perhaps of a proxy or a sign-in form")
+        } else {
+            None
+        };
+        if let Some(what) = unfit {
+            let request_id = answer::request_id(headers);
+            return Err(Error::decode(what).with_answer(status, request_id, None));
         }
         let announced = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
         let total = announced.or(self.asset.size());
         let mut body = response.into_body();
-        let mut sink = Sink::create(path).await?;
         loop {
             let chunk = match wire.within(wire.timeouts.idle, body.next()).await {
                 Some(Some(Ok(chunk))) => chunk,
-                Some(None) => break,
-                Some(Some(Err(error))) => {
-                    sink.abandon().await;
-                    return Err(wire.failed(url, error));
+                Some(None) => return Ok(announced),
+                Some(Some(Err(error))) if error.failure == Failure::Broken => {
+                    return Err(sink.incomplete(total).with_source(error));
                 }
+                Some(Some(Err(error))) => return Err(wire.failed(url, error).with_sent(Sent::Yes)),
                 None => {
-                    sink.abandon().await;
-                    return Err(Error::new(Kind::Timeout(wire.timeouts.idle)));
+                    let error = Error::new(Kind::Timeout(wire.timeouts.idle));
+                    return Err(error.with_sent(Sent::Yes));
                 }
             };
-            if let Err(error) = sink.write(&chunk).await {
-                sink.abandon().await;
-                return Err(error);
-            }
+            sink.write(&chunk).await?;
             if let Some(Report(report)) = &mut report {
                 report(Progress {
                     bytes: sink.written(),
@@ -233,6 +265,5 @@ impl Source<'_> {
                 });
             }
         }
-        sink.finish(&[announced, self.asset.size()]).await
     }
 }

@@ -8,6 +8,7 @@ use url::Url;
 use super::Client;
 use crate::auth::refresh::TokenSource;
 use crate::auth::{AuthorizationRequest, TokenKey};
+use crate::endpoints::Operation;
 use crate::error::{Error, Kind, Result};
 
 /// A user's login: signs in once, and pairs accounts.
@@ -57,7 +58,8 @@ impl Login {
     /// [`Login::authorize`].
     pub async fn finish(&self, request: &AuthorizationRequest, redirected: &Url) -> Result<()> {
         let tokens = self.client.protocol().exchange(request, redirected).await?;
-        self.tokens.replace(tokens).await
+        let stored = self.tokens.replace(tokens).await;
+        stored.map_err(|error| error.with_operation(Operation::GetToken.title()))
     }
 
     /// Whether tokens are stored for this login; they may be expired or revoked.
@@ -84,16 +86,9 @@ impl Login {
     ///
     /// Safe to call again: a token that is revoked already is no error, RFC 7009.
     pub async fn revoke(&self) -> Result<()> {
-        revoke(&self.client, &self.tokens).await
+        let revoked = self.tokens.revoke().await;
+        revoked.map_err(|error| error.with_operation(Operation::RevokeToken.title()))
     }
-}
-
-pub(super) async fn revoke(client: &Client, source: &TokenSource) -> Result<()> {
-    if let Some(tokens) = source.stored().await? {
-        client.protocol().revoke(&tokens).await?;
-        source.clear().await?;
-    }
-    Ok(())
 }
 
 /// For calls that cannot do without: a login that was never signed in is an error that says so.

@@ -96,7 +96,12 @@ impl Client {
     /// Safe: the endpoints are replaced in one step or not at all.
     pub async fn discover(&self) -> Result<()> {
         let answer = self.send(Call::discovery()).await?;
-        self.inner.protocol.directory.update(&answer.body)
+        // What is no JSON at all is described as for any other call.
+        let _: serde::de::IgnoredAny = answer.decode()?;
+        let directory = &self.inner.protocol.directory;
+        directory
+            .update(&answer.body)
+            .map_err(|error| answer.unfit(error))
     }
 
     /// The endpoints in force: those configured, with Discovery's last good answer.

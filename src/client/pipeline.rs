@@ -16,6 +16,7 @@ use crate::auth::refresh::TokenSource;
 use crate::auth::{not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Kind, Result, answer};
+use crate::model::lenient;
 use crate::retry::{Decision, State, decide};
 use crate::transport::{Request, Response};
 
@@ -35,6 +36,7 @@ pub(crate) struct Answer {
     operation: Operation,
     status: StatusCode,
     headers: HeaderMap,
+    attempts: u32,
     pub(crate) body: Bytes,
 }
 
@@ -72,11 +74,14 @@ impl Client {
         let named = |error: Error| error.with_operation(call.operation.title());
         let endpoint = self.protocol().directory.resolve(call.operation)?;
         let url = endpoint.template.expand(&call.variables).map_err(named)?;
-        self.repeating(call.operation, call.tokens, call.repeatable, |tokens| {
+        let attempt = |tokens: Option<Arc<Tokens>>| {
             let request = self.request(&call, &endpoint.method, &url, tokens.as_deref());
             self.once(call.operation, &url, request).boxed()
-        })
-        .await
+        };
+        let (answer, attempts) = self
+            .repeating(call.operation, call.tokens, call.repeatable, attempt)
+            .await?;
+        Ok(Answer { attempts, ..answer })
     }
 
     async fn once(
@@ -92,15 +97,24 @@ impl Client {
             let now = wire.clock.now();
             return Err(answer::error(head.status, &head.headers, &body, now));
         }
-        Ok(Answer {
+        let answer = Answer {
             operation,
             status: head.status,
             headers: head.headers,
+            attempts: 1,
             body,
-        })
+        };
+        // Also where nothing is read from the answer: behind the page of a proxy or a sign-in
+        // form nobody did what was asked for.
+        if answer::is_page(&answer.body) {
+            let what = answer::describe(&answer.headers, &answer.body);
+            return Err(answer.unfit(Error::decode(what)));
+        }
+        Ok(answer)
     }
 
-    /// Tries until it succeeds or the policy gives up. A 401 is answered by renewing the token
+    /// Tries until it succeeds, the policy gives up or the operation's time is over; gives the
+    /// number of attempts too. A 401 is answered by renewing the token
     /// once, also for what may not be repeated: a request that was refused had no effect.
     pub(super) async fn repeating<'a, T>(
         &self,
@@ -108,10 +122,14 @@ impl Client {
         tokens: Option<&Arc<TokenSource>>,
         repeatable: bool,
         attempt: impl Fn(Option<Arc<Tokens>>) -> BoxFuture<'a, Result<T>>,
-    ) -> Result<T> {
+    ) -> Result<(T, u32)> {
         let wire = &self.protocol().wire;
         let named = |error: Error| error.with_operation(operation.title());
         let began = wire.clock.now();
+        let left = || {
+            let spent = wire.clock.now().duration_since(began).unwrap_or_default();
+            wire.timeouts.operation.saturating_sub(spent)
+        };
         let mut current = match tokens {
             Some(source) => Some(source.tokens().await.map_err(named)?),
             None => None,
@@ -120,9 +138,11 @@ impl Client {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let error = match attempt(current.clone()).await {
-                Ok(success) => return Ok(success),
-                Err(error) => named(error).with_attempts(attempts),
+            let limit = wire.timeouts.operation;
+            let error = match wire.within(left(), attempt(current.clone())).await {
+                Some(Ok(success)) => return Ok((success, attempts)),
+                Some(Err(error)) => named(error).with_attempts(attempts),
+                None => named(Error::new(Kind::Timeout(limit))).with_attempts(attempts),
             };
             if let (Some(source), Some(refused), false) = (tokens, &current, renewed)
                 && error.is_unauthorized()
@@ -136,11 +156,10 @@ impl Client {
                 );
                 continue;
             }
-            let spent = wire.clock.now().duration_since(began).unwrap_or_default();
             let state = State {
                 attempts: attempts - u32::from(renewed),
                 repeatable,
-                left: wire.timeouts.operation.saturating_sub(spent),
+                left: left(),
                 chance: fastrand::f64(),
             };
             match decide(&self.inner.retry, state, &error) {
@@ -213,27 +232,18 @@ impl Answer {
     /// quote the payload is left out; ours names fields only.
     pub(crate) fn unreadable(&self, error: &serde_json::Error) -> Error {
         let what = match error.classify() {
-            serde_json::error::Category::Data => data_message(error),
+            serde_json::error::Category::Data => lenient::message(error),
             _ => answer::describe(&self.headers, &self.body).to_owned(),
         };
-        Error::new(Kind::Decode(what))
+        self.unfit(Error::decode(what))
+    }
+
+    /// The error with what is known of the answer that it is about.
+    pub(crate) fn unfit(&self, error: Error) -> Error {
+        error
             .with_answer(self.status, answer::request_id(&self.headers), None)
             .with_operation(self.operation.title())
-    }
-}
-
-/// The messages of our own readers name fields; those of serde may quote values.
-fn data_message(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let quotes_a_value = text.starts_with("invalid type") || text.starts_with("invalid value");
-    if quotes_a_value {
-        format!(
-            "a value has the wrong type, line {} column {}",
-            error.line(),
-            error.column()
-        )
-    } else {
-        text
+            .with_attempts(self.attempts)
     }
 }
 

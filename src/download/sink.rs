@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Sent};
 
 /// A file that arrived whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ impl Sink {
         let mut part_name = name.to_owned();
         part_name.push(".part");
         let part = target.with_file_name(part_name);
-        let file = File::create(&part).await.map_err(failed)?;
+        let unsent = |error| failed(error).with_sent(Sent::No);
+        let file = File::create(&part).await.map_err(unsent)?;
         Ok(Sink {
             target: target.to_owned(),
             part,
@@ -64,23 +65,43 @@ impl Sink {
             .flatten()
             .find(|&&length| length != self.written);
         let incomplete = match wrong {
-            Some(length) => Some(format!("{} of {length} bytes came", self.written)),
-            None if self.written == 0 => Some("it is empty".to_owned()),
+            Some(&length) => Some(self.incomplete(Some(length))),
+            None if self.written == 0 => {
+                Some(Error::new(Kind::Incomplete("it is empty".to_owned())))
+            }
             None => None,
         };
-        if let Some(why) = incomplete {
+        if let Some(error) = incomplete {
             self.abandon().await;
-            return Err(Error::new(Kind::Incomplete(why)));
+            return Err(error);
         }
-        self.file.flush().await.map_err(failed)?;
-        self.file.sync_all().await.map_err(failed)?;
+        let mut settled = self.file.flush().await;
+        if settled.is_ok() {
+            settled = self.file.sync_all().await;
+        }
         drop(self.file);
-        fs::rename(&self.part, &self.target).await.map_err(failed)?;
+        if settled.is_ok() {
+            settled = fs::rename(&self.part, &self.target).await;
+        }
+        if let Err(error) = settled {
+            // The error that matters is the first one.
+            let _ = fs::remove_file(&self.part).await;
+            return Err(failed(error));
+        }
         sync_directory(&self.target).await.map_err(failed)?;
         Ok(Downloaded {
             path: self.target,
             bytes: self.written,
         })
+    }
+
+    /// The error for a file that broke off here, or that is not as long as it should be.
+    pub(crate) fn incomplete(&self, expected: Option<u64>) -> Error {
+        let written = self.written;
+        Error::new(Kind::Incomplete(match expected {
+            Some(length) => format!("{written} of {length} bytes came"),
+            None => format!("the connection broke after {written} bytes"),
+        }))
     }
 
     /// Removes what came.

@@ -53,7 +53,7 @@ pub(crate) fn describe(headers: &HeaderMap, body: &[u8]) -> &'static str {
     let start = body.trim_ascii_start();
     if start.is_empty() {
         "it is empty"
-    } else if looks_like_html(start) {
+    } else if is_page(start) {
         "it is an HTML page, perhaps of a proxy or a sign-in form"
     } else if headers
         .get(http::header::CONTENT_TYPE)
@@ -78,8 +78,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 }
 
 fn said(body: &[u8]) -> Option<String> {
-    let start = body.trim_ascii_start();
-    if looks_like_html(start) {
+    if is_page(body) {
         return Some("an HTML page".to_owned());
     }
     let Value::Object(fields) = serde_json::from_slice(body).ok()? else {
@@ -112,7 +111,9 @@ fn is(key: &str, name: &str) -> bool {
     crate::model::lenient::same_key(key, name)
 }
 
-fn looks_like_html(start: &[u8]) -> bool {
+/// Whether it is an HTML page, which no service of the Lab Connector answers with.
+pub(crate) fn is_page(body: &[u8]) -> bool {
+    let start = body.trim_ascii_start();
     let head = start.get(..14).unwrap_or(start).to_ascii_lowercase();
     head.starts_with(b"<!doctype html") || head.starts_with(b"<html")
 }

@@ -20,7 +20,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     kind: Kind,
     operation: Option<&'static str>,
@@ -29,11 +29,11 @@ struct Inner {
     retry_after: Option<Duration>,
     attempts: u32,
     sent: Sent,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// The private kinds; the predicates are how they are told apart.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Kind {
     #[error("{0}")]
     Configuration(String),
@@ -118,7 +118,7 @@ impl Error {
     }
 
     pub(crate) fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.changed(|inner| inner.source = Some(source.into()))
+        self.changed(|inner| inner.source = Some(Arc::from(source.into())))
     }
 
     pub(crate) fn with_operation(self, operation: &'static str) -> Self {
@@ -148,12 +148,10 @@ impl Error {
         })
     }
 
-    /// An error is changed only while it is made, before anybody shares it; one that is shared
-    /// already keeps what it says.
+    /// An error that others share is changed for this one only: many callers fail by one
+    /// renewal of their token, each in an operation of its own.
     fn changed(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            change(inner);
-        }
+        change(Arc::make_mut(&mut self.0));
         self
     }
 
@@ -216,6 +214,13 @@ impl Error {
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.0.kind, Kind::Timeout(_))
+    }
+
+    /// The connection broke before the whole answer had come. [`Error::was_sent`] says whether
+    /// the service may have done what it was asked for.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self.0.kind, Kind::Broken)
     }
 
     /// The service did not accept the credentials (401), also after the access token was

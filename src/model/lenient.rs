@@ -385,10 +385,24 @@ where
     for (position, value) in values.into_iter().enumerate() {
         match T::deserialize(value.into_deserializer()) {
             Ok(record) => records.good.push(record),
-            Err(error) => records.unreadable.push((position, error.to_string())),
+            Err(error) => records.unreadable.push((position, message(&error))),
         }
     }
     Ok(records)
+}
+
+/// Why a record cannot be read, without its values: the messages of our own readers name fields
+/// only, those of serde may quote what they found.
+pub(crate) fn message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if !text.starts_with("invalid type") && !text.starts_with("invalid value") {
+        return text;
+    }
+    match (error.line(), error.column()) {
+        // Read again from a value, which has no lines.
+        (0, _) => "a value has the wrong type".to_owned(),
+        (line, column) => format!("a value has the wrong type, line {line} column {column}"),
+    }
 }
 
 struct Wrapped<T>(Vec<T>);

@@ -4,6 +4,7 @@ mod file;
 mod memory;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -53,4 +54,20 @@ pub trait TokenStore: fmt::Debug + Send + Sync {
     ///
     /// As [`TokenStore::save`].
     async fn clear(&self, key: &TokenKey) -> Result<()>;
+}
+
+/// A store that several clients share, or that the software looks into as well.
+#[async_trait]
+impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
+    async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
+        (**self).load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, tokens: &Tokens) -> Result<()> {
+        (**self).save(key, tokens).await
+    }
+
+    async fn clear(&self, key: &TokenKey) -> Result<()> {
+        (**self).clear(key).await
+    }
 }

@@ -1,0 +1,347 @@
+//! Files arrive whole, or not at all.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use lab_connector::download::{Downloaded, Progress};
+use lab_connector::transport::{self, Body, TransportError};
+use lab_connector::{Lab, Order, Result, Sent};
+use serde_json::json;
+
+use crate::support::{
+    RawServer, TestClock, assert_discreet, builder, order, order_with_file, store,
+};
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/zip\r\n";
+
+struct Bench {
+    server: RawServer,
+    lab: Lab,
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A server that always gives this answer.
+    async fn new(answer: impl Into<Vec<u8>>) -> Self {
+        let server = RawServer::start(answer).await;
+        let clock = TestClock::new();
+        let client = builder(&server.url("/"), &clock)
+            .token_store(store(&clock, 3600).await)
+            .retry(lab_connector::retry::RetryPolicy::never())
+            .build()
+            .unwrap();
+        Bench {
+            lab: client.account("account-77"),
+            server,
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn target(&self) -> PathBuf {
+        self.directory.path().join("case.zip")
+    }
+
+    async fn download(&self, order: &Order) -> Result<Downloaded> {
+        let assets = self.lab.assets();
+        assets
+            .download(order, &order.assets()[0])
+            .to_file(self.target())
+            .await
+    }
+
+    /// The names in the directory.
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory.path()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+}
+
+fn sized(size: u64) -> Order {
+    order(json!({
+        "orderId": "order-88", "status": "Ready for Download",
+        "assets": [{ "assetId": "asset-66", "type": "IDE", "size": size }],
+    }))
+}
+
+#[tokio::test]
+async fn a_whole_file_equals_its_source_and_progress_ends_at_the_total() {
+    let content: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+    let length = content.len() as u64;
+    let mut chunked = format!("{HEAD}transfer-encoding: chunked\r\n\r\n").into_bytes();
+    for piece in content.chunks(10_000) {
+        chunked.extend(format!("{:x}\r\n", piece.len()).bytes());
+        chunked.extend(piece);
+        chunked.extend(b"\r\n");
+    }
+    chunked.extend(b"0\r\n\r\n");
+    let mut plain = format!("{HEAD}content-length: {length}\r\n\r\n").into_bytes();
+    plain.extend(&content);
+    let mut identity = format!("{HEAD}content-encoding: identity\r\n\r\n").into_bytes();
+    identity.extend(&content);
+
+    for (answer, order, total) in [
+        (plain.clone(), order_with_file(None), Some(length)),
+        (plain, sized(length), Some(length)),
+        (chunked.clone(), order_with_file(None), None),
+        (chunked, sized(length), Some(length)),
+        (identity, sized(length), Some(length)),
+    ] {
+        let bench = Bench::new(answer).await;
+        let told = Arc::new(Mutex::new(Vec::<Progress>::new()));
+        let tell = Arc::clone(&told);
+        let file = bench
+            .lab
+            .assets()
+            .download(&order, &order.assets()[0])
+            .progress(move |progress| tell.lock().unwrap().push(progress))
+            .to_file(bench.target())
+            .await
+            .unwrap();
+        assert_eq!((file.path, file.bytes), (bench.target(), length));
+        assert_eq!(std::fs::read(bench.target()).unwrap(), content);
+        assert_eq!(bench.files(), ["case.zip"]);
+        let told = told.lock().unwrap();
+        assert!(told.is_sorted_by(|one, next| one.bytes < next.bytes));
+        assert!(told.iter().all(|progress| progress.total == total));
+        assert_eq!(told.last().unwrap().bytes, length);
+        assert_eq!(bench.server.requests().len(), 1);
+    }
+}
+
+/// Each of these answers is a failure, named as such, after which nothing is under the name
+/// that was not there before.
+#[tokio::test]
+async fn whatever_is_not_whole_leaves_nothing() {
+    let fails = |answer: &str,
+                 order: Order,
+                 is: fn(&lab_connector::Error) -> bool,
+                 says: &'static str| { (answer.to_owned(), order, is, says) };
+    let any = || order_with_file(None);
+    let incomplete = lab_connector::Error::is_incomplete;
+    let decode = lab_connector::Error::is_decode;
+    let cases = [
+        // The connection is cut, at once and in the middle.
+        fails(
+            &format!("{HEAD}content-length: 10\r\n\r\nshort"),
+            any(),
+            incomplete,
+            "5 of 10 bytes",
+        ),
+        fails(
+            &format!("{HEAD}content-length: 10\r\n\r\n"),
+            any(),
+            incomplete,
+            "0 of 10 bytes",
+        ),
+        fails(
+            &format!("{HEAD}content-length: 10\r\n\r\nshort"),
+            sized(5),
+            incomplete,
+            "10",
+        ),
+        fails(
+            &format!("{HEAD}transfer-encoding: chunked\r\n\r\n5\r\nshort\r\n"),
+            any(),
+            incomplete,
+            "5 bytes",
+        ),
+        fails(
+            &format!("{HEAD}transfer-encoding: chunked\r\n\r\n8\r\nshort"),
+            any(),
+            incomplete,
+            "bytes",
+        ),
+        // Without a length the end of the connection is the end of the file, unless its size is
+        // known.
+        fails(
+            &format!("{HEAD}\r\nshort"),
+            sized(10),
+            incomplete,
+            "5 of 10 bytes",
+        ),
+        fails(
+            &format!("{HEAD}content-length: 5\r\n\r\nshort"),
+            sized(4),
+            incomplete,
+            "5 of 4 bytes",
+        ),
+        fails(
+            &format!("{HEAD}content-length: 5\r\n\r\nshort"),
+            sized(6),
+            incomplete,
+            "5 of 6 bytes",
+        ),
+        fails(
+            &format!("{HEAD}content-length: 0\r\n\r\n"),
+            any(),
+            incomplete,
+            "empty",
+        ),
+        fails(&format!("{HEAD}\r\n"), any(), incomplete, "empty"),
+        fails(
+            &format!("{HEAD}content-encoding: gzip\r\ncontent-length: 5\r\n\r\nshort"),
+            any(),
+            decode,
+            "compressed",
+        ),
+        fails(
+            "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-4/10\r\ncontent-length: 5\r\n\r\nshort",
+            any(),
+            decode,
+            "206",
+        ),
+        fails("HTTP/1.1 204 No Content\r\n\r\n", any(), decode, "204"),
+        fails(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 14\r\n\r\n<title>canary<",
+            any(),
+            decode,
+            "HTML",
+        ),
+        fails(
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+            any(),
+            lab_connector::Error::is_not_found,
+            "404",
+        ),
+        fails(
+            "HTTP/1.1 500 Oops\r\ncontent-length: 6\r\n\r\ncanary",
+            any(),
+            lab_connector::Error::is_server,
+            "500",
+        ),
+    ];
+    for (answer, order, is, says) in cases {
+        for existing in [None, Some("the file of yesterday")] {
+            let bench = Bench::new(answer.as_str()).await;
+            if let Some(content) = existing {
+                std::fs::write(bench.target(), content).unwrap();
+            }
+            let error = bench.download(&order).await.expect_err(&answer);
+            assert!(is(&error), "{answer:?}: {error}");
+            assert!(error.to_string().contains(says), "{answer:?}: {error}");
+            assert_eq!(error.operation(), Some("Download Asset"));
+            assert_eq!(
+                (error.was_sent(), error.attempts()),
+                (Sent::Yes, 1),
+                "{error}"
+            );
+            assert_discreet(&error);
+            let left = std::fs::read_to_string(bench.target()).ok();
+            assert_eq!(left.as_deref(), existing, "{answer:?}");
+            assert_eq!(bench.files().len(), usize::from(existing.is_some()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_after_the_announced_end_is_no_part_of_the_file() {
+    let bench = Bench::new(format!("{HEAD}content-length: 5\r\n\r\nshort and more")).await;
+    let file = bench.download(&sized(5)).await.unwrap();
+    assert_eq!(file.bytes, 5);
+    assert_eq!(std::fs::read(bench.target()).unwrap(), b"short");
+}
+
+/// A transport of one's own may give more or less than it announces.
+#[tokio::test]
+async fn the_announced_length_holds_for_every_transport() {
+    for (announced, body, says) in [
+        ("4", "short", "5 of 4 bytes"),
+        ("9", "short", "5 of 9 bytes"),
+    ] {
+        let transport = transport::from_fn(move |_| async move {
+            let answer = http::Response::builder().header("content-length", announced);
+            Ok(answer.body(Body::from(body)).unwrap())
+        });
+        let clock = TestClock::new();
+        let client = builder("https://api.example/", &clock)
+            .transport(transport)
+            .token_store(store(&clock, 3600).await)
+            .build()
+            .unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let order = order_with_file(None);
+        let lab = client.account("account-77");
+        let download = lab.assets().download(&order, &order.assets()[0]);
+        let error = download
+            .to_file(directory.path().join("a"))
+            .await
+            .unwrap_err();
+        assert!(
+            error.is_incomplete() && error.to_string().contains(says),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_stops_coming_is_a_timeout() {
+    let transport = transport::from_fn(move |_| async move {
+        let pieces = futures_util::stream::iter([
+            Ok(bytes::Bytes::from_static(b"short")),
+            Err(TransportError::timeout("nothing for 30 s")),
+        ]);
+        Ok(http::Response::new(Body::from_stream(pieces)))
+    });
+    let clock = TestClock::new();
+    let client = builder("https://api.example/", &clock)
+        .transport(transport)
+        .token_store(store(&clock, 3600).await)
+        .build()
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let order = order_with_file(None);
+    let lab = client.account("account-77");
+    let download = lab.assets().download(&order, &order.assets()[0]);
+    let error = download
+        .to_file(directory.path().join("a"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.is_timeout() && error.was_sent() == Sent::Yes,
+        "{error:?}"
+    );
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// What marks an order as downloaded is not known: a file that cannot be kept is not asked for.
+#[tokio::test]
+async fn where_nothing_can_be_written_nothing_is_asked_for() {
+    let bench = Bench::new(format!("{HEAD}content-length: 5\r\n\r\nshort")).await;
+    let order = order_with_file(None);
+    let download = || bench.lab.assets().download(&order, &order.assets()[0]);
+    let missing = bench.directory.path().join("missing").join("case.zip");
+    let error = download().to_file(missing).await.unwrap_err();
+    assert!(error.is_file(), "{error}");
+    assert_eq!(error.operation(), Some("Download Asset"));
+    assert_eq!(
+        (error.was_sent(), error.attempts()),
+        (Sent::No, 0),
+        "{error}"
+    );
+    assert_discreet(&error);
+
+    let error = download().to_file("/").await.unwrap_err();
+    assert!(error.is_configuration(), "{error}");
+    assert_eq!(error.operation(), Some("Download Asset"));
+    assert!(bench.server.requests().is_empty());
+
+    // A directory stands where the file is to be: found out at the end.
+    std::fs::create_dir(bench.target()).unwrap();
+    let error = download().to_file(bench.target()).await.unwrap_err();
+    assert!(error.is_file(), "{error}");
+    assert_eq!(bench.files(), ["case.zip"], "a part of a file is left");
+}
+
+#[tokio::test]
+async fn an_asset_without_url_and_id_cannot_be_asked_for() {
+    let bench = Bench::new("").await;
+    let order = order(json!({ "orderId": 1, "status": "Sent", "assets": [{ "type": "IDE" }] }));
+    let error = bench.download(&order).await.unwrap_err();
+    assert!(
+        error.is_configuration() && error.was_sent() == Sent::No,
+        "{error}"
+    );
+    assert!(bench.server.requests().is_empty() && bench.files().is_empty());
+}

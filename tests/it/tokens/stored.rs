@@ -1,0 +1,232 @@
+//! Tokens and the store that keeps them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lab_connector::auth::{TokenKey, Tokens};
+use lab_connector::{Error, FileTokenStore, MemoryTokenStore, Result, TokenStore};
+use tokio::sync::Semaphore;
+
+use super::list;
+use super::service::Service;
+use crate::support::{TestClock, account, kept, login, store};
+
+/// A store that fails on demand and tells of what it saved.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) inner: Arc<MemoryTokenStore>,
+    pub(super) fails: AtomicBool,
+    cannot_load: AtomicBool,
+    pub(super) saved: Semaphore,
+}
+
+impl Watched {
+    pub(super) async fn new(clock: &TestClock, seconds: i64) -> Arc<Self> {
+        Arc::new(Watched {
+            inner: store(clock, seconds).await,
+            fails: AtomicBool::new(false),
+            cannot_load: AtomicBool::new(false),
+            saved: Semaphore::new(0),
+        })
+    }
+}
+
+#[async_trait]
+impl TokenStore for Watched {
+    async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
+        if self.cannot_load.load(Ordering::SeqCst) {
+            return Err(Error::store("the disk is away"));
+        }
+        self.inner.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, tokens: &Tokens) -> Result<()> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(Error::store("the disk is full"));
+        }
+        self.inner.save(key, tokens).await?;
+        self.saved.add_permits(1);
+        Ok(())
+    }
+
+    async fn clear(&self, key: &TokenKey) -> Result<()> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(Error::store("the disk is full"));
+        }
+        self.inner.clear(key).await
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_used_only_when_they_are_stored() {
+    let (clock, service) = (TestClock::new(), Service::new());
+    let store = Watched::new(&clock, -1).await;
+    let client = service.client(&clock, Arc::clone(&store));
+    store.fails.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let error = list(&client).await.unwrap_err();
+        assert!(
+            error.is_store() && !error.is_reauthorization_needed(),
+            "{error}"
+        );
+        assert!(error.to_string().contains("the disk is full"), "{error}");
+        assert!(error.operation().is_some(), "{error}");
+    }
+    assert!(service.shown().is_empty());
+    // The refresh token was good for one use: what it brought must not be lost.
+    store.fails.store(false, Ordering::SeqCst);
+    list(&client).await.unwrap();
+    assert_eq!(
+        (service.token_requests(), service.shown()),
+        (1, vec!["access-2".to_owned()])
+    );
+    assert_eq!(
+        kept(&store.inner, &account()).await.as_deref(),
+        Some("access-2")
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_is_no_empty_store() {
+    let (clock, service) = (TestClock::new(), Service::new());
+    let store = Watched::new(&clock, 3600).await;
+    let client = service.client(&clock, Arc::clone(&store));
+    store.cannot_load.store(true, Ordering::SeqCst);
+    for error in [
+        list(&client).await.unwrap_err(),
+        client.account("account-77").is_paired().await.unwrap_err(),
+        client.login("me").is_signed_in().await.unwrap_err(),
+        client.login("me").revoke().await.unwrap_err(),
+    ] {
+        assert!(
+            error.is_store() && !error.is_reauthorization_needed(),
+            "{error}"
+        );
+    }
+    assert!(service.shown().is_empty());
+    store.cannot_load.store(false, Ordering::SeqCst);
+    list(&client).await.unwrap();
+}
+
+#[tokio::test]
+async fn pairing_brings_the_account_tokens_of_its_own() {
+    let (clock, service) = (TestClock::new(), Service::new());
+    let store = Watched::new(&clock, 3600).await;
+    store.inner.clear(&account()).await.unwrap();
+    let client = service.client(&clock, Arc::clone(&store));
+    assert!(!client.account("account-77").is_paired().await.unwrap());
+    let error = list(&client).await.unwrap_err();
+    assert!(error.is_reauthorization_needed(), "{error}");
+
+    store.fails.store(true, Ordering::SeqCst);
+    let error = client.login("me").pair("account-77").await.unwrap_err();
+    assert!(error.is_store(), "{error}");
+    assert_eq!(error.operation(), Some("Pair"));
+    store.fails.store(false, Ordering::SeqCst);
+
+    let lab = client.login("me").pair("account-77").await.unwrap();
+    assert_eq!(
+        kept(&store.inner, &login()).await.as_deref(),
+        Some("access-1")
+    );
+    assert_eq!(
+        kept(&store.inner, &account()).await.as_deref(),
+        Some("access-3")
+    );
+    lab.orders().list().await.unwrap();
+    assert_eq!(service.shown(), ["access-3"]);
+}
+
+#[tokio::test]
+async fn unpairing_and_revoking_forget_the_tokens() {
+    let (clock, service) = (TestClock::new(), Service::new());
+    let store = store(&clock, 3600).await;
+    let client = service.client(&clock, Arc::clone(&store));
+    let lab = client.account("account-77");
+    lab.unpair().await.unwrap();
+    assert!(!lab.is_paired().await.unwrap());
+    assert_eq!(kept(&store, &account()).await, None);
+    assert_eq!(kept(&store, &login()).await.as_deref(), Some("access-1"));
+    let shown = service.shown().len();
+    for error in [
+        list(&client).await.unwrap_err(),
+        lab.unpair().await.unwrap_err(),
+    ] {
+        assert!(error.is_reauthorization_needed(), "{error}");
+    }
+    assert_eq!(service.shown().len(), shown);
+
+    let me = client.login("me");
+    assert!(me.is_signed_in().await.unwrap());
+    me.revoke().await.unwrap();
+    me.revoke().await.unwrap();
+    assert!(!me.is_signed_in().await.unwrap());
+    assert_eq!(kept(&store, &login()).await, None);
+}
+
+/// Signing in anew begins a new count of renewals only if nobody remembers the old one.
+#[tokio::test]
+async fn tokens_that_follow_forgotten_ones_are_newer() {
+    let (clock, service) = (TestClock::new(), Service::new());
+    let store = store(&clock, -1).await;
+    let client = service.client(&clock, Arc::clone(&store));
+    list(&client).await.unwrap();
+    let before = store.load(&account()).await.unwrap().unwrap().generation();
+    client.account("account-77").revoke().await.unwrap();
+    store
+        .save(&login(), &crate::support::tokens(&clock, 3600))
+        .await
+        .unwrap();
+    client.login("me").pair("account-77").await.unwrap();
+    let after = store.load(&account()).await.unwrap().unwrap().generation();
+    assert!(after > before, "{after} follows {before}");
+}
+
+#[tokio::test]
+async fn tokens_in_files_outlive_the_process() {
+    let (clock, service) = (TestClock::new(), Service::new());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens");
+    let client = service.client(&clock, FileTokenStore::open(&path).unwrap());
+    let files = FileTokenStore::open(&path).unwrap();
+    files
+        .save(&login(), &crate::support::tokens(&clock, 3600))
+        .await
+        .unwrap();
+    client.login("me").pair("account-77").await.unwrap();
+    drop(client);
+
+    let client = service.client(&clock, FileTokenStore::open(&path).unwrap());
+    list(&client).await.unwrap();
+    clock.advance(Duration::from_secs(3600));
+    list(&client).await.unwrap();
+    let third = service.client(&clock, FileTokenStore::open(&path).unwrap());
+    list(&third).await.unwrap();
+    assert_eq!(
+        (service.token_requests(), service.shown()),
+        (
+            1,
+            ["access-2", "access-3", "access-3"]
+                .map(str::to_owned)
+                .to_vec()
+        )
+    );
+
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&path).unwrap() {
+        let entry = entry.unwrap();
+        names.push(entry.file_name().into_string().unwrap());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(
+                entry.metadata().unwrap().permissions().mode() & 0o777,
+                0o600
+            );
+        }
+    }
+    names.sort_unstable();
+    assert_eq!(names, ["account_account-77.json", "login_me.json"]);
+}
