@@ -17,6 +17,10 @@ use crate::error::{Error, Kind, Result};
 /// Tokens are renewed this long before they expire.
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
+/// After an early renewal that failed, the next one is tried this much later: a service that is
+/// down must not hold up every call that could do without it.
+const PAUSE: Duration = Duration::from_secs(30);
+
 /// Gives out the tokens of one login or account.
 pub(crate) struct TokenSource {
     key: TokenKey,
@@ -37,6 +41,8 @@ struct State {
     current: Option<Arc<Tokens>>,
     /// The highest generation so far. It outlives the tokens: those that follow are newer.
     newest: u64,
+    /// No early renewal before this time.
+    paused_until: Option<SystemTime>,
     /// The task under way, with its number, and the last number given.
     renewing: Option<(u64, Renewal)>,
     tasks: u64,
@@ -62,6 +68,12 @@ impl TokenSource {
             let mut state = self.state();
             match &state.current {
                 Some(tokens) if now + EARLY < tokens.expires_at => return Ok(Arc::clone(tokens)),
+                Some(tokens)
+                    if now < tokens.expires_at
+                        && state.paused_until.is_some_and(|until| now < until) =>
+                {
+                    return Ok(Arc::clone(tokens));
+                }
                 current => (current.clone(), self.renewal(&mut state, None)),
             }
         };
@@ -189,6 +201,7 @@ impl TokenSource {
             Ok(renewed) => renewed,
             // An early renewal that fails does not take away what is still good.
             Err(_) if !was_refused && now < stored.expires_at => {
+                self.state().paused_until = Some(now + PAUSE);
                 return Ok(self.publish(stored));
             }
             Err(error) => return Err(error),
