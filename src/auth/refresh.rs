@@ -43,9 +43,8 @@ struct State {
     newest: u64,
     /// No early renewal before this time.
     paused_until: Option<SystemTime>,
-    /// The task under way, with its number, and the last number given.
-    renewing: Option<(u64, Renewal)>,
-    tasks: u64,
+    /// The task under way.
+    renewing: Option<Renewal>,
 }
 
 type Renewal = Shared<BoxFuture<'static, Result<Arc<Tokens>>>>;
@@ -148,34 +147,30 @@ impl TokenSource {
 
     /// The task that is under way, or a new one.
     fn renewal(self: &Arc<Self>, state: &mut State, refused: Option<u64>) -> Renewal {
-        if let Some((_, renewal)) = &state.renewing {
+        if let Some(renewal) = &state.renewing {
             return renewal.clone();
         }
-        state.tasks += 1;
-        let number = state.tasks;
         let this = Arc::clone(self);
         // Detached: it goes on when every caller is gone.
         let task = tokio::spawn(async move {
             let renewed = this.renew(refused).await;
-            let mut state = this.state();
-            if state
-                .renewing
-                .as_ref()
-                .is_some_and(|(under_way, _)| *under_way == number)
-            {
-                state.renewing = None;
-            }
-            drop(state);
+            this.state().renewing = None;
             renewed
         });
+        let this = Arc::downgrade(self);
         let renewal: Renewal = async move {
             task.await.unwrap_or_else(|error| {
+                // A store of somebody's making panicked, or the runtime has ended: the next
+                // caller begins anew.
+                if let Some(this) = this.upgrade() {
+                    this.state().renewing = None;
+                }
                 Err(Error::new(Kind::Store("the renewal was stopped".into())).with_source(error))
             })
         }
         .boxed()
         .shared();
-        state.renewing = Some((number, renewal.clone()));
+        state.renewing = Some(renewal.clone());
         renewal
     }
 
