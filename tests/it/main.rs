@@ -3,3 +3,4 @@
 mod classify;
 mod flow;
 mod reference;
+mod token_life;
