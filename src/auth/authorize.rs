@@ -11,6 +11,7 @@ use crate::secret::Secret;
 ///
 /// Keep it until the browser comes back to the redirect URL, then hand both to
 /// [`Login::finish`](crate::client::Login::finish). It is good for one attempt.
+#[derive(Clone)]
 pub struct AuthorizationRequest {
     pub(super) url: Url,
     pub(super) state: Secret,

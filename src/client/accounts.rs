@@ -6,7 +6,8 @@ use std::pin::Pin;
 use serde_json::{Value, json};
 
 use super::{Call, Lab, Login, login};
-use crate::auth::Tokens;
+use crate::auth::refresh::not_signed_in;
+use crate::auth::{Health, Tokens};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
 use crate::model::{Account, AccountId, lenient};
@@ -77,27 +78,36 @@ impl Pairing<'_> {
     }
 
     /// Sent once, and again only if it certainly was not sent: pairing has an effect.
+    ///
+    /// Detached: the answer brings tokens, which must be stored.
     async fn send(self) -> Result<Lab> {
         let Pairing {
             login,
             account,
-            mut fields,
+            fields,
         } = self;
-        fields
-            .entry("accountId")
-            .or_insert_with(|| json!(account.as_str()));
-        let lab = login.client.account(account);
-        let mut call =
-            Call::new(Operation::Pair, &login.tokens).with("account_id", lab.id.as_str());
-        call.body = Some(Value::Object(fields));
-        let answer = login.client.send(call).await?;
-        let tokens = answer.decode()?;
-        let now = login.client.protocol().wire.clock.now();
-        let tokens = Tokens::from_answer(tokens, now, None);
-        let stored = lab.tokens.replace(tokens).await;
-        stored.map_err(|error| error.with_operation(Operation::Pair.title()))?;
-        Ok(lab)
+        login::detached(pair(login.clone(), account, fields)).await
     }
+}
+
+async fn pair(
+    login: Login,
+    account: AccountId,
+    mut fields: serde_json::Map<String, Value>,
+) -> Result<Lab> {
+    fields
+        .entry("accountId")
+        .or_insert_with(|| json!(account.as_str()));
+    let lab = login.client.account(account);
+    let mut call = Call::new(Operation::Pair, &login.tokens).with("account_id", lab.id.as_str());
+    call.body = Some(Value::Object(fields));
+    let answer = login.client.send(call).await?;
+    let tokens = answer.decode()?;
+    let now = login.client.protocol().wire.clock.now();
+    let tokens = Tokens::from_answer(tokens, now, None);
+    let stored = lab.tokens.replace(tokens).await;
+    stored.map_err(|error| error.with_operation(Operation::Pair.title()))?;
+    Ok(lab)
 }
 
 impl<'a> IntoFuture for Pairing<'a> {
@@ -113,8 +123,8 @@ impl<'a> IntoFuture for Pairing<'a> {
     ///
     /// # Cancel safety
     ///
-    /// Not safe: dropped before it returns, the service may have paired the account. Pair
-    /// again.
+    /// Safe: a pairing that has begun goes on, and its tokens are stored. Whether it came to
+    /// that is what [`Lab::is_paired`] says.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.send())
     }
@@ -134,6 +144,39 @@ impl Lab {
         Ok(self.tokens.stored().await?.is_some())
     }
 
+    /// How the account's access stands, for a dashboard. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`] if the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn health(&self) -> Result<Health> {
+        self.tokens.health().await
+    }
+
+    /// Makes sure that there is a good access token, as each call does by itself: a refresh is
+    /// made if one is due.
+    ///
+    /// For a timer, where the software may not call anything for days: how long a refresh
+    /// token stays good when it is not used is not documented. Nothing is sent while the token
+    /// is fresh.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_reauthorization_needed`] if a person must sign in.
+    /// [`Error::is_refresh_failed`] if it is to be tried later;
+    /// [`Error::retry_after`] says when.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a refresh that has begun goes on.
+    pub async fn keep_access(&self) -> Result<()> {
+        self.tokens.tokens().await.map(drop)
+    }
+
     /// *Un Pair*: ends the pairing, then the account's tokens are forgotten.
     ///
     /// # Errors
@@ -143,16 +186,20 @@ impl Lab {
     ///
     /// # Cancel safety
     ///
-    /// Not safe: dropped before it returns, the service may have ended the pairing while the
-    /// tokens are still stored.
+    /// Safe: what has begun goes on.
     pub async fn unpair(&self) -> Result<()> {
-        let named = |error: Error| error.with_operation(Operation::Unpair.title());
-        if self.tokens.stored().await.map_err(named)?.is_none() {
-            return Err(named(login::not_signed_in()));
-        }
-        let call = Call::new(Operation::Unpair, &self.tokens).with("account_id", self.id.as_str());
-        self.client.send(call).await?;
-        self.tokens.clear().await.map_err(named)
+        let lab = self.clone();
+        login::detached(async move {
+            let named = |error: Error| error.with_operation(Operation::Unpair.title());
+            if lab.tokens.settled().await.map_err(named)?.is_none() {
+                return Err(named(not_signed_in()));
+            }
+            let call =
+                Call::new(Operation::Unpair, &lab.tokens).with("account_id", lab.id.as_str());
+            lab.client.send(call).await?;
+            lab.tokens.clear().await.map_err(named)
+        })
+        .await
     }
 
     /// *Revoke Token* for the account's tokens, which are then forgotten. No error if there
@@ -166,7 +213,6 @@ impl Lab {
     ///
     /// Safe to call again.
     pub async fn revoke(&self) -> Result<()> {
-        let revoked = self.tokens.revoke().await;
-        revoked.map_err(|error| error.with_operation(Operation::RevokeToken.title()))
+        login::revoke(&self.client, &self.tokens).await
     }
 }

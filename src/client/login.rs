@@ -1,15 +1,16 @@
 //! A user who signs in.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use url::Url;
 
 use super::Client;
 use crate::auth::refresh::TokenSource;
-use crate::auth::{AuthorizationRequest, TokenKey};
+use crate::auth::{AuthorizationRequest, Health, TokenKey};
 use crate::endpoints::Operation;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// A user's login: signs in once, and pairs accounts.
 #[derive(Clone)]
@@ -54,12 +55,18 @@ impl Login {
     ///
     /// # Cancel safety
     ///
-    /// Not safe: the code is good for one use. Dropped before it returns, begin again with
-    /// [`Login::authorize`].
+    /// Safe: an exchange that has begun goes on, and its tokens are stored. Whether it came to
+    /// that is what [`Login::is_signed_in`] says.
     pub async fn finish(&self, request: &AuthorizationRequest, redirected: &Url) -> Result<()> {
-        let tokens = self.client.protocol().exchange(request, redirected).await?;
-        let stored = self.tokens.replace(tokens).await;
-        stored.map_err(|error| error.with_operation(Operation::GetToken.title()))
+        let (login, request) = (self.clone(), request.clone());
+        let redirected = redirected.clone();
+        detached(async move {
+            let protocol = login.client.protocol();
+            let tokens = protocol.exchange(&request, &redirected).await?;
+            let stored = login.tokens.replace(tokens).await;
+            stored.map_err(|error| error.with_operation(Operation::GetToken.title()))
+        })
+        .await
     }
 
     /// Whether tokens are stored for this login; they may be expired or revoked.
@@ -75,6 +82,19 @@ impl Login {
         Ok(self.tokens.stored().await?.is_some())
     }
 
+    /// How the login's access stands, for a dashboard. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`] if the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn health(&self) -> Result<Health> {
+        self.tokens.health().await
+    }
+
     /// Ends the login: *Revoke Token*, then the tokens are forgotten. No error if there are
     /// none.
     ///
@@ -86,14 +106,25 @@ impl Login {
     ///
     /// Safe to call again: a token that is revoked already is no error, RFC 7009.
     pub async fn revoke(&self) -> Result<()> {
-        let revoked = self.tokens.revoke().await;
-        revoked.map_err(|error| error.with_operation(Operation::RevokeToken.title()))
+        revoke(&self.client, &self.tokens).await
     }
 }
 
-/// For calls that cannot do without: a login that was never signed in is an error that says so.
-pub(super) fn not_signed_in() -> Error {
-    Error::new(Kind::Reauthorization("no tokens are stored"))
+/// Runs what must not be left half done when its caller goes away: tokens that the service has
+/// issued, and that nobody has stored, are lost.
+pub(super) async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    tokio::spawn(work).await.map_err(Error::store)?
+}
+
+pub(super) async fn revoke(client: &Client, source: &TokenSource) -> Result<()> {
+    let named = |error: Error| error.with_operation(Operation::RevokeToken.title());
+    if let Some(tokens) = source.settled().await.map_err(named)? {
+        client.protocol().revoke(&tokens).await?;
+        source.clear().await.map_err(named)?;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Login {

@@ -140,7 +140,12 @@ impl Client {
             attempts += 1;
             let limit = wire.timeouts.operation;
             let error = match wire.within(left(), attempt(current.clone())).await {
-                Some(Ok(success)) => return Ok((success, attempts)),
+                Some(Ok(success)) => {
+                    if let (Some(source), Some(tokens)) = (tokens, &current) {
+                        source.accepted(tokens);
+                    }
+                    return Ok((success, attempts));
+                }
                 Some(Err(error)) => named(error).with_attempts(attempts),
                 None => named(Error::new(Kind::Timeout(limit))).with_attempts(attempts),
             };
@@ -148,12 +153,11 @@ impl Client {
                 && error.is_unauthorized()
             {
                 renewed = true;
-                current = Some(
-                    source
-                        .tokens_after(refused.generation)
-                        .await
-                        .map_err(named)?,
-                );
+                let other = source.tokens_after(refused.generation).await;
+                let Some(other) = other.map_err(named)? else {
+                    return Err(error);
+                };
+                current = Some(other);
                 continue;
             }
             let state = State {

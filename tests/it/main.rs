@@ -11,4 +11,5 @@ mod reference;
 mod requests;
 mod simulator;
 mod support;
+mod token_life;
 mod tokens;

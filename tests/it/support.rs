@@ -110,9 +110,16 @@ pub(crate) fn tokens(clock: &TestClock, seconds: i64) -> Tokens {
 pub(crate) async fn store(clock: &TestClock, seconds: i64) -> Arc<MemoryTokenStore> {
     let store = MemoryTokenStore::new();
     for key in [login(), account()] {
-        store.save(&key, &tokens(clock, seconds)).await.unwrap();
+        keep(&store, &key, &tokens(clock, seconds)).await;
     }
     Arc::new(store)
+}
+
+/// Puts tokens into a store, in place of those that it has.
+pub(crate) async fn keep(store: &impl TokenStore, key: &TokenKey, tokens: &Tokens) {
+    let kept = store.load(key).await.unwrap();
+    let kept = kept.map(|tokens| tokens.generation());
+    assert!(store.swap(key, kept, tokens).await.unwrap());
 }
 
 /// The access token that a store keeps.

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lab_connector::transport::{self, Body};
-use lab_connector::{Client, Operation, Result, TokenStore};
+use lab_connector::{Client, Operation, Result};
 
 use self::service::Service;
 use self::stored::Watched;
-use crate::support::{TestClock, account, builder, kept, login, order_with_file, store};
+use crate::support::{TestClock, account, builder, keep, kept, login, order_with_file, store};
 
 async fn list(client: &Client) -> Result<()> {
     client.account("account-77").orders().list().await.map(drop)
@@ -253,10 +253,7 @@ async fn a_renewal_under_way_does_not_outlive_a_revocation() {
 async fn a_renewal_under_way_does_not_replace_a_new_pairing() {
     let (clock, service) = (TestClock::new(), Service::new());
     let store = store(&clock, 60).await;
-    store
-        .save(&login(), &crate::support::tokens(&clock, 3600))
-        .await
-        .unwrap();
+    keep(&store, &login(), &crate::support::tokens(&clock, 3600)).await;
     let client = service.client(&clock, Arc::clone(&store));
     service.0.token_gate.close();
     let call = tokio::spawn({

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::list;
 use super::service::Service;
-use crate::support::{TestClock, account, kept, login, store};
+use crate::support::{TestClock, account, keep, kept, login, store};
 
 /// A store that fails on demand and tells of what it saved.
 #[derive(Debug)]
@@ -42,13 +42,23 @@ impl TokenStore for Watched {
         self.inner.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, tokens: &Tokens) -> Result<()> {
+    async fn claim(
+        &self,
+        key: &TokenKey,
+        generation: u64,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<bool> {
+        self.inner.claim(key, generation, holder, lease).await
+    }
+
+    async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {
         if self.fails.load(Ordering::SeqCst) {
             return Err(Error::store("the disk is full"));
         }
-        self.inner.save(key, tokens).await?;
+        let swapped = self.inner.swap(key, expected, tokens).await?;
         self.saved.add_permits(1);
-        Ok(())
+        Ok(swapped)
     }
 
     async fn clear(&self, key: &TokenKey) -> Result<()> {
@@ -123,8 +133,23 @@ async fn a_renewal_that_panics_is_followed_by_others() {
             self.0.load(key).await
         }
 
-        async fn save(&self, key: &TokenKey, tokens: &Tokens) -> Result<()> {
-            self.0.save(key, tokens).await
+        async fn claim(
+            &self,
+            key: &TokenKey,
+            generation: u64,
+            holder: &str,
+            lease: Duration,
+        ) -> Result<bool> {
+            self.0.claim(key, generation, holder, lease).await
+        }
+
+        async fn swap(
+            &self,
+            key: &TokenKey,
+            expected: Option<u64>,
+            tokens: &Tokens,
+        ) -> Result<bool> {
+            self.0.swap(key, expected, tokens).await
         }
 
         async fn clear(&self, key: &TokenKey) -> Result<()> {
@@ -206,10 +231,7 @@ async fn tokens_that_follow_forgotten_ones_are_newer() {
     list(&client).await.unwrap();
     let before = store.load(&account()).await.unwrap().unwrap().generation();
     client.account("account-77").revoke().await.unwrap();
-    store
-        .save(&login(), &crate::support::tokens(&clock, 3600))
-        .await
-        .unwrap();
+    keep(&store, &login(), &crate::support::tokens(&clock, 3600)).await;
     client.login("me").pair("account-77").await.unwrap();
     let after = store.load(&account()).await.unwrap().unwrap().generation();
     assert!(after > before, "{after} follows {before}");
@@ -222,10 +244,7 @@ async fn tokens_in_files_outlive_the_process() {
     let path = directory.path().join("tokens");
     let client = service.client(&clock, FileTokenStore::open(&path).unwrap());
     let files = FileTokenStore::open(&path).unwrap();
-    files
-        .save(&login(), &crate::support::tokens(&clock, 3600))
-        .await
-        .unwrap();
+    keep(&files, &login(), &crate::support::tokens(&clock, 3600)).await;
     client.login("me").pair("account-77").await.unwrap();
     drop(client);
 
