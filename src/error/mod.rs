@@ -127,6 +127,7 @@ impl Error {
             inner.operation = cause.operation;
             inner.status = cause.status;
             inner.request_id = cause.request_id.clone();
+            inner.attempts = cause.attempts;
             inner.retry_after = retry_after;
         })
     }

@@ -46,34 +46,12 @@ enum Due {
     File,
 }
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 10] = [
     Row {
         operation: Operation::GetToken,
         path: "/oauth/token",
         success: TOKENS,
         call: |bench| Box::pin(async { bench.finish().await }),
-        sends: Sends::Once,
-        answer: Due::Json,
-    },
-    Row {
-        operation: Operation::RefreshToken,
-        path: "/oauth/token",
-        success: TOKENS,
-        call: |bench| {
-            Box::pin(async {
-                bench.clock.advance(Duration::from_secs(7200));
-                let error = match bench.lab.orders().list().await {
-                    Ok(_) => return Ok(()),
-                    Err(error) => error,
-                };
-                // There is no order to be had here; what counts is that it was asked for.
-                if error.operation() == Some("Get Orders") {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
-            })
-        },
         sends: Sends::Once,
         answer: Due::Json,
     },
@@ -334,10 +312,7 @@ async fn too_many_requests_waits_as_long_as_it_is_asked_to() {
                 assert_eq!(error.retry_after(), Some(left), "{error}");
             } else {
                 assert_eq!((outcome.seen, error.attempts()), (1, 1), "{error}");
-                // The refresh's row lets two hours pass first.
-                let late = by_date && row.operation == Operation::RefreshToken;
-                let left = if late { Duration::ZERO } else { seven };
-                assert_eq!(error.retry_after(), Some(left), "{error}");
+                assert_eq!(error.retry_after(), Some(seven), "{error}");
             }
         }
     }
@@ -445,6 +420,56 @@ async fn a_refused_connection_is_tried_again_as_nothing_was_sent() {
             "{error}"
         );
     }
+}
+
+/// *Refresh Token* has rules of its own: a caller is told that its call did not come about, why,
+/// and when the next refresh is tried. Where the answer was lost it was sent once more.
+#[tokio::test]
+async fn a_refresh_that_fails_is_told_to_whoever_needs_the_token() {
+    type Is = fn(&Error) -> bool;
+    let html = || body("<html>canary");
+    let table: [(ResponseTemplate, Is, u32); 7] = [
+        (status(401), Error::is_unauthorized, 1),
+        (status(404), Error::is_refresh_failed, 1),
+        (status(429), Error::is_rate_limited, 1),
+        (status(500), Error::is_server, 2),
+        (status(503), Error::is_server, 1),
+        (body(r#"{"access_token": "#), Error::is_decode, 2),
+        (html(), Error::is_decode, 2),
+    ];
+    for (answer, is, attempts) in table {
+        let server = MockServer::start().await;
+        Mock::given(path("/oauth/token"))
+            .respond_with(answer)
+            .expect(u64::from(attempts))
+            .mount(&server)
+            .await;
+        let bench = Bench::new(&server.uri()).await;
+        bench.clock.advance(Duration::from_secs(7200));
+        let error = bench.lab.orders().list().await.unwrap_err();
+        assert!(is(&error) && error.is_refresh_failed(), "{error:?}");
+        assert_eq!(error.operation(), Some("Refresh Token"));
+        assert_eq!(error.attempts(), attempts, "{error}");
+        // The listing itself never went out.
+        assert_eq!(error.was_sent(), Sent::No, "{error}");
+        assert!(error.retry_after().is_some(), "{error}");
+        // And nothing more is, until it is time.
+        assert!(
+            bench
+                .lab
+                .orders()
+                .list()
+                .await
+                .unwrap_err()
+                .is_refresh_failed()
+        );
+        assert_discreet(&error);
+    }
+    let port = ClosedPort::new();
+    let bench = Bench::new(&port.url()).await;
+    bench.clock.advance(Duration::from_secs(7200));
+    let error = bench.lab.orders().list().await.unwrap_err();
+    assert!(error.is_connect() && error.is_refresh_failed(), "{error:?}");
 }
 
 /// Many callers fail by one error of the renewal: each is told which of its calls failed.

@@ -96,7 +96,8 @@ impl TokenSource {
             if !self.is_kept(stored).await? || !self.claim(stored.generation, self.lease()).await? {
                 return Ok(Step::Changed);
             }
-            answer = self.protocol.refresh(stored).await;
+            let again = self.protocol.refresh(stored).await;
+            answer = again.map_err(|error| error.with_attempts(2));
         }
         match answer {
             Ok(tokens) => {

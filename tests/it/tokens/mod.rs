@@ -316,6 +316,10 @@ async fn the_refresh_has_an_endpoint_of_its_own() {
     list(&client).await.unwrap();
     assert_eq!(
         *seen.lock().unwrap(),
-        ["PUT /renew", "GET /accounts/account-77/orders"]
+        [
+            "GET /discovery",
+            "PUT /renew",
+            "GET /accounts/account-77/orders"
+        ]
     );
 }

@@ -131,6 +131,8 @@ impl Service {
                 }
                 respond(200, self.issue())
             }
+            // Asked before a refresh; there is none, as with older integrations.
+            "/discovery" => respond(404, String::new()),
             "/oauth/revoke" => respond(200, String::new()),
             "/accounts/account-77/pair" => respond(200, self.issue()),
             path => {
