@@ -52,12 +52,13 @@ impl Protocol {
     pub(crate) fn authorization(&self) -> Result<AuthorizationRequest> {
         let operation = Operation::Authorization;
         let credentials = &*self.credentials;
-        let page = self.endpoint(operation)?.1;
+        // Users type their passwords there, and it gets the state.
+        let page = self.credential_endpoint(operation)?.1;
         let redirect = self.redirect_url(operation)?;
         let client = self
             .client()
             .set_auth_uri(AuthUrl::from_url(page))
-            .set_redirect_uri(RedirectUrl::from_url(redirect));
+            .set_redirect_uri(redirect);
         let mut request = client.authorize_url(CsrfToken::new_random);
         for scope in &credentials.scopes {
             request = request.add_scope(Scope::new(scope.clone()));
@@ -95,7 +96,7 @@ impl Protocol {
         let client = self
             .client()
             .set_token_uri(TokenUrl::from_url(url))
-            .set_redirect_uri(RedirectUrl::from_url(redirect));
+            .set_redirect_uri(redirect);
         let mut exchange = client.exchange_code(AuthorizationCode::new(code.expose().to_owned()));
         if let Some(verifier) = &request.verifier {
             exchange =
@@ -118,6 +119,7 @@ impl Protocol {
                 "the access token expired and there is no refresh token",
             ))));
         };
+        self.rediscover().await;
         let token = RefreshToken::new(token.expose().to_owned());
         let url = self.credential_endpoint(operation)?.1;
         let client = self.client().set_token_uri(TokenUrl::from_url(url));
@@ -199,9 +201,13 @@ impl Protocol {
         client
     }
 
-    fn redirect_url(&self, operation: Operation) -> Result<Url> {
-        self.credentials.redirect_url.clone().ok_or_else(|| {
-            Error::configuration("no redirect URL is configured").with_operation(operation.title())
+    fn redirect_url(&self, operation: Operation) -> Result<RedirectUrl> {
+        let configured = self.credentials.redirect_url.clone();
+        let named = |error: Error| error.with_operation(operation.title());
+        let url = configured
+            .ok_or_else(|| named(Error::configuration("no redirect URL is configured")))?;
+        RedirectUrl::new(url).map_err(|error| {
+            named(Error::configuration("the redirect URL is no valid URL").with_source(error))
         })
     }
 

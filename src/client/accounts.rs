@@ -24,13 +24,7 @@ impl Login {
     ///
     /// Safe.
     pub async fn accounts(&self) -> Result<Vec<Account>> {
-        if let Err(error) = self.client.discover().await {
-            // Older integrations have no Discovery. If nothing can be reached, the next call
-            // says so.
-            #[cfg(feature = "tracing")]
-            tracing::debug!(%error, "discovery failed");
-            let _ = error;
-        }
+        self.client.protocol().rediscover().await;
         let call = Call::new(Operation::GetAccounts, &self.tokens);
         let answer = self.client.send(call).await?;
         let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;

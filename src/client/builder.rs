@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::{Client, Inner};
-use crate::auth::{ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, redirect_url};
+use crate::auth::{
+    ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoints::Endpoints;
 use crate::endpoints::discovery::Directory;
@@ -87,7 +89,8 @@ impl ClientBuilder {
         self
     }
 
-    /// A further parameter of the sign-in page, such as `audience`. Default: none.
+    /// A further parameter of the sign-in page, such as `audience`. Not one that the protocol
+    /// needs itself, such as `state`. Default: none.
     pub fn authorization_parameter(
         mut self,
         name: impl Into<String>,
@@ -105,8 +108,9 @@ impl ClientBuilder {
     }
 
     /// A further host that credentials may be sent to, over https: `api.example.com`, or
-    /// `.example.com` for all hosts below. Needed where Discovery names a regional domain.
-    /// Default: the origins that the endpoints name, and no others.
+    /// `.example.com` for all hosts below; with `:8443` for another port than 443. Needed where
+    /// Discovery names a regional domain. An IP address must be given itself. Default: the
+    /// origins that the configured endpoints name, and no others.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.hosts.push(host.into());
         self
@@ -148,7 +152,8 @@ impl ClientBuilder {
     /// # Errors
     ///
     /// [`Error::is_configuration`] if the endpoints or the credentials are missing, if the
-    /// redirect URL cannot be registered, if a host is no host, or if TLS cannot be set up.
+    /// redirect URL cannot be registered, if a parameter of the sign-in page is one of the
+    /// protocol's own, if a host is no host, or if TLS cannot be set up.
     pub fn build(self) -> Result<Client> {
         let missing = |what| Error::configuration(format!("{what} not given"));
         let endpoints = self.endpoints.ok_or_else(|| missing("the endpoints are"))?;
@@ -165,6 +170,9 @@ impl ClientBuilder {
             allowed.allow_host(Pattern::new(host).ok_or_else(|| {
                 Error::configuration(format!("`{host}` is no host name, as in `api.example.com`"))
             })?);
+        }
+        for (name, _) in &self.extra {
+            check_parameter(name)?;
         }
         let redirect_url = self.redirect_url.as_deref().map(redirect_url).transpose()?;
         let transport = match self.transport {
