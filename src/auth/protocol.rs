@@ -269,7 +269,11 @@ impl Protocol {
         Ok(HttpResponse::from_parts(head, body.to_vec()))
     }
 
-    async fn exchange_once(&self, url: &Url, request: HttpRequest) -> Result<(Parts, Bytes)> {
+    async fn exchange_once(&self, url: &Url, mut request: HttpRequest) -> Result<(Parts, Bytes)> {
+        // The oauth2 crate does not mark what it puts there; transports may log what is not.
+        if let Some(basic) = request.headers_mut().get_mut(header::AUTHORIZATION) {
+            basic.set_sensitive(true);
+        }
         let (head, body) = self.wire.exchange(url, request.map(Bytes::from)).await?;
         refuse_redirect(url, &head)?;
         Ok((head, body))

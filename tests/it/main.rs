@@ -1,5 +1,10 @@
 //! The one integration binary: a module a subject.
 
+mod canary;
 mod classify;
 mod flow;
+mod hostile;
+mod interop;
 mod reference;
+mod time;
+mod watch;
