@@ -9,6 +9,8 @@
 //! callers share; new tokens are stored before they are used.
 
 mod authorize;
+mod discover;
+mod health;
 mod protocol;
 mod rediscover;
 pub(crate) mod refresh;
@@ -24,8 +26,12 @@ use crate::model::AccountId;
 use crate::secret::Secret;
 
 pub use authorize::AuthorizationRequest;
+pub(crate) use discover::Asked;
+pub use health::Health;
 pub(crate) use protocol::{Protocol, not_permitted, refuse_redirect, set_uri};
 pub use store::{FileTokenStore, MemoryTokenStore, TokenStore};
+#[cfg(feature = "simulator")]
+pub use store::{Violation, check_token_store};
 pub use token::Tokens;
 
 /// Whose tokens they are.
@@ -39,6 +45,16 @@ pub enum TokenKey {
     Login(String),
     /// A paired account.
     Account(AccountId),
+}
+
+/// `login/NAME` or `account/ID`: another text for each key.
+impl fmt::Display for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenKey::Login(name) => write!(f, "login/{name}"),
+            TokenKey::Account(id) => write!(f, "account/{id}"),
+        }
+    }
 }
 
 /// What Align issues to a partner, and how it is used.

@@ -20,7 +20,7 @@ use url::Url;
 
 use super::authorize::AuthorizationRequest;
 use super::token::{TokenAnswer, Tokens};
-use super::{ClientAuth, Credentials};
+use super::{Asked, ClientAuth, Credentials};
 use crate::endpoints::discovery::Directory;
 use crate::endpoints::origin::{self, Allowed};
 use crate::endpoints::{Endpoint, Operation};
@@ -45,6 +45,7 @@ pub(crate) struct Protocol {
     pub(crate) directory: Arc<Directory>,
     pub(crate) allowed: Arc<Allowed>,
     pub(crate) credentials: Arc<Credentials>,
+    pub(crate) asked: Arc<Asked>,
 }
 
 impl Protocol {

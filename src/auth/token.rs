@@ -17,6 +17,7 @@ use crate::secret::Secret;
 pub struct Tokens {
     pub(crate) access: Secret,
     pub(crate) refresh: Option<Secret>,
+    pub(crate) issued_at: SystemTime,
     pub(crate) expires_at: SystemTime,
     pub(crate) generation: u64,
 }
@@ -43,18 +44,28 @@ impl Tokens {
                 .refresh
                 .map(|token| Secret::new(token.into_secret()))
                 .or(kept),
+            issued_at: now,
             expires_at: now + life,
             generation: before.map_or(1, |tokens| tokens.generation + 1),
         }
     }
 
-    /// When the access token expires.
+    /// When they were issued, to the second.
+    #[must_use]
+    pub fn issued_at(&self) -> SystemTime {
+        self.issued_at
+    }
+
+    /// When the access token expires, to the second.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
 
-    /// How often these tokens were renewed, from 1. Of two the higher one is newer.
+    /// The number that names these tokens in a [`TokenStore`](super::TokenStore). A refresh
+    /// counts one up. Tokens that are issued anew where none are kept begin at a number that
+    /// was not used before (microseconds since 1970), so that a refresh which is still under
+    /// way when a user signs out and in again cannot take them for its own. Fits an `i64`.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
@@ -70,6 +81,7 @@ impl Tokens {
         serde_json::json!({
             "access_token": self.access.expose(),
             "refresh_token": self.refresh.as_ref().map(Secret::expose),
+            "issued_at": since(self.issued_at),
             "expires_at": since(self.expires_at),
             "generation": self.generation,
         })
@@ -86,17 +98,21 @@ impl Tokens {
         struct Stored {
             access_token: String,
             refresh_token: Option<String>,
+            issued_at: Option<u64>,
             expires_at: u64,
             generation: u64,
         }
         // The parser's own message may show a part of the text.
         let stored: Stored = serde_json::from_str(json)
             .map_err(|_| Error::new(Kind::Store("an entry is damaged".into())))?;
+        let time =
+            |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds).min(LONGEST_LIFE * 2);
+        let hour_before = stored.expires_at.saturating_sub(DEFAULT_LIFE.as_secs());
         Ok(Tokens {
             access: Secret::new(stored.access_token),
             refresh: stored.refresh_token.map(Secret::new),
-            expires_at: SystemTime::UNIX_EPOCH
-                + Duration::from_secs(stored.expires_at).min(LONGEST_LIFE * 2),
+            issued_at: time(stored.issued_at.unwrap_or(hour_before)),
+            expires_at: time(stored.expires_at),
             generation: stored.generation,
         })
     }
@@ -140,7 +156,8 @@ impl<'de> Deserialize<'de> for TokenAnswer {
             kind: BasicTokenType::Bearer,
             expires_in: text(fields.expires_in)
                 .and_then(|text| text.trim().parse::<f64>().ok())
-                .filter(|seconds| *seconds >= 0.0)
+                // Nothing lives for no time; a service that says so means something else.
+                .filter(|seconds| *seconds > 0.0)
                 .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_LIFE)),
         })
     }
@@ -193,6 +210,8 @@ mod tests {
             (r#"{"accessToken":"a","expiresIn":"60"}"#, 60),
             (r#"{"ACCESS_TOKEN":"a","expires_in":60.5}"#, 60),
             (r#"{"access_token":"a","expires_in":-1}"#, 3600),
+            (r#"{"access_token":"a","expires_in":0}"#, 3600),
+            (r#"{"access_token":"a","expires_in":null}"#, 3600),
             (r#"{"access_token":"a","expires_in":"soon"}"#, 3600),
             (
                 r#"{"access_token":"a","expires_in":1e300}"#,

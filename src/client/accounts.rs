@@ -6,7 +6,8 @@ use std::pin::Pin;
 use serde_json::{Value, json};
 
 use super::{Call, Lab, Login, login};
-use crate::auth::Tokens;
+use crate::auth::refresh::not_signed_in;
+use crate::auth::{Health, Tokens};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
 use crate::model::{Account, AccountId, lenient};
@@ -127,6 +128,39 @@ impl Lab {
         Ok(self.tokens.stored().await?.is_some())
     }
 
+    /// How the account's access stands, for a dashboard. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`] if the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn health(&self) -> Result<Health> {
+        self.tokens.health().await
+    }
+
+    /// Makes sure that there is a good access token, as each call does by itself: a refresh is
+    /// made if one is due.
+    ///
+    /// For a timer, where the software may not call anything for days: how long a refresh
+    /// token stays good when it is not used is not documented. Nothing is sent while the token
+    /// is fresh.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_reauthorization_needed`] if a person must sign in.
+    /// [`Error::is_refresh_failed`] if it is to be tried later;
+    /// [`Error::retry_after`] says when.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a refresh that has begun goes on.
+    pub async fn keep_access(&self) -> Result<()> {
+        self.tokens.tokens().await.map(drop)
+    }
+
     /// *Un Pair*: ends the pairing, then the account's tokens are forgotten.
     ///
     /// # Errors
@@ -140,7 +174,7 @@ impl Lab {
     /// tokens are still stored.
     pub async fn unpair(&self) -> Result<()> {
         if self.tokens.stored().await?.is_none() {
-            return Err(login::not_signed_in().with_operation(Operation::Unpair.title()));
+            return Err(not_signed_in().with_operation(Operation::Unpair.title()));
         }
         let call = Call::new(Operation::Unpair, &self.tokens).with("account_id", self.id.as_str());
         self.client.send(call).await?;

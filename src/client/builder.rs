@@ -202,6 +202,7 @@ impl ClientBuilder {
                     directory: Arc::new(Directory::new(endpoints)),
                     allowed: Arc::new(allowed),
                     credentials: Arc::new(credentials),
+                    asked: Arc::default(),
                 },
                 store: self
                     .store

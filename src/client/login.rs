@@ -7,8 +7,8 @@ use url::Url;
 
 use super::Client;
 use crate::auth::refresh::TokenSource;
-use crate::auth::{AuthorizationRequest, TokenKey};
-use crate::error::{Error, Kind, Result};
+use crate::auth::{AuthorizationRequest, Health, TokenKey};
+use crate::error::Result;
 
 /// A user's login: signs in once, and pairs accounts.
 #[derive(Clone)]
@@ -73,6 +73,19 @@ impl Login {
         Ok(self.tokens.stored().await?.is_some())
     }
 
+    /// How the login's access stands, for a dashboard. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`] if the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn health(&self) -> Result<Health> {
+        self.tokens.health().await
+    }
+
     /// Ends the login: *Revoke Token*, then the tokens are forgotten. No error if there are
     /// none.
     ///
@@ -89,16 +102,11 @@ impl Login {
 }
 
 pub(super) async fn revoke(client: &Client, source: &TokenSource) -> Result<()> {
-    if let Some(tokens) = source.stored().await? {
+    if let Some(tokens) = source.settled().await? {
         client.protocol().revoke(&tokens).await?;
         source.clear().await?;
     }
     Ok(())
-}
-
-/// For calls that cannot do without: a login that was never signed in is an error that says so.
-pub(super) fn not_signed_in() -> Error {
-    Error::new(Kind::Reauthorization("no tokens are stored"))
 }
 
 impl fmt::Debug for Login {

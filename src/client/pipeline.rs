@@ -121,19 +121,23 @@ impl Client {
         loop {
             attempts += 1;
             let error = match attempt(current.clone()).await {
-                Ok(success) => return Ok(success),
+                Ok(success) => {
+                    if let (Some(source), Some(tokens)) = (tokens, &current) {
+                        source.accepted(tokens);
+                    }
+                    return Ok(success);
+                }
                 Err(error) => named(error).with_attempts(attempts),
             };
             if let (Some(source), Some(refused), false) = (tokens, &current, renewed)
                 && error.is_unauthorized()
             {
                 renewed = true;
-                current = Some(
-                    source
-                        .tokens_after(refused.generation)
-                        .await
-                        .map_err(named)?,
-                );
+                let other = source.tokens_after(refused.generation).await;
+                let Some(other) = other.map_err(named)? else {
+                    return Err(error);
+                };
+                current = Some(other);
                 continue;
             }
             let spent = wire.clock.now().duration_since(began).unwrap_or_default();

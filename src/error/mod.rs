@@ -51,6 +51,10 @@ pub(crate) enum Kind {
     Decode(String),
     #[error("{0}; sign in again to authorize the software anew")]
     Reauthorization(&'static str),
+    #[error("the access token could not be refreshed: {0}")]
+    Refresh(Error),
+    #[error("another process has been refreshing the access token for too long")]
+    Held,
     #[error("the authorization was not given: {0}")]
     Refused(String),
     #[error("{0}")]
@@ -88,6 +92,8 @@ impl Error {
             Kind::Configuration(_)
             | Kind::Connect(_)
             | Kind::Reauthorization(_)
+            | Kind::Refresh(_)
+            | Kind::Held
             | Kind::Origin(_)
             | Kind::Store(_) => Sent::No,
         };
@@ -111,6 +117,17 @@ impl Error {
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let source = source.into();
         Error::new(Kind::Store(source.to_string())).with_source(source)
+    }
+
+    /// For a call that did not come about, as its token could not be refreshed. Nobody has to
+    /// act; the next refresh is tried after `retry_after`.
+    pub(crate) fn refresh(error: Error, retry_after: Option<Duration>) -> Self {
+        let (status, request_id) = (error.status(), error.0.request_id.clone());
+        Error::new(Kind::Refresh(error)).changed(|inner| {
+            inner.status = status;
+            inner.request_id = request_id;
+            inner.retry_after = retry_after;
+        })
     }
 
     pub(crate) fn decode(message: impl Into<String>) -> Self {
@@ -161,6 +178,14 @@ impl Error {
         &self.0.kind
     }
 
+    /// The kind of the error that a failed refresh made, or else its own.
+    fn cause(&self) -> &Kind {
+        match &self.0.kind {
+            Kind::Refresh(error) => error.cause(),
+            kind => kind,
+        }
+    }
+
     /// The operation that failed, by Align's name for the service, as in *Get Orders*.
     #[must_use]
     pub fn operation(&self) -> Option<&str> {
@@ -180,7 +205,7 @@ impl Error {
         self.0.request_id.as_deref()
     }
 
-    /// How long the service asked to wait.
+    /// How long to wait: as the service asked, or until a refresh that failed is tried again.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -202,20 +227,20 @@ impl Error {
     /// without an endpoint, an endpoint that is no URL, an id that cannot stand in a path.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
-        matches!(self.0.kind, Kind::Configuration(_))
+        matches!(self.cause(), Kind::Configuration(_))
     }
 
     /// No connection came about. Usual causes: no network, a wrong host or port, a proxy, a
     /// certificate that the machine does not trust.
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        matches!(self.0.kind, Kind::Connect(_))
+        matches!(self.cause(), Kind::Connect(_))
     }
 
     /// The service did not answer in time.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self.0.kind, Kind::Timeout(_))
+        matches!(self.cause(), Kind::Timeout(_))
     }
 
     /// The service did not accept the credentials (401), also after the access token was
@@ -230,6 +255,15 @@ impl Error {
     #[must_use]
     pub fn is_reauthorization_needed(&self) -> bool {
         matches!(self.0.kind, Kind::Reauthorization(_))
+    }
+
+    /// The access token expired and could not be refreshed, for now; the other predicates say
+    /// why. Nobody has to sign in: the call succeeds when a later refresh does.
+    /// [`Error::retry_after`] says when the next one is tried, until then nothing is sent.
+    /// Usual causes: no network, the service is down, a wrong client secret.
+    #[must_use]
+    pub fn is_refresh_failed(&self) -> bool {
+        matches!(self.0.kind, Kind::Refresh(_))
     }
 
     /// The service refuses this to these credentials (403).
@@ -273,14 +307,14 @@ impl Error {
     /// place of the service's answer, a field that is missing.
     #[must_use]
     pub fn is_decode(&self) -> bool {
-        matches!(self.0.kind, Kind::Decode(_))
+        matches!(self.cause(), Kind::Decode(_))
     }
 
     /// A credential would have gone to a host that is not allowed, or an answer redirected
     /// elsewhere; it was not followed.
     #[must_use]
     pub fn is_origin(&self) -> bool {
-        matches!(self.0.kind, Kind::Origin(_) | Kind::Redirect(..))
+        matches!(self.cause(), Kind::Origin(_) | Kind::Redirect(..))
     }
 
     /// The authorization was not given, or its answer does not belong to the request.
@@ -292,7 +326,7 @@ impl Error {
     /// The token store could not read or write.
     #[must_use]
     pub fn is_store(&self) -> bool {
-        matches!(self.0.kind, Kind::Store(_))
+        matches!(self.cause(), Kind::Store(_))
     }
 
     /// A downloaded file could not be written.
@@ -342,6 +376,10 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        if let Kind::Refresh(error) = &self.0.kind {
+            // The error itself is in the text already.
+            return error.source();
+        }
         let source: &(dyn StdError + 'static) = self.0.source.as_deref()?;
         Some(source)
     }

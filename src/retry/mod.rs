@@ -9,7 +9,7 @@
 //! change it.* [`RetryPolicy::never`] where the caller repeats by itself.
 
 pub(crate) mod after;
-mod backoff;
+pub(crate) mod backoff;
 
 use std::time::Duration;
 

@@ -1,10 +1,12 @@
 //! Tokens in a directory of files.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::{TokenKey, TokenStore, Tokens};
 use crate::error::{Error, Kind, Result};
@@ -12,7 +14,12 @@ use crate::error::{Error, Kind, Result};
 /// Keeps tokens in a directory, a file each, that only the user of the process can read.
 ///
 /// A file is written beside its place, flushed to the disk and renamed: after a crash there are
-/// the old tokens or the new ones. Whoever can read the directory can act for the lab.
+/// the old tokens or the new ones. Whoever can read the directory can act for the lab; a file
+/// or directory that other users can read is refused.
+///
+/// The processes of one machine can share a directory: beside each entry lies a file with the
+/// lease, which is locked while an entry changes. Use a local disk: network file systems lock
+/// in their own ways. Leases are judged by the machine's clock.
 #[derive(Clone, Debug)]
 pub struct FileTokenStore {
     directory: PathBuf,
@@ -63,43 +70,158 @@ impl FileTokenStore {
 #[async_trait]
 impl TokenStore for FileTokenStore {
     async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
-        self.blocking(key, |path| {
-            let text = match fs::read_to_string(path) {
-                Ok(text) => text,
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(failed("cannot read", path, error)),
-            };
-            refuse_if_shared(path)?;
-            Tokens::from_json(&text).map(Some)
+        self.blocking(key, read).await
+    }
+
+    async fn claim(
+        &self,
+        key: &TokenKey,
+        generation: u64,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<bool> {
+        let lease = Lease {
+            holder: holder.to_owned(),
+            since: SystemTime::now(),
+            time: lease,
+        };
+        self.blocking(key, move |path| {
+            let mut locked = Locked::new(path)?;
+            let current = read(path)?.map(|tokens| tokens.generation);
+            if current != Some(generation)
+                || locked.lease()?.is_some_and(|other| other.bars(&lease))
+            {
+                return Ok(false);
+            }
+            locked.keep(Some(&lease))?;
+            Ok(true)
         })
         .await
     }
 
-    async fn save(&self, key: &TokenKey, tokens: &Tokens) -> Result<()> {
+    async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {
         let json = tokens.expose_json();
         self.blocking(key, move |path| {
-            replace(path, json.as_bytes()).map_err(|error| failed("cannot write", path, error))
+            let mut locked = Locked::new(path)?;
+            if read(path)?.map(|tokens| tokens.generation) != expected {
+                return Ok(false);
+            }
+            replace(path, json.as_bytes()).map_err(|error| failed("cannot write", path, error))?;
+            locked.keep(None)?;
+            Ok(true)
         })
         .await
     }
 
     async fn clear(&self, key: &TokenKey) -> Result<()> {
-        self.blocking(key, |path| match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(failed("cannot remove", path, error))
+        self.blocking(key, |path| {
+            let mut locked = Locked::new(path)?;
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(failed("cannot remove", path, error));
+                }
+                _ => {}
             }
-            _ => Ok(()),
+            sync_directory(path).map_err(|error| failed("cannot remove", path, error))?;
+            locked.keep(None)
         })
         .await
     }
 }
 
+/// An entry; whole, as it is only ever renamed into its place.
+fn read(path: &Path) -> Result<Option<Tokens>> {
+    let cannot = |error| failed("cannot read", path, error);
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(cannot(error)),
+    };
+    refuse_if_readable(path, &file.metadata().map_err(cannot)?)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(cannot)?;
+    Tokens::from_json(&text).map(Some).map_err(|error| {
+        let name = path.display();
+        Error::new(Kind::Store(format!(
+            "{name} is damaged; remove it and sign in again"
+        )))
+        .with_source(error)
+    })
+}
+
+/// The lease as its file holds it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Lease {
+    holder: String,
+    since: SystemTime,
+    time: Duration,
+}
+
+impl Lease {
+    /// Whether this lease keeps another one out. Its time counts in both directions, so that a
+    /// clock that is set back does not prolong it for long.
+    fn bars(&self, other: &Lease) -> bool {
+        let apart = match other.since.duration_since(self.since) {
+            Ok(after) => after,
+            Err(before) => before.duration(),
+        };
+        self.holder != other.holder && apart < self.time
+    }
+}
+
+/// The right to change an entry, among all processes, until it is dropped. The file is never
+/// removed: who waits for its lock would wait for one that nobody else sees.
+struct Locked {
+    file: File,
+    path: PathBuf,
+}
+
+impl Locked {
+    fn new(entry: &Path) -> Result<Self> {
+        let path = entry.with_extension("lease");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let locked = options.open(&path).and_then(|file| {
+            file.lock()?;
+            Ok(file)
+        });
+        match locked {
+            Ok(file) => Ok(Locked { file, path }),
+            Err(error) => Err(failed("cannot lock", &path, error)),
+        }
+    }
+
+    /// A lease that cannot be read was being written when its process died: it never held.
+    fn lease(&mut self) -> Result<Option<Lease>> {
+        let mut text = Vec::new();
+        self.file
+            .read_to_end(&mut text)
+            .map_err(|error| failed("cannot read", &self.path, error))?;
+        Ok(serde_json::from_slice(&text).ok())
+    }
+
+    /// Not flushed to the disk: a machine that goes down takes the holder with it.
+    fn keep(&mut self, lease: Option<&Lease>) -> Result<()> {
+        let text = lease.map(serde_json::to_vec).transpose();
+        let text = text.map_err(Error::store)?.unwrap_or_default();
+        let Locked { file, path } = self;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(&text))
+            .map_err(|error| failed("cannot write", path, error))
+    }
+}
+
+/// Called under the lock: nobody else writes the temporary file, and one that is there was left
+/// by a process that died.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension(format!(
-        "{}-{:x}.tmp",
-        std::process::id(),
-        fastrand::u64(..)
-    ));
+    let temporary = path.with_extension("tmp");
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // The error that matters is the first one.
@@ -135,10 +257,14 @@ fn make_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-#[cfg(unix)]
 fn refuse_if_shared(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     let metadata = fs::metadata(path).map_err(|error| failed("cannot read", path, error))?;
+    refuse_if_readable(path, &metadata)
+}
+
+#[cfg(unix)]
+fn refuse_if_readable(path: &Path, metadata: &fs::Metadata) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
     if metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
@@ -152,7 +278,7 @@ fn refuse_if_shared(path: &Path) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn refuse_if_shared(_: &Path) -> Result<()> {
+fn refuse_if_readable(_: &Path, _: &fs::Metadata) -> Result<()> {
     Ok(())
 }
 
@@ -192,7 +318,7 @@ mod tests {
             r#"{"access_token":"a","refresh_token":null,"expires_at":1,"generation":4}"#,
         )
         .unwrap();
-        store.save(&key, &tokens).await.unwrap();
+        assert!(store.swap(&key, None, &tokens).await.unwrap());
         assert_eq!(store.load(&key).await.unwrap().unwrap().generation(), 4);
 
         fs::set_permissions(store.path(&key), fs::Permissions::from_mode(0o640)).unwrap();

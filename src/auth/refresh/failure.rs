@@ -1,0 +1,96 @@
+//! When a refresh that failed is tried again, and what callers are told until then.
+
+use std::time::{Duration, SystemTime};
+
+use super::TokenSource;
+use crate::error::Error;
+use crate::retry::backoff;
+
+/// The bounds of the wait after a failure: the first, doubled with each failure up to the
+/// second. Convention.
+const WAITS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5 * 60));
+
+/// A refresh that failed.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) generation: u64,
+    error: Error,
+    times: u32,
+    /// When it may be tried again; `None` if it is of no use.
+    pub(super) next: Option<SystemTime>,
+}
+
+impl TokenSource {
+    /// Notes that the refresh of a generation failed, and sets the time of the next one.
+    pub(super) fn failed(&self, generation: u64, error: &Error) {
+        let now = self.now();
+        let mut state = self.state();
+        let before = state
+            .failure
+            .as_ref()
+            .filter(|failure| failure.generation == generation);
+        let times = before.map_or(1, |failure| failure.times.saturating_add(1));
+        let next = (!error.is_reauthorization_needed())
+            .then(|| now + wait(times, error.retry_after(), fastrand::f64()));
+        state.failure = Some(Failure {
+            generation,
+            error: error.clone(),
+            times,
+            next,
+        });
+        drop(state);
+        self.note(error);
+    }
+
+    /// Why a generation is not to be refreshed now, if so.
+    pub(super) fn held_back(&self, generation: u64) -> Option<Error> {
+        let now = self.now();
+        let state = self.state();
+        let failure = state.failure.as_ref()?;
+        let held = failure.generation == generation && failure.next.is_none_or(|next| now < next);
+        held.then(|| failure.error.clone())
+    }
+
+    /// Any failure, for the dashboard.
+    pub(super) fn note(&self, error: &Error) {
+        let now = self.now();
+        #[cfg(feature = "tracing")]
+        tracing::warn!(%error, "the token cannot be renewed");
+        self.state().last_failure = Some((now, error.clone()));
+    }
+
+    /// What a caller is told: that a person must act, that the store fails, or that it is to
+    /// try later, and when.
+    pub(super) fn told(&self, error: Error) -> Error {
+        if error.is_reauthorization_needed() || error.is_store() {
+            return error;
+        }
+        let now = self.now();
+        let state = self.state();
+        let next = state.failure.as_ref().and_then(|failure| failure.next);
+        let after = next.map(|next| next.duration_since(now).unwrap_or_default());
+        Error::refresh(error, after)
+    }
+}
+
+/// Between half of the bound and the bound, and at least what the service asks for.
+fn wait(times: u32, asked: Option<Duration>, chance: f64) -> Duration {
+    let drawn = backoff::full_jitter(WAITS.0, WAITS.1, times, 0.5 + chance.clamp(0.0, 1.0) / 2.0);
+    drawn.max(asked.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_are_at_least_what_was_asked_for() {
+        let seconds = Duration::from_secs;
+        assert_eq!(wait(1, None, 1.0), seconds(5));
+        assert_eq!(wait(1, None, 0.0), seconds(5) / 2);
+        assert_eq!(wait(2, None, 1.0), seconds(10));
+        assert_eq!(wait(20, None, 1.0), seconds(300));
+        assert_eq!(wait(1, Some(seconds(900)), 1.0), seconds(900));
+        assert_eq!(wait(20, Some(seconds(1)), 1.0), seconds(300));
+    }
+}

@@ -1,0 +1,248 @@
+//! What the detached task does: the one place that sends a refresh token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Current, TokenSource, not_signed_in};
+use crate::auth::Tokens;
+use crate::error::{Error, Kind, Result, Sent};
+
+/// Between two looks at a store whose entry another process refreshes: the first wait, doubled
+/// up to the second.
+const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// How often a store is asked in all to keep new tokens, with waits in between.
+const SAVES: u32 = 3;
+
+/// New tokens that are not stored yet, in place of which they belong.
+#[derive(Clone)]
+pub(super) struct Pending {
+    expected: u64,
+    tokens: Tokens,
+}
+
+impl TokenSource {
+    /// What is stored, if it is good; else it is refreshed, stored and only then given out.
+    pub(super) async fn renew(&self, refused: Option<u64>) -> Result<Arc<Tokens>> {
+        let epoch = self.state().epoch;
+        let result = self.look_and_refresh(epoch, refused).await;
+        match &result {
+            // Failures of the service are noted where they happen, once.
+            Err(error) if error.is_store() || matches!(error.kind(), Kind::Held) => {
+                self.note(error);
+            }
+            _ => {}
+        }
+        result
+    }
+
+    async fn look_and_refresh(&self, epoch: u64, refused: Option<u64>) -> Result<Arc<Tokens>> {
+        let mut waits = Waits::new(self.lease());
+        loop {
+            if let Some(saved) = self.save_pending().await? {
+                return self.publish_new(epoch, saved);
+            }
+            let Some(stored) = self.store.load(&self.key).await? else {
+                return Err(not_signed_in());
+            };
+            let generation = stored.generation;
+            let current = Current {
+                due: self.due(&stored),
+                tokens: Arc::new(stored),
+            };
+            let good = Some(generation) != refused && self.now() < current.due;
+            // Also where it is due: if the refresh fails it may still be valid.
+            let published = self.publish(epoch, current.clone())?;
+            if good {
+                return Ok(published);
+            }
+            if let Some(error) = self.held_back(generation) {
+                return Err(error);
+            }
+            self.protocol.discover_if_due().await;
+            if !self.claim(generation, self.lease()).await? {
+                self.wait(waits.next()?).await;
+                continue;
+            }
+            if let Some(new) = self.refresh(&current.tokens).await? {
+                return self.publish_new(epoch, new);
+            }
+        }
+    }
+
+    /// Under the lease: sends the refresh token and stores what comes. `None` if the store has
+    /// something else meanwhile.
+    async fn refresh(&self, stored: &Tokens) -> Result<Option<Tokens>> {
+        let mut answer = self.protocol.refresh(stored).await;
+        if answer.as_ref().is_err_and(deserves_another) {
+            if !self.is_kept(stored).await? || !self.claim(stored.generation, self.lease()).await? {
+                return Ok(None);
+            }
+            answer = self.protocol.refresh(stored).await;
+        }
+        match answer {
+            Ok(tokens) => {
+                self.state().pending = Some(Pending {
+                    expected: stored.generation,
+                    tokens,
+                });
+                self.save_pending().await
+            }
+            Err(error) => {
+                if error.is_reauthorization_needed() && !self.is_kept(stored).await? {
+                    return Ok(None);
+                }
+                // Only a courtesy: the lease ends by itself.
+                let _ = self.claim(stored.generation, Duration::ZERO).await;
+                self.failed(stored.generation, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Stores the tokens that wait for it; gives what is in force after that.
+    async fn save_pending(&self) -> Result<Option<Tokens>> {
+        let Some(Pending { expected, tokens }) = self.state().pending.clone() else {
+            return Ok(None);
+        };
+        let mut tries = 1;
+        let swapped = loop {
+            match self.store.swap(&self.key, Some(expected), &tokens).await {
+                Ok(swapped) => break swapped,
+                Err(error) if tries == SAVES => return Err(error),
+                Err(_) => self.wait(LOOK.0 * 2u32.pow(tries)).await,
+            }
+            tries += 1;
+        };
+        let in_force = if swapped {
+            tokens
+        } else {
+            // A user signed in or paired meanwhile, or a swap that failed was made after all.
+            match self.store.load(&self.key).await? {
+                Some(kept) => kept,
+                None => {
+                    self.state().pending = None;
+                    return Err(not_signed_in());
+                }
+            }
+        };
+        let mut state = self.state();
+        state.pending = None;
+        state.failure = None;
+        Ok(Some(in_force))
+    }
+
+    /// Tokens that were just issued are used, however short they live.
+    fn publish_new(&self, epoch: u64, tokens: Tokens) -> Result<Arc<Tokens>> {
+        let due = self.due(&tokens);
+        self.publish(
+            epoch,
+            Current {
+                tokens: Arc::new(tokens),
+                due,
+            },
+        )
+    }
+
+    async fn is_kept(&self, tokens: &Tokens) -> Result<bool> {
+        let kept = self.store.load(&self.key).await?;
+        Ok(kept.is_some_and(|kept| kept.generation == tokens.generation))
+    }
+
+    async fn claim(&self, generation: u64, lease: Duration) -> Result<bool> {
+        self.store
+            .claim(&self.key, generation, &self.holder, lease)
+            .await
+    }
+
+    /// An attempt may take its time twice, for the head and for the body; the rest is reserve.
+    fn lease(&self) -> Duration {
+        self.protocol.wire.timeouts.attempt * 3
+    }
+
+    async fn wait(&self, time: Duration) {
+        self.protocol.wire.clock.sleep(time).await;
+    }
+}
+
+/// Whether a refresh deserves one repeat at once: it was not sent, or its answer was lost, and
+/// with it perhaps tokens that a service with a period of grace gives out once more. Who was
+/// told to wait, or told anything else, does not repeat.
+fn deserves_another(error: &Error) -> bool {
+    match error.kind() {
+        Kind::Connect(_) | Kind::Timeout(_) | Kind::Broken => true,
+        Kind::Decode(_) => error.status().is_some_and(|status| status.is_success()),
+        Kind::Status(_) => matches!(
+            error.status().map(|status| status.as_u16()),
+            Some(500 | 502 | 504)
+        ),
+        _ => false,
+    }
+}
+
+/// The waits of a process that did not get the lease. Their sum is bounded, also where the
+/// clock of a test stands still: no two leases one after the other, then the caller is told.
+struct Waits {
+    next: Duration,
+    left: Duration,
+}
+
+impl Waits {
+    fn new(lease: Duration) -> Self {
+        Waits {
+            next: LOOK.0,
+            left: lease * 2,
+        }
+    }
+
+    fn next(&mut self) -> Result<Duration> {
+        let wait = self.next.mul_f64(0.75 + fastrand::f64() / 2.0);
+        self.left = self
+            .left
+            .checked_sub(wait)
+            .ok_or_else(|| Error::new(Kind::Held).with_sent(Sent::No))?;
+        self.next = (self.next * 2).min(LOOK.1);
+        Ok(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+
+    #[test]
+    fn only_a_lost_answer_is_asked_for_again() {
+        let answered = |status| {
+            let status = StatusCode::from_u16(status).unwrap();
+            Error::new(Kind::Status(status.to_string())).with_answer(status, None, None)
+        };
+        let garbled = Error::decode("x").with_answer(StatusCode::OK, None, None);
+        for (error, again) in [
+            (Error::new(Kind::Connect("a".into())), true),
+            (Error::new(Kind::Timeout(Duration::ZERO)), true),
+            (Error::new(Kind::Broken), true),
+            (garbled, true),
+            (answered(502), true),
+            (answered(503), false),
+            (answered(429), false),
+            (answered(400), false),
+            (answered(401), false),
+            (Error::new(Kind::Reauthorization("x")), false),
+            (Error::new(Kind::Origin("x".into())), false),
+        ] {
+            assert_eq!(deserves_another(&error), again, "{error}");
+        }
+    }
+
+    #[test]
+    fn waiting_for_another_process_ends() {
+        let mut waits = Waits::new(Duration::from_secs(90));
+        let mut sum = Duration::ZERO;
+        while let Ok(wait) = waits.next() {
+            assert!(wait <= LOOK.1.mul_f64(1.25));
+            sum += wait;
+        }
+        assert!(sum > Duration::from_secs(170) && sum <= Duration::from_secs(180));
+    }
+}

@@ -1,0 +1,188 @@
+//! Whether a store keeps the rules of [`TokenStore`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{TokenKey, TokenStore, Tokens};
+use crate::error::Error;
+
+/// How long the check waits for a lease to end.
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(60);
+
+/// Checks that `store` keeps the rules of [`TokenStore`], alone and under concurrent calls. It
+/// uses the login `conformance-check` and the account of that name, which it clears, and takes
+/// about half a second. Run it in your tests.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use lab_connector::MemoryTokenStore;
+/// use lab_connector::auth::check_token_store;
+///
+/// check_token_store(MemoryTokenStore::new()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// The first rule that is broken.
+///
+/// # Cancel safety
+///
+/// Dropped, it leaves its entries in the store.
+pub async fn check_token_store(store: impl TokenStore + 'static) -> Result<(), Violation> {
+    let store = Arc::new(store);
+    let (login, account) = (
+        TokenKey::Login("conformance-check".into()),
+        TokenKey::Account("conformance-check".into()),
+    );
+    store.clear(&login).await?;
+    store.clear(&account).await?;
+    entries(&store, &login, &account).await?;
+    leases(&store, &login).await?;
+    races(&store, &login).await?;
+    store.clear(&login).await?;
+    store.clear(&login).await?;
+    let left = store.load(&login).await?.is_some();
+    holds(
+        !left,
+        "what was cleared is gone, and clearing twice is no error",
+    )
+}
+
+async fn entries(
+    store: &Arc<impl TokenStore>,
+    login: &TokenKey,
+    account: &TokenKey,
+) -> Result<(), Violation> {
+    let none = store.load(login).await?;
+    holds(none.is_none(), "there is no entry before the first swap")?;
+    let claimed = store.claim(login, 1, "a", LONG).await?;
+    holds(!claimed, "no lease on an entry that does not exist")?;
+    let swapped = store.swap(login, Some(1), &tokens(2)?).await?;
+    holds(!swapped, "no swap of an entry that does not exist")?;
+
+    let first = tokens(7)?;
+    let swapped = store.swap(login, None, &first).await?;
+    holds(swapped, "the first swap finds no entry and succeeds")?;
+    let same = store.load(login).await?.map(|kept| kept.expose_json());
+    holds(
+        same == Some(first.expose_json()),
+        "what is loaded is what was kept",
+    )?;
+    let swapped = store.swap(login, None, &tokens(8)?).await?;
+    holds(!swapped, "a swap for no entry fails where there is one")?;
+    let swapped = store.swap(login, Some(6), &tokens(8)?).await?;
+    holds(!swapped, "a swap fails for another generation")?;
+    let other = store.load(account).await?;
+    holds(other.is_none(), "a login and an account are two entries")
+}
+
+/// From generation 7, to 9.
+async fn leases(store: &Arc<impl TokenStore>, key: &TokenKey) -> Result<(), Violation> {
+    let claim = async |generation, holder, lease| store.claim(key, generation, holder, lease).await;
+    holds(
+        !claim(6, "a", LONG).await?,
+        "no lease on another generation",
+    )?;
+    holds(claim(7, "a", LONG).await?, "the first claim is granted")?;
+    holds(!claim(7, "b", LONG).await?, "a lease keeps others out")?;
+    holds(claim(7, "a", LONG).await?, "its holder may claim anew")?;
+    holds(
+        claim(7, "a", Duration::ZERO).await?,
+        "its holder may give it back",
+    )?;
+    holds(
+        claim(7, "b", SHORT).await?,
+        "a lease given back is to be had",
+    )?;
+    holds(!claim(7, "a", LONG).await?, "also a short lease holds")?;
+    tokio::time::sleep(SHORT + Duration::from_millis(100)).await;
+    holds(claim(7, "a", LONG).await?, "a lease ends by itself")?;
+
+    let swapped = store.swap(key, Some(7), &tokens(8)?).await?;
+    holds(swapped, "a swap of the right generation succeeds")?;
+    holds(claim(8, "b", LONG).await?, "a swap ends the lease")?;
+    let swapped = store.swap(key, Some(8), &tokens(9)?).await?;
+    holds(swapped, "a swap does not ask who holds the lease")
+}
+
+/// From generation 9, to 30 or so.
+async fn races(store: &Arc<impl TokenStore + 'static>, key: &TokenKey) -> Result<(), Violation> {
+    for round in 0..20 {
+        let generation = 9 + round;
+        let claims = (0..8).map(|number| {
+            let (store, key) = (Arc::clone(store), key.clone());
+            tokio::spawn(async move {
+                let holder = format!("racer {number}");
+                store.claim(&key, generation, &holder, LONG).await
+            })
+        });
+        let granted = count(claims.collect()).await?;
+        holds(granted == 1, "of many claims at once one is granted")?;
+        let next = tokens(generation + 1)?;
+        let swaps = (0..8).map(|_| {
+            let (store, key, next) = (Arc::clone(store), key.clone(), next.clone());
+            tokio::spawn(async move { store.swap(&key, Some(generation), &next).await })
+        });
+        let done = count(swaps.collect()).await?;
+        holds(done == 1, "of many swaps at once one succeeds")?;
+    }
+    Ok(())
+}
+
+async fn count(
+    tasks: Vec<tokio::task::JoinHandle<Result<bool, Error>>>,
+) -> Result<usize, Violation> {
+    let mut granted = 0;
+    for task in tasks {
+        granted += usize::from(task.await.map_err(Error::store)??);
+    }
+    Ok(granted)
+}
+
+fn tokens(generation: u64) -> Result<Tokens, Error> {
+    Tokens::from_json(&format!(
+        r#"{{"access_token":"a{generation} é","refresh_token":"r{generation}","issued_at":1,"expires_at":4000000000,"generation":{generation}}}"#
+    ))
+}
+
+fn holds(rule: bool, what: &'static str) -> Result<(), Violation> {
+    if rule {
+        Ok(())
+    } else {
+        Err(Violation { what, source: None })
+    }
+}
+
+/// A rule of [`TokenStore`] that a store breaks.
+#[derive(Debug)]
+pub struct Violation {
+    what: &'static str,
+    source: Option<Error>,
+}
+
+impl From<Error> for Violation {
+    fn from(error: Error) -> Self {
+        Violation {
+            what: "the store works",
+            source: Some(error),
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "broken rule: {}", self.what)
+    }
+}
+
+impl std::error::Error for Violation {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source: &(dyn std::error::Error + 'static) = self.source.as_ref()?;
+        Some(source)
+    }
+}
