@@ -12,7 +12,6 @@ mod authorize;
 mod discover;
 mod health;
 mod protocol;
-mod rediscover;
 pub(crate) mod refresh;
 mod store;
 mod token;

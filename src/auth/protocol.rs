@@ -120,7 +120,6 @@ impl Protocol {
                 "the access token expired and there is no refresh token",
             ))));
         };
-        self.rediscover().await;
         let token = RefreshToken::new(token.expose().to_owned());
         let url = self.credential_endpoint(operation)?.1;
         let client = self.client().set_token_uri(TokenUrl::from_url(url));

@@ -1,5 +1,6 @@
 //! Accounts: which labs a login may act for, and binding the software to one.
 
+use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
@@ -25,7 +26,13 @@ impl Login {
     ///
     /// Safe.
     pub async fn accounts(&self) -> Result<Vec<Account>> {
-        self.client.protocol().rediscover().await;
+        if let Err(error) = self.client.discover().await {
+            // Older integrations have no Discovery. If nothing can be reached, the next call
+            // says so.
+            #[cfg(feature = "tracing")]
+            tracing::debug!(%error, "discovery failed");
+            let _ = error;
+        }
         let call = Call::new(Operation::GetAccounts, &self.tokens);
         let answer = self.client.send(call).await?;
         let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;
@@ -48,7 +55,6 @@ impl Login {
 
 /// A pairing about to be made. Await it.
 #[must_use = "a pairing is made when it is awaited"]
-#[derive(Debug)]
 pub struct Pairing<'a> {
     login: &'a Login,
     account: AccountId,
@@ -91,6 +97,15 @@ impl Pairing<'_> {
             .replace(Tokens::from_answer(tokens, now, None))
             .await?;
         Ok(lab)
+    }
+}
+
+/// What the body says may be secret, such as a key in the notification URL.
+impl fmt::Debug for Pairing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pairing")
+            .field("account", &self.account)
+            .finish_non_exhaustive()
     }
 }
 

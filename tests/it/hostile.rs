@@ -108,10 +108,10 @@ struct Record(Arc<Mutex<Vec<Seen>>>);
 
 impl Record {
     /// A transport that answers as `answer` says.
-    fn transport(
-        &self,
-        answer: impl Fn(&Request) -> http::Response<Body> + Send + Sync + 'static,
-    ) -> impl Transport + use<> {
+    fn transport<F>(&self, answer: F) -> impl Transport + use<F>
+    where
+        F: Fn(&Request) -> http::Response<Body> + Send + Sync + 'static,
+    {
         let record = self.clone();
         let answer = Arc::new(answer);
         transport::from_fn(move |request: Request| {
@@ -158,7 +158,7 @@ async fn store() -> Arc<MemoryTokenStore> {
     let tokens = Tokens::from_json(&tokens.to_string()).unwrap();
     let store = MemoryTokenStore::new();
     for key in [TokenKey::Login("me".into()), TokenKey::Account("L-1".into())] {
-        store.save(&key, &tokens).await.unwrap();
+        assert!(store.swap(&key, None, &tokens).await.unwrap());
     }
     Arc::new(store)
 }
@@ -193,7 +193,7 @@ async fn every_call(client: &Client, time: &MovableTime) -> Vec<(Operation, Resu
         (Operation::GetAccounts, login.accounts().await.map(|_| ())),
         (Operation::Pair, login.pair("L-1").await.map(|_| ())),
         (Operation::GetOrders, lab.orders().list().await.map(|_| ())),
-        (Operation::GetOrderByRxId, lab.orders().by_rx("2").await.map(|_| ())),
+        (Operation::GetOrderByRxId, lab.orders().by_rx(&"2".into()).await.map(|_| ())),
         (Operation::ReturnScan, lab.orders().return_to_doctor("1").await.map(|_| ())),
         (Operation::Unpair, lab.unpair().await),
         (Operation::RevokeToken, login.revoke().await),
@@ -209,6 +209,15 @@ fn assert_names_the_host_only(error: &Error, host: &str) {
     assert!(text.contains(host), "{text} does not name {host}");
     assert!(!text.contains("where=") && !text.contains("password"), "{text}");
     assert!(!has_secret(&format!("{text} {error:?}")), "{error:?}");
+}
+
+/// A refresh fails inside of the call that needed it.
+fn assert_names_the_operation(error: &Error, operation: Operation) {
+    if operation == Operation::RefreshToken {
+        assert!(error.is_refresh_failed() && error.to_string().contains("Refresh Token"), "{error}");
+    } else {
+        assert_eq!(error.operation(), Some(operation.title()), "{error}");
+    }
 }
 
 /// Scheme, host and port as an error shows them.
@@ -248,7 +257,7 @@ async fn discovery_elsewhere_gets_nothing() {
             for (operation, result) in every_call(&client, &time).await {
                 let error = result.unwrap_err();
                 assert_names_the_host_only(&error, &shown(elsewhere));
-                assert_eq!(error.operation(), Some(operation.title()), "{elsewhere}");
+                assert_names_the_operation(&error, operation);
             }
             let error = client.login("me").authorize().unwrap_err();
             assert_names_the_host_only(&error, &shown(elsewhere));
@@ -286,7 +295,7 @@ async fn a_redirect_elsewhere_is_an_error_that_names_both_hosts() {
             assert!(client.discover().await.unwrap_err().is_origin());
             for (operation, result) in every_call(&client, &time).await {
                 let error = result.unwrap_err();
-                assert_eq!(error.operation(), Some(operation.title()));
+                assert_names_the_operation(&error, operation);
                 assert_eq!(error.status().map(|status| status.as_u16()), Some(status));
                 assert_names_the_host_only(&error, HOME);
                 // Letters beyond ASCII cannot be read from a header.
@@ -367,7 +376,6 @@ async fn other_spellings_of_home_are_home() {
         "https://api.lab.example:443/v2",
         "HTTPS://API.Lab.Example/v2",
         "https://ａpi.lab.example/v2",
-        "https:\\\\api.lab.example\\v2",
     ] {
         let record = Record::default();
         let discovered = json!({ "get_orders": spelling }).to_string();
