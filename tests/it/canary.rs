@@ -85,21 +85,36 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     }
     let redirected = service.consent(request.url()).unwrap();
     let mut pairs = redirected.query_pairs();
-    let code = pairs.find(|(name, _)| name == "code").unwrap().1.into_owned();
-    assert!(canary(&code).is_some(), "the watch does not know a code: {code}");
+    let code = pairs
+        .find(|(name, _)| name == "code")
+        .unwrap()
+        .1
+        .into_owned();
+    assert!(
+        canary(&code).is_some(),
+        "the watch does not know a code: {code}"
+    );
     secrets.push(code);
     login.finish(&request, &redirected).await.unwrap();
     let account = login.accounts().await.unwrap().remove(0);
-    let pairing = login.pair("L-1").notification_url("https://x.example/?key=canary");
+    let pairing = login
+        .pair("L-1")
+        .notification_url("https://x.example/?key=canary");
     printed.debug("Pairing", &pairing);
     let lab = login.pair("L-1").await.unwrap();
 
-    for key in [TokenKey::Login("me".into()), TokenKey::Account("L-1".into())] {
+    for key in [
+        TokenKey::Login("me".into()),
+        TokenKey::Account("L-1".into()),
+    ] {
         let tokens = store.load(&key).await.unwrap().unwrap();
         let exposed: Value = serde_json::from_str(&tokens.expose_json()).unwrap();
         for name in ["access_token", "refresh_token"] {
             let token = exposed[name].as_str().unwrap();
-            assert!(canary(token).is_some(), "the watch does not know a token: {token}");
+            assert!(
+                canary(token).is_some(),
+                "the watch does not know a token: {token}"
+            );
             secrets.push(token.to_owned());
         }
         printed.debug("Tokens", &tokens);
@@ -113,7 +128,10 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     let listing = lab.orders().list().await.unwrap();
     let order = &listing.orders()[0];
     let patient = serde_json::to_string(&order.extra()).unwrap();
-    assert!(canary(&patient).is_some(), "the watch does not know a patient: {patient}");
+    assert!(
+        canary(&patient).is_some(),
+        "the watch does not know a patient: {patient}"
+    );
     let asset = &order.assets()[0];
     let inbox: Inbox = lab.inbox();
     let round = inbox.poll().await.unwrap();
@@ -131,7 +149,10 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     let restored = AuthorizationRequest::from_json(&request.expose_json()).unwrap();
     printed.debug("AuthorizationRequest", &restored);
     printed.debug("MemoryTokenStore", &store);
-    printed.debug("Health", &(login.health().await.unwrap(), lab.health().await.unwrap()));
+    printed.debug(
+        "Health",
+        &(login.health().await.unwrap(), lab.health().await.unwrap()),
+    );
     printed.debug("Client", &client);
     printed.debug("Login", &login);
     printed.debug("Lab", &lab);
@@ -146,7 +167,10 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.debug("Assets", &lab.assets());
     printed.debug("Download", &lab.assets().download(order, asset));
     let reason = "canary's margin is not visible";
-    printed.debug("ReturnScan", &lab.orders().return_to_doctor("1").reason(reason));
+    printed.debug(
+        "ReturnScan",
+        &lab.orders().return_to_doctor("1").reason(reason),
+    );
     printed.debug("Inbox", &inbox);
     printed.debug("Round", &round);
     printed.debug("Simulator", &service);
@@ -154,15 +178,24 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     let notification = Notification::parse(body.as_bytes());
     printed.debug("Notification", &notification.unwrap());
     printed.debug("Body", &Body::from("canary"));
-    printed.debug("ClientAuth", &(ClientAuth::default(), RetryPolicy::default(), SystemClock));
+    printed.debug(
+        "ClientAuth",
+        &(ClientAuth::default(), RetryPolicy::default(), SystemClock),
+    );
 
     // What a service can make an error of, by answers and by failing.
     time.advance(0);
     for (status, body) in [
         (200, "<html>canary</html>"),
         (200, "canary"),
-        (200, r#"{"orders": [{"orderId": "1", "status": {"canary": 1}, "patient": "canary"}]}"#),
-        (200, r#"[{"orderId": {"canary": "canary"}, "patient": "canary"}]"#),
+        (
+            200,
+            r#"{"orders": [{"orderId": "1", "status": {"canary": 1}, "patient": "canary"}]}"#,
+        ),
+        (
+            200,
+            r#"[{"orderId": {"canary": "canary"}, "patient": "canary"}]"#,
+        ),
         (400, r#"{"error": "invalid_request", "token": "canary"}"#),
         (401, r#"{"error": {"code": 1, "patient": "canary"}}"#),
         (500, "canary"),
@@ -175,9 +208,17 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
             let answer = http::Response::builder().status(status);
             Ok(answer.body(Body::from(body)).unwrap())
         });
-        let kept = store.load(&TokenKey::Account("L-1".into())).await.unwrap().unwrap();
+        let kept = store
+            .load(&TokenKey::Account("L-1".into()))
+            .await
+            .unwrap()
+            .unwrap();
         let own = MemoryTokenStore::new();
-        assert!(own.swap(&TokenKey::Account("L-1".into()), None, &kept).await.unwrap());
+        assert!(
+            own.swap(&TokenKey::Account("L-1".into()), None, &kept)
+                .await
+                .unwrap()
+        );
         let client = Client::builder()
             .endpoints(Endpoints::from_base_url("https://a.example").unwrap())
             .credentials("id", "client-secret-canary")
@@ -226,12 +267,20 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
         }
     }
     // None is forgotten: a new public type is either printed above or among the plain ones.
-    let known: BTreeSet<_> = printed.0.iter().map(|(name, _)| *name).chain(PLAIN).collect();
+    let known: BTreeSet<_> = printed
+        .0
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(PLAIN)
+        .collect();
     let missing: Vec<_> = public_types()
         .into_iter()
         .filter(|name| !known.contains(name.as_str()))
         .collect();
-    assert!(missing.is_empty(), "print these too, they may hold a secret: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "print these too, they may hold a secret: {missing:?}"
+    );
 }
 
 /// The names of the public structures and enumerations outside of the pure part.
@@ -245,7 +294,9 @@ fn public_types() -> BTreeSet<String> {
         }
         for line in std::fs::read_to_string(path).unwrap().lines() {
             let line = line.trim_start();
-            let rest = line.strip_prefix("pub struct ").or(line.strip_prefix("pub enum "));
+            let rest = line
+                .strip_prefix("pub struct ")
+                .or(line.strip_prefix("pub enum "));
             if let Some(rest) = rest {
                 let end = |c: char| !c.is_alphanumeric() && c != '_' && c != '$';
                 names.extend(rest.split(end).next().map(str::to_owned));
@@ -261,7 +312,10 @@ fn public_types() -> BTreeSet<String> {
             visit(&path, &mut names);
         }
     }
-    assert!(names.contains("Secret") && names.contains("$name"), "{names:?}");
+    assert!(
+        names.contains("Secret") && names.contains("$name"),
+        "{names:?}"
+    );
     names
 }
 
@@ -290,7 +344,14 @@ fn secrets_are_neither_displayed_nor_serialized() {
             $(assert!(!Has::<$name>::DISPLAY && !Has::<$name>::SERIALIZE, stringify!($name));)*
         };
     }
-    lacks_both!(Secret, Tokens, AuthorizationRequest, MemoryTokenStore, FileTokenStore, Client);
+    lacks_both!(
+        Secret,
+        Tokens,
+        AuthorizationRequest,
+        MemoryTokenStore,
+        FileTokenStore,
+        Client
+    );
     // The question can be answered with yes.
     const { assert!(Has::<String>::DISPLAY && Has::<Endpoints>::SERIALIZE) };
 }
@@ -302,7 +363,10 @@ async fn headers_with_credentials_are_marked() {
     let heads = Arc::clone(&seen);
     let transport = transport::from_fn(move |request: Request| {
         if let Some(value) = request.headers().get("authorization") {
-            heads.lock().unwrap().push((value.is_sensitive(), format!("{:?}", request.headers())));
+            heads
+                .lock()
+                .unwrap()
+                .push((value.is_sensitive(), format!("{:?}", request.headers())));
         }
         let body = r#"{"access_token": "a", "refresh_token": "r"}"#;
         async move { Ok(http::Response::new(Body::from(body))) }
@@ -321,7 +385,10 @@ async fn headers_with_credentials_are_marked() {
     let kept: Value = serde_json::from_str(&request.expose_json()).unwrap();
     let state = kept["state"].as_str().unwrap();
     let redirected = format!("https://software.example/?code=c&state={state}");
-    login.finish(&request, &redirected.parse().unwrap()).await.unwrap();
+    login
+        .finish(&request, &redirected.parse().unwrap())
+        .await
+        .unwrap();
     time.advance(2 * 3600);
     let order: Order = serde_json::from_value(json!({ "orderId": "1", "status": "F" })).unwrap();
     let lab = login.pair("L-1").await.unwrap();
@@ -346,17 +413,32 @@ async fn the_watch_hears_what_is_below() {
     let login = client.login("me");
     // Nobody listens there; the failure is logged, and no tokens are stored.
     assert!(client.discover().await.unwrap_err().is_connect());
-    assert!(login.accounts().await.unwrap_err().is_reauthorization_needed());
+    assert!(
+        login
+            .accounts()
+            .await
+            .unwrap_err()
+            .is_reauthorization_needed()
+    );
     let heard = watch::heard();
     let hears = |part: &str| heard.iter().any(|target| target.starts_with(part));
     assert!(hears("reqwest") && hears("hyper_util"), "{heard:?}");
-    assert_eq!(hears("lab_connector"), cfg!(feature = "tracing"), "{heard:?}");
+    assert_eq!(
+        hears("lab_connector"),
+        cfg!(feature = "tracing"),
+        "{heard:?}"
+    );
 }
 
 /// A slip ends the run, on whatever way, in whatever task.
 #[test]
 fn the_watch_ends_a_run_that_slips() {
-    for (way, slips) in [("log", true), ("tracing", true), ("span", true), ("clean", false)] {
+    for (way, slips) in [
+        ("log", true),
+        ("tracing", true),
+        ("span", true),
+        ("clean", false),
+    ] {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--ignored", "canary::a_slip"])
             .env("LAB_CONNECTOR_SLIP", way)
@@ -365,7 +447,11 @@ fn the_watch_ends_a_run_that_slips() {
         let text = String::from_utf8_lossy(&output.stderr);
         let code = if slips { watch::SLIPPED } else { 0 };
         assert_eq!(output.status.code(), Some(code), "{way}: {text}");
-        assert_eq!(text.contains("canary in the logs: `access-0123"), slips, "{way}: {text}");
+        assert_eq!(
+            text.contains("canary in the logs: `access-0123"),
+            slips,
+            "{way}: {text}"
+        );
     }
 }
 

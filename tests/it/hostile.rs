@@ -157,7 +157,10 @@ async fn store() -> Arc<MemoryTokenStore> {
     });
     let tokens = Tokens::from_json(&tokens.to_string()).unwrap();
     let store = MemoryTokenStore::new();
-    for key in [TokenKey::Login("me".into()), TokenKey::Account("L-1".into())] {
+    for key in [
+        TokenKey::Login("me".into()),
+        TokenKey::Account("L-1".into()),
+    ] {
         assert!(store.swap(&key, None, &tokens).await.unwrap());
     }
     Arc::new(store)
@@ -176,7 +179,10 @@ async fn download(client: &Client, url: Option<&str>) -> Result<()> {
     let order = order(url);
     let lab = client.account("L-1");
     let download = lab.assets().download(&order, &order.assets()[0]);
-    download.to_file(directory.path().join("f")).await.map(|_| ())
+    download
+        .to_file(directory.path().join("f"))
+        .await
+        .map(|_| ())
 }
 
 /// What came of every call that carries a credential, one after the other.
@@ -189,17 +195,29 @@ async fn every_call(client: &Client, time: &MovableTime) -> Vec<(Operation, Resu
     let redirected = "https://software.example/callback?code=secret-code-1&state=secret-state-1";
     let redirected = Url::parse(redirected).unwrap();
     let mut results = vec![
-        (Operation::GetToken, login.finish(&request, &redirected).await),
+        (
+            Operation::GetToken,
+            login.finish(&request, &redirected).await,
+        ),
         (Operation::GetAccounts, login.accounts().await.map(|_| ())),
         (Operation::Pair, login.pair("L-1").await.map(|_| ())),
         (Operation::GetOrders, lab.orders().list().await.map(|_| ())),
-        (Operation::GetOrderByRxId, lab.orders().by_rx(&"2".into()).await.map(|_| ())),
-        (Operation::ReturnScan, lab.orders().return_to_doctor("1").await.map(|_| ())),
+        (
+            Operation::GetOrderByRxId,
+            lab.orders().by_rx(&"2".into()).await.map(|_| ()),
+        ),
+        (
+            Operation::ReturnScan,
+            lab.orders().return_to_doctor("1").await.map(|_| ()),
+        ),
         (Operation::Unpair, lab.unpair().await),
         (Operation::RevokeToken, login.revoke().await),
     ];
     time.advance(2 * 3600);
-    results.push((Operation::RefreshToken, lab.orders().list().await.map(|_| ())));
+    results.push((
+        Operation::RefreshToken,
+        lab.orders().list().await.map(|_| ()),
+    ));
     results
 }
 
@@ -207,14 +225,20 @@ fn assert_names_the_host_only(error: &Error, host: &str) {
     let text = error.to_string();
     assert!(error.is_origin(), "{text}");
     assert!(text.contains(host), "{text} does not name {host}");
-    assert!(!text.contains("where=") && !text.contains("password"), "{text}");
+    assert!(
+        !text.contains("where=") && !text.contains("password"),
+        "{text}"
+    );
     assert!(!has_secret(&format!("{text} {error:?}")), "{error:?}");
 }
 
 /// A refresh fails inside of the call that needed it.
 fn assert_names_the_operation(error: &Error, operation: Operation) {
     if operation == Operation::RefreshToken {
-        assert!(error.is_refresh_failed() && error.to_string().contains("Refresh Token"), "{error}");
+        assert!(
+            error.is_refresh_failed() && error.to_string().contains("Refresh Token"),
+            "{error}"
+        );
     } else {
         assert_eq!(error.operation(), Some(operation.title()), "{error}");
     }
@@ -223,7 +247,10 @@ fn assert_names_the_operation(error: &Error, operation: Operation) {
 /// Scheme, host and port as an error shows them.
 fn shown(url: &str) -> String {
     let url = Url::parse(url).unwrap();
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     format!("{}://{}{port}", url.scheme(), url.host_str().unwrap())
 }
 
@@ -252,7 +279,10 @@ async fn discovery_elsewhere_gets_nothing() {
         let discovered = client.discover().await;
         if let Err(error) = &discovered {
             // User info is refused at once, and nothing of the answer is taken over.
-            assert!(error.is_decode() && elsewhere.contains('@'), "{elsewhere}: {error}");
+            assert!(
+                error.is_decode() && elsewhere.contains('@'),
+                "{elsewhere}: {error}"
+            );
         } else {
             for (operation, result) in every_call(&client, &time).await {
                 let error = result.unwrap_err();
@@ -265,17 +295,26 @@ async fn discovery_elsewhere_gets_nothing() {
             let _ = download(&client, None).await;
         }
         let all = record.take();
-        assert!(all.iter().any(|seen| seen.origin == HOME), "Discovery was not asked");
+        assert!(
+            all.iter().any(|seen| seen.origin == HOME),
+            "Discovery was not asked"
+        );
         for seen in all.iter().filter(|seen| seen.origin != HOME) {
             assert!(seen.text.starts_with("GET "), "{elsewhere}: {seen:?}");
-            assert!(!seen.authorized && !has_secret(&seen.text), "{elsewhere}: {seen:?}");
+            assert!(
+                !seen.authorized && !has_secret(&seen.text),
+                "{elsewhere}: {seen:?}"
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn a_redirect_elsewhere_is_an_error_that_names_both_hosts() {
-    let mut targets: Vec<_> = ELSEWHERE.iter().map(|url| format!("{url}/x?where=1")).collect();
+    let mut targets: Vec<_> = ELSEWHERE
+        .iter()
+        .map(|url| format!("{url}/x?where=1"))
+        .collect();
     targets.extend(["//evil.example/x?where=1", "\\\\evil.example\\x"].map(str::to_owned));
     for status in REDIRECTS {
         for target in &targets {
@@ -306,7 +345,11 @@ async fn a_redirect_elsewhere_is_an_error_that_names_both_hosts() {
                 }
             }
             let origins: BTreeSet<_> = record.take().into_iter().map(|seen| seen.origin).collect();
-            assert_eq!(origins, BTreeSet::from([HOME.to_owned()]), "{status} {target}");
+            assert_eq!(
+                origins,
+                BTreeSet::from([HOME.to_owned()]),
+                "{status} {target}"
+            );
         }
     }
 }
@@ -349,9 +392,16 @@ async fn files_elsewhere_arrive_without_the_token() {
             let result = download(&client, Some(&start)).await;
             let readable = status == 200 || elsewhere.is_ascii();
             let url = Url::parse(&file).unwrap();
-            let local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "x.localhost"));
+            let local = matches!(
+                url.host_str(),
+                Some("127.0.0.1" | "localhost" | "x.localhost")
+            );
             let clean = url.username().is_empty() && url.scheme() == "https" && !local;
-            assert_eq!(result.is_ok(), readable && clean, "{status} {elsewhere}: {result:?}");
+            assert_eq!(
+                result.is_ok(),
+                readable && clean,
+                "{status} {elsewhere}: {result:?}"
+            );
             if let (Err(error), true) = (&result, readable) {
                 assert_names_the_host_only(error, &shown(elsewhere));
             }
@@ -360,7 +410,11 @@ async fn files_elsewhere_arrive_without_the_token() {
                 // Home gets it once, in the beginning, and not when elsewhere sends it back.
                 let first = status != 200 && number == 0;
                 assert_eq!(seen.authorized, first, "{status} {elsewhere}: {all:?}");
-                assert_eq!(has_secret(&seen.text), first, "{status} {elsewhere}: {all:?}");
+                assert_eq!(
+                    has_secret(&seen.text),
+                    first,
+                    "{status} {elsewhere}: {all:?}"
+                );
             }
             if readable && clean {
                 assert_eq!(all.len(), if status == 200 { 1 } else { 3 }, "{all:?}");
@@ -391,8 +445,14 @@ async fn other_spellings_of_home_are_home() {
         client.discover().await.unwrap();
         client.account("L-1").orders().list().await.unwrap();
         let last = record.take().pop().unwrap();
-        assert!(last.authorized && last.origin == HOME, "{spelling}: {last:?}");
-        assert!(last.text.starts_with("GET https://api.lab.example/v2\n"), "{spelling}: {last:?}");
+        assert!(
+            last.authorized && last.origin == HOME,
+            "{spelling}: {last:?}"
+        );
+        assert!(
+            last.text.starts_with("GET https://api.lab.example/v2\n"),
+            "{spelling}: {last:?}"
+        );
     }
 }
 
@@ -444,8 +504,8 @@ async fn a_trap_on_another_port_or_scheme_gets_no_byte() {
             format!("https://127.0.0.1:{home}/?where=1"),
         ] {
             server.reset().await;
-            let redirect = wiremock::ResponseTemplate::new(status)
-                .insert_header("location", target.as_str());
+            let redirect =
+                wiremock::ResponseTemplate::new(status).insert_header("location", target.as_str());
             wiremock::Mock::given(wiremock::matchers::any())
                 .respond_with(redirect)
                 .mount(&server)
@@ -472,15 +532,27 @@ async fn a_file_from_another_port_comes_without_the_token() {
         .respond_with(wiremock::ResponseTemplate::new(302).insert_header("location", to.as_str()))
         .mount(&server)
         .await;
-    let client = builder(Endpoints::from_base_url(&server.uri()).unwrap(), &MovableTime::default())
-        .token_store(store().await)
-        .build()
-        .unwrap();
+    let client = builder(
+        Endpoints::from_base_url(&server.uri()).unwrap(),
+        &MovableTime::default(),
+    )
+    .token_store(store().await)
+    .build()
+    .unwrap();
     download(&client, Some(&to)).await.unwrap();
-    download(&client, Some(&format!("{}/here", server.uri()))).await.unwrap();
+    download(&client, Some(&format!("{}/here", server.uri())))
+        .await
+        .unwrap();
     let text = trap.text();
-    assert_eq!(text.matches("GET /signed HTTP/1.1\r\n").count(), 2, "{text}");
-    assert!(!text.to_lowercase().contains("authorization") && !has_secret(&text), "{text}");
+    assert_eq!(
+        text.matches("GET /signed HTTP/1.1\r\n").count(),
+        2,
+        "{text}"
+    );
+    assert!(
+        !text.to_lowercase().contains("authorization") && !has_secret(&text),
+        "{text}"
+    );
     let own = server.received_requests().await.unwrap();
     assert_eq!(own[0].headers["authorization"], "Bearer secret-access-1");
 }
@@ -502,7 +574,10 @@ fn a_proxy_of_the_environment_gets_nothing_that_is_for_this_machine() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
     // The child shows that it knows the proxy: what is not for this machine goes there.
     let text = trap.text();
     assert!(text.starts_with("CONNECT api.lab.example:443"), "{text}");

@@ -23,7 +23,8 @@ impl Server {
     fn given() -> Option<Self> {
         let Ok(text) = std::env::var("LAB_CONNECTOR_OAUTH") else {
             // Not `eprintln!`, which the test harness keeps to itself.
-            let skipped = "interop: skipped, LAB_CONNECTOR_OAUTH is not set (scripts/oauth-interop)";
+            let skipped =
+                "interop: skipped, LAB_CONNECTOR_OAUTH is not set (scripts/oauth-interop)";
             let _ = writeln!(std::io::stderr(), "{skipped}");
             return None;
         };
@@ -85,8 +86,13 @@ async fn copy(store: &MemoryTokenStore) -> Arc<MemoryTokenStore> {
 
 #[tokio::test]
 async fn the_whole_life_of_a_login() {
-    let Some(server) = Server::given() else { return };
-    for (client_id, auth) in [("interop", ClientAuth::Basic), ("interop-body", ClientAuth::Body)] {
+    let Some(server) = Server::given() else {
+        return;
+    };
+    for (client_id, auth) in [
+        ("interop", ClientAuth::Basic),
+        ("interop-body", ClientAuth::Body),
+    ] {
         let store = Arc::new(MemoryTokenStore::new());
         let time = MovableTime::default();
         let builder = |store: &Arc<MemoryTokenStore>| {
@@ -138,7 +144,9 @@ async fn the_whole_life_of_a_login() {
 
 #[tokio::test]
 async fn what_the_server_refuses() {
-    let Some(server) = Server::given() else { return };
+    let Some(server) = Server::given() else {
+        return;
+    };
     let login = server.builder().build().unwrap().login("reception");
 
     // Another's answer is refused before anything is sent; its own is still good then.
@@ -150,7 +158,11 @@ async fn what_the_server_refuses() {
 
     // A code is good for one use, and only with its verifier.
     let error = login.finish(&request, &redirected).await.unwrap_err();
-    assert_eq!(error.status().map(|status| status.as_u16()), Some(400), "{error}");
+    assert_eq!(
+        error.status().map(|status| status.as_u16()),
+        Some(400),
+        "{error}"
+    );
     let request = login.authorize().unwrap();
     let mut altered: Value = serde_json::from_str(&request.expose_json()).unwrap();
     altered["code_verifier"] = "0123456789-0123456789-0123456789-0123456789".into();
@@ -167,9 +179,17 @@ async fn what_the_server_refuses() {
     assert!(error.is_unauthorized(), "{error}");
 
     // The server asks for PKCE: without it, its page sends the browser back with an error.
-    let login = server.builder().pkce(false).build().unwrap().login("reception");
+    let login = server
+        .builder()
+        .pkce(false)
+        .build()
+        .unwrap()
+        .login("reception");
     let request = login.authorize().unwrap();
     let redirected = server.browse(request.url());
     let error = login.finish(&request, &redirected).await.unwrap_err();
-    assert!(error.is_refused() && error.to_string().contains("invalid_request"), "{error}");
+    assert!(
+        error.is_refused() && error.to_string().contains("invalid_request"),
+        "{error}"
+    );
 }

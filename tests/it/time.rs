@@ -1,7 +1,7 @@
 //! A clock that the tests move.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use lab_connector::clock::Clock;
