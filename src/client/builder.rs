@@ -224,3 +224,107 @@ impl fmt::Debug for ClientBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+            .endpoints(Endpoints::from_base_url("https://a.example").unwrap())
+            .credentials("id", "secret")
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let bare = ClientBuilder::new();
+        let mut mistakes = vec![
+            (bare.credentials("id", "secret"), "endpoints"),
+            (builder().credentials("", "secret"), "client id"),
+            (builder().redirect_url("https://lab.example/#"), "#"),
+        ];
+        for name in [
+            "state",
+            "redirect_uri",
+            "code_challenge",
+            "response_type",
+            "",
+        ] {
+            mistakes.push((builder().authorization_parameter(name, "x"), "sign-in page"));
+        }
+        for host in ["*.example.com", "https://example.com", ""] {
+            mistakes.push((builder().allow_host(host), "host name"));
+        }
+        for (builder, named) in mistakes {
+            let error = builder.build().unwrap_err();
+            assert!(error.is_configuration(), "{error}");
+            assert!(error.to_string().contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_page_is_asked_for_as_configured() {
+        let client = builder()
+            .redirect_url("https://lab.example")
+            .scope("orders")
+            .scope("offline_access")
+            .authorization_parameter("audience", "https://api.example/?a&b");
+        let request = client.build().unwrap().login("me").authorize().unwrap();
+        let kept: serde_json::Value = serde_json::from_str(&request.expose_json()).unwrap();
+        let verifier = kept["code_verifier"].as_str().unwrap();
+        let challenge = oauth2::PkceCodeChallenge::from_code_verifier_sha256(
+            &oauth2::PkceCodeVerifier::new(verifier.to_owned()),
+        );
+        let mut pairs: Vec<_> = request.url().query_pairs().collect();
+        pairs.sort();
+        let expected = [
+            ("audience", "https://api.example/?a&b"),
+            ("client_id", "id"),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", "S256"),
+            // As it was given: no slash has come to it.
+            ("redirect_uri", "https://lab.example"),
+            ("response_type", "code"),
+            ("scope", "orders offline_access"),
+            ("state", kept["state"].as_str().unwrap()),
+        ];
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(n, v)| (n.as_ref(), v.as_ref()))
+            .collect();
+        assert_eq!(pairs, expected);
+        assert!(!request.url().as_str().contains("secret"));
+    }
+
+    #[test]
+    fn pkce_can_be_switched_off_and_no_two_requests_are_alike() {
+        let client = builder().redirect_url("https://lab.example/").pkce(false);
+        let login = client.build().unwrap().login("me");
+        let (one, other) = (login.authorize().unwrap(), login.authorize().unwrap());
+        assert!(
+            !one.url().as_str().contains("code_challenge"),
+            "{}",
+            one.url()
+        );
+        let kept = |request: &crate::auth::AuthorizationRequest| -> serde_json::Value {
+            serde_json::from_str(&request.expose_json()).unwrap()
+        };
+        assert!(kept(&one)["code_verifier"].is_null());
+        assert_ne!(kept(&one)["state"], kept(&other)["state"]);
+        assert!(
+            kept(&one)["state"].as_str().unwrap().len() >= 22,
+            "128 bits"
+        );
+    }
+
+    #[test]
+    fn without_a_redirect_url_nobody_signs_in() {
+        let error = builder()
+            .build()
+            .unwrap()
+            .login("me")
+            .authorize()
+            .unwrap_err();
+        assert!(error.is_configuration() && error.to_string().contains("redirect URL"));
+    }
+}

@@ -2,6 +2,7 @@
 
 mod canary;
 mod classify;
+mod discovery;
 mod flow;
 mod hostile;
 mod interop;
