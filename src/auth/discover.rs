@@ -15,9 +15,6 @@ use crate::error::{Error, Kind, Result, answer};
 /// is fresh enough, and a hundred accounts after a restart make one request.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
 
-/// A refresh waits no longer for Discovery. Convention.
-const LIMIT: Duration = Duration::from_secs(10);
-
 /// When Discovery was last asked.
 #[derive(Debug, Default)]
 pub(crate) struct Asked(Mutex<Option<SystemTime>>);
@@ -44,9 +41,11 @@ impl Protocol {
         if !self.asked.is_due(self.wire.clock.now()) {
             return;
         }
-        let result = match self.wire.within(LIMIT, self.discover()).await {
+        // A refresh does not wait for it as long as for an answer: 10 seconds by default.
+        let limit = self.wire.timeouts.attempt / 3;
+        let result = match self.wire.within(limit, self.discover()).await {
             Some(result) => result,
-            None => Err(Error::new(Kind::Timeout(LIMIT))),
+            None => Err(Error::new(Kind::Timeout(limit))),
         };
         #[cfg(feature = "tracing")]
         if let Err(error) = &result {

@@ -51,7 +51,7 @@ pub(crate) enum Kind {
     Decode(String),
     #[error("{0}; sign in again to authorize the software anew")]
     Reauthorization(&'static str),
-    #[error("the access token could not be refreshed: {0}")]
+    #[error("{}; the access token could not be refreshed", .0.kind())]
     Refresh(Error),
     #[error("another process has been refreshing the access token for too long")]
     Held,
@@ -122,10 +122,11 @@ impl Error {
     /// For a call that did not come about, as its token could not be refreshed. Nobody has to
     /// act; the next refresh is tried after `retry_after`.
     pub(crate) fn refresh(error: Error, retry_after: Option<Duration>) -> Self {
-        let (status, request_id) = (error.status(), error.0.request_id.clone());
+        let cause = Arc::clone(&error.0);
         Error::new(Kind::Refresh(error)).changed(|inner| {
-            inner.status = status;
-            inner.request_id = request_id;
+            inner.operation = cause.operation;
+            inner.status = cause.status;
+            inner.request_id = cause.request_id.clone();
             inner.retry_after = retry_after;
         })
     }
@@ -404,6 +405,24 @@ mod tests {
             "Get Orders: the service answered 503 Service Unavailable (after 3 attempts) [request r-1]"
         );
         assert!(error.is_server() && !error.is_timeout());
+    }
+
+    #[test]
+    fn a_failed_refresh_says_why_and_when() {
+        let cause = Error::new(Kind::Status("503 Service Unavailable".into()))
+            .with_operation("Refresh Token")
+            .with_answer(StatusCode::SERVICE_UNAVAILABLE, Some("r-1".into()), None);
+        let after = Some(Duration::from_secs(7));
+        let error = Error::refresh(cause, after).with_operation("Get Orders");
+        assert_eq!(
+            error.to_string(),
+            "Refresh Token: the service answered 503 Service Unavailable; the access token could not be refreshed [request r-1]"
+        );
+        assert!(error.is_refresh_failed() && error.is_server());
+        assert!(!error.is_reauthorization_needed() && !error.is_unauthorized());
+        assert_eq!((error.retry_after(), error.was_sent()), (after, Sent::No));
+        let error = Error::refresh(Error::new(Kind::Connect("a".into())), None);
+        assert!(error.is_connect() && !error.is_timeout());
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //! The people outside the API are methods: [`Simulator::scan`], [`Simulator::proceed`], …
 //!
 //! What is not documented it decides by convention: an order becomes *Downloaded* when its zip
-//! has been fetched, and a refresh token is good for one use.
+//! has been fetched; a refresh token is good for one use, and one that is used twice revokes all
+//! tokens that came from the same sign-in or pairing ([`Simulator::revoke_on_reuse`]).
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -46,6 +47,7 @@ mod files;
 mod notify;
 mod people;
 mod server;
+mod tokens;
 mod world;
 
 use std::fmt;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::files::Files;
 use super::people::Refused;
+use super::tokens::RefreshTokens;
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId, RxId};
 use crate::status::{OrderStatus, Symbol};
@@ -21,7 +22,7 @@ pub(super) struct World {
     by_rx: HashMap<RxId, OrderId>,
     pub(super) codes: HashMap<String, Code>,
     pub(super) access: HashMap<String, Grant>,
-    pub(super) refresh: HashMap<String, Owner>,
+    pub(super) refresh: RefreshTokens,
     next_order: u64,
 }
 
@@ -49,6 +50,7 @@ pub(super) enum Owner {
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) owner: Owner,
+    pub(super) family: u64,
     pub(super) expires_at: SystemTime,
 }
 
@@ -90,7 +92,7 @@ impl World {
             by_rx: HashMap::new(),
             codes: HashMap::new(),
             access: HashMap::new(),
-            refresh: HashMap::new(),
+            refresh: RefreshTokens::default(),
             next_order: 100_000_001,
         }
     }

@@ -9,3 +9,4 @@ mod interop;
 mod reference;
 mod time;
 mod watch;
+mod token_life;

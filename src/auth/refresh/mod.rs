@@ -48,9 +48,6 @@ use crate::error::{Error, Kind, Result};
 use failure::Failure;
 use task::Pending;
 
-/// How long a caller waits for the early refresh of a token that is still valid.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// How long a token that came after a 401, and is refused as well, is not refreshed again.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -239,7 +236,8 @@ impl TokenSource {
         let wire = &self.protocol.wire;
         let limit = match usable() {
             Some(tokens) if self.held_back(tokens.generation).is_some() => return Ok(tokens),
-            Some(_) => PATIENCE.min(wire.timeouts.operation),
+            // No call is held up for long by what it can do without: 5 seconds by default.
+            Some(_) => wire.timeouts.attempt / 6,
             None => wire.timeouts.operation,
         };
         let result = match wire.within(limit, self.join(refused)).await {

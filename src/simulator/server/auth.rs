@@ -169,14 +169,14 @@ pub(super) async fn token(
             if !proved {
                 return Err(invalid_grant("the code_verifier does not fit"));
             }
-            Ok(Json(issue(&mut world, Owner::Login)))
+            let family = world.refresh.new_family();
+            Ok(Json(issue(&mut world, Owner::Login, family)))
         }
         "refresh_token" => {
-            // Good for one use.
-            let owner = world.refresh.remove(&request.refresh_token);
-            let owner =
-                owner.ok_or_else(|| invalid_grant("the refresh_token is unknown or used"))?;
-            Ok(Json(issue(&mut world, owner)))
+            let (owner, family) = world
+                .use_refresh_token(&request.refresh_token)
+                .ok_or_else(|| invalid_grant("the refresh_token is unknown, used or revoked"))?;
+            Ok(Json(issue(&mut world, owner, family)))
         }
         _ => Err(Problem::new(
             StatusCode::BAD_REQUEST,
@@ -191,14 +191,15 @@ fn invalid_grant(message: &str) -> Problem {
 }
 
 /// New tokens. Older access tokens stay good until they expire.
-fn issue(world: &mut World, owner: Owner) -> Value {
+fn issue(world: &mut World, owner: Owner, family: u64) -> Value {
     let (access, refresh) = (random_token("access"), random_token("refresh"));
     let grant = Grant {
         owner: owner.clone(),
+        family,
         expires_at: world.now() + TOKEN_LIFE,
     };
     world.access.insert(access.clone(), grant);
-    world.refresh.insert(refresh.clone(), owner);
+    world.refresh.insert(refresh.clone(), owner, family);
     json!({
         "access_token": access,
         "refresh_token": refresh,
@@ -257,7 +258,8 @@ pub(super) async fn pair(
         .as_ref()
         .and_then(|Json(body)| body.get("notificationUrl")?.as_str());
     account.notification_url = url.map(str::to_owned);
-    Ok(Json(issue(&mut world, Owner::Account(id))))
+    let family = world.refresh.new_family();
+    Ok(Json(issue(&mut world, Owner::Account(id), family)))
 }
 
 pub(super) async fn unpair(
@@ -273,6 +275,6 @@ pub(super) async fn unpair(
     }
     let owner = Owner::Account(id);
     world.access.retain(|_, grant| grant.owner != owner);
-    world.refresh.retain(|_, other| *other != owner);
+    world.refresh.remove_all(&owner);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,0 +1,187 @@
+//! Many callers of one process.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lab_connector::simulator::Simulator;
+use lab_connector::{MemoryTokenStore, TokenStore};
+use tokio::task::JoinSet;
+
+use super::support::{Answer, HOUR, Script, Shifted, account, builder, pair, tokens};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_calls_at_expiry_make_one_token_request() {
+    let (script, lab, clock, store) = Script::start([Answer::Tokens("2")]).await;
+    lab.keep_access().await.unwrap();
+    assert_eq!(script.seen().len(), 0, "a fresh token needs nothing");
+
+    clock.advance(HOUR);
+    let mut calls = JoinSet::new();
+    for _ in 0..1000 {
+        let lab = lab.clone();
+        calls.spawn(async move { lab.orders().list().await.map(drop) });
+    }
+    while let Some(call) = calls.join_next().await {
+        call.unwrap().unwrap();
+    }
+    assert_eq!(script.seen(), ["refresh-1"]);
+    assert_eq!(script.calls.load(Ordering::SeqCst), 1000);
+    assert_eq!(
+        store.load(&account()).await.unwrap().unwrap().generation(),
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_go_away_lose_nothing() {
+    let (clock, service) = (Shifted::default(), Simulator::start().await.unwrap());
+    let store = Arc::new(MemoryTokenStore::new());
+    let client = builder(&clock, service.endpoints())
+        .token_store(Arc::clone(&store))
+        .build()
+        .unwrap();
+    let lab = pair(&client, &service).await.unwrap();
+    for round in 1..=20 {
+        clock.advance(HOUR);
+        let mut calls = JoinSet::new();
+        for number in 0..50 {
+            let lab = lab.clone();
+            let call = calls.spawn(async move { lab.keep_access().await });
+            // In every other round nobody stays.
+            if number % 2 == 0 || round % 2 == 0 {
+                for _ in 0..number % 7 {
+                    tokio::task::yield_now().await;
+                }
+                call.abort();
+            }
+        }
+        while let Some(call) = calls.join_next().await {
+            if let Ok(result) = call {
+                result.unwrap();
+            }
+        }
+        lab.orders().list().await.unwrap();
+        assert_eq!(service.refreshes(), round);
+    }
+    assert_eq!(service.revoked_families(), 0);
+}
+
+#[tokio::test]
+async fn a_task_outlives_the_callers_and_its_runtime_may_not() {
+    let (script, lab, clock, store) =
+        Script::start([Answer::Tokens("2"), Answer::Tokens("3")]).await;
+    clock.advance(HOUR);
+    script.gate.close();
+    let call = tokio::spawn({
+        let lab = lab.clone();
+        async move { lab.keep_access().await }
+    });
+    script.gate.reached().await;
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    script.gate.open();
+    lab.keep_access().await.unwrap();
+    assert_eq!(script.seen(), ["refresh-1"]);
+
+    // A runtime that is shut down stops the task; the next call begins another one.
+    clock.advance(HOUR);
+    script.gate.close();
+    let other = lab.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let call = tokio::spawn(async move { other.keep_access().await });
+            script.gate.reached().await;
+            call.abort();
+            script.gate.open();
+        });
+        // The script's answer was not taken; it is given to the next request.
+    })
+    .join()
+    .unwrap();
+    let holder_of_the_lease_is_the_same = lab.keep_access().await;
+    holder_of_the_lease_is_the_same.unwrap();
+    assert_eq!(
+        store.load(&account()).await.unwrap().unwrap().generation(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_401_refreshes_once_by_generation() {
+    let (script, lab, clock, _) = Script::start([Answer::Tokens("2"), Answer::Tokens("3")]).await;
+    script.accept_only(&["access-2"]);
+    let list = || async { lab.orders().list().await.map(drop) };
+    let (a, b, c) = tokio::join!(list(), list(), list());
+    a.and(b).and(c).unwrap();
+    assert_eq!(
+        script.seen(),
+        ["refresh-1"],
+        "late refusals refresh nothing"
+    );
+
+    // It worked and is refused now: refreshed. The new one is refused as well: not again.
+    script.accept_only(&[]);
+    for _ in 0..3 {
+        let error = list().await.unwrap_err();
+        assert!(
+            error.is_unauthorized() && !error.is_refresh_failed(),
+            "{error}"
+        );
+    }
+    assert_eq!(script.seen(), ["refresh-1", "refresh-2"]);
+    // After a while it may help.
+    script.then([Answer::Tokens("4")]);
+    script.accept_only(&["access-4"]);
+    clock.advance(Duration::from_secs(61));
+    list().await.unwrap();
+    assert_eq!(script.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn a_new_pairing_wins_over_the_refresh_under_way() {
+    let (script, lab, clock, store) = Script::start([Answer::Tokens("old")]).await;
+    clock.advance(HOUR);
+    script.gate.close();
+    let call = tokio::spawn({
+        let lab = lab.clone();
+        async move { lab.orders().list().await.map(drop) }
+    });
+    script.gate.reached().await;
+    // Another process pairs.
+    assert!(
+        store
+            .swap(&account(), Some(1), &tokens(&clock, 3))
+            .await
+            .unwrap()
+    );
+    script.gate.open();
+    call.await.unwrap().unwrap();
+    let kept = store.load(&account()).await.unwrap().unwrap();
+    assert_eq!(kept.generation(), 3);
+    script.accept_only(&["access-3"]);
+    lab.orders().list().await.unwrap();
+    assert_eq!(script.seen(), ["refresh-1"]);
+}
+
+#[tokio::test]
+async fn what_was_given_up_stays_given_up() {
+    let (script, lab, clock, store) = Script::start([Answer::Tokens("2")]).await;
+    clock.advance(HOUR);
+    script.gate.close();
+    let call = tokio::spawn({
+        let lab = lab.clone();
+        async move { lab.keep_access().await }
+    });
+    script.gate.reached().await;
+    store.clear(&account()).await.unwrap();
+    script.gate.open();
+    assert!(call.await.unwrap().unwrap_err().is_reauthorization_needed());
+    assert!(store.load(&account()).await.unwrap().is_none());
+    let health = lab.health().await.unwrap();
+    assert!(!health.has_tokens() && health.is_reauthorization_needed());
+}

@@ -1,0 +1,100 @@
+//! The stores keep the rules, and the check finds those that do not.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lab_connector::auth::{TokenKey, Tokens, check_token_store};
+use lab_connector::{FileTokenStore, MemoryTokenStore, Result, TokenStore};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_stores_keep_the_rules() {
+    check_token_store(MemoryTokenStore::new()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens");
+    check_token_store(FileTokenStore::open(&path).unwrap())
+        .await
+        .unwrap();
+    for entry in std::fs::read_dir(&path).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name.ends_with(".lease"), "{name} is left");
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mistake {
+    GrantsAll,
+    GrantsToOneForEver,
+    IgnoresGenerations,
+    OneEntryForAll,
+    ForgetsToClear,
+}
+
+#[derive(Debug)]
+struct Wrong(MemoryTokenStore, Mistake);
+
+impl Wrong {
+    fn key(&self, key: &TokenKey) -> TokenKey {
+        match self.1 {
+            Mistake::OneEntryForAll => TokenKey::Login("one".into()),
+            _ => key.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl TokenStore for Wrong {
+    async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
+        self.0.load(&self.key(key)).await
+    }
+
+    async fn claim(
+        &self,
+        key: &TokenKey,
+        generation: u64,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<bool> {
+        let (holder, lease) = match self.1 {
+            Mistake::GrantsAll => ("one", lease),
+            Mistake::GrantsToOneForEver if !lease.is_zero() => (holder, Duration::from_secs(9999)),
+            _ => (holder, lease),
+        };
+        self.0
+            .claim(&self.key(key), generation, holder, lease)
+            .await
+    }
+
+    async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {
+        let key = self.key(key);
+        let expected = match self.1 {
+            Mistake::IgnoresGenerations => self.0.load(&key).await?.map(|kept| kept.generation()),
+            _ => expected,
+        };
+        self.0.swap(&key, expected, tokens).await
+    }
+
+    async fn clear(&self, key: &TokenKey) -> Result<()> {
+        match self.1 {
+            Mistake::ForgetsToClear => Ok(()),
+            _ => self.0.clear(&self.key(key)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_check_finds_mistakes() {
+    for (mistake, found) in [
+        (Mistake::GrantsAll, "keeps others out"),
+        (Mistake::GrantsToOneForEver, "ends by itself"),
+        (Mistake::IgnoresGenerations, "no swap of an entry"),
+        (Mistake::OneEntryForAll, "two entries"),
+        (Mistake::ForgetsToClear, "what was cleared is gone"),
+    ] {
+        let store = Wrong(MemoryTokenStore::new(), mistake);
+        let violation = check_token_store(store).await.unwrap_err();
+        assert!(
+            violation.to_string().contains(found),
+            "{mistake:?}: {violation}"
+        );
+    }
+}
