@@ -33,6 +33,7 @@ use crate::secret::Secret;
 /// # assert!(request.url().as_str().starts_with("https://lab-connector.example/"));
 /// # Ok::<(), lab_connector::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct AuthorizationRequest {
     pub(super) url: Url,
     pub(super) state: Secret,

@@ -77,26 +77,15 @@ impl Pairing<'_> {
     }
 
     /// Sent once, and again only if it certainly was not sent: pairing has an effect.
+    ///
+    /// Detached: the answer brings tokens, which must be stored.
     async fn send(self) -> Result<Lab> {
         let Pairing {
             login,
             account,
-            mut fields,
+            fields,
         } = self;
-        fields
-            .entry("accountId")
-            .or_insert_with(|| json!(account.as_str()));
-        let lab = login.client.account(account);
-        let mut call =
-            Call::new(Operation::Pair, &login.tokens).with("account_id", lab.id.as_str());
-        call.body = Some(Value::Object(fields));
-        let answer = login.client.send(call).await?;
-        let tokens = answer.decode()?;
-        let now = login.client.protocol().wire.clock.now();
-        lab.tokens
-            .replace(Tokens::from_answer(tokens, now, None))
-            .await?;
-        Ok(lab)
+        login::detached(pair(login.clone(), account, fields)).await
     }
 }
 
@@ -107,6 +96,26 @@ impl fmt::Debug for Pairing<'_> {
             .field("account", &self.account)
             .finish_non_exhaustive()
     }
+}
+
+async fn pair(
+    login: Login,
+    account: AccountId,
+    mut fields: serde_json::Map<String, Value>,
+) -> Result<Lab> {
+    fields
+        .entry("accountId")
+        .or_insert_with(|| json!(account.as_str()));
+    let lab = login.client.account(account);
+    let mut call = Call::new(Operation::Pair, &login.tokens).with("account_id", lab.id.as_str());
+    call.body = Some(Value::Object(fields));
+    let answer = login.client.send(call).await?;
+    let tokens = answer.decode()?;
+    let now = login.client.protocol().wire.clock.now();
+    lab.tokens
+        .replace(Tokens::from_answer(tokens, now, None))
+        .await?;
+    Ok(lab)
 }
 
 impl<'a> IntoFuture for Pairing<'a> {
@@ -122,8 +131,8 @@ impl<'a> IntoFuture for Pairing<'a> {
     ///
     /// # Cancel safety
     ///
-    /// Not safe: dropped before it returns, the service may have paired the account. Pair
-    /// again.
+    /// Safe: a pairing that has begun goes on, and its tokens are stored. Whether it came to
+    /// that is what [`Lab::is_paired`] says.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.send())
     }
@@ -185,15 +194,19 @@ impl Lab {
     ///
     /// # Cancel safety
     ///
-    /// Not safe: dropped before it returns, the service may have ended the pairing while the
-    /// tokens are still stored.
+    /// Safe: what has begun goes on.
     pub async fn unpair(&self) -> Result<()> {
-        if self.tokens.stored().await?.is_none() {
-            return Err(not_signed_in().with_operation(Operation::Unpair.title()));
-        }
-        let call = Call::new(Operation::Unpair, &self.tokens).with("account_id", self.id.as_str());
-        self.client.send(call).await?;
-        self.tokens.clear().await
+        let lab = self.clone();
+        login::detached(async move {
+            if lab.tokens.settled().await?.is_none() {
+                return Err(not_signed_in().with_operation(Operation::Unpair.title()));
+            }
+            let call =
+                Call::new(Operation::Unpair, &lab.tokens).with("account_id", lab.id.as_str());
+            lab.client.send(call).await?;
+            lab.tokens.clear().await
+        })
+        .await
     }
 
     /// *Revoke Token* for the account's tokens, which are then forgotten. No error if there

@@ -1,6 +1,7 @@
 //! A user who signs in.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use url::Url;
@@ -8,7 +9,7 @@ use url::Url;
 use super::Client;
 use crate::auth::refresh::TokenSource;
 use crate::auth::{AuthorizationRequest, Health, TokenKey};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A user's login: signs in once, and pairs accounts.
 #[derive(Clone)]
@@ -53,11 +54,17 @@ impl Login {
     ///
     /// # Cancel safety
     ///
-    /// Not safe: the code is good for one use. Dropped before it returns, begin again with
-    /// [`Login::authorize`].
+    /// Safe: an exchange that has begun goes on, and its tokens are stored. Whether it came to
+    /// that is what [`Login::is_signed_in`] says.
     pub async fn finish(&self, request: &AuthorizationRequest, redirected: &Url) -> Result<()> {
-        let tokens = self.client.protocol().exchange(request, redirected).await?;
-        self.tokens.replace(tokens).await
+        let (login, request) = (self.clone(), request.clone());
+        let redirected = redirected.clone();
+        detached(async move {
+            let protocol = login.client.protocol();
+            let tokens = protocol.exchange(&request, &redirected).await?;
+            login.tokens.replace(tokens).await
+        })
+        .await
     }
 
     /// Whether tokens are stored for this login; they may be expired or revoked.
@@ -99,6 +106,14 @@ impl Login {
     pub async fn revoke(&self) -> Result<()> {
         revoke(&self.client, &self.tokens).await
     }
+}
+
+/// Runs what must not be left half done when its caller goes away: tokens that the service has
+/// issued, and that nobody has stored, are lost.
+pub(super) async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    tokio::spawn(work).await.map_err(Error::store)?
 }
 
 pub(super) async fn revoke(client: &Client, source: &TokenSource) -> Result<()> {

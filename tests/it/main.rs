@@ -8,5 +8,5 @@ mod hostile;
 mod interop;
 mod reference;
 mod time;
-mod watch;
 mod token_life;
+mod watch;

@@ -21,6 +21,15 @@ pub(super) struct Pending {
     tokens: Tokens,
 }
 
+/// How far an attempt came.
+enum Step {
+    New(Tokens),
+    /// The store has something else meanwhile.
+    Changed,
+    /// Somebody else refreshes.
+    Held,
+}
+
 impl TokenSource {
     /// What is stored, if it is good; else it is refreshed, stored and only then given out.
     pub(super) async fn renew(&self, refused: Option<u64>) -> Result<Arc<Tokens>> {
@@ -60,23 +69,32 @@ impl TokenSource {
                 return Err(error);
             }
             self.protocol.discover_if_due().await;
-            if !self.claim(generation, self.lease()).await? {
-                self.wait(waits.next()?).await;
-                continue;
-            }
-            if let Some(new) = self.refresh(&current.tokens).await? {
-                return self.publish_new(epoch, new);
+            match self.claim_and_refresh(&current.tokens).await {
+                Ok(Step::New(tokens)) => return self.publish_new(epoch, tokens),
+                Ok(Step::Changed) => {}
+                Ok(Step::Held) => self.wait(waits.next()?).await,
+                Err(error) => {
+                    // A courtesy to the others, as the lease ends by itself; also where the
+                    // claim itself failed, which may have been granted. Not while new tokens
+                    // wait for the store: nobody may send the old ones.
+                    if self.state().pending.is_none() {
+                        let _ = self.claim(generation, Duration::ZERO).await;
+                    }
+                    return Err(error);
+                }
             }
         }
     }
 
-    /// Under the lease: sends the refresh token and stores what comes. `None` if the store has
-    /// something else meanwhile.
-    async fn refresh(&self, stored: &Tokens) -> Result<Option<Tokens>> {
+    /// Under a lease: sends the refresh token and stores what comes.
+    async fn claim_and_refresh(&self, stored: &Tokens) -> Result<Step> {
+        if !self.claim(stored.generation, self.lease()).await? {
+            return Ok(Step::Held);
+        }
         let mut answer = self.protocol.refresh(stored).await;
         if answer.as_ref().is_err_and(deserves_another) {
             if !self.is_kept(stored).await? || !self.claim(stored.generation, self.lease()).await? {
-                return Ok(None);
+                return Ok(Step::Changed);
             }
             answer = self.protocol.refresh(stored).await;
         }
@@ -86,14 +104,15 @@ impl TokenSource {
                     expected: stored.generation,
                     tokens,
                 });
-                self.save_pending().await
+                Ok(match self.save_pending().await? {
+                    Some(tokens) => Step::New(tokens),
+                    None => Step::Changed,
+                })
             }
             Err(error) => {
                 if error.is_reauthorization_needed() && !self.is_kept(stored).await? {
-                    return Ok(None);
+                    return Ok(Step::Changed);
                 }
-                // Only a courtesy: the lease ends by itself.
-                let _ = self.claim(stored.generation, Duration::ZERO).await;
                 self.failed(stored.generation, &error);
                 Err(error)
             }

@@ -304,6 +304,64 @@ mod tests {
         assert_eq!(distinct.len(), names.len());
     }
 
+    fn entry(generation: u64) -> Tokens {
+        Tokens::from_json(&format!(
+            r#"{{"access_token":"canary","expires_at":1,"generation":{generation}}}"#
+        ))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_process_that_died_leaves_does_no_harm() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileTokenStore::open(directory.path().join("tokens")).unwrap();
+        let key = TokenKey::Login("me".into());
+        let hour = Duration::from_secs(3600);
+        assert!(store.swap(&key, None, &entry(1)).await.unwrap());
+        assert!(store.claim(&key, 1, "a", hour).await.unwrap());
+        assert!(!store.claim(&key, 1, "b", hour).await.unwrap());
+
+        // Half a lease, and half a file of tokens.
+        fs::write(store.path(&key).with_extension("lease"), r#"{"holder":"#).unwrap();
+        fs::write(store.path(&key).with_extension("tmp"), r#"{"access_"#).unwrap();
+        assert!(store.claim(&key, 1, "b", hour).await.unwrap());
+        assert!(store.swap(&key, Some(1), &entry(2)).await.unwrap());
+        assert_eq!(store.load(&key).await.unwrap().unwrap().generation(), 2);
+        assert!(!store.path(&key).with_extension("tmp").exists());
+
+        // An entry is never half; one that somebody has edited is named, and not shown.
+        fs::write(store.path(&key), r#"{"access_token":"canary""#).unwrap();
+        let error = store.load(&key).await.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(
+            error.is_store() && shown.contains("login_me.json"),
+            "{shown}"
+        );
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+
+    #[test]
+    fn a_lease_holds_for_its_time_whatever_the_clock_does() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let lease = |holder: &str, since| Lease {
+            holder: holder.to_owned(),
+            since,
+            time: Duration::from_secs(90),
+        };
+        let held = lease("a", at(1000));
+        for (holder, now, bars) in [
+            ("b", 1000, true),
+            ("b", 1089, true),
+            ("b", 1090, false),
+            ("a", 1001, false),
+            // The clock was set back: a little, and a lot.
+            ("b", 990, true),
+            ("b", 100, false),
+        ] {
+            assert_eq!(held.bars(&lease(holder, at(now))), bars, "{holder} {now}");
+        }
+    }
+
     #[cfg(unix)]
     #[tokio::test]
     async fn what_others_can_read_is_refused() {

@@ -1,9 +1,11 @@
 //! Many callers of one process.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lab_connector::simulator::Simulator;
 use lab_connector::{MemoryTokenStore, TokenStore};
 use tokio::task::JoinSet;
@@ -67,6 +69,34 @@ async fn callers_that_go_away_lose_nothing() {
     assert_eq!(service.revoked_families(), 0);
 }
 
+/// Codes and pairings are good for one use: what they bring is stored, also where nobody waits.
+#[tokio::test]
+async fn a_sign_in_that_is_dropped_is_finished() {
+    let (clock, service) = (Shifted::default(), Simulator::start().await.unwrap());
+    let client = builder(&clock, service.endpoints()).build().unwrap();
+    let login = client.login("me");
+    let request = login.authorize().unwrap();
+    let redirected = service.consent(request.url()).unwrap();
+    // Polled once, and dropped.
+    assert!(login.finish(&request, &redirected).now_or_never().is_none());
+    while !login.is_signed_in().await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    let pairing = login.pair("L-1").into_future();
+    assert!(pairing.now_or_never().is_none());
+    let lab = client.account("L-1");
+    while !lab.is_paired().await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    lab.orders().list().await.unwrap();
+    assert!(lab.unpair().now_or_never().is_none());
+    while lab.is_paired().await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    assert!(login.is_signed_in().await.unwrap(), "the login's own stay");
+    assert_eq!(service.refreshes(), 0);
+}
+
 #[tokio::test]
 async fn a_task_outlives_the_callers_and_its_runtime_may_not() {
     let (script, lab, clock, store) =
@@ -99,12 +129,11 @@ async fn a_task_outlives_the_callers_and_its_runtime_may_not() {
             call.abort();
             script.gate.open();
         });
-        // The script's answer was not taken; it is given to the next request.
     })
     .join()
     .unwrap();
-    let holder_of_the_lease_is_the_same = lab.keep_access().await;
-    holder_of_the_lease_is_the_same.unwrap();
+    // The lease is its own: it does not wait for it.
+    lab.keep_access().await.unwrap();
     assert_eq!(
         store.load(&account()).await.unwrap().unwrap().generation(),
         3

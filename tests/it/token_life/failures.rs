@@ -56,8 +56,7 @@ async fn a_stored_token_that_is_valid_is_used_when_its_refresh_fails() {
 async fn later_is_not_never() {
     let (script, lab, clock, _) = Script::start([Answer::Status(503, "")]).await;
     clock.advance(HOUR);
-    let mut expected = 1;
-    for _ in 0..5 {
+    for expected in 1..=5 {
         // The first of these asks the service, the others are told what it said.
         let mut wait = Duration::ZERO;
         for _ in 0..3 {
@@ -69,7 +68,6 @@ async fn later_is_not_never() {
         assert_eq!(script.seen().len(), expected);
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(300));
         script.then([Answer::Status(503, "")]);
-        expected += 1;
         clock.advance(wait + Duration::from_secs(1));
     }
     script.then([Answer::Tokens("2")]);

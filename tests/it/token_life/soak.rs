@@ -106,11 +106,21 @@ impl World {
                 _ => None,
             };
             member.process.fail_at(fault);
-            faults.extend(fault);
+            faults.push(fault);
         }
         let revoked_before = self.service.revoked_families();
         self.call(random, sums).await;
-        self.recover(sums, &faults).await;
+        // Those that were met: others had nothing left to do.
+        let mut met = Vec::new();
+        for (member, fault) in self.members.iter().zip(faults) {
+            match fault {
+                Some(Fault::Crash(_)) if member.process.is_dead() => sums.crashes += 1,
+                Some(Fault::Fail(_)) if member.process.fault().is_none() => sums.failed_steps += 1,
+                _ => continue,
+            }
+            met.extend(fault);
+        }
+        self.recover().await;
 
         // Whatever happened: after a while there is access, or a good reason for none.
         self.clock.advance(Duration::from_secs(600));
@@ -125,14 +135,14 @@ impl World {
             return;
         }
         for error in ended.into_iter().filter_map(Result::err) {
-            assert!(error.is_reauthorization_needed(), "{faults:?}: {error}");
+            assert!(error.is_reauthorization_needed(), "{met:?}: {error}");
         }
         let revoked = self.service.revoked_families() > revoked_before;
-        let excused = faults.iter().any(|fault| fault.may_lose_an_answer());
+        let excused = met.iter().any(|fault| fault.may_lose_an_answer());
         if revoked && excused {
             sums.revoked += 1;
         } else {
-            println!("lost without cause: {faults:?}, revoked: {revoked}");
+            println!("lost without cause: {met:?}, revoked: {revoked}");
             sums.lost_without_cause += 1;
         }
         pair(&self.members[0].client, &self.service).await.unwrap();
@@ -184,22 +194,20 @@ impl World {
             waited.unwrap();
         }
         // The tasks of those who went away go on; they end, or their process dies.
-        for member in &self.members {
-            let (lab, process) = (member.lab(), Arc::clone(&member.process));
+        let ends = self.members.each_ref().map(|member| async {
+            let lab = member.lab();
             tokio::select! {
                 _ = lab.keep_access() => {}
-                () = process.died() => process.let_its_lease_end(&self.store).await,
+                () = member.process.died() => member.process.let_its_lease_end(&self.store).await,
             }
-        }
+        });
+        futures_util::future::join_all(ends).await;
     }
 
     /// Starts dead processes anew.
-    async fn recover(&mut self, sums: &mut Sums, faults: &[Fault]) {
-        let failed = |fault: &&Fault| matches!(fault, Fault::Fail(_));
-        sums.failed_steps += faults.iter().filter(failed).count() as u64;
+    async fn recover(&mut self) {
         for place in &mut self.members {
             if place.process.is_dead() {
-                sums.crashes += 1;
                 place.process.let_its_lease_end(&self.store).await;
                 *place = member(&self.clock, &self.service, &self.store, &self.http);
             }
