@@ -9,10 +9,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use clap::error::ErrorKind;
 
 #[path = "common/answer.rs"]
 mod answer;
+#[path = "common/arguments.rs"]
+mod arguments;
+#[path = "common/config.rs"]
+mod config;
 #[path = "lab_inbox/demo.rs"]
 mod demo;
 #[path = "lab_inbox/desk.rs"]
@@ -57,21 +60,9 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match arguments::parse() {
         Ok(arguments) => arguments,
-        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp) => {
-            print!("{help}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            // The first paragraph says what is wrong; usage is in the help.
-            let text = error.to_string();
-            let lines = text.lines().take_while(|line| !line.is_empty());
-            let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
-            let line = line.trim_start_matches("error: ");
-            eprintln!("lab_inbox: {line} (see --help)");
-            return ExitCode::from(2);
-        }
+        Err(code) => return code,
     };
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,53 +1,16 @@
 //! The job against a real service.
 
-use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use lab_connector::{Client, Endpoints, FileTokenStore, Lab, Login};
-use serde::Deserialize;
+use anyhow::{Context, Result};
+use lab_connector::{Client, Lab, Login};
 
-use crate::Arguments;
 use crate::desk::Desk;
-
-const SECRET: &str = "LAB_CONNECTOR_CLIENT_SECRET";
-
-/// The configuration file; endpoints are read from the same file.
-#[derive(Deserialize)]
-struct Config {
-    client_id: String,
-    redirect_url: String,
-    #[serde(default)]
-    allow_hosts: Vec<String>,
-    #[serde(flatten)]
-    endpoints: Endpoints,
-}
+use crate::{Arguments, config};
 
 pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<()> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    let config: Config =
-        serde_json::from_str(&text).with_context(|| format!("{name} is no configuration"))?;
-    let secret = std::env::var(SECRET)
-        .with_context(|| format!("the client secret is missing: set {SECRET}"))?;
-
-    let mut builder = Client::builder()
-        .endpoints(config.endpoints)
-        .credentials(config.client_id, secret)
-        .redirect_url(config.redirect_url)
-        .token_store(FileTokenStore::open(&arguments.tokens)?);
-    for host in config.allow_hosts {
-        builder = builder.allow_host(host);
-    }
-    let client = builder.build()?;
-    // Rather now than after somebody has signed in.
-    if let Err(error) = client.discover().await
-        && (error.is_connect() || error.is_timeout())
-    {
-        bail!(error);
-    }
-
+    let (client, _) = config::connect(path, &arguments.tokens).await?;
     let lab = lab(&client, arguments.account.as_deref()).await?;
     let desk = Desk {
         inbox: lab.inbox(),
@@ -90,7 +53,7 @@ fn is_passing(error: &lab_connector::Error) -> bool {
 
 /// The paired lab: signs in and pairs where that was not done before.
 async fn lab(client: &Client, account: Option<&str>) -> Result<Lab> {
-    let login = client.login("lab_inbox");
+    let login = client.login(config::LOGIN);
     if !login.is_signed_in().await? {
         sign_in(&login).await?;
     }
@@ -102,19 +65,7 @@ async fn lab(client: &Client, account: Option<&str>) -> Result<Lab> {
         }
         accounts => accounts?,
     };
-    let ids: Vec<_> = accounts
-        .iter()
-        .map(|account| account.id().to_string())
-        .collect();
-    let chosen = match (account, accounts.as_slice()) {
-        (Some(wanted), all) => all
-            .iter()
-            .find(|account| account.id().as_str() == wanted)
-            .with_context(|| format!("no account {wanted}; there are {}", ids.join(", ")))?,
-        (None, [only]) => only,
-        (None, []) => bail!("this login has no accounts"),
-        (None, _) => bail!("choose one with --account: {}", ids.join(", ")),
-    };
+    let chosen = config::choose(&accounts, account)?;
     let lab = client.account(chosen.id());
     if lab.is_paired().await? {
         return Ok(lab);
@@ -125,10 +76,6 @@ async fn lab(client: &Client, account: Option<&str>) -> Result<Lab> {
 async fn sign_in(login: &Login) -> Result<()> {
     let request = login.authorize()?;
     eprintln!("Open this page and sign in:\n\n  {}\n", request.url());
-    eprint!("Then paste the address that the browser was sent to: ");
-    std::io::stderr().flush()?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    let redirected = line.trim().parse().context("that is no URL")?;
+    let redirected = config::pasted()?;
     Ok(login.finish(&request, &redirected).await?)
 }

@@ -11,6 +11,28 @@ use crate::secret::Secret;
 ///
 /// Keep it until the browser comes back to the redirect URL, then hand both to
 /// [`Login::finish`](crate::client::Login::finish). It is good for one attempt.
+///
+/// A web application keeps it with the session of the very user who was sent out, on its own
+/// side: then a restart or another process in between does no harm, and nobody can be signed in
+/// with somebody else's code.
+///
+/// ```
+/// # use lab_connector::{Client, Endpoints};
+/// use lab_connector::auth::AuthorizationRequest;
+///
+/// # let client = Client::builder()
+/// #     .endpoints(Endpoints::from_base_url("https://lab-connector.example/")?)
+/// #     .credentials("client id", "client secret")
+/// #     .redirect_url("https://lab.example/callback")
+/// #     .build()?;
+/// let request = client.login("reception").authorize()?;
+/// let kept = request.expose_json();
+///
+/// // Later, perhaps in another process:
+/// let request = AuthorizationRequest::from_json(&kept)?;
+/// # assert!(request.url().as_str().starts_with("https://lab-connector.example/"));
+/// # Ok::<(), lab_connector::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct AuthorizationRequest {
     pub(super) url: Url,
@@ -23,6 +45,46 @@ impl AuthorizationRequest {
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// The request with its secrets as JSON, for the store that keeps it until the browser comes
+    /// back, and for nobody else.
+    #[must_use]
+    pub fn expose_json(&self) -> String {
+        serde_json::json!({
+            "url": self.url.as_str(),
+            "state": self.state.expose(),
+            "code_verifier": self.verifier.as_ref().map(Secret::expose),
+        })
+        .to_string()
+    }
+
+    /// Reads what [`AuthorizationRequest::expose_json`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`] if it is anything else.
+    pub fn from_json(json: &str) -> Result<Self> {
+        #[derive(serde::Deserialize)]
+        struct Stored {
+            url: Url,
+            state: String,
+            code_verifier: Option<String>,
+        }
+        // The parser's own message may show a part of the text.
+        let stored: Option<Stored> = serde_json::from_str(json).ok();
+        // Without a state, any answer would belong to it.
+        let stored = stored.filter(|stored| !stored.state.is_empty());
+        let stored = stored.ok_or_else(|| {
+            Error::new(Kind::Store(
+                "the stored authorization request is damaged".into(),
+            ))
+        })?;
+        Ok(AuthorizationRequest {
+            url: stored.url,
+            state: Secret::new(stored.state),
+            verifier: stored.code_verifier.map(Secret::new),
+        })
     }
 
     /// The code in the URL that the browser was sent back to, if it belongs to this request.
@@ -101,6 +163,31 @@ mod tests {
                 error.is_refused() && error.to_string().contains(said),
                 "{query}: {error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_stored_request_comes_back_and_a_damaged_one_shows_nothing() {
+        let request = AuthorizationRequest {
+            url: Url::parse("https://a.example/?state=canary-1").unwrap(),
+            state: Secret::new("canary-1"),
+            verifier: Some(Secret::new("canary-2")),
+        };
+        let kept = request.expose_json();
+        let again = AuthorizationRequest::from_json(&kept).unwrap();
+        assert_eq!(again.url(), request.url());
+        assert_eq!(again.expose_json(), kept);
+        assert!(!format!("{again:?}").contains("canary"));
+        for damaged in [
+            "",
+            &kept[..kept.len() / 2],
+            &kept.replace("\"canary-1\"", "1"),
+            &kept.replace("\"canary-1\"", "\"\""),
+            &kept.replace("https:", "canary"),
+        ] {
+            let error = AuthorizationRequest::from_json(damaged).unwrap_err();
+            assert!(error.is_store(), "{error}");
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
         }
     }
 }

@@ -62,7 +62,9 @@ pub(crate) struct Credentials {
     pub(crate) client_id: String,
     pub(crate) client_secret: Option<Secret>,
     pub(crate) client_auth: ClientAuth,
-    pub(crate) redirect_url: Option<Url>,
+    /// As it was given: services compare it with what is registered letter by letter, and a URL
+    /// that was parsed may have become longer by a slash.
+    pub(crate) redirect_url: Option<String>,
     pub(crate) scopes: Vec<String>,
     pub(crate) extra: Vec<(String, String)>,
     pub(crate) pkce: bool,
@@ -89,19 +91,42 @@ pub enum ClientAuth {
 }
 
 /// A redirect URL as it can be registered with Align: https, without `#`. Plain http is accepted
-/// on loopback, for simulators and desktop tools.
-pub(crate) fn redirect_url(text: &str) -> Result<Url> {
+/// on loopback, for simulators and desktop tools. Given back as it came.
+pub(crate) fn redirect_url(text: &str) -> Result<String> {
     let wrong = |what: &str| Error::configuration(format!("the redirect URL {what}"));
-    let url =
-        Url::parse(text.trim()).map_err(|error| wrong("is no valid URL").with_source(error))?;
+    let text = text.trim();
+    let url = Url::parse(text).map_err(|error| wrong("is no valid URL").with_source(error))?;
     if text.contains('#') {
         return Err(wrong("must not hold a `#`"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("must not hold user info"));
     }
     let loopback = url.scheme() == "http" && crate::endpoints::origin::is_loopback(&url);
     if url.scheme() != "https" && !loopback {
         return Err(wrong("must be https"));
     }
-    Ok(url)
+    Ok(text.to_owned())
+}
+
+/// The parameters of the sign-in page that are not for the software to give.
+const RESERVED: [&str; 6] = [
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "state",
+    "code_challenge",
+    "code_challenge_method",
+];
+
+/// A further parameter of the sign-in page: a second `state` would undo what the first one is
+/// for.
+pub(crate) fn check_parameter(name: &str) -> Result<()> {
+    if name.is_empty() || RESERVED.contains(&name) {
+        let why = "cannot be added to the sign-in page, which has one of its own";
+        return Err(Error::configuration(format!("`{name}` {why}")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -114,8 +139,11 @@ mod tests {
             "https://lab.example/callback?x=1",
             "http://127.0.0.1:9000/cb",
             "http://localhost/",
+            "http://[::1]:9000",
+            "https://lab.example",
+            "HTTPS://Lab.example/Callback",
         ] {
-            assert!(redirect_url(good).is_ok(), "{good}");
+            assert_eq!(redirect_url(good).unwrap(), good);
         }
         for bad in [
             "",
@@ -123,6 +151,12 @@ mod tests {
             "http://lab.example/",
             "https://lab.example/#",
             "ftp://lab.example/",
+            "https://lab.example/cb#",
+            "https://lab.example/cb#x",
+            "http://localhost.lab.example/",
+            "http://x.localhost/",
+            "https://user:password@lab.example/",
+            "lab://callback",
         ] {
             assert!(redirect_url(bad).unwrap_err().is_configuration(), "{bad}");
         }

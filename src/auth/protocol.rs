@@ -53,12 +53,13 @@ impl Protocol {
     pub(crate) fn authorization(&self) -> Result<AuthorizationRequest> {
         let operation = Operation::Authorization;
         let credentials = &*self.credentials;
-        let page = self.endpoint(operation)?.1;
+        // Users type their passwords there, and it gets the state.
+        let page = self.credential_endpoint(operation)?.1;
         let redirect = self.redirect_url(operation)?;
         let client = self
             .client()
             .set_auth_uri(AuthUrl::from_url(page))
-            .set_redirect_uri(RedirectUrl::from_url(redirect));
+            .set_redirect_uri(redirect);
         let mut request = client.authorize_url(CsrfToken::new_random);
         for scope in &credentials.scopes {
             request = request.add_scope(Scope::new(scope.clone()));
@@ -96,7 +97,7 @@ impl Protocol {
         let client = self
             .client()
             .set_token_uri(TokenUrl::from_url(url))
-            .set_redirect_uri(RedirectUrl::from_url(redirect));
+            .set_redirect_uri(redirect);
         let mut exchange = client.exchange_code(AuthorizationCode::new(code.expose().to_owned()));
         if let Some(verifier) = &request.verifier {
             exchange =
@@ -215,9 +216,13 @@ impl Protocol {
         client
     }
 
-    fn redirect_url(&self, operation: Operation) -> Result<Url> {
-        self.credentials.redirect_url.clone().ok_or_else(|| {
-            Error::configuration("no redirect URL is configured").with_operation(operation.title())
+    fn redirect_url(&self, operation: Operation) -> Result<RedirectUrl> {
+        let configured = self.credentials.redirect_url.clone();
+        let named = |error: Error| error.with_operation(operation.title());
+        let url = configured
+            .ok_or_else(|| named(Error::configuration("no redirect URL is configured")))?;
+        RedirectUrl::new(url).map_err(|error| {
+            named(Error::configuration("the redirect URL is no valid URL").with_source(error))
         })
     }
 
@@ -279,8 +284,12 @@ impl Protocol {
         Ok(HttpResponse::from_parts(head, body.to_vec()))
     }
 
-    async fn exchange_once(&self, url: &Url, request: HttpRequest) -> Result<(Parts, Bytes)> {
+    async fn exchange_once(&self, url: &Url, mut request: HttpRequest) -> Result<(Parts, Bytes)> {
         let once = |error: Error| error.with_attempts(1);
+        // The oauth2 crate does not mark what it puts there; transports may log what is not.
+        if let Some(basic) = request.headers_mut().get_mut(header::AUTHORIZATION) {
+            basic.set_sensitive(true);
+        }
         let exchange = self.wire.exchange(url, request.map(Bytes::from));
         let (head, body) = exchange.await.map_err(once)?;
         refuse_redirect(url, &head).map_err(once)?;

@@ -1,5 +1,6 @@
 //! Accounts: which labs a login may act for, and binding the software to one.
 
+use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
@@ -55,7 +56,6 @@ impl Login {
 
 /// A pairing about to be made. Await it.
 #[must_use = "a pairing is made when it is awaited"]
-#[derive(Debug)]
 pub struct Pairing<'a> {
     login: &'a Login,
     account: AccountId,
@@ -87,6 +87,15 @@ impl Pairing<'_> {
             fields,
         } = self;
         login::detached(pair(login.clone(), account, fields)).await
+    }
+}
+
+/// What the body says may be secret, such as a key in the notification URL.
+impl fmt::Debug for Pairing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pairing")
+            .field("account", &self.account)
+            .finish_non_exhaustive()
     }
 }
 

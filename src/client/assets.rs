@@ -141,17 +141,15 @@ impl Source<'_> {
     /// origin.
     async fn open(self, mut url: Url, tokens: Option<Arc<Tokens>>) -> Result<(Url, Response)> {
         let client = &self.lab.client;
-        let first = url.origin();
+        let allowed = &client.protocol().allowed;
+        let mut tokens = tokens.as_deref();
         for _ in 0..=REDIRECTS {
-            if !matches!(url.scheme(), "https" | "http")
-                || (url.scheme() == "http" && !origin::is_loopback(&url))
-            {
+            if !allowed.permits_file(&url) {
                 return Err(Error::new(Kind::Origin(format!(
-                    "a file is not fetched from {}: it is not https",
+                    "a file is not fetched from {}: not by plain http, with user info, or from this machine",
                     origin::display(&url)
                 ))));
             }
-            let tokens = tokens.as_deref().filter(|_| url.origin() == first);
             let response = client.fetch(&url, tokens).await?;
             let location = response.headers().get(header::LOCATION);
             let target = location
@@ -159,7 +157,11 @@ impl Source<'_> {
                 .and_then(|value| value.to_str().ok())
                 .and_then(|text| url.join(text).ok());
             match target {
-                Some(target) => url = target,
+                Some(target) => {
+                    // Nor does it come back when another origin leads to the first one again.
+                    tokens = tokens.filter(|_| target.origin() == url.origin());
+                    url = target;
+                }
                 None => return self.judge(url, response).await,
             }
         }

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::{Client, Inner};
-use crate::auth::{ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, redirect_url};
+use crate::auth::{
+    ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoints::Endpoints;
 use crate::endpoints::discovery::Directory;
@@ -87,7 +89,8 @@ impl ClientBuilder {
         self
     }
 
-    /// A further parameter of the sign-in page, such as `audience`. Default: none.
+    /// A further parameter of the sign-in page, such as `audience`. Not one that the protocol
+    /// needs itself, such as `state`. Default: none.
     pub fn authorization_parameter(
         mut self,
         name: impl Into<String>,
@@ -105,8 +108,9 @@ impl ClientBuilder {
     }
 
     /// A further host that credentials may be sent to, over https: `api.example.com`, or
-    /// `.example.com` for all hosts below. Needed where Discovery names a regional domain.
-    /// Default: the origins that the endpoints name, and no others.
+    /// `.example.com` for all hosts below; with `:8443` for another port than 443. Needed where
+    /// Discovery names a regional domain. An IP address must be given itself. Default: the
+    /// origins that the configured endpoints name, and no others.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.hosts.push(host.into());
         self
@@ -148,7 +152,8 @@ impl ClientBuilder {
     /// # Errors
     ///
     /// [`Error::is_configuration`] if the endpoints or the credentials are missing, if the
-    /// redirect URL cannot be registered, if a host is no host, or if TLS cannot be set up.
+    /// redirect URL cannot be registered, if a parameter of the sign-in page is one of the
+    /// protocol's own, if a host is no host, or if TLS cannot be set up.
     pub fn build(self) -> Result<Client> {
         let missing = |what| Error::configuration(format!("{what} not given"));
         let endpoints = self.endpoints.ok_or_else(|| missing("the endpoints are"))?;
@@ -165,6 +170,9 @@ impl ClientBuilder {
             allowed.allow_host(Pattern::new(host).ok_or_else(|| {
                 Error::configuration(format!("`{host}` is no host name, as in `api.example.com`"))
             })?);
+        }
+        for (name, _) in &self.extra {
+            check_parameter(name)?;
         }
         let redirect_url = self.redirect_url.as_deref().map(redirect_url).transpose()?;
         let transport = match self.transport {
@@ -214,5 +222,109 @@ impl fmt::Debug for ClientBuilder {
             .field("timeouts", &self.timeouts)
             .field("retry", &self.retry)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+            .endpoints(Endpoints::from_base_url("https://a.example").unwrap())
+            .credentials("id", "secret")
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let bare = ClientBuilder::new();
+        let mut mistakes = vec![
+            (bare.credentials("id", "secret"), "endpoints"),
+            (builder().credentials("", "secret"), "client id"),
+            (builder().redirect_url("https://lab.example/#"), "#"),
+        ];
+        for name in [
+            "state",
+            "redirect_uri",
+            "code_challenge",
+            "response_type",
+            "",
+        ] {
+            mistakes.push((builder().authorization_parameter(name, "x"), "sign-in page"));
+        }
+        for host in ["*.example.com", "https://example.com", ""] {
+            mistakes.push((builder().allow_host(host), "host name"));
+        }
+        for (builder, named) in mistakes {
+            let error = builder.build().unwrap_err();
+            assert!(error.is_configuration(), "{error}");
+            assert!(error.to_string().contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_page_is_asked_for_as_configured() {
+        let client = builder()
+            .redirect_url("https://lab.example")
+            .scope("orders")
+            .scope("offline_access")
+            .authorization_parameter("audience", "https://api.example/?a&b");
+        let request = client.build().unwrap().login("me").authorize().unwrap();
+        let kept: serde_json::Value = serde_json::from_str(&request.expose_json()).unwrap();
+        let verifier = kept["code_verifier"].as_str().unwrap();
+        let challenge = oauth2::PkceCodeChallenge::from_code_verifier_sha256(
+            &oauth2::PkceCodeVerifier::new(verifier.to_owned()),
+        );
+        let mut pairs: Vec<_> = request.url().query_pairs().collect();
+        pairs.sort();
+        let expected = [
+            ("audience", "https://api.example/?a&b"),
+            ("client_id", "id"),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", "S256"),
+            // As it was given: no slash has come to it.
+            ("redirect_uri", "https://lab.example"),
+            ("response_type", "code"),
+            ("scope", "orders offline_access"),
+            ("state", kept["state"].as_str().unwrap()),
+        ];
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(n, v)| (n.as_ref(), v.as_ref()))
+            .collect();
+        assert_eq!(pairs, expected);
+        assert!(!request.url().as_str().contains("secret"));
+    }
+
+    #[test]
+    fn pkce_can_be_switched_off_and_no_two_requests_are_alike() {
+        let client = builder().redirect_url("https://lab.example/").pkce(false);
+        let login = client.build().unwrap().login("me");
+        let (one, other) = (login.authorize().unwrap(), login.authorize().unwrap());
+        assert!(
+            !one.url().as_str().contains("code_challenge"),
+            "{}",
+            one.url()
+        );
+        let kept = |request: &crate::auth::AuthorizationRequest| -> serde_json::Value {
+            serde_json::from_str(&request.expose_json()).unwrap()
+        };
+        assert!(kept(&one)["code_verifier"].is_null());
+        assert_ne!(kept(&one)["state"], kept(&other)["state"]);
+        assert!(
+            kept(&one)["state"].as_str().unwrap().len() >= 22,
+            "128 bits"
+        );
+    }
+
+    #[test]
+    fn without_a_redirect_url_nobody_signs_in() {
+        let error = builder()
+            .build()
+            .unwrap()
+            .login("me")
+            .authorize()
+            .unwrap_err();
+        assert!(error.is_configuration() && error.to_string().contains("redirect URL"));
     }
 }

@@ -1,5 +1,6 @@
 //! Orders: listing them, fetching one, sending one back.
 
+use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
@@ -139,7 +140,6 @@ impl Unreadable {
 
 /// A scan about to be returned. Await it.
 #[must_use = "a scan is returned when this is awaited"]
-#[derive(Debug)]
 pub struct ReturnScan<'a> {
     lab: &'a Lab,
     order: OrderId,
@@ -166,6 +166,15 @@ impl ReturnScan<'_> {
             .with("order_id", self.order.as_str());
         call.body = Some(Value::Object(self.fields));
         self.lab.client.send(call).await.map(drop)
+    }
+}
+
+/// What the body says is about a patient.
+impl fmt::Debug for ReturnScan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReturnScan")
+            .field("order", &self.order)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,13 @@
 //! overrides. *When to change it.* With the specification in hand: name single operations in a
 //! JSON file or with [`Endpoints::set`]; they win over both.
 //!
+//! *Discovery* is asked before *Get Accounts* and before *Refresh Token*, as documented, and by
+//! [`Client::discover`](crate::Client::discover). Its last good answer is kept when it fails. It
+//! says where the endpoints are, not whether they may be trusted: credentials go to the origins
+//! that the configuration names and to those that
+//! [`allow_host`](crate::client::ClientBuilder::allow_host) adds. Its word on itself does not
+//! count, so that one bad answer does not outlive the next good one.
+//!
 //! ```
 //! use lab_connector::{Endpoints, Operation};
 //!
@@ -37,6 +44,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::error::{Error, Result};
+use crate::model::lenient;
 pub use operation::Operation;
 use template::Template;
 
@@ -102,7 +110,7 @@ impl Endpoints {
     /// Reads endpoints from JSON: an object with `base_url`, with `endpoints`, or with both.
     ///
     /// `endpoints` maps names of operations to `"METHOD URL"`, to a URL alone, or to an object
-    /// with `method` and `url`. URLs are URI templates; a relative one is resolved against
+    /// with `method` and `url` (or `domain` and `path`). URLs are URI templates; a relative one is resolved against
     /// `base_url`. An entry that says what the base URL says anyway changes nothing: Discovery
     /// may still override it. Other keys are left to others.
     ///
@@ -128,19 +136,46 @@ impl Endpoints {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Error::configuration(format!("the file {name} cannot be read")).with_source(error)
         })?;
-        Self::from_json(&text)
+        Self::from_json(&text).map_err(|error| {
+            Error::configuration(format!("the file {name} does not fit: {error}"))
+                .with_source(error)
+        })
+    }
+
+    /// These endpoints, with those of `later` in place of the same operations'. The conventional
+    /// paths of a base URL never replace what was named explicitly.
+    ///
+    /// ```
+    /// use lab_connector::{Endpoints, Operation};
+    ///
+    /// let regional = Endpoints::from_base_url("https://eu.lab-connector.example/")?;
+    /// let special = Endpoints::from_json(r#"{"endpoints": {"pair": "PUT https://a.example/pair"}}"#)?;
+    /// let endpoints = regional.overridden_by(&special);
+    /// assert_eq!(endpoints.endpoint(Operation::Pair)?.1, "https://a.example/pair");
+    /// assert!(endpoints.has(Operation::GetOrders));
+    /// # Ok::<(), lab_connector::Error>(())
+    /// ```
+    #[must_use]
+    pub fn overridden_by(&self, later: &Endpoints) -> Endpoints {
+        let mut merged = self.clone();
+        merged.base_url = later.base_url.clone().or(merged.base_url);
+        for (operation, endpoint) in &later.map {
+            let wins = merged
+                .map
+                .get(operation)
+                .is_none_or(|known| endpoint.source >= known.source);
+            if wins {
+                merged.map.insert(*operation, endpoint.clone());
+            }
+        }
+        merged
     }
 
     fn from_value(value: &Value) -> Result<Self> {
         let Value::Object(object) = value else {
             return Err(Error::configuration("endpoints must be a JSON object"));
         };
-        let field = |name: &str| {
-            let found = object
-                .iter()
-                .find(|(key, _)| crate::model::lenient::same_key(key, name));
-            found.map(|(_, value)| value)
-        };
+        let field = |name: &str| lenient_field(object, &[name]);
         let mut endpoints = match field("baseurl") {
             None | Some(Value::Null) => Endpoints::new(),
             Some(Value::String(url)) => Endpoints::from_base_url(url)?,
@@ -170,7 +205,8 @@ impl Endpoints {
         Ok(endpoints)
     }
 
-    /// Reads one entry: `"GET https://…"`, `"https://…"`, or `{"method": …, "url": …}`.
+    /// Reads one entry: `"GET https://…"`, `"https://…"`, or an object with `method`, and `url`
+    /// or `domain` and `path`.
     fn read_entry(&mut self, operation: Operation, entry: &Value, source: Source) -> Result<()> {
         let name = operation.name();
         let wrong = || {
@@ -178,21 +214,24 @@ impl Endpoints {
                 "the endpoint `{name}` must be \"METHOD URL\", or have `method` and `url`"
             ))
         };
+        let mut source = source;
         let (method, url) = match entry {
             Value::String(text) => match text.trim().split_once(char::is_whitespace) {
-                Some((method, url)) => (Some(method), url.trim()),
-                None => (None, text.trim()),
+                Some((method, url)) => (Some(method), url.trim().to_owned()),
+                None => (None, text.trim().to_owned()),
             },
             Value::Object(fields) => {
-                let text = |wanted: &[&str]| {
-                    fields.iter().find_map(|(key, value)| {
-                        let named = wanted
-                            .iter()
-                            .any(|name| crate::model::lenient::same_key(key, name));
-                        if named { value.as_str() } else { None }
-                    })
+                let text = |wanted: &[&str]| lenient_field(fields, wanted).and_then(Value::as_str);
+                // What Discovery once said is not more trustworthy for having been stored.
+                if lenient_field(fields, &["discovered"]) == Some(&Value::Bool(true)) {
+                    source = Source::Discovered;
+                }
+                let url = match (text(URLS), text(DOMAINS), text(PATHS)) {
+                    (Some(url), ..) => url.trim().to_owned(),
+                    (None, Some(domain), Some(path)) => join(domain, path),
+                    (None, None, Some(path)) => path.trim().to_owned(),
+                    _ => return Err(wrong()),
                 };
-                let url = text(&["url", "uri", "href", "template"]).ok_or_else(wrong)?;
                 (text(&["method", "verb"]), url)
             }
             _ => return Err(wrong()),
@@ -203,15 +242,17 @@ impl Endpoints {
             }
             None => operation.method(),
         };
-        self.put(operation, method, url, source)
+        self.put(operation, method, &url, source)
     }
 
     /// Sets the endpoint of one operation: a method and a URI template (RFC 6570, level 1) whose
-    /// variables are among `account_id`, `order_id`, `rx_id` and `asset_id`.
+    /// variables are those of the operation's conventional path, in any spelling: `{accountId}` is
+    /// `{account_id}`.
     ///
     /// # Errors
     ///
-    /// [`Error::is_configuration`] if it makes no absolute http or https URL.
+    /// [`Error::is_configuration`], which names the operation, if it makes no absolute http or
+    /// https URL, or asks for another variable.
     pub fn set(&mut self, operation: Operation, method: Method, template: &str) -> Result<()> {
         self.put(operation, method, template, Source::Configured)
     }
@@ -224,8 +265,18 @@ impl Endpoints {
         source: Source,
     ) -> Result<()> {
         let template = self.absolute(template);
-        let template =
-            Template::new(&template).map_err(|error| error.with_operation(operation.title()))?;
+        let named = |error: Error| error.with_operation(operation.title());
+        let template = Template::new(&template).map_err(named)?;
+        // A discovered one is let in: the error may wait until the operation is called.
+        let unknown = template
+            .names()
+            .find(|name| !operation.has_variable(name))
+            .filter(|_| source != Source::Discovered);
+        if let Some(name) = unknown {
+            return Err(named(Error::configuration(format!(
+                "the URI template asks for `{{{name}}}`, which this operation does not have"
+            ))));
+        }
         let endpoint = Endpoint {
             method,
             template,
@@ -280,34 +331,17 @@ impl Endpoints {
         self.map.contains_key(&operation)
     }
 
-    /// These endpoints with `other`'s in place of those that rank lower: what a configuration
-    /// names wins over what was discovered, and that over the conventional paths.
-    pub(crate) fn overridden_by(&self, other: &Endpoints) -> Endpoints {
-        let mut merged = self.clone();
-        for (operation, endpoint) in &other.map {
-            let wins = merged
-                .map
-                .get(operation)
-                .is_none_or(|known| endpoint.source >= known.source);
-            if wins {
-                merged.map.insert(*operation, endpoint.clone());
-            }
-        }
-        merged
-    }
-
     /// One URL of each origin that a configuration names.
     pub(crate) fn configured_urls(&self) -> impl Iterator<Item = Url> + '_ {
         self.map
             .values()
             .filter(|endpoint| endpoint.source != Source::Discovered)
-            .filter_map(|endpoint| {
-                let url = endpoint.template.as_str();
-                Url::parse(url).ok()
-            })
+            .filter_map(|endpoint| endpoint.template.example())
     }
 
-    /// The endpoints as JSON that [`Endpoints::from_json`] reads.
+    /// The endpoints as JSON that [`Endpoints::from_json`] reads. What came from Discovery is
+    /// marked `"discovered": true`: read again, it still ranks below what is configured, and no
+    /// credential goes to its host for that alone.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut object = serde_json::Map::new();
@@ -315,14 +349,45 @@ impl Endpoints {
             object.insert("base_url".into(), url.as_str().into());
         }
         let entries = self.map.iter().map(|(operation, endpoint)| {
-            let entry = serde_json::json!({
+            let mut entry = serde_json::json!({
                 "method": endpoint.method.as_str(),
                 "url": endpoint.template.as_str(),
             });
+            if endpoint.source == Source::Discovered {
+                entry["discovered"] = true.into();
+            }
             (operation.name().to_owned(), entry)
         });
         object.insert("endpoints".into(), Value::Object(entries.collect()));
         Value::Object(object)
+    }
+}
+
+/// The names of the fields of an entry, in the spelling of [`lenient::same_key`].
+const URLS: &[&str] = &["url", "uri", "href", "template", "endpoint"];
+const DOMAINS: &[&str] = &["domain", "baseurl", "host", "regionaldomain"];
+const PATHS: &[&str] = &["path"];
+
+/// The first field that has one of these names.
+fn lenient_field<'v>(
+    fields: &'v serde_json::Map<String, Value>,
+    wanted: &[&str],
+) -> Option<&'v Value> {
+    wanted.iter().find_map(|name| {
+        let mut named = fields.iter();
+        let found = named.find(|(key, _)| lenient::same_key(key, name));
+        found.map(|(_, value)| value)
+    })
+}
+
+/// A path below a domain; one without a scheme is https.
+fn join(domain: &str, path: &str) -> String {
+    let domain = domain.trim().trim_end_matches('/');
+    let path = path.trim().trim_start_matches('/');
+    if domain.contains("://") {
+        format!("{domain}/{path}")
+    } else {
+        format!("https://{domain}/{path}")
     }
 }
 
@@ -342,8 +407,11 @@ impl<'de> serde::Deserialize<'de> for Endpoints {
 /// By what they say, not by where it came from.
 impl PartialEq for Endpoints {
     fn eq(&self, other: &Self) -> bool {
-        let said = |endpoints: &Endpoints| endpoints.to_json();
-        said(self) == said(other)
+        fn said(endpoints: &Endpoints) -> impl Iterator<Item = (Operation, &Method, &Template)> {
+            let entries = endpoints.map.iter();
+            entries.map(|(operation, said)| (*operation, &said.method, &said.template))
+        }
+        self.base_url == other.base_url && said(self).eq(said(other))
     }
 }
 
@@ -385,13 +453,72 @@ mod tests {
             (r#"{"endpoints": {"pair": 1}}"#, "pair"),
             (r#"{"endpoints": {"pair": {"method": "POST"}}}"#, "pair"),
             (r#"{"endpoints": {"pair": "GET nowhere"}}"#, "Pair"),
+            (
+                r#"{"endpoints": {"pair": "https://a.example/{order_id}"}}"#,
+                "Pair: the URI template asks for `{order_id}`",
+            ),
         ] {
             let error = Endpoints::from_json(json).unwrap_err();
             assert!(error.is_configuration());
             assert!(error.to_string().contains(named), "{json}: {error}");
         }
-        let error = Endpoints::new().endpoint(Operation::Pair).unwrap_err();
-        assert!(error.to_string().contains("`pair`"), "{error}");
+        for operation in Operation::ALL {
+            let error = Endpoints::new().endpoint(*operation).unwrap_err();
+            let named = format!("`{}`", operation.name());
+            assert!(error.is_configuration() && error.to_string().contains(&named));
+            assert_eq!(error.operation(), Some(operation.title()));
+        }
+    }
+
+    #[test]
+    fn a_file_that_does_not_fit_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("endpoints.json");
+        let said = |path: &Path| Endpoints::from_file(path).unwrap_err().to_string();
+        assert!(said(&path).contains("endpoints.json"));
+        std::fs::write(&path, r#"{"endpoints": {"pair": 1}}"#).unwrap();
+        let text = said(&path);
+        assert!(
+            text.contains("endpoints.json") && text.contains("`pair`"),
+            "{text}"
+        );
+        std::fs::write(&path, r#"{"base_url": "https://a.example"}"#).unwrap();
+        let endpoints = Endpoints::from_file(&path).unwrap();
+        assert_eq!(
+            endpoints,
+            Endpoints::from_base_url("https://a.example/").unwrap()
+        );
+    }
+
+    #[test]
+    fn what_was_discovered_stays_so_when_it_is_stored() {
+        let configured = Endpoints::from_base_url("https://a.example").unwrap();
+        let answer = br#"{"pair": "https://evil.example/"}"#;
+        let merged = configured.overridden_by(&discovery::read(answer, &configured).unwrap());
+        let again = Endpoints::from_json(&merged.to_json().to_string()).unwrap();
+        assert_eq!(again, merged);
+        assert_eq!(again.map[&Operation::Pair].source, Source::Discovered);
+        let hosts: Vec<_> = again.configured_urls().collect();
+        assert!(hosts.iter().all(|url| url.host_str() == Some("a.example")));
+    }
+
+    #[test]
+    fn a_later_source_wins_operation_by_operation() {
+        let base = Endpoints::from_base_url("https://a.example").unwrap();
+        let file =
+            Endpoints::from_json(r#"{"endpoints": {"pair": "https://b.example/"}}"#).unwrap();
+        let url =
+            |endpoints: &Endpoints, operation| endpoints.endpoint(operation).unwrap().1.to_owned();
+        for merged in [base.overridden_by(&file), file.overridden_by(&base)] {
+            assert_eq!(url(&merged, Operation::Pair), "https://b.example/");
+            assert_eq!(
+                url(&merged, Operation::Unpair),
+                "https://a.example/accounts/{account_id}/unpair"
+            );
+        }
+        let other = Endpoints::from_base_url("https://c.example").unwrap();
+        let merged = base.overridden_by(&other);
+        assert_eq!(merged, other);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use http::Method;
 
+use super::template::same_name;
+
 macro_rules! operations {
     ($($variant:ident = $name:literal $(or $alias:literal)*, $title:literal, $method:ident $path:literal, $meaning:literal;)*) => {
         /// A service of the Lab Connector API.
@@ -103,6 +105,16 @@ operations! {
         "development only: a scan of a prescription that exists";
     AvailableProcedureMaps = "available_procedure_maps", "Available Procedure Maps", GET "scanning-tool/available-procedure-maps",
         "development only: the procedures that a scan can be made for";
+}
+
+impl Operation {
+    /// Whether its URI template may ask for a variable: those of its conventional path.
+    pub(crate) fn has_variable(self, name: &str) -> bool {
+        let after = self.path().split('{').skip(1);
+        after
+            .filter_map(|rest| Some(rest.split_once('}')?.0))
+            .any(|known| same_name(name, known))
+    }
 }
 
 impl fmt::Display for Operation {

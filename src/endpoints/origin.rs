@@ -6,51 +6,71 @@ use url::{Host, Origin, Url};
 
 /// The origins that may see a token or the client secret.
 ///
-/// Only https, loopback excepted; scheme, host and port are compared in their canonical form.
+/// Only https, loopback excepted; scheme, host and port are compared in their canonical form:
+/// in small letters, punycode, with the port that the scheme implies. A host with a dot at its
+/// end is another host: to a resolver it may be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Allowed {
     origins: Vec<Origin>,
     hosts: Vec<Pattern>,
+    /// Whether the configuration itself names this machine.
+    loopback: bool,
 }
 
-/// A host that is allowed over https on its usual port: `api.example.com`, or, with a dot
-/// before it, everything below: `.example.com`.
+/// A host that is allowed over https: `api.example.com`, or, with a dot before it, everything
+/// below: `.example.com`. Port 443 unless another is given.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
-    host: String,
+    host: Host,
     below: bool,
+    port: u16,
 }
 
 impl Pattern {
-    /// None if it is no host name.
+    /// None if it is no host.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let (below, name) = match text.strip_prefix('.') {
             Some(name) => (true, name),
             None => (false, text),
         };
-        match Host::parse(name) {
-            Ok(Host::Domain(host)) => Some(Pattern {
-                host: host.trim_end_matches('.').to_owned(),
-                below,
-            }),
-            _ => None,
+        // `*.example.com` is how others write it: it would match nothing.
+        if name.contains(['/', '\\', '?', '#', '@', '*']) || name.contains(char::is_whitespace) {
+            return None;
         }
+        let url = Url::parse(&format!("https://{name}/")).ok()?;
+        let host = match url.host()? {
+            Host::Domain(domain) => {
+                let domain = domain.strip_suffix('.').unwrap_or(domain);
+                let whole = !domain.is_empty() && domain.split('.').all(|part| !part.is_empty());
+                Host::Domain(whole.then(|| domain.to_owned())?)
+            }
+            // Nothing is below an address.
+            address if !below => address.to_owned(),
+            _ => return None,
+        };
+        Some(Pattern {
+            host,
+            below,
+            port: url.port_or_known_default()?,
+        })
     }
 
-    fn matches(&self, host: &str) -> bool {
-        let host = host.trim_end_matches('.');
-        if self.below {
-            host.strip_suffix(&self.host)
-                .is_some_and(|rest| rest.ends_with('.'))
-        } else {
-            host == self.host
-        }
+    fn matches(&self, url: &Url) -> bool {
+        let Some(host) = url.host() else { return false };
+        let fits = match (&self.host, &host) {
+            (Host::Domain(suffix), Host::Domain(host)) if self.below => host
+                .strip_suffix(suffix.as_str())
+                .is_some_and(|rest| rest.ends_with('.')),
+            (known, host) => *known == host.to_owned(),
+        };
+        fits && url.port_or_known_default() == Some(self.port)
     }
 }
 
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.below { "." } else { "" }, self.host)
+        let dot = if self.below { "." } else { "" };
+        write!(f, "{dot}{}:{}", self.host, self.port)
     }
 }
 
@@ -58,6 +78,7 @@ impl Allowed {
     /// Allows the very origin of a URL that the configuration names.
     pub(crate) fn allow_origin(&mut self, url: &Url) {
         let origin = url.origin();
+        self.loopback |= is_loopback(url);
         if !self.origins.contains(&origin) {
             self.origins.push(origin);
         }
@@ -69,24 +90,34 @@ impl Allowed {
 
     /// Whether a credential may be sent there.
     pub(crate) fn permits(&self, url: &Url) -> bool {
-        let clean = url.username().is_empty() && url.password().is_none();
         let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        let named = match url.host() {
-            Some(Host::Domain(host)) => {
-                url.scheme() == "https"
-                    && url.port().is_none()
-                    && self.hosts.iter().any(|pattern| pattern.matches(host))
-            }
+        let named = self.hosts.iter().any(|pattern| pattern.matches(url))
+            || self.origins.contains(&url.origin());
+        is_clean(url) && safe && named
+    }
+
+    /// Whether a file may be fetched from there, without a credential. A service elsewhere must
+    /// not make the software ask its own machine.
+    pub(crate) fn permits_file(&self, url: &Url) -> bool {
+        let safe = match url.scheme() {
+            "https" => self.loopback || !is_loopback(url),
+            "http" => self.loopback && is_loopback(url),
             _ => false,
         };
-        clean && safe && (named || self.origins.contains(&url.origin()))
+        is_clean(url) && safe
     }
 }
 
-/// A host of this machine: `localhost` or a loopback address.
+/// No user info: it is how a URL pretends to lead elsewhere, and it would be sent.
+fn is_clean(url: &Url) -> bool {
+    url.username().is_empty() && url.password().is_none()
+}
+
+/// A host of this machine: `localhost` or a loopback address. What stands below `localhost` is
+/// not: some resolvers ask the network for it.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
+        Some(Host::Domain(host)) => host == "localhost",
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
@@ -117,13 +148,20 @@ mod tests {
         allowed.allow_origin(&url("http://127.0.0.1:8040/"));
         allowed.allow_host(Pattern::new(".align.example").unwrap());
         allowed.allow_host(Pattern::new("Exact.example").unwrap());
+        allowed.allow_host(Pattern::new("odd.example:8443").unwrap());
+        allowed.allow_host(Pattern::new("bücher.example.").unwrap());
+        allowed.allow_host(Pattern::new("203.0.113.7").unwrap());
         for good in [
             "https://api.lab.example/other",
             "https://API.lab.example:443/",
             "http://127.0.0.1:8040/x",
             "https://eu.align.example/",
-            "https://a.b.align.example./",
+            "https://a.b.align.example/",
             "https://exact.example/",
+            "https://odd.example:8443/",
+            "https://xn--bcher-kva.example/",
+            "https://203.0.113.7/",
+            "https://0xcb.0.113.7/",
         ] {
             assert!(allowed.permits(&url(good)), "{good}");
         }
@@ -141,6 +179,16 @@ mod tests {
             "https://sub.exact.example/",
             "https://аpi.lab.example/",
             "https://93.184.216.34/",
+            "https://api.lab.example./",
+            "https://eu.align.example./",
+            "https://exact.example./",
+            "https://odd.example/",
+            "https://buecher.example/",
+            "https://203.0.113.7:444/",
+            "http://203.0.113.7:443/",
+            "https://[::1]/",
+            "http://x.localhost:8040/",
+            "ftp://api.lab.example/",
         ] {
             assert!(!allowed.permits(&url(bad)), "{bad}");
         }
@@ -151,5 +199,44 @@ mod tests {
         let mut allowed = Allowed::default();
         allowed.allow_origin(&url("http://api.lab.example/"));
         assert!(!allowed.permits(&url("http://api.lab.example/")));
+    }
+
+    #[test]
+    fn what_is_no_host_is_no_pattern() {
+        for text in [
+            "",
+            ".",
+            "..",
+            "a..example",
+            "*.align.example",
+            "https://align.example",
+            "align.example/x",
+            "user@align.example",
+            "align.example:port",
+            ".10.0.0.1",
+            "a b",
+            " align.example",
+        ] {
+            assert!(Pattern::new(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn files_are_fetched_from_this_machine_only_for_a_service_on_it() {
+        let mut remote = Allowed::default();
+        remote.allow_origin(&url("https://api.lab.example/"));
+        let mut local = Allowed::default();
+        local.allow_origin(&url("http://127.0.0.1:8040/"));
+        for (text, by_remote, by_local) in [
+            ("https://cdn.example/f", true, true),
+            ("http://cdn.example/f", false, false),
+            ("http://127.0.0.1:9/f", false, true),
+            ("https://localhost/f", false, true),
+            ("https://user@cdn.example/f", false, false),
+            ("file:///etc/passwd", false, false),
+        ] {
+            assert_eq!(remote.permits_file(&url(text)), by_remote, "{text}");
+            assert_eq!(local.permits_file(&url(text)), by_local, "{text}");
+        }
     }
 }

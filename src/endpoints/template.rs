@@ -23,6 +23,11 @@ impl Template {
     /// without a fragment.
     pub(crate) fn new(text: &str) -> Result<Self> {
         let template = Template(text.trim().to_owned());
+        if let Some(name) = template.names().find(|name| !is_name(name)) {
+            return Err(Error::configuration(format!(
+                "`{{{name}}}` is no variable of a URI template of level 1"
+            )));
+        }
         let url = template.expand_with(|_| Some("x"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::configuration(
@@ -39,9 +44,10 @@ impl Template {
                 "an endpoint's URL must not hold a `#`",
             ));
         }
-        // A variable in the host's place would let an id choose the host.
-        let before_path = text.trim().splitn(4, '/').take(3).collect::<String>();
-        if before_path.contains(['{', '}']) {
+        // A variable in the host's place would let an id choose the host. Parsers forgive so
+        // much before the path that only trying shows what is in it.
+        let other = template.expand_with(|_| Some("y"));
+        if !other.is_ok_and(|other| other.origin() == url.origin()) {
             return Err(Error::configuration(
                 "an endpoint's URL may have variables in its path and query only",
             ));
@@ -49,14 +55,26 @@ impl Template {
         Ok(template)
     }
 
+    /// The names of its variables, as they are written.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let after = self.0.split('{').skip(1);
+        after.filter_map(|rest| Some(rest.split_once('}')?.0))
+    }
+
+    /// One of its URLs: all of them have the same origin.
+    pub(crate) fn example(&self) -> Option<Url> {
+        self.expand_with(|_| Some("x")).ok()
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The URL with its variables filled in.
+    /// The URL with its variables filled in. Their names are read like the keys of JSON:
+    /// `{accountId}` is `{account_id}`.
     pub(crate) fn expand(&self, variables: &[(&'static str, &str)]) -> Result<Url> {
         self.expand_with(|name| {
-            let found = variables.iter().find(|(known, _)| *known == name);
+            let found = variables.iter().find(|(known, _)| same_name(name, known));
             found.map(|(_, value)| *value)
         })
     }
@@ -88,6 +106,23 @@ impl Template {
             Error::configuration("an endpoint has no valid URL").with_source(error)
         })
     }
+}
+
+/// Whether two spellings name one variable.
+pub(crate) fn same_name(one: &str, other: &str) -> bool {
+    let letters = |text: &'_ str| -> Vec<u8> {
+        let counting = text.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
+        counting.map(|byte| byte.to_ascii_lowercase()).collect()
+    };
+    letters(one) == letters(other)
+}
+
+/// A plain name: operators, lists and modifiers belong to higher levels.
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
 impl fmt::Debug for Template {
@@ -133,6 +168,16 @@ mod tests {
             "https://u:p@a.example/",
             "https://a.example/#x",
             "https://{id}.example/",
+            "https:///{id}.example/",
+            "https:\\\\{id}.example\\x",
+            "https://a.example{id}/",
+            "https://a.example:80{id}/",
+            "https://{id}@a.example/",
+            "{id}://a.example/",
+            "https://a.example/{?id}",
+            "https://a.example/{+id}",
+            "https://a.example/{one,two}",
+            "https://a.example/{}",
             "https://a.example/{id",
         ] {
             assert!(
@@ -143,5 +188,12 @@ mod tests {
         let template = Template::new("https://a.example/{order_id}").unwrap();
         let error = template.expand(&[("rx_id", "1")]).unwrap_err();
         assert!(error.to_string().contains("{order_id}"), "{error}");
+    }
+
+    #[test]
+    fn names_are_read_in_any_spelling() {
+        let template = Template::new("https://a.example/{accountId}/{RX-ID}").unwrap();
+        let url = template.expand(&[("account_id", "1"), ("rx_id", "2")]);
+        assert_eq!(url.unwrap().as_str(), "https://a.example/1/2");
     }
 }

@@ -32,6 +32,10 @@ pub type Request = http::Request<Bytes>;
 pub type Response = http::Response<Body>;
 
 /// Sends requests. Object-safe; clones of a client share one.
+///
+/// Whoever logs requests: headers with credentials are marked as
+/// [sensitive](http::HeaderValue::is_sensitive) and print as such, but the bodies of *Get
+/// Token*, *Refresh Token* and *Revoke Token* hold secrets, and so does the body of the answer.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Sends `request` and returns the head of the answer, whatever its status.

@@ -6,26 +6,38 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 
 use super::{Body, Request, Response, Timeouts, Transport, TransportError};
+use crate::endpoints::origin::is_loopback;
 use crate::error::{Error, Kind, Result};
 
 #[derive(Clone, Debug)]
-pub(crate) struct Reqwest(reqwest::Client);
+pub(crate) struct Reqwest {
+    client: reqwest::Client,
+    /// For this machine: plain http is allowed there because it does not leave it, and to a
+    /// proxy that the environment names it would.
+    direct: reqwest::Client,
+}
 
 impl Reqwest {
     pub(crate) fn new(timeouts: &Timeouts, user_agent: &str) -> Result<Self> {
-        reqwest::Client::builder()
-            .user_agent(user_agent)
-            .connect_timeout(timeouts.connect)
-            .read_timeout(timeouts.idle)
-            .redirect(reqwest::redirect::Policy::none())
-            // Retrying is the pipeline's, which knows what may be repeated.
-            .retry(reqwest::retry::never())
-            .build()
-            .map(Reqwest)
-            .map_err(|error| {
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(user_agent)
+                .connect_timeout(timeouts.connect)
+                .read_timeout(timeouts.idle)
+                .redirect(reqwest::redirect::Policy::none())
+                // Retrying is the pipeline's, which knows what may be repeated.
+                .retry(reqwest::retry::never())
+        };
+        let built = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|error| {
                 Error::new(Kind::Configuration("TLS cannot be set up".to_owned()))
                     .with_source(error)
             })
+        };
+        Ok(Reqwest {
+            client: built(builder())?,
+            direct: built(builder().no_proxy())?,
+        })
     }
 }
 
@@ -33,7 +45,12 @@ impl Reqwest {
 impl Transport for Reqwest {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
         let request = reqwest::Request::try_from(request).map_err(failed)?;
-        let response = self.0.execute(request).await.map_err(failed)?;
+        let client = if is_loopback(request.url()) {
+            &self.direct
+        } else {
+            &self.client
+        };
+        let response = client.execute(request).await.map_err(failed)?;
         let response = http::Response::<reqwest::Body>::from(response);
         Ok(response.map(|body| {
             let stream = http_body_util::BodyDataStream::new(body);

@@ -2,14 +2,20 @@
 //! loopback.
 
 mod answers;
+mod canary;
 mod classify;
+mod discovery;
 mod downloads;
 mod flow;
+mod hostile;
+mod interop;
 mod leniency;
 mod origins;
 mod reference;
 mod requests;
 mod simulator;
 mod support;
+mod time;
 mod token_life;
 mod tokens;
+mod watch;

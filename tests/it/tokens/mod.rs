@@ -35,6 +35,7 @@ async fn where_the_renewal_is_refused_the_call_is_not_repeated() {
     assert!(error.to_string().contains("invalid_client"), "{error}");
 
     *service.0.refusal.lock().unwrap() = None;
+    clock.advance(error.retry_after().unwrap());
     let error = list(&client).await.unwrap_err();
     assert!(
         error.is_reauthorization_needed() && !error.is_unauthorized(),
@@ -177,7 +178,7 @@ async fn an_early_renewal_that_fails_keeps_what_is_still_good() {
         list(&client).await.expect("two minutes are left");
         assert_eq!(service.token_requests(), 1);
         // Not every call asks in vain, and perhaps for long, while there is time.
-        for (later, asked) in [(1, 1), (28, 1), (2, 2), (1, 2)] {
+        for (later, asked) in [(1, 1), (28, 2), (1, 2), (10, 3)] {
             clock.advance(Duration::from_secs(later));
             list(&client).await.expect("more than a minute is left");
             assert_eq!(service.token_requests(), asked);
@@ -190,6 +191,7 @@ async fn an_early_renewal_that_fails_keeps_what_is_still_good() {
         );
         assert_eq!(error.operation(), Some("Refresh Token"));
         *service.0.refusal.lock().unwrap() = None;
+        clock.advance(error.retry_after().unwrap());
         list(&client).await.unwrap();
     }
 }
@@ -197,7 +199,6 @@ async fn an_early_renewal_that_fails_keeps_what_is_still_good() {
 #[tokio::test]
 async fn a_person_is_asked_for_only_when_the_refresh_token_is_refused() {
     let (clock, service) = (TestClock::new(), Service::new());
-    let client = service.client(&clock, store(&clock, -1).await);
     for (status, body, person) in [
         (
             400,
@@ -211,6 +212,7 @@ async fn a_person_is_asked_for_only_when_the_refresh_token_is_refused() {
         (500, "", false),
     ] {
         service.refuse(status, body);
+        let client = service.client(&clock, store(&clock, -1).await);
         let error = list(&client).await.unwrap_err();
         assert_eq!(error.is_reauthorization_needed(), person, "{error}");
         assert_eq!(error.is_unauthorized(), status == 401, "{error}");
