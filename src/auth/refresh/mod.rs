@@ -17,15 +17,17 @@
 //!   then gives them out.
 //! - If the answer was lost, it loads the entry again, and where nobody has replaced it sends
 //!   the same refresh token once more: services with a period of grace answer with tokens.
-//! - If the new tokens cannot be stored, it keeps them unused and tries to store them first
-//!   thing next time; the refresh token that they replace is not sent again.
+//! - If the new tokens cannot be stored, it keeps them in memory, unused, and tries to store
+//!   them first thing next time; the refresh token that they replace is not sent again. Only if
+//!   the process ends before the store recovers they are lost.
 //! - `invalid_grant` means that a person must sign in, unless the store has got other tokens
 //!   meanwhile. Any other failure means: later, with growing waits between 5 seconds and
 //!   5 minutes, or what the service asks for. Until then no caller sends anything.
 //!
-//! A token is refreshed early, 5 to 6 minutes before it expires, or within the last third of a
-//! quarter where it lives shorter than 20 minutes; the exact moment is drawn by chance so that
-//! processes do not come together. If that fails, the token is used as long as it is valid.
+//! A token is refreshed early: 5 to 6 minutes before it expires, or when about a quarter of its
+//! life is left where it lives shorter than 20 minutes. The exact moment is drawn by chance, so
+//! that processes do not come together. If the refresh fails or takes long, the token is used as
+//! long as it is valid. All these times are conventions.
 //!
 //! A token that is answered with 401 before its time is refreshed once, by its generation: a
 //! late 401 for an older token refreshes nothing, and a token that was just issued for such a

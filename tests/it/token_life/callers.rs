@@ -35,6 +35,26 @@ async fn a_thousand_calls_at_expiry_make_one_token_request() {
     );
 }
 
+/// They share a failure as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_calls_share_one_failure() {
+    let (script, lab, clock, _) = Script::start([Answer::Status(503, "")]).await;
+    clock.advance(HOUR);
+    let mut calls = JoinSet::new();
+    for _ in 0..1000 {
+        let lab = lab.clone();
+        calls.spawn(async move { lab.orders().list().await.map(drop) });
+    }
+    while let Some(call) = calls.join_next().await {
+        let error = call.unwrap().unwrap_err();
+        assert!(error.is_refresh_failed() && error.is_server(), "{error}");
+        assert_eq!(error.operation(), Some("Refresh Token"));
+        assert!(error.retry_after().is_some(), "{error}");
+    }
+    assert_eq!(script.seen().len(), 1);
+    assert_eq!(script.calls.load(Ordering::SeqCst), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_that_go_away_lose_nothing() {
     let (clock, service) = (Shifted::default(), Simulator::start().await.unwrap());
