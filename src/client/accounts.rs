@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use serde_json::{Value, json};
 
-use super::{Call, Lab, Login, login};
+use super::pipeline::Call;
+use super::{Lab, Login, login};
 use crate::auth::Tokens;
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
@@ -24,15 +25,15 @@ impl Login {
     ///
     /// Safe.
     pub async fn accounts(&self) -> Result<Vec<Account>> {
-        if let Err(error) = self.client.discover().await {
+        if let Err(error) = self.caller.client.discover().await {
             // Older integrations have no Discovery. If nothing can be reached, the next call
             // says so.
             #[cfg(feature = "tracing")]
             tracing::debug!(%error, "discovery failed");
             let _ = error;
         }
-        let call = Call::new(Operation::GetAccounts, &self.tokens);
-        let answer = self.client.send(call).await?;
+        let call = Call::new(Operation::GetAccounts);
+        let answer = self.caller.send(call).await?;
         let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;
         match records.unreadable.first() {
             None => Ok(records.good),
@@ -86,13 +87,13 @@ impl Pairing<'_> {
         fields
             .entry("accountId")
             .or_insert_with(|| json!(account.as_str()));
-        let lab = login.client.account(account);
-        let mut call =
-            Call::new(Operation::Pair, &login.tokens).with("account_id", lab.id.as_str());
-        call.body = Some(Value::Object(fields));
-        let answer = login.client.send(call).await?;
+        let lab = login.caller.client.account(account);
+        let call = Call::new(Operation::Pair)
+            .with("account_id", lab.id.as_str())
+            .json(Value::Object(fields));
+        let answer = login.caller.send(call).await?;
         let tokens = answer.decode()?;
-        let now = login.client.protocol().wire.clock.now();
+        let now = login.caller.client.protocol().wire.clock.now();
         let tokens = Tokens::from_answer(tokens, now, None);
         let stored = lab.tokens.replace(tokens).await;
         stored.map_err(|error| error.with_operation(Operation::Pair.title()))?;
@@ -150,8 +151,8 @@ impl Lab {
         if self.tokens.stored().await.map_err(named)?.is_none() {
             return Err(named(login::not_signed_in()));
         }
-        let call = Call::new(Operation::Unpair, &self.tokens).with("account_id", self.id.as_str());
-        self.client.send(call).await?;
+        let call = Call::new(Operation::Unpair).with("account_id", self.id.as_str());
+        self.caller.send(call).await?;
         self.tokens.clear().await.map_err(named)
     }
 

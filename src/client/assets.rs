@@ -8,6 +8,8 @@ use http::{Method, StatusCode, header};
 use url::Url;
 
 use super::Lab;
+use super::pipeline::Prepared;
+use super::trace;
 use crate::auth::{Tokens, refuse_redirect};
 use crate::download::{Downloaded, Progress, Report, Sink};
 use crate::endpoints::{Operation, origin};
@@ -90,13 +92,15 @@ impl Download<'_> {
         let operation = Operation::DownloadAsset;
         let named = |error: Error| error.with_operation(operation.title());
         let Download { source, report } = self;
-        let url = source.url()?;
-        let (client, tokens) = (&source.lab.client, &source.lab.tokens);
+        let (url, template) = source.url()?;
         // Before anything is asked for: what cannot be kept should not count as downloaded.
         let sink = Sink::create(path.as_ref()).await.map_err(named)?;
-        let opened = client
-            .repeating(operation, Some(tokens), true, |tokens| {
-                source.open(url.clone(), tokens).boxed()
+        let caller = &source.lab.caller;
+        let _place = caller.enter().await;
+        let prepared = Prepared::new(operation.title(), Method::GET, url, &template);
+        let opened = caller
+            .repeating(&prepared, |tokens| {
+                source.open(prepared.url.clone(), tokens).boxed()
             })
             .await;
         match opened {
@@ -113,10 +117,10 @@ impl Download<'_> {
 }
 
 impl Source<'_> {
-    /// The asset's own URL, or that of the endpoint.
-    fn url(&self) -> Result<Url> {
+    /// The asset's own URL, or that of the endpoint; and what may be told of it.
+    fn url(&self) -> Result<(Url, String)> {
         if let Some(url) = self.asset.url() {
-            return Ok(url.clone());
+            return Ok((url.clone(), "{asset_url}".to_owned()));
         }
         let operation = Operation::DownloadAsset;
         let named = |error: Error| error.with_operation(operation.title());
@@ -125,7 +129,13 @@ impl Source<'_> {
                 "the asset has neither a URL nor an id",
             )));
         };
-        let endpoint = self.lab.client.protocol().directory.resolve(operation)?;
+        let endpoint = self
+            .lab
+            .caller
+            .client
+            .protocol()
+            .directory
+            .resolve(operation)?;
         if endpoint.method != Method::GET {
             return Err(named(Error::configuration("a file is downloaded with GET")));
         }
@@ -134,13 +144,13 @@ impl Source<'_> {
             ("order_id", self.order.id().as_str()),
             ("asset_id", id.as_str()),
         ];
-        endpoint.template.expand(&variables).map_err(named)
+        let url = endpoint.template.expand(&variables).map_err(named)?;
+        Ok((url, endpoint.template.as_str().to_owned()))
     }
 
     /// The head of the file's answer, behind redirects. The token never follows one to another
     /// origin.
     async fn open(self, mut url: Url, tokens: Option<Arc<Tokens>>) -> Result<(Url, Response)> {
-        let client = &self.lab.client;
         let first = url.origin();
         for _ in 0..=REDIRECTS {
             if !matches!(url.scheme(), "https" | "http")
@@ -152,7 +162,7 @@ impl Source<'_> {
                 ))));
             }
             let tokens = tokens.as_deref().filter(|_| url.origin() == first);
-            let response = client.fetch(&url, tokens).await?;
+            let response = self.lab.caller.fetch(&url, tokens).await?;
             let location = response.headers().get(header::LOCATION);
             let target = location
                 .filter(|_| response.status().is_redirection())
@@ -167,6 +177,7 @@ impl Source<'_> {
     }
 
     async fn judge(&self, url: Url, response: Response) -> Result<(Url, Response)> {
+        trace::answered(response.status());
         if response.status() == StatusCode::OK {
             return Ok((url, response));
         }
@@ -182,7 +193,7 @@ impl Source<'_> {
                 ),
             );
         }
-        let wire = &self.lab.client.protocol().wire;
+        let wire = &self.lab.caller.client.protocol().wire;
         // What an error says of itself is short; if it does not come, its status is enough.
         let collected = wire
             .within(wire.timeouts.attempt, body.collect(64 * 1024))
@@ -220,7 +231,7 @@ impl Source<'_> {
         sink: &mut Sink,
         mut report: Option<Report>,
     ) -> Result<Option<u64>> {
-        let wire = &self.lab.client.protocol().wire;
+        let wire = &self.lab.caller.client.protocol().wire;
         let (status, headers) = (response.status(), response.headers());
         let has = |name: header::HeaderName, is: fn(&str) -> bool| {
             let value = headers.get(name).and_then(|value| value.to_str().ok());

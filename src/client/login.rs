@@ -3,27 +3,32 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Method;
 use url::Url;
 
 use super::Client;
+use super::pipeline::Caller;
+use super::raw::RawRequest;
 use crate::auth::refresh::TokenSource;
 use crate::auth::{AuthorizationRequest, TokenKey};
 use crate::endpoints::Operation;
 use crate::error::{Error, Kind, Result};
+use crate::retry::RetryPolicy;
 
 /// A user's login: signs in once, and pairs accounts.
 #[derive(Clone)]
 pub struct Login {
-    pub(super) client: Client,
+    pub(super) caller: Caller,
     pub(super) tokens: Arc<TokenSource>,
     name: String,
 }
 
 impl Login {
-    pub(super) fn new(client: Client, name: String) -> Self {
+    pub(super) fn new(client: &Client, name: String) -> Self {
+        let (caller, tokens) = client.caller(TokenKey::Login(name.clone()));
         Login {
-            tokens: client.source(TokenKey::Login(name.clone())),
-            client,
+            caller,
+            tokens,
             name,
         }
     }
@@ -34,13 +39,35 @@ impl Login {
         &self.name
     }
 
+    /// The same login with another retry policy, for the calls made through this handle.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.caller.retry = Some(retry);
+        self
+    }
+
+    /// A request with the login's token: for an operation that has no typed method, or none
+    /// that fits.
+    ///
+    /// See [`RawRequest`].
+    pub fn call(&self, operation: Operation) -> RawRequest {
+        RawRequest::of(self.caller.clone(), operation, None)
+    }
+
+    /// A request with the login's token, to a path below the base URL or to a URL.
+    ///
+    /// See [`RawRequest`].
+    pub fn request(&self, method: Method, url: impl Into<String>) -> RawRequest {
+        RawRequest::to(self.caller.clone(), method, url.into(), None)
+    }
+
     /// Begins to sign in: gives the page to open in a browser. Nothing is sent.
     ///
     /// # Errors
     ///
     /// [`Error::is_configuration`] if there is no redirect URL, or no endpoint for the page.
     pub fn authorize(&self) -> Result<AuthorizationRequest> {
-        self.client.protocol().authorization()
+        self.caller.client.protocol().authorization()
     }
 
     /// Finishes signing in with the URL that the browser was sent back to, and stores the
@@ -57,7 +84,12 @@ impl Login {
     /// Not safe: the code is good for one use. Dropped before it returns, begin again with
     /// [`Login::authorize`].
     pub async fn finish(&self, request: &AuthorizationRequest, redirected: &Url) -> Result<()> {
-        let tokens = self.client.protocol().exchange(request, redirected).await?;
+        let tokens = self
+            .caller
+            .client
+            .protocol()
+            .exchange(request, redirected)
+            .await?;
         let stored = self.tokens.replace(tokens).await;
         stored.map_err(|error| error.with_operation(Operation::GetToken.title()))
     }

@@ -54,7 +54,7 @@ impl Template {
     }
 
     /// The URL with its variables filled in.
-    pub(crate) fn expand(&self, variables: &[(&'static str, &str)]) -> Result<Url> {
+    pub(crate) fn expand(&self, variables: &[(&str, &str)]) -> Result<Url> {
         self.expand_with(|name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| *value)
