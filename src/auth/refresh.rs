@@ -17,6 +17,10 @@ use crate::error::{Error, Kind, Result};
 /// Tokens are renewed this long before they expire.
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
+/// After an early renewal that failed, the next one is tried this much later: a service that is
+/// down must not hold up every call that could do without it.
+const PAUSE: Duration = Duration::from_secs(30);
+
 /// Gives out the tokens of one login or account.
 pub(crate) struct TokenSource {
     key: TokenKey,
@@ -37,9 +41,10 @@ struct State {
     current: Option<Arc<Tokens>>,
     /// The highest generation so far. It outlives the tokens: those that follow are newer.
     newest: u64,
-    /// The task under way, with its number, and the last number given.
-    renewing: Option<(u64, Renewal)>,
-    tasks: u64,
+    /// No early renewal before this time.
+    paused_until: Option<SystemTime>,
+    /// The task under way.
+    renewing: Option<Renewal>,
 }
 
 type Renewal = Shared<BoxFuture<'static, Result<Arc<Tokens>>>>;
@@ -62,6 +67,12 @@ impl TokenSource {
             let mut state = self.state();
             match &state.current {
                 Some(tokens) if now + EARLY < tokens.expires_at => return Ok(Arc::clone(tokens)),
+                Some(tokens)
+                    if now < tokens.expires_at
+                        && state.paused_until.is_some_and(|until| now < until) =>
+                {
+                    return Ok(Arc::clone(tokens));
+                }
                 current => (current.clone(), self.renewal(&mut state, None)),
             }
         };
@@ -136,34 +147,30 @@ impl TokenSource {
 
     /// The task that is under way, or a new one.
     fn renewal(self: &Arc<Self>, state: &mut State, refused: Option<u64>) -> Renewal {
-        if let Some((_, renewal)) = &state.renewing {
+        if let Some(renewal) = &state.renewing {
             return renewal.clone();
         }
-        state.tasks += 1;
-        let number = state.tasks;
         let this = Arc::clone(self);
         // Detached: it goes on when every caller is gone.
         let task = tokio::spawn(async move {
             let renewed = this.renew(refused).await;
-            let mut state = this.state();
-            if state
-                .renewing
-                .as_ref()
-                .is_some_and(|(under_way, _)| *under_way == number)
-            {
-                state.renewing = None;
-            }
-            drop(state);
+            this.state().renewing = None;
             renewed
         });
+        let this = Arc::downgrade(self);
         let renewal: Renewal = async move {
             task.await.unwrap_or_else(|error| {
+                // A store of somebody's making panicked, or the runtime has ended: the next
+                // caller begins anew.
+                if let Some(this) = this.upgrade() {
+                    this.state().renewing = None;
+                }
                 Err(Error::new(Kind::Store("the renewal was stopped".into())).with_source(error))
             })
         }
         .boxed()
         .shared();
-        state.renewing = Some((number, renewal.clone()));
+        state.renewing = Some(renewal.clone());
         renewal
     }
 
@@ -189,6 +196,7 @@ impl TokenSource {
             Ok(renewed) => renewed,
             // An early renewal that fails does not take away what is still good.
             Err(_) if !was_refused && now < stored.expires_at => {
+                self.state().paused_until = Some(now + PAUSE);
                 return Ok(self.publish(stored));
             }
             Err(error) => return Err(error),

@@ -176,6 +176,12 @@ async fn an_early_renewal_that_fails_keeps_what_is_still_good() {
         clock.advance(Duration::from_secs(3600 - 120));
         list(&client).await.expect("two minutes are left");
         assert_eq!(service.token_requests(), 1);
+        // Not every call asks in vain, and perhaps for long, while there is time.
+        for (later, asked) in [(1, 1), (28, 1), (2, 2), (1, 2)] {
+            clock.advance(Duration::from_secs(later));
+            list(&client).await.expect("more than a minute is left");
+            assert_eq!(service.token_requests(), asked);
+        }
         clock.advance(Duration::from_secs(121));
         let error = list(&client).await.unwrap_err();
         assert!(

@@ -110,6 +110,37 @@ async fn a_store_that_cannot_be_read_is_no_empty_store() {
     list(&client).await.unwrap();
 }
 
+/// A store of somebody else's making may panic; that ends one renewal, not all of them.
+#[tokio::test]
+async fn a_renewal_that_panics_is_followed_by_others() {
+    #[derive(Debug)]
+    struct Panicking(Arc<MemoryTokenStore>, AtomicBool);
+
+    #[async_trait]
+    impl TokenStore for Panicking {
+        async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
+            assert!(self.1.swap(true, Ordering::SeqCst), "the first load panics");
+            self.0.load(key).await
+        }
+
+        async fn save(&self, key: &TokenKey, tokens: &Tokens) -> Result<()> {
+            self.0.save(key, tokens).await
+        }
+
+        async fn clear(&self, key: &TokenKey) -> Result<()> {
+            self.0.clear(key).await
+        }
+    }
+
+    let (clock, service) = (TestClock::new(), Service::new());
+    let store = Panicking(store(&clock, 3600).await, AtomicBool::new(false));
+    let client = service.client(&clock, store);
+    let error = list(&client).await.unwrap_err();
+    assert!(error.is_store(), "{error}");
+    assert_eq!(error.operation(), Some("Get Orders"));
+    list(&client).await.unwrap();
+}
+
 #[tokio::test]
 async fn pairing_brings_the_account_tokens_of_its_own() {
     let (clock, service) = (TestClock::new(), Service::new());
