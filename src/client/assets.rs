@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::{FutureExt, StreamExt};
 use http::{Method, StatusCode, header};
@@ -15,6 +16,7 @@ use crate::download::{Downloaded, Progress, Report, Sink};
 use crate::endpoints::{Operation, origin};
 use crate::error::{Error, Kind, Result, Sent, answer};
 use crate::model::{Asset, Order};
+use crate::transport::wire::Wire;
 use crate::transport::{Failure, Response};
 
 /// The files of a lab's orders.
@@ -255,6 +257,7 @@ impl Source<'_> {
             .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
         let total = announced.or(self.asset.size());
         let mut body = response.into_body();
+        let mut pace = Pace::begin(wire);
         loop {
             let chunk = match wire.within(wire.timeouts.idle, body.next()).await {
                 Some(Some(Ok(chunk))) => chunk,
@@ -269,6 +272,10 @@ impl Source<'_> {
                 }
             };
             sink.write(&chunk).await?;
+            if !pace.keeps(wire, chunk.len()) {
+                let error = Error::new(Kind::Timeout(wire.timeouts.idle));
+                return Err(error.with_sent(Sent::Yes));
+            }
             if let Some(Report(report)) = &mut report {
                 report(Progress {
                     bytes: sink.written(),
@@ -276,5 +283,39 @@ impl Source<'_> {
                 });
             }
         }
+    }
+}
+
+/// Whether a file comes fast enough, seen over one stretch of time after the other.
+struct Pace {
+    since: SystemTime,
+    bytes: u64,
+}
+
+impl Pace {
+    fn begin(wire: &Wire) -> Self {
+        Pace {
+            since: wire.clock.now(),
+            bytes: 0,
+        }
+    }
+
+    fn keeps(&mut self, wire: &Wire, bytes: usize) -> bool {
+        let Some(rate) = wire.timeouts.minimum_rate else {
+            return true;
+        };
+        self.bytes += bytes as u64;
+        let now = wire.clock.now();
+        let stretch = now.duration_since(self.since).unwrap_or_default();
+        if stretch < wire.timeouts.idle {
+            return true;
+        }
+        let due = rate.saturating_mul(stretch.as_secs());
+        let keeps = self.bytes >= due;
+        *self = Pace {
+            since: now,
+            bytes: 0,
+        };
+        keeps
     }
 }

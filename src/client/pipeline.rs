@@ -214,12 +214,17 @@ impl Caller {
                 .with_elapsed(spent())
                 .with_repeatable(prepared.repeatable)
         };
+        // How often the renewal was tried is its own affair.
+        let unauthorized = |error: Error| {
+            let error = error.with_operation(prepared.title);
+            error.with_elapsed(spent())
+        };
 
         let mut current = None;
         if let Some(source) = &self.tokens {
             let tokens = wire.within(left(), source.tokens()).await;
             let tokens = tokens.unwrap_or_else(|| Err(timed_out().with_sent(crate::Sent::No)));
-            current = Some(tokens.map_err(|error| finish(error, attempts))?);
+            current = Some(tokens.map_err(unauthorized)?);
         }
         let mut renewed = false;
         loop {
@@ -238,7 +243,7 @@ impl Caller {
                 renewed = true;
                 trace.renewing();
                 let tokens = source.tokens_after(refused.generation()).await;
-                current = Some(tokens.map_err(|error| finish(error, attempts))?);
+                current = Some(tokens.map_err(unauthorized)?);
                 continue;
             }
             let state = RetryState {
@@ -309,7 +314,7 @@ impl Answer {
             .with_answer(self.status, answer::request_id(&self.headers), None)
             .with_operation(self.title)
             .with_attempts(self.attempts)
-            .with_excerpt(answer::excerpt(&self.body))
+            .with_excerpt(answer::excerpt(&self.body, false))
     }
 }
 

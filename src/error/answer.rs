@@ -43,7 +43,7 @@ pub(crate) fn error(
     }
     Error::new(Kind::Status(text))
         .with_answer(status, request_id(headers), retry_after(headers, now))
-        .with_excerpt(excerpt(body))
+        .with_excerpt(excerpt(body, true))
 }
 
 /// What the body is, where it is not what was due.
@@ -75,8 +75,9 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     retry::after::parse(value, now)
 }
 
-/// The form of an answer in a line, see [`Error::excerpt`].
-pub(crate) fn excerpt(body: &[u8]) -> String {
+/// The form of an answer in a line, see [`Error::excerpt`]. Only of an answer that `refuses` do
+/// texts describe an error; in others they are payload.
+pub(crate) fn excerpt(body: &[u8], refuses: bool) -> String {
     let length = body.len();
     if body.trim_ascii().is_empty() {
         return "an empty answer".to_owned();
@@ -85,7 +86,9 @@ pub(crate) fn excerpt(body: &[u8]) -> String {
         return format!("an HTML page of {length} bytes");
     }
     let text = match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => format!("a JSON object, {length} bytes: {}", shape(&fields)),
+        Ok(Value::Object(fields)) => {
+            format!("a JSON object, {length} bytes: {}", shape(&fields, refuses))
+        }
         Ok(Value::Array(list)) => format!("a JSON list of {}, {length} bytes", list.len()),
         Ok(_) => format!("a JSON value, {length} bytes"),
         Err(_) => format!("{length} bytes that are not JSON"),
@@ -94,7 +97,7 @@ pub(crate) fn excerpt(body: &[u8]) -> String {
 }
 
 /// The keys of an object, with the texts of those in which services describe errors.
-fn shape(fields: &Map<String, Value>) -> String {
+fn shape(fields: &Map<String, Value>, refuses: bool) -> String {
     let mut shown: Vec<String> = Vec::new();
     for (key, value) in fields {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
@@ -104,9 +107,9 @@ fn shape(fields: &Map<String, Value>) -> String {
         } else {
             "…"
         };
-        let describes = CODES.iter().chain(&MESSAGES).any(|name| is(key, name));
+        let describes = refuses && CODES.iter().chain(&MESSAGES).any(|name| is(key, name));
         shown.push(match value {
-            Value::Object(inner) if is(key, "error") => format!("{key} {}", shape(inner)),
+            Value::Object(inner) if is(key, "error") => format!("{key} {}", shape(inner, refuses)),
             _ => match text(value).filter(|_| describes) {
                 Some(text) => format!("{key} {text:?}"),
                 None => key.to_owned(),
@@ -212,11 +215,12 @@ mod tests {
                 r#"a JSON object, 40 bytes: {error {code "E7", order}}"#,
             ),
         ] {
-            let excerpt = excerpt(body.as_bytes());
+            assert!(!excerpt(body.as_bytes(), false).contains("canary"));
+            let excerpt = excerpt(body.as_bytes(), true);
             assert_eq!(excerpt, expected, "{body}");
             assert!(!excerpt.contains("canary"));
         }
         let long = format!(r#"{{"message":"{0}","detail":"{0}"}}"#, "x".repeat(9999));
-        assert!(excerpt(long.as_bytes()).chars().count() <= 300);
+        assert!(excerpt(long.as_bytes(), true).chars().count() <= 300);
     }
 }
