@@ -39,7 +39,6 @@ pub(crate) struct Call<'a> {
 }
 
 /// A request that is ready but for the token.
-#[derive(Clone, Debug)]
 pub(super) struct Prepared {
     pub(super) title: &'static str,
     pub(super) method: Method,

@@ -91,7 +91,8 @@ pub(super) fn answered(status: StatusCode) {
 
 #[cfg(not(feature = "tracing"))]
 impl Trace {
-    pub(super) fn begin(_: &Prepared) -> Self {
+    pub(super) fn begin(prepared: &Prepared) -> Self {
+        let _ = &prepared.template;
         Trace {}
     }
 
@@ -103,5 +104,7 @@ impl Trace {
 
     pub(super) fn failed(&self, _: &RetryEvent<'_>) {}
 
-    pub(super) fn end(&self, _: Option<&Error>) {}
+    pub(super) fn end(&self, error: Option<&Error>) {
+        let _ = error.map(Error::kind_name);
+    }
 }

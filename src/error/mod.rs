@@ -289,7 +289,9 @@ impl Error {
         matches!(self.0.kind, Kind::Connect(_))
     }
 
-    /// The service did not answer in time.
+    /// The service did not answer in time, or a body stopped coming. Usual causes: the service or
+    /// a proxy before it is overloaded, a firewall drops packets, the limits of
+    /// [`Timeouts`](crate::transport::Timeouts) are too tight for the line.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.0.kind, Kind::Timeout(_))
@@ -316,7 +318,8 @@ impl Error {
         matches!(self.0.kind, Kind::Reauthorization(_))
     }
 
-    /// The service refuses this to these credentials (403).
+    /// The service refuses this to these credentials (403). Usual causes: the token is of another
+    /// account, the account was unpaired elsewhere, the contract does not cover the operation.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         self.0.status == Some(StatusCode::FORBIDDEN)
@@ -332,7 +335,9 @@ impl Error {
         )
     }
 
-    /// The order is not in a state that allows this (409, 412).
+    /// The order or the account is not in a state that allows this (409, 412). Usual causes: the
+    /// order was returned or sent to modeling already, the account is paired otherwise. Fetch the
+    /// order before trying again.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(
@@ -341,13 +346,16 @@ impl Error {
         )
     }
 
-    /// Too many requests (429); [`Error::retry_after`] may say how long to wait.
+    /// Too many requests (429); [`Error::retry_after`] may say how long to wait. Usual causes: a
+    /// polling interval that is too short, several processes that poll the same account. See
+    /// [`ClientBuilder::rate`](crate::client::ClientBuilder::rate).
     #[must_use]
     pub fn is_rate_limited(&self) -> bool {
         self.0.status == Some(StatusCode::TOO_MANY_REQUESTS)
     }
 
-    /// The service failed (5xx).
+    /// The service failed (5xx). Usual causes: it is being deployed or overloaded; if it lasts, a
+    /// request that it cannot deal with: its support asks for [`Error::request_id`].
     #[must_use]
     pub fn is_server(&self) -> bool {
         self.0.status.is_some_and(|status| status.is_server_error())
