@@ -10,7 +10,6 @@ use url::Url;
 
 use super::Lab;
 use super::pipeline::Prepared;
-use super::trace;
 use crate::auth::{Tokens, refuse_redirect};
 use crate::download::{Downloaded, Progress, Report, Sink};
 use crate::endpoints::{Operation, origin};
@@ -179,7 +178,6 @@ impl Source<'_> {
     }
 
     async fn judge(&self, url: Url, response: Response) -> Result<(Url, Response)> {
-        trace::answered(response.status());
         if response.status() == StatusCode::OK {
             return Ok((url, response));
         }

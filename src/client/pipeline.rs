@@ -12,7 +12,7 @@ use url::Url;
 
 use super::Client;
 use super::limits::Limits;
-use super::trace::{self, Trace};
+use super::trace::Trace;
 use crate::auth::refresh::TokenSource;
 use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
@@ -58,6 +58,23 @@ pub(crate) struct Answer {
     pub(super) headers: HeaderMap,
     attempts: u32,
     pub(crate) body: Bytes,
+}
+
+/// What an attempt gives where it succeeds.
+pub(super) trait Answered {
+    fn status(&self) -> StatusCode;
+}
+
+impl Answered for Answer {
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl Answered for (Url, Response) {
+    fn status(&self) -> StatusCode {
+        self.1.status()
+    }
 }
 
 impl<'a> Call<'a> {
@@ -157,7 +174,6 @@ impl Caller {
         let wire = &self.client.protocol().wire;
         let request = prepared.request(&self.client, tokens.as_deref())?;
         let (head, body) = wire.exchange(&prepared.url, request).await?;
-        trace::answered(head.status);
         refuse_redirect(&prepared.url, &head)?;
         if !head.status.is_success() {
             let now = wire.clock.now();
@@ -182,14 +198,17 @@ impl Caller {
     /// Tries until it succeeds, the policy gives up or the operation's time is over; gives the
     /// number of attempts too. A 401 is answered by renewing the token once, also for what may
     /// not be repeated: a request that was refused had no effect.
-    pub(super) async fn repeating<'a, T>(
+    pub(super) async fn repeating<'a, T: Answered>(
         &self,
         prepared: &Prepared,
         attempt: impl Fn(Option<Arc<Tokens>>) -> BoxFuture<'a, Result<T>>,
     ) -> Result<(T, u32)> {
         let trace = Trace::begin(prepared);
         let result = trace.within(self.attempts(prepared, attempt, &trace)).await;
-        trace.end(result.as_ref().err());
+        match &result {
+            Ok((answer, _)) => trace.end(Some(answer.status()), None),
+            Err(error) => trace.end(error.status(), Some(error)),
+        }
         result
     }
 

@@ -74,19 +74,15 @@ impl Trace {
         self.span.record("http.request.resend_count", count);
     }
 
-    pub(super) fn end(&self, error: Option<&Error>) {
+    pub(super) fn end(&self, status: Option<StatusCode>, error: Option<&Error>) {
+        if let Some(status) = status {
+            let status = status.as_u16();
+            self.span.record("http.response.status_code", status);
+        }
         if let Some(error) = error {
             self.span.record("error.type", error.kind_name());
         }
     }
-}
-
-/// Notes the status of an answer, within the span of its operation.
-pub(super) fn answered(status: StatusCode) {
-    #[cfg(feature = "tracing")]
-    tracing::Span::current().record("http.response.status_code", status.as_u16());
-    #[cfg(not(feature = "tracing"))]
-    let _ = status;
 }
 
 #[cfg(not(feature = "tracing"))]
@@ -104,7 +100,7 @@ impl Trace {
 
     pub(super) fn failed(&self, _: &RetryEvent<'_>) {}
 
-    pub(super) fn end(&self, error: Option<&Error>) {
+    pub(super) fn end(&self, _: Option<StatusCode>, error: Option<&Error>) {
         let _ = error.map(Error::kind_name);
     }
 }

@@ -12,5 +12,6 @@ mod raw;
 mod reference;
 mod requests;
 mod simulator;
+mod spans;
 mod support;
 mod tokens;
