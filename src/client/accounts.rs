@@ -6,7 +6,8 @@ use std::pin::Pin;
 
 use serde_json::{Value, json};
 
-use super::{Call, Lab, Login, login};
+use super::pipeline::Call;
+use super::{Lab, Login, login};
 use crate::auth::refresh::not_signed_in;
 use crate::auth::{Health, Tokens};
 use crate::endpoints::Operation;
@@ -26,15 +27,15 @@ impl Login {
     ///
     /// Safe.
     pub async fn accounts(&self) -> Result<Vec<Account>> {
-        if let Err(error) = self.client.discover().await {
+        if let Err(error) = self.caller.client.discover().await {
             // Older integrations have no Discovery. If nothing can be reached, the next call
             // says so.
             #[cfg(feature = "tracing")]
             tracing::debug!(%error, "discovery failed");
             let _ = error;
         }
-        let call = Call::new(Operation::GetAccounts, &self.tokens);
-        let answer = self.client.send(call).await?;
+        let call = Call::new(Operation::GetAccounts);
+        let answer = self.caller.send(call).await?;
         let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;
         match records.unreadable.first() {
             None => Ok(records.good),
@@ -107,12 +108,13 @@ async fn pair(
     fields
         .entry("accountId")
         .or_insert_with(|| json!(account.as_str()));
-    let lab = login.client.account(account);
-    let mut call = Call::new(Operation::Pair, &login.tokens).with("account_id", lab.id.as_str());
-    call.body = Some(Value::Object(fields));
-    let answer = login.client.send(call).await?;
+    let lab = login.caller.client.account(account);
+    let call = Call::new(Operation::Pair)
+        .with("account_id", lab.id.as_str())
+        .json(Value::Object(fields));
+    let answer = login.caller.send(call).await?;
     let tokens = answer.decode()?;
-    let now = login.client.protocol().wire.clock.now();
+    let now = login.caller.client.protocol().wire.clock.now();
     let tokens = Tokens::from_answer(tokens, now, None);
     let stored = lab.tokens.replace(tokens).await;
     stored.map_err(|error| error.with_operation(Operation::Pair.title()))?;
@@ -203,9 +205,8 @@ impl Lab {
             if lab.tokens.settled().await.map_err(named)?.is_none() {
                 return Err(named(not_signed_in()));
             }
-            let call =
-                Call::new(Operation::Unpair, &lab.tokens).with("account_id", lab.id.as_str());
-            lab.client.send(call).await?;
+            let call = Call::new(Operation::Unpair).with("account_id", lab.id.as_str());
+            lab.caller.send(call).await?;
             lab.tokens.clear().await.map_err(named)
         })
         .await
@@ -222,6 +223,6 @@ impl Lab {
     ///
     /// Safe to call again.
     pub async fn revoke(&self) -> Result<()> {
-        login::revoke(&self.client, &self.tokens).await
+        login::revoke(&self.caller.client, &self.tokens).await
     }
 }

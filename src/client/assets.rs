@@ -2,17 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::{FutureExt, StreamExt};
 use http::{Method, StatusCode, header};
 use url::Url;
 
 use super::Lab;
+use super::pipeline::Prepared;
 use crate::auth::{Tokens, refuse_redirect};
 use crate::download::{Downloaded, Progress, Report, Sink};
 use crate::endpoints::{Operation, origin};
 use crate::error::{Error, Kind, Result, Sent, answer};
 use crate::model::{Asset, Order};
+use crate::transport::wire::Wire;
 use crate::transport::{Failure, Response};
 
 /// The files of a lab's orders.
@@ -90,13 +93,15 @@ impl Download<'_> {
         let operation = Operation::DownloadAsset;
         let named = |error: Error| error.with_operation(operation.title());
         let Download { source, report } = self;
-        let url = source.url()?;
-        let (client, tokens) = (&source.lab.client, &source.lab.tokens);
+        let (url, template) = source.url()?;
         // Before anything is asked for: what cannot be kept should not count as downloaded.
         let sink = Sink::create(path.as_ref()).await.map_err(named)?;
-        let opened = client
-            .repeating(operation, Some(tokens), true, |tokens| {
-                source.open(url.clone(), tokens).boxed()
+        let caller = &source.lab.caller;
+        let _place = caller.enter().await;
+        let prepared = Prepared::new(operation.title(), Method::GET, url, &template);
+        let opened = caller
+            .repeating(&prepared, |tokens| {
+                source.open(prepared.url.clone(), tokens).boxed()
             })
             .await;
         match opened {
@@ -113,10 +118,10 @@ impl Download<'_> {
 }
 
 impl Source<'_> {
-    /// The asset's own URL, or that of the endpoint.
-    fn url(&self) -> Result<Url> {
+    /// The asset's own URL, or that of the endpoint; and what may be told of it.
+    fn url(&self) -> Result<(Url, String)> {
         if let Some(url) = self.asset.url() {
-            return Ok(url.clone());
+            return Ok((url.clone(), "{asset_url}".to_owned()));
         }
         let operation = Operation::DownloadAsset;
         let named = |error: Error| error.with_operation(operation.title());
@@ -125,7 +130,13 @@ impl Source<'_> {
                 "the asset has neither a URL nor an id",
             )));
         };
-        let endpoint = self.lab.client.protocol().directory.resolve(operation)?;
+        let endpoint = self
+            .lab
+            .caller
+            .client
+            .protocol()
+            .directory
+            .resolve(operation)?;
         if endpoint.method != Method::GET {
             return Err(named(Error::configuration("a file is downloaded with GET")));
         }
@@ -134,14 +145,14 @@ impl Source<'_> {
             ("order_id", self.order.id().as_str()),
             ("asset_id", id.as_str()),
         ];
-        endpoint.template.expand(&variables).map_err(named)
+        let url = endpoint.template.expand(&variables).map_err(named)?;
+        Ok((url, endpoint.template.as_str().to_owned()))
     }
 
     /// The head of the file's answer, behind redirects. The token never follows one to another
     /// origin.
     async fn open(self, mut url: Url, tokens: Option<Arc<Tokens>>) -> Result<(Url, Response)> {
-        let client = &self.lab.client;
-        let allowed = &client.protocol().allowed;
+        let allowed = &self.lab.caller.client.protocol().allowed;
         let mut tokens = tokens.as_deref();
         for _ in 0..=REDIRECTS {
             if !allowed.permits_file(&url) {
@@ -150,7 +161,7 @@ impl Source<'_> {
                     origin::display(&url)
                 ))));
             }
-            let response = client.fetch(&url, tokens).await?;
+            let response = self.lab.caller.fetch(&url, tokens).await?;
             let location = response.headers().get(header::LOCATION);
             let target = location
                 .filter(|_| response.status().is_redirection())
@@ -184,7 +195,7 @@ impl Source<'_> {
                 ),
             );
         }
-        let wire = &self.lab.client.protocol().wire;
+        let wire = &self.lab.caller.client.protocol().wire;
         // What an error says of itself is short; if it does not come, its status is enough.
         let collected = wire
             .within(wire.timeouts.attempt, body.collect(64 * 1024))
@@ -222,7 +233,7 @@ impl Source<'_> {
         sink: &mut Sink,
         mut report: Option<Report>,
     ) -> Result<Option<u64>> {
-        let wire = &self.lab.client.protocol().wire;
+        let wire = &self.lab.caller.client.protocol().wire;
         let (status, headers) = (response.status(), response.headers());
         let has = |name: header::HeaderName, is: fn(&str) -> bool| {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
@@ -246,6 +257,7 @@ impl Source<'_> {
             .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
         let total = announced.or(self.asset.size());
         let mut body = response.into_body();
+        let mut pace = Pace::begin(wire);
         loop {
             let chunk = match wire.within(wire.timeouts.idle, body.next()).await {
                 Some(Some(Ok(chunk))) => chunk,
@@ -260,6 +272,10 @@ impl Source<'_> {
                 }
             };
             sink.write(&chunk).await?;
+            if !pace.keeps(wire, chunk.len()) {
+                let error = Error::new(Kind::Timeout(wire.timeouts.idle));
+                return Err(error.with_sent(Sent::Yes));
+            }
             if let Some(Report(report)) = &mut report {
                 report(Progress {
                     bytes: sink.written(),
@@ -267,5 +283,39 @@ impl Source<'_> {
                 });
             }
         }
+    }
+}
+
+/// Whether a file comes fast enough, seen over one stretch of time after the other.
+struct Pace {
+    since: SystemTime,
+    bytes: u64,
+}
+
+impl Pace {
+    fn begin(wire: &Wire) -> Self {
+        Pace {
+            since: wire.clock.now(),
+            bytes: 0,
+        }
+    }
+
+    fn keeps(&mut self, wire: &Wire, bytes: usize) -> bool {
+        let Some(rate) = wire.timeouts.minimum_rate else {
+            return true;
+        };
+        self.bytes += bytes as u64;
+        let now = wire.clock.now();
+        let stretch = now.duration_since(self.since).unwrap_or_default();
+        if stretch < wire.timeouts.idle {
+            return true;
+        }
+        let due = rate.saturating_mul(stretch.as_secs());
+        let keeps = self.bytes >= due;
+        *self = Pace {
+            since: now,
+            bytes: 0,
+        };
+        keeps
     }
 }

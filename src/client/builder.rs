@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::{Client, Inner};
+use super::limits::Allowance;
+use super::{Client, Inner, Observer};
 use crate::auth::{
     ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
 };
@@ -13,7 +15,7 @@ use crate::endpoints::Endpoints;
 use crate::endpoints::discovery::Directory;
 use crate::endpoints::origin::{Allowed, Pattern};
 use crate::error::{Error, Result};
-use crate::retry::RetryPolicy;
+use crate::retry::{Budget, RetryEvent, RetryPolicy};
 use crate::secret::Secret;
 use crate::transport::wire::Wire;
 use crate::transport::{Reqwest, Timeouts, Transport};
@@ -35,6 +37,8 @@ pub struct ClientBuilder {
     clock: Arc<dyn Clock>,
     timeouts: Timeouts,
     retry: RetryPolicy,
+    on_retry: Option<Observer>,
+    allowance: Allowance,
 }
 
 impl ClientBuilder {
@@ -54,6 +58,8 @@ impl ClientBuilder {
             clock: Arc::new(SystemClock),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
+            on_retry: None,
+            allowance: Allowance::default(),
         }
     }
 
@@ -147,6 +153,27 @@ impl ClientBuilder {
         self
     }
 
+    /// Is told of every attempt that failed, with what was decided: for counters and logs. It
+    /// must not block. Default: nobody is told, but for `tracing`.
+    pub fn on_retry(mut self, observer: impl Fn(&RetryEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.on_retry = Some(Box::new(observer));
+        self
+    }
+
+    /// How many operations of one account, or of one login, may be under way at a time; at
+    /// least 1. Others wait their turn. Default: 8.
+    pub fn concurrency(mut self, operations: usize) -> Self {
+        self.allowance.concurrency = operations;
+        self
+    }
+
+    /// How many operations of one account may begin in a period; they are spread evenly over
+    /// it. Default: no limit. The service's own rate limits are not documented.
+    pub fn rate(mut self, operations: u32, period: Duration) -> Self {
+        self.allowance.spacing = Some(period / operations.max(1));
+        self
+    }
+
     /// Checks the settings and makes the client. Nothing is sent.
     ///
     /// # Errors
@@ -208,7 +235,10 @@ impl ClientBuilder {
                     .store
                     .unwrap_or_else(|| Arc::new(MemoryTokenStore::new())),
                 retry: self.retry,
-                sources: Mutex::new(HashMap::new()),
+                on_retry: self.on_retry,
+                budget: Budget::full(),
+                allowance: self.allowance,
+                shared: Mutex::new(HashMap::new()),
             }),
         })
     }

@@ -4,27 +4,32 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use http::Method;
 use url::Url;
 
 use super::Client;
+use super::pipeline::Caller;
+use super::raw::RawRequest;
 use crate::auth::refresh::TokenSource;
 use crate::auth::{AuthorizationRequest, Health, TokenKey};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
+use crate::retry::RetryPolicy;
 
 /// A user's login: signs in once, and pairs accounts.
 #[derive(Clone)]
 pub struct Login {
-    pub(super) client: Client,
+    pub(super) caller: Caller,
     pub(super) tokens: Arc<TokenSource>,
     name: String,
 }
 
 impl Login {
-    pub(super) fn new(client: Client, name: String) -> Self {
+    pub(super) fn new(client: &Client, name: String) -> Self {
+        let (caller, tokens) = client.caller(TokenKey::Login(name.clone()));
         Login {
-            tokens: client.source(TokenKey::Login(name.clone())),
-            client,
+            caller,
+            tokens,
             name,
         }
     }
@@ -35,13 +40,35 @@ impl Login {
         &self.name
     }
 
+    /// The same login with another retry policy, for the calls made through this handle.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.caller.retry = Some(retry);
+        self
+    }
+
+    /// A request with the login's token: for an operation that has no typed method, or none
+    /// that fits.
+    ///
+    /// See [`RawRequest`].
+    pub fn call(&self, operation: Operation) -> RawRequest {
+        RawRequest::of(self.caller.clone(), operation, None)
+    }
+
+    /// A request with the login's token, to a path below the base URL or to a URL.
+    ///
+    /// See [`RawRequest`].
+    pub fn request(&self, method: Method, url: impl Into<String>) -> RawRequest {
+        RawRequest::to(self.caller.clone(), method, url.into(), None)
+    }
+
     /// Begins to sign in: gives the page to open in a browser. Nothing is sent.
     ///
     /// # Errors
     ///
     /// [`Error::is_configuration`] if there is no redirect URL, or no endpoint for the page.
     pub fn authorize(&self) -> Result<AuthorizationRequest> {
-        self.client.protocol().authorization()
+        self.caller.client.protocol().authorization()
     }
 
     /// Finishes signing in with the URL that the browser was sent back to, and stores the
@@ -61,7 +88,7 @@ impl Login {
         let (login, request) = (self.clone(), request.clone());
         let redirected = redirected.clone();
         detached(async move {
-            let protocol = login.client.protocol();
+            let protocol = login.caller.client.protocol();
             let tokens = protocol.exchange(&request, &redirected).await?;
             let stored = login.tokens.replace(tokens).await;
             stored.map_err(|error| error.with_operation(Operation::GetToken.title()))
@@ -106,7 +133,7 @@ impl Login {
     ///
     /// Safe to call again: a token that is revoked already is no error, RFC 7009.
     pub async fn revoke(&self) -> Result<()> {
-        revoke(&self.client, &self.tokens).await
+        revoke(&self.caller.client, &self.tokens).await
     }
 }
 

@@ -24,28 +24,35 @@
 mod accounts;
 mod assets;
 mod builder;
+mod limits;
 mod login;
 mod orders;
 mod pipeline;
+mod raw;
+mod trace;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::Method;
+
 use crate::auth::refresh::TokenSource;
 use crate::auth::{Protocol, TokenKey, TokenStore};
 use crate::clock::Clock;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, Operation};
 use crate::error::Result;
 use crate::model::AccountId;
-use crate::retry::RetryPolicy;
+use crate::retry::{Budget, RetryEvent, RetryPolicy};
+use limits::{Allowance, Limits};
+use pipeline::{Call, Caller};
 
 pub use accounts::Pairing;
 pub use assets::{Assets, Download};
 pub use builder::ClientBuilder;
 pub use login::Login;
 pub use orders::{Listing, Orders, ReturnScan, Unreadable};
-pub(crate) use pipeline::Call;
+pub use raw::{RawAnswer, RawRequest};
 
 /// A client of the Lab Connector API.
 #[derive(Clone)]
@@ -57,7 +64,19 @@ struct Inner {
     protocol: Protocol,
     store: Arc<dyn TokenStore>,
     retry: RetryPolicy,
-    sources: Mutex<HashMap<TokenKey, Arc<TokenSource>>>,
+    on_retry: Option<Observer>,
+    budget: Budget,
+    allowance: Allowance,
+    shared: Mutex<HashMap<TokenKey, Shared>>,
+}
+
+type Observer = Box<dyn Fn(&RetryEvent<'_>) + Send + Sync>;
+
+/// What all handles of one login or account share.
+#[derive(Clone)]
+struct Shared {
+    tokens: Arc<TokenSource>,
+    limits: Arc<Limits>,
 }
 
 impl Client {
@@ -70,18 +89,29 @@ impl Client {
     /// are stored under it.
     #[must_use]
     pub fn login(&self, name: impl Into<String>) -> Login {
-        Login::new(self.clone(), name.into())
+        Login::new(self, name.into())
     }
 
     /// A lab that is paired, or was paired before.
     #[must_use]
     pub fn account(&self, id: impl Into<AccountId>) -> Lab {
         let id = id.into();
-        Lab {
-            tokens: self.source(TokenKey::Account(id.clone())),
-            client: self.clone(),
-            id,
-        }
+        let (caller, tokens) = self.caller(TokenKey::Account(id.clone()));
+        Lab { caller, tokens, id }
+    }
+
+    /// A request without a token: for an operation that has no typed method, or none that fits.
+    ///
+    /// See [`RawRequest`].
+    pub fn call(&self, operation: Operation) -> RawRequest {
+        RawRequest::of(self.anonymous(), operation, None)
+    }
+
+    /// A request without a token, to a path below the base URL or to a URL.
+    ///
+    /// See [`RawRequest`].
+    pub fn request(&self, method: Method, url: impl Into<String>) -> RawRequest {
+        RawRequest::to(self.anonymous(), method, url.into(), None)
     }
 
     /// Asks *Discovery* where the endpoints are. [`Login::accounts`] does so by itself.
@@ -95,7 +125,9 @@ impl Client {
     ///
     /// Safe: the endpoints are replaced in one step or not at all.
     pub async fn discover(&self) -> Result<()> {
-        let answer = self.send(Call::discovery()).await?;
+        // It comes before there are tokens. Convention.
+        let call = Call::new(Operation::Discovery);
+        let answer = self.anonymous().send(call).await?;
         // What is no JSON at all is described as for any other call.
         let _: serde::de::IgnoredAny = answer.decode()?;
         let directory = &self.inner.protocol.directory;
@@ -114,15 +146,37 @@ impl Client {
         &self.inner.protocol
     }
 
-    /// One source for each login and account: all handles share its tokens.
-    fn source(&self, key: TokenKey) -> Arc<TokenSource> {
+    /// Calls for a login or an account: all handles share its tokens and limits.
+    fn caller(&self, key: TokenKey) -> (Caller, Arc<TokenSource>) {
         let inner = &self.inner;
-        let mut sources = inner.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let source = sources.entry(key.clone()).or_insert_with(|| {
-            let store = Arc::clone(&inner.store);
-            Arc::new(TokenSource::new(key, store, inner.protocol.clone()))
-        });
-        Arc::clone(source)
+        let mut shared = inner.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shared { tokens, limits } = shared
+            .entry(key.clone())
+            .or_insert_with(|| {
+                let store = Arc::clone(&inner.store);
+                Shared {
+                    tokens: Arc::new(TokenSource::new(key, store, inner.protocol.clone())),
+                    limits: Arc::new(Limits::new(inner.allowance)),
+                }
+            })
+            .clone();
+        let caller = Caller {
+            client: self.clone(),
+            tokens: Some(Arc::clone(&tokens)),
+            limits: Some(limits),
+            retry: None,
+        };
+        (caller, tokens)
+    }
+
+    /// Calls for nobody.
+    fn anonymous(&self) -> Caller {
+        Caller {
+            client: self.clone(),
+            tokens: None,
+            limits: None,
+            retry: None,
+        }
     }
 }
 
@@ -137,9 +191,9 @@ impl fmt::Debug for Client {
 /// One account of a client: a lab.
 #[derive(Clone)]
 pub struct Lab {
-    client: Client,
-    id: AccountId,
+    caller: Caller,
     tokens: Arc<TokenSource>,
+    id: AccountId,
 }
 
 impl Lab {
@@ -155,8 +209,31 @@ impl Lab {
         Orders::new(self)
     }
 
+    /// The same lab with another retry policy, for the calls made through this handle.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.caller.retry = Some(retry);
+        self
+    }
+
+    /// A request with the lab's token: for an operation that has no typed method, or none that
+    /// fits. `account_id` is set.
+    ///
+    /// See [`RawRequest`].
+    pub fn call(&self, operation: Operation) -> RawRequest {
+        RawRequest::of(self.caller.clone(), operation, Some(&self.id))
+    }
+
+    /// A request with the lab's token, to a path below the base URL or to a URL. `account_id`
+    /// is set.
+    ///
+    /// See [`RawRequest`].
+    pub fn request(&self, method: Method, url: impl Into<String>) -> RawRequest {
+        RawRequest::to(self.caller.clone(), method, url.into(), Some(&self.id))
+    }
+
     pub(crate) fn clock(&self) -> &dyn Clock {
-        &*self.client.protocol().wire.clock
+        &*self.caller.client.protocol().wire.clock
     }
 
     /// The files of its orders.

@@ -6,7 +6,8 @@ use std::pin::Pin;
 
 use serde_json::Value;
 
-use super::{Call, Lab};
+use super::Lab;
+use super::pipeline::Call;
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
 use crate::model::{Order, OrderId, RxId, lenient};
@@ -34,9 +35,8 @@ impl<'a> Orders<'a> {
     ///
     /// Safe.
     pub async fn list(&self) -> Result<Listing> {
-        let call = Call::new(Operation::GetOrders, &self.lab.tokens)
-            .with("account_id", self.lab.id.as_str());
-        let answer = self.lab.client.send(call).await?;
+        let call = Call::new(Operation::GetOrders).with("account_id", self.lab.id.as_str());
+        let answer = self.lab.caller.send(call).await?;
         let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;
         Ok(Listing {
             orders: records.good,
@@ -62,10 +62,10 @@ impl<'a> Orders<'a> {
     ///
     /// Safe.
     pub async fn by_rx(&self, rx_id: &RxId) -> Result<Order> {
-        let call = Call::new(Operation::GetOrderByRxId, &self.lab.tokens)
+        let call = Call::new(Operation::GetOrderByRxId)
             .with("account_id", self.lab.id.as_str())
             .with("rx_id", rx_id.as_str());
-        self.lab.client.send(call).await?.decode()
+        self.lab.caller.send(call).await?.decode()
     }
 
     /// *Return Scan*: sends an order back to the doctor for a rescan. Await the result.
@@ -161,11 +161,11 @@ impl ReturnScan<'_> {
 
     /// Sent once, and again only if it certainly was not sent.
     async fn send(self) -> Result<()> {
-        let mut call = Call::new(Operation::ReturnScan, &self.lab.tokens)
+        let call = Call::new(Operation::ReturnScan)
             .with("account_id", self.lab.id.as_str())
-            .with("order_id", self.order.as_str());
-        call.body = Some(Value::Object(self.fields));
-        self.lab.client.send(call).await.map(drop)
+            .with("order_id", self.order.as_str())
+            .json(Value::Object(self.fields));
+        self.lab.caller.send(call).await.map(drop)
     }
 }
 

@@ -1,64 +1,88 @@
 //! The one way of every call: resolve the endpoint, authorize, send, judge, try again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
+use tokio::sync::SemaphorePermit;
 use url::Url;
 
 use super::Client;
-use crate::auth::Tokens;
+use super::limits::Limits;
+use super::trace::Trace;
 use crate::auth::refresh::TokenSource;
-use crate::auth::{not_permitted, refuse_redirect, set_uri};
+use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Kind, Result, answer};
 use crate::model::lenient;
-use crate::retry::{Decision, State, decide};
+use crate::retry::{GaveUp, RetryDecision, RetryEvent, RetryPolicy, RetryState};
 use crate::transport::{Request, Response};
 
-/// What is to be called.
+/// Who calls: with whose tokens, under whose limits.
 #[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) client: Client,
+    pub(super) tokens: Option<Arc<TokenSource>>,
+    pub(super) limits: Option<Arc<Limits>>,
+    /// In place of the client's.
+    pub(super) retry: Option<RetryPolicy>,
+}
+
+/// An operation to call.
 pub(crate) struct Call<'a> {
-    pub(crate) operation: Operation,
-    pub(crate) variables: Vec<(&'static str, &'a str)>,
-    pub(crate) body: Option<serde_json::Value>,
-    pub(crate) tokens: Option<&'a Arc<TokenSource>>,
+    operation: Operation,
+    variables: Vec<(&'static str, &'a str)>,
+    body: Option<serde_json::Value>,
+}
+
+/// A request that is ready but for the token.
+pub(super) struct Prepared {
+    pub(super) title: &'static str,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// The URL without values, for traces.
+    pub(super) template: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
     /// Whether the service may see it more than once.
-    pub(crate) repeatable: bool,
+    pub(super) repeatable: bool,
 }
 
 /// A success.
 pub(crate) struct Answer {
-    operation: Operation,
-    status: StatusCode,
-    headers: HeaderMap,
+    title: &'static str,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     attempts: u32,
     pub(crate) body: Bytes,
 }
 
+/// What an attempt gives where it succeeds.
+pub(super) trait Answered {
+    fn status(&self) -> StatusCode;
+}
+
+impl Answered for Answer {
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl Answered for (Url, Response) {
+    fn status(&self) -> StatusCode {
+        self.1.status()
+    }
+}
+
 impl<'a> Call<'a> {
-    pub(crate) fn new(operation: Operation, tokens: &'a Arc<TokenSource>) -> Self {
+    pub(crate) fn new(operation: Operation) -> Self {
         Call {
             operation,
             variables: Vec::new(),
             body: None,
-            tokens: Some(tokens),
-            repeatable: operation.method() == Method::GET,
-        }
-    }
-
-    /// *Discovery* comes before there are tokens. Convention.
-    pub(crate) fn discovery() -> Self {
-        Call {
-            operation: Operation::Discovery,
-            variables: Vec::new(),
-            body: None,
-            tokens: None,
-            repeatable: true,
         }
     }
 
@@ -66,39 +90,97 @@ impl<'a> Call<'a> {
         self.variables.push((name, value));
         self
     }
+
+    pub(crate) fn json(mut self, body: serde_json::Value) -> Self {
+        self.body = Some(body);
+        self
+    }
 }
 
-impl Client {
+impl Prepared {
+    /// A request for JSON, of a method that says whether it may be repeated.
+    pub(super) fn new(title: &'static str, method: Method, url: Url, template: &str) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        Prepared {
+            title,
+            repeatable: method.is_idempotent(),
+            method,
+            url,
+            template: template.to_owned(),
+            headers,
+            body: Bytes::new(),
+        }
+    }
+
+    pub(super) fn json(&mut self, body: &serde_json::Value) {
+        self.body = body.to_string().into();
+        let json = HeaderValue::from_static("application/json");
+        self.headers.insert(header::CONTENT_TYPE, json);
+    }
+
+    pub(super) fn request(&self, client: &Client, tokens: Option<&Tokens>) -> Result<Request> {
+        let mut request = Request::new(self.body.clone());
+        *request.method_mut() = self.method.clone();
+        *request.headers_mut() = self.headers.clone();
+        set_uri(&mut request, &self.url)?;
+        if let Some(tokens) = tokens {
+            if !client.protocol().allowed.permits(&self.url) {
+                return Err(not_permitted(&self.url));
+            }
+            authorize(&mut request, tokens)?;
+        }
+        Ok(request)
+    }
+}
+
+impl Caller {
     /// Calls an operation and gives its answer if it is a success.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer> {
-        let named = |error: Error| error.with_operation(call.operation.title());
-        let endpoint = self.protocol().directory.resolve(call.operation)?;
-        let url = endpoint.template.expand(&call.variables).map_err(named)?;
-        let attempt = |tokens: Option<Arc<Tokens>>| {
-            let request = self.request(&call, &endpoint.method, &url, tokens.as_deref());
-            self.once(call.operation, &url, request).boxed()
-        };
-        let (answer, attempts) = self
-            .repeating(call.operation, call.tokens, call.repeatable, attempt)
-            .await?;
+        let operation = call.operation;
+        let endpoint = self.client.protocol().directory.resolve(operation)?;
+        let url = endpoint
+            .template
+            .expand(&call.variables)
+            .map_err(|error| error.with_operation(operation.title()))?;
+        let template = endpoint.template.as_str();
+        let mut prepared = Prepared::new(operation.title(), endpoint.method, url, template);
+        // Some services read with POST, and some write with GET: the operation decides.
+        prepared.repeatable = operation.method() == Method::GET;
+        if let Some(body) = &call.body {
+            prepared.json(body);
+        }
+        self.perform(&prepared).await
+    }
+
+    /// Sends a request and gives its answer if it is a success.
+    pub(super) async fn perform(&self, prepared: &Prepared) -> Result<Answer> {
+        let _place = self.enter().await;
+        let once = |tokens| self.once(prepared, tokens).boxed();
+        let (answer, attempts) = self.repeating(prepared, once).await?;
         Ok(Answer { attempts, ..answer })
     }
 
-    async fn once(
-        &self,
-        operation: Operation,
-        url: &Url,
-        request: Result<Request>,
-    ) -> Result<Answer> {
-        let wire = &self.protocol().wire;
-        let (head, body) = wire.exchange(url, request?).await?;
-        refuse_redirect(url, &head)?;
+    /// Waits for a place among the operations of the account.
+    pub(super) async fn enter(&self) -> Option<SemaphorePermit<'_>> {
+        let clock = &self.client.protocol().wire.clock;
+        match &self.limits {
+            Some(limits) => limits.enter(&**clock).await,
+            None => None,
+        }
+    }
+
+    async fn once(&self, prepared: &Prepared, tokens: Option<Arc<Tokens>>) -> Result<Answer> {
+        let wire = &self.client.protocol().wire;
+        let request = prepared.request(&self.client, tokens.as_deref())?;
+        let (head, body) = wire.exchange(&prepared.url, request).await?;
+        refuse_redirect(&prepared.url, &head)?;
         if !head.status.is_success() {
             let now = wire.clock.now();
             return Err(answer::error(head.status, &head.headers, &body, now));
         }
         let answer = Answer {
-            operation,
+            title: prepared.title,
             status: head.status,
             headers: head.headers,
             attempts: 1,
@@ -114,99 +196,107 @@ impl Client {
     }
 
     /// Tries until it succeeds, the policy gives up or the operation's time is over; gives the
-    /// number of attempts too. A 401 is answered by renewing the token
-    /// once, also for what may not be repeated: a request that was refused had no effect.
-    pub(super) async fn repeating<'a, T>(
+    /// number of attempts too. A 401 is answered by renewing the token once, also for what may
+    /// not be repeated: a request that was refused had no effect.
+    pub(super) async fn repeating<'a, T: Answered>(
         &self,
-        operation: Operation,
-        tokens: Option<&Arc<TokenSource>>,
-        repeatable: bool,
+        prepared: &Prepared,
         attempt: impl Fn(Option<Arc<Tokens>>) -> BoxFuture<'a, Result<T>>,
     ) -> Result<(T, u32)> {
-        let wire = &self.protocol().wire;
-        let named = |error: Error| error.with_operation(operation.title());
+        let trace = Trace::begin(prepared);
+        let result = trace.within(self.attempts(prepared, attempt, &trace)).await;
+        match &result {
+            Ok((answer, _)) => trace.end(Some(answer.status()), None),
+            Err(error) => trace.end(error.status(), Some(error)),
+        }
+        result
+    }
+
+    async fn attempts<'a, T>(
+        &self,
+        prepared: &Prepared,
+        attempt: impl Fn(Option<Arc<Tokens>>) -> BoxFuture<'a, Result<T>>,
+        trace: &Trace,
+    ) -> Result<(T, u32)> {
+        let inner = &self.client.inner;
+        let wire = &inner.protocol.wire;
         let began = wire.clock.now();
-        let left = || {
-            let spent = wire.clock.now().duration_since(began).unwrap_or_default();
-            wire.timeouts.operation.saturating_sub(spent)
-        };
-        let mut current = match tokens {
-            Some(source) => Some(source.tokens().await.map_err(named)?),
-            None => None,
-        };
-        let mut renewed = false;
+        let spent = || wire.clock.now().duration_since(began).unwrap_or_default();
+        let left = || wire.timeouts.operation.saturating_sub(spent());
+        let timed_out = || Error::new(Kind::Timeout(wire.timeouts.operation));
         let mut attempts = 0;
+        let finish = |error: Error, attempts| {
+            error
+                .with_operation(prepared.title)
+                .with_attempts(attempts)
+                .with_elapsed(spent())
+                .with_repeatable(prepared.repeatable)
+        };
+        // How often the renewal was tried is its own affair.
+        let unauthorized = |error: Error| {
+            let error = error.with_operation(prepared.title);
+            error.with_elapsed(spent())
+        };
+
+        let mut current = None;
+        if let Some(source) = &self.tokens {
+            let tokens = wire.within(left(), source.tokens()).await;
+            let tokens = tokens.unwrap_or_else(|| Err(timed_out().with_sent(crate::Sent::No)));
+            current = Some(tokens.map_err(unauthorized)?);
+        }
+        let mut renewed = false;
         loop {
             attempts += 1;
-            let limit = wire.timeouts.operation;
-            let error = match wire.within(left(), attempt(current.clone())).await {
-                Some(Ok(success)) => {
-                    if let (Some(source), Some(tokens)) = (tokens, &current) {
+            let outcome = wire.within(left(), attempt(current.clone())).await;
+            let error = match outcome.unwrap_or_else(|| Err(timed_out())) {
+                Ok(success) => {
+                    inner.budget.succeeded();
+                    if let (Some(source), Some(tokens)) = (&self.tokens, &current) {
                         source.accepted(tokens);
                     }
                     return Ok((success, attempts));
                 }
-                Some(Err(error)) => named(error).with_attempts(attempts),
-                None => named(Error::new(Kind::Timeout(limit))).with_attempts(attempts),
+                Err(error) => finish(error, attempts),
             };
-            if let (Some(source), Some(refused), false) = (tokens, &current, renewed)
+            if let (Some(source), Some(refused), false) = (&self.tokens, &current, renewed)
                 && error.is_unauthorized()
             {
                 renewed = true;
-                let other = source.tokens_after(refused.generation).await;
-                let Some(other) = other.map_err(named)? else {
+                trace.renewing();
+                let other = source.tokens_after(refused.generation()).await;
+                let Some(other) = other.map_err(unauthorized)? else {
                     return Err(error);
                 };
                 current = Some(other);
                 continue;
             }
-            let state = State {
+            let state = RetryState {
                 attempts: attempts - u32::from(renewed),
-                repeatable,
+                repeatable: prepared.repeatable,
                 left: left(),
                 chance: fastrand::f64(),
             };
-            match decide(&self.inner.retry, state, &error) {
-                Decision::GiveUp => return Err(error),
-                Decision::RepeatAfter(wait) => self.wait(&error, attempts, wait).await,
+            let policy = self.retry.as_ref().unwrap_or(&inner.retry);
+            let decision = match policy.decide(state, &error) {
+                RetryDecision::RepeatAfter(_) if !inner.budget.take(&error) => {
+                    RetryDecision::GiveUp(GaveUp::Budget)
+                }
+                decision => decision,
+            };
+            let event = RetryEvent {
+                error: &error,
+                attempts,
+                decision,
+            };
+            trace.failed(&event);
+            if let Some(observer) = &inner.on_retry {
+                observer(&event);
+            }
+            match decision {
+                RetryDecision::GiveUp(_) => return Err(error),
+                RetryDecision::RepeatAfter(wait) => wire.clock.sleep(wait).await,
             }
         }
-    }
-
-    async fn wait(&self, error: &Error, attempts: u32, wait: Duration) {
-        #[cfg(feature = "tracing")]
-        tracing::debug!(%error, attempts, ?wait, "trying again");
-        let _ = (error, attempts);
-        self.protocol().wire.clock.sleep(wait).await;
-    }
-
-    fn request(
-        &self,
-        call: &Call<'_>,
-        method: &Method,
-        url: &Url,
-        tokens: Option<&Tokens>,
-    ) -> Result<Request> {
-        let body = match &call.body {
-            Some(body) => Bytes::from(body.to_string()),
-            None => Bytes::new(),
-        };
-        let mut request = Request::new(body);
-        *request.method_mut() = method.clone();
-        let headers = request.headers_mut();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        if call.body.is_some() {
-            let json = HeaderValue::from_static("application/json");
-            headers.insert(header::CONTENT_TYPE, json);
-        }
-        if let Some(tokens) = tokens {
-            if !self.protocol().allowed.permits(url) {
-                return Err(not_permitted(url));
-            }
-            headers.insert(header::AUTHORIZATION, bearer(tokens)?);
-        }
-        set_uri(&mut request, url)?;
-        Ok(request)
     }
 
     /// A request for a file. The token goes along only where it may be seen.
@@ -217,12 +307,12 @@ impl Client {
         request
             .headers_mut()
             .insert(header::ACCEPT_ENCODING, identity);
-        if let Some(tokens) = tokens.filter(|_| self.protocol().allowed.permits(url)) {
-            let bearer = bearer(tokens)?;
-            request.headers_mut().insert(header::AUTHORIZATION, bearer);
-        }
         set_uri(&mut request, url)?;
-        self.protocol().wire.head(url, request).await
+        let protocol = self.client.protocol();
+        if let Some(tokens) = tokens.filter(|_| protocol.allowed.permits(url)) {
+            authorize(&mut request, tokens)?;
+        }
+        protocol.wire.head(url, request).await
     }
 }
 
@@ -246,15 +336,17 @@ impl Answer {
     pub(crate) fn unfit(&self, error: Error) -> Error {
         error
             .with_answer(self.status, answer::request_id(&self.headers), None)
-            .with_operation(self.operation.title())
+            .with_operation(self.title)
             .with_attempts(self.attempts)
+            .with_excerpt(answer::excerpt(&self.body, false))
     }
 }
 
-fn bearer(tokens: &Tokens) -> Result<HeaderValue> {
+fn authorize(request: &mut Request, tokens: &Tokens) -> Result<()> {
     let value = format!("Bearer {}", tokens.access.expose());
     let mut value = HeaderValue::from_str(&value)
         .map_err(|_| Error::decode("the access token cannot be sent in a header"))?;
     value.set_sensitive(true);
-    Ok(value)
+    request.headers_mut().insert(header::AUTHORIZATION, value);
+    Ok(())
 }

@@ -315,6 +315,11 @@ impl Endpoints {
         Ok((&endpoint.method, endpoint.template.as_str()))
     }
 
+    /// A template of the caller's own, a relative one below the base URL.
+    pub(crate) fn template(&self, text: &str) -> Result<Template> {
+        Template::new(&self.absolute(text))
+    }
+
     pub(crate) fn resolve(&self, operation: Operation) -> Result<&Endpoint> {
         self.map.get(&operation).ok_or_else(|| {
             Error::configuration(format!(

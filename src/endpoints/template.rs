@@ -72,7 +72,7 @@ impl Template {
 
     /// The URL with its variables filled in. Their names are read like the keys of JSON:
     /// `{accountId}` is `{account_id}`.
-    pub(crate) fn expand(&self, variables: &[(&'static str, &str)]) -> Result<Url> {
+    pub(crate) fn expand(&self, variables: &[(&str, &str)]) -> Result<Url> {
         self.expand_with(|name| {
             let found = variables.iter().find(|(known, _)| same_name(name, known));
             found.map(|(_, value)| *value)

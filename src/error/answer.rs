@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Error, Kind};
 use crate::retry;
@@ -41,11 +41,9 @@ pub(crate) fn error(
         // Writing to a string cannot fail.
         let _ = write!(text, ": {said}");
     }
-    Error::new(Kind::Status(text)).with_answer(
-        status,
-        request_id(headers),
-        retry_after(headers, now),
-    )
+    Error::new(Kind::Status(text))
+        .with_answer(status, request_id(headers), retry_after(headers, now))
+        .with_excerpt(excerpt(body, true))
 }
 
 /// What the body is, where it is not what was due.
@@ -77,6 +75,50 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     retry::after::parse(value, now)
 }
 
+/// The form of an answer in a line, see [`Error::excerpt`]. Only of an answer that `refuses` do
+/// texts describe an error; in others they are payload.
+pub(crate) fn excerpt(body: &[u8], refuses: bool) -> String {
+    let length = body.len();
+    if body.trim_ascii().is_empty() {
+        return "an empty answer".to_owned();
+    }
+    if is_page(body) {
+        return format!("an HTML page of {length} bytes");
+    }
+    let text = match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => {
+            format!("a JSON object, {length} bytes: {}", shape(&fields, refuses))
+        }
+        Ok(Value::Array(list)) => format!("a JSON list of {}, {length} bytes", list.len()),
+        Ok(_) => format!("a JSON value, {length} bytes"),
+        Err(_) => format!("{length} bytes that are not JSON"),
+    };
+    bounded(&text, 300)
+}
+
+/// The keys of an object, with the texts of those in which services describe errors.
+fn shape(fields: &Map<String, Value>, refuses: bool) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    for (key, value) in fields {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        // What is no name of a field may be data.
+        let key = if key.len() <= 40 && key.chars().all(plain) {
+            key.as_str()
+        } else {
+            "…"
+        };
+        let describes = refuses && CODES.iter().chain(&MESSAGES).any(|name| is(key, name));
+        shown.push(match value {
+            Value::Object(inner) if is(key, "error") => format!("{key} {}", shape(inner, refuses)),
+            _ => match text(value).filter(|_| describes) {
+                Some(text) => format!("{key} {text:?}"),
+                None => key.to_owned(),
+            },
+        });
+    }
+    format!("{{{}}}", shown.join(", "))
+}
+
 fn said(body: &[u8]) -> Option<String> {
     if is_page(body) {
         return Some("an HTML page".to_owned());
@@ -91,19 +133,22 @@ fn said(body: &[u8]) -> Option<String> {
     };
     let find = |names: &[&str]| {
         names.iter().find_map(|name| {
-            fields
-                .iter()
-                .find(|(key, _)| is(key, name))
-                .and_then(|(_, value)| match value {
-                    Value::String(text) => Some(bounded(text, 200)),
-                    Value::Number(number) => Some(number.to_string()),
-                    _ => None,
-                })
+            let (_, value) = fields.iter().find(|(key, _)| is(key, name))?;
+            text(value)
         })
     };
     match (find(&CODES), find(&MESSAGES)) {
         (Some(code), Some(message)) => Some(format!("{code}, {message}")),
         (one, other) => one.or(other),
+    }
+}
+
+/// The text of a field that describes an error.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(bounded(text, 200)),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
@@ -152,5 +197,30 @@ mod tests {
         ] {
             assert_eq!(said(body.as_bytes()).as_deref(), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn an_excerpt_shows_the_form_and_no_payload() {
+        for (body, expected) in [
+            ("", "an empty answer"),
+            ("  <html>canary", "an HTML page of 14 bytes"),
+            ("canary", "6 bytes that are not JSON"),
+            (r#"["canary"]"#, "a JSON list of 1, 10 bytes"),
+            (
+                r#"{"title":"Gone","status":410,"patient":{"a":"canary"},"can ary":1}"#,
+                r#"a JSON object, 66 bytes: {…, patient, status, title "Gone"}"#,
+            ),
+            (
+                r#"{"error":{"code":"E7","order":"canary"}}"#,
+                r#"a JSON object, 40 bytes: {error {code "E7", order}}"#,
+            ),
+        ] {
+            assert!(!excerpt(body.as_bytes(), false).contains("canary"));
+            let excerpt = excerpt(body.as_bytes(), true);
+            assert_eq!(excerpt, expected, "{body}");
+            assert!(!excerpt.contains("canary"));
+        }
+        let long = format!(r#"{{"message":"{0}","detail":"{0}"}}"#, "x".repeat(9999));
+        assert!(excerpt(long.as_bytes(), true).chars().count() <= 300);
     }
 }

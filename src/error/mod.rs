@@ -28,7 +28,10 @@ struct Inner {
     request_id: Option<String>,
     retry_after: Option<Duration>,
     attempts: u32,
+    elapsed: Option<Duration>,
+    repeatable: bool,
     sent: Sent,
+    excerpt: Option<Box<str>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -104,7 +107,10 @@ impl Error {
             request_id: None,
             retry_after: None,
             attempts: 0,
+            elapsed: None,
+            repeatable: false,
             sent,
+            excerpt: None,
             source: None,
         }))
     }
@@ -150,6 +156,19 @@ impl Error {
         self.changed(|inner| inner.attempts = attempts)
     }
 
+    pub(crate) fn with_elapsed(self, elapsed: Duration) -> Self {
+        self.changed(|inner| inner.elapsed = Some(elapsed))
+    }
+
+    /// Whether the service may see the request that failed more than once.
+    pub(crate) fn with_repeatable(self, repeatable: bool) -> Self {
+        self.changed(|inner| inner.repeatable = repeatable)
+    }
+
+    pub(crate) fn with_excerpt(self, excerpt: String) -> Self {
+        self.changed(|inner| inner.excerpt = Some(excerpt.into()))
+    }
+
     pub(crate) fn with_sent(self, sent: Sent) -> Self {
         self.changed(|inner| inner.sent = sent)
     }
@@ -172,6 +191,26 @@ impl Error {
     fn changed(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
+    }
+
+    /// The kind in a word, for traces.
+    pub(crate) fn kind_name(&self) -> &'static str {
+        match self.0.kind {
+            Kind::Configuration(_) => "configuration",
+            Kind::Connect(_) => "connect",
+            Kind::Timeout(_) => "timeout",
+            Kind::Broken => "broken",
+            Kind::Status(_) => "status",
+            Kind::Redirect(..) => "redirect",
+            Kind::Decode(_) => "decode",
+            Kind::Reauthorization(_) => "reauthorization",
+            Kind::Refresh(_) | Kind::Held => "refresh",
+            Kind::Refused(_) => "refused",
+            Kind::Origin(_) => "origin",
+            Kind::Store(_) => "store",
+            Kind::File(_) => "file",
+            Kind::Incomplete(_) => "incomplete",
+        }
     }
 
     pub(crate) fn kind(&self) -> &Kind {
@@ -217,10 +256,51 @@ impl Error {
         self.0.attempts
     }
 
+    /// How long the operation took, with its attempts and waits; none where it never came to
+    /// that.
+    #[must_use]
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.0.elapsed
+    }
+
+    /// What the answer looked like, in a line: its form, its keys, and the texts of the fields in
+    /// which services describe errors. Values of other fields are not in it.
+    #[must_use]
+    pub fn excerpt(&self) -> Option<&str> {
+        self.0.excerpt.as_deref()
+    }
+
+    /// The error with everything that led to it, in one line: for a log.
+    ///
+    /// `Display` leaves its causes to [`source`](StdError::source), as callers that print the
+    /// chain expect it.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut report = self.to_string();
+        let mut source = StdError::source(self);
+        while let Some(error) = source {
+            let text = error.to_string();
+            // Some libraries repeat their cause in their own text.
+            if !report.ends_with(&text) {
+                report = format!("{report}: {text}");
+            }
+            source = error.source();
+        }
+        report.replace(char::is_control, " ")
+    }
+
     /// Whether the service may have seen the request.
     #[must_use]
     pub fn was_sent(&self) -> Sent {
         self.0.sent
+    }
+
+    /// Whether the same call may well succeed later, and repeating it does no harm: it
+    /// certainly was not sent, or it may be seen twice. The client has repeated it already, as
+    /// often as its [policy](crate::retry::RetryPolicy) says.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        crate::retry::is_transient(self) && (self.0.repeatable || self.0.sent == Sent::No)
     }
 
     /// The configuration or an argument is wrong; nothing was sent. Usual causes: an operation
@@ -237,7 +317,9 @@ impl Error {
         matches!(self.cause(), Kind::Connect(_))
     }
 
-    /// The service did not answer in time.
+    /// The service did not answer in time, or a body stopped coming. Usual causes: the service or
+    /// a proxy before it is overloaded, a firewall drops packets, the limits of
+    /// [`Timeouts`](crate::transport::Timeouts) are too tight for the line.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.cause(), Kind::Timeout(_))
@@ -273,7 +355,8 @@ impl Error {
         matches!(self.0.kind, Kind::Refresh(_))
     }
 
-    /// The service refuses this to these credentials (403).
+    /// The service refuses this to these credentials (403). Usual causes: the token is of another
+    /// account, the account was unpaired elsewhere, the contract does not cover the operation.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         self.0.status == Some(StatusCode::FORBIDDEN)
@@ -289,7 +372,9 @@ impl Error {
         )
     }
 
-    /// The order is not in a state that allows this (409, 412).
+    /// The order or the account is not in a state that allows this (409, 412). Usual causes: the
+    /// order was returned or sent to modeling already, the account is paired otherwise. Fetch the
+    /// order before trying again.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(
@@ -298,13 +383,16 @@ impl Error {
         )
     }
 
-    /// Too many requests (429); [`Error::retry_after`] may say how long to wait.
+    /// Too many requests (429); [`Error::retry_after`] may say how long to wait. Usual causes: a
+    /// polling interval that is too short, several processes that poll the same account. See
+    /// [`ClientBuilder::rate`](crate::client::ClientBuilder::rate).
     #[must_use]
     pub fn is_rate_limited(&self) -> bool {
         self.0.status == Some(StatusCode::TOO_MANY_REQUESTS)
     }
 
-    /// The service failed (5xx).
+    /// The service failed (5xx). Usual causes: it is being deployed or overloaded; if it lasts, a
+    /// request that it cannot deal with: its support asks for [`Error::request_id`].
     #[must_use]
     pub fn is_server(&self) -> bool {
         self.0.status.is_some_and(|status| status.is_server_error())
@@ -375,7 +463,9 @@ impl fmt::Debug for Error {
             .field("request_id", &inner.request_id)
             .field("retry_after", &inner.retry_after)
             .field("attempts", &inner.attempts)
+            .field("elapsed", &inner.elapsed)
             .field("sent", &inner.sent)
+            .field("excerpt", &inner.excerpt)
             .field("source", &inner.source.as_ref().map(ToString::to_string))
             .finish()
     }

@@ -4,19 +4,37 @@
 //! do harm: a case returned to the doctor twice, a service pressed harder while it is down.
 //!
 //! *Default.* Three attempts. A request that certainly was not sent is repeated always; one that
-//! may have been seen only if it may be repeated without effect. Waits grow from 250 ms to 20 s
-//! with full jitter, and are at least what the service asks for in `Retry-After`. *When to
-//! change it.* [`RetryPolicy::never`] where the caller repeats by itself.
+//! may have been seen only if it may be seen twice without harm. Waits grow from 250 ms to 20 s
+//! with full jitter, and are at least what the service asks for in `Retry-After`; a wait that
+//! would outlast the operation's time fails at once, with [`Error::retry_after`] set. All clones
+//! of a client share a budget: while most calls fail, few of them are repeated.
+//!
+//! *When to change it.* [`RetryPolicy::never`] where the caller repeats by itself; an
+//! [observer](crate::client::ClientBuilder::on_retry) to count what happens.
+//!
+//! | failure | repeated |
+//! |---|---|
+//! | no connection | always |
+//! | timeout, broken connection or body, 408, 429, 500, 502, 503, 504 | where a repeat does no harm |
+//! | 401 | once, after the token was renewed, always |
+//! | any other answer | never |
+//!
+//! No harm is done by repeating what only reads, and *Revoke Token*. *Return Scan*, *Pair*,
+//! *Un Pair* and *Get Token* have an effect, and *Refresh Token* is repeated by its own task only.
 
 pub(crate) mod after;
 pub(crate) mod backoff;
+mod budget;
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Sent};
 
+pub(crate) use budget::Budget;
+
 /// How often, and after which waits, a request is tried.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     attempts: u32,
     base: Duration,
@@ -48,6 +66,28 @@ impl RetryPolicy {
         self.cap = cap;
         self
     }
+
+    /// What to do after an attempt failed. Pure: all it depends on is passed in. The budget is
+    /// not: it is asked last, when this says to repeat.
+    #[must_use]
+    pub fn decide(&self, state: RetryState, error: &Error) -> RetryDecision {
+        use RetryDecision::{GiveUp, RepeatAfter};
+        if !is_transient(error) {
+            return GiveUp(GaveUp::WouldNotHelp);
+        }
+        if !state.repeatable && error.was_sent() != Sent::No {
+            return GiveUp(GaveUp::MayHaveBeenSeen);
+        }
+        if state.attempts >= self.attempts {
+            return GiveUp(GaveUp::Attempts);
+        }
+        let drawn = backoff::full_jitter(self.base, self.cap, state.attempts, state.chance);
+        let wait = drawn.max(error.retry_after().unwrap_or_default());
+        if wait >= state.left {
+            return GiveUp(GaveUp::Time);
+        }
+        RepeatAfter(wait)
+    }
 }
 
 impl Default for RetryPolicy {
@@ -62,35 +102,65 @@ impl Default for RetryPolicy {
 
 /// Where an operation stands when an attempt has failed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct State {
+pub struct RetryState {
     /// Attempts made, the failed one with them.
-    pub(crate) attempts: u32,
+    pub attempts: u32,
     /// Whether the service may see the request more than once.
-    pub(crate) repeatable: bool,
+    pub repeatable: bool,
     /// What is left of the operation's time.
-    pub(crate) left: Duration,
+    pub left: Duration,
     /// From 0 to 1, drawn by the caller.
-    pub(crate) chance: f64,
+    pub chance: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Decision {
+/// What to do after an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryDecision {
+    /// Try again after this wait.
     RepeatAfter(Duration),
-    GiveUp,
+    /// The error is the result.
+    GiveUp(GaveUp),
 }
 
-/// Whether a repeat is safe, useful, and in time.
-pub(crate) fn decide(policy: &RetryPolicy, state: State, error: &Error) -> Decision {
-    let safe = state.repeatable || error.was_sent() == Sent::No;
-    if state.attempts >= policy.attempts || !safe || !is_transient(error) {
-        return Decision::GiveUp;
+/// Why a request is not tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GaveUp {
+    /// The same request would fail in the same way.
+    WouldNotHelp,
+    /// The service may have seen the request, and a repeat could do harm.
+    MayHaveBeenSeen,
+    /// It was tried as often as the policy says.
+    Attempts,
+    /// The wait would outlast the operation's time.
+    Time,
+    /// Too many requests fail: the budget is spent.
+    Budget,
+}
+
+impl fmt::Display for GaveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            GaveUp::WouldNotHelp => "a repeat would not help",
+            GaveUp::MayHaveBeenSeen => "the service may have seen it",
+            GaveUp::Attempts => "it was tried often enough",
+            GaveUp::Time => "the wait would outlast the operation's time",
+            GaveUp::Budget => "too many requests fail",
+        })
     }
-    let drawn = backoff::full_jitter(policy.base, policy.cap, state.attempts, state.chance);
-    let wait = drawn.max(error.retry_after().unwrap_or_default());
-    if wait >= state.left {
-        return Decision::GiveUp;
-    }
-    Decision::RepeatAfter(wait)
+}
+
+/// A failed attempt and what was decided: for an observer, see
+/// [`ClientBuilder::on_retry`](crate::client::ClientBuilder::on_retry).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RetryEvent<'a> {
+    /// Why the attempt failed.
+    pub error: &'a Error,
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// What follows.
+    pub decision: RetryDecision,
 }
 
 /// Whether the same request may well succeed later.
@@ -108,6 +178,8 @@ pub(crate) fn is_transient(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use GaveUp::*;
+    use RetryDecision::*;
     use http::StatusCode;
 
     fn answered(status: u16) -> Error {
@@ -115,8 +187,8 @@ mod tests {
         Error::new(Kind::Status(status.to_string())).with_answer(status, None, None)
     }
 
-    fn state(attempts: u32, repeatable: bool) -> State {
-        State {
+    fn state(attempts: u32, repeatable: bool) -> RetryState {
+        RetryState {
             attempts,
             repeatable,
             left: Duration::from_secs(60),
@@ -125,29 +197,45 @@ mod tests {
     }
 
     #[test]
-    fn what_is_repeated() {
+    fn the_table_of_failures() {
         let policy = RetryPolicy::default();
+        let first = RepeatAfter(Duration::from_millis(250));
         let connect = || Error::new(Kind::Connect("a".into()));
+        let timeout = || Error::new(Kind::Timeout(Duration::ZERO));
         let broken = || Error::new(Kind::Broken);
-        for (error, repeatable, repeats) in [
-            (connect(), true, true),
-            (connect(), false, true),
-            (broken(), true, true),
-            (broken(), false, false),
-            (answered(503), true, true),
-            (answered(503), false, false),
-            (answered(429), true, true),
-            (answered(501), true, false),
-            (answered(400), true, false),
-            (answered(401), true, false),
-            (answered(404), true, false),
-            (Error::decode("x"), true, false),
+        let broken_body = || broken().with_sent(Sent::Yes);
+        let mut table = vec![
+            (connect(), first, first),
+            (timeout(), first, GiveUp(MayHaveBeenSeen)),
+            (timeout().with_sent(Sent::No), first, first),
+            (broken(), first, GiveUp(MayHaveBeenSeen)),
+            (broken_body(), first, GiveUp(MayHaveBeenSeen)),
+        ];
+        for status in [408, 429, 500, 502, 503, 504] {
+            table.push((answered(status), first, GiveUp(MayHaveBeenSeen)));
+        }
+        let hopeless = GiveUp(WouldNotHelp);
+        for status in [301, 400, 401, 403, 404, 409, 410, 412, 422, 501, 505] {
+            table.push((answered(status), hopeless, hopeless));
+        }
+        for kind in [
+            Kind::Configuration("x".into()),
+            Kind::Decode("x".into()),
+            Kind::Redirect("a".into(), "b".into()),
+            Kind::Reauthorization("x"),
+            Kind::Refused("x".into()),
+            Kind::Origin("x".into()),
+            Kind::Store("x".into()),
+            Kind::File("x".into()),
         ] {
-            let decision = decide(&policy, state(1, repeatable), &error);
+            table.push((Error::new(kind), hopeless, hopeless));
+        }
+        for (error, repeatable, with_effect) in table {
+            assert_eq!(policy.decide(state(1, true), &error), repeatable, "{error}");
             assert_eq!(
-                decision != Decision::GiveUp,
-                repeats,
-                "{error}, {repeatable}"
+                policy.decide(state(1, false), &error),
+                with_effect,
+                "{error}"
             );
         }
     }
@@ -155,30 +243,41 @@ mod tests {
     #[test]
     fn attempts_and_time_end_it() {
         let policy = RetryPolicy::default();
-        assert_eq!(
-            decide(&policy, state(3, true), &answered(503)),
-            Decision::GiveUp
-        );
-        let late = State {
-            left: Duration::from_millis(100),
+        let error = answered(503);
+        assert_eq!(policy.decide(state(3, true), &error), GiveUp(Attempts));
+        let late = RetryState {
+            left: Duration::from_millis(250),
             ..state(1, true)
         };
-        assert_eq!(decide(&policy, late, &answered(503)), Decision::GiveUp);
-        assert_eq!(
-            decide(&RetryPolicy::never(), state(1, true), &answered(503)),
-            Decision::GiveUp
-        );
+        assert_eq!(policy.decide(late, &error), GiveUp(Time));
+        let never = RetryPolicy::never();
+        assert_eq!(never.decide(state(1, true), &error), GiveUp(Attempts));
     }
 
     #[test]
     fn the_service_is_given_the_time_it_asks_for() {
-        let asked = Duration::from_secs(7);
-        let error = Error::new(Kind::Status("429".into())).with_answer(
-            StatusCode::TOO_MANY_REQUESTS,
-            None,
-            Some(asked),
+        let policy = RetryPolicy::default();
+        let asked = |seconds| {
+            let wait = Some(Duration::from_secs(seconds));
+            answered(429).with_answer(StatusCode::TOO_MANY_REQUESTS, None, wait)
+        };
+        let wait = RepeatAfter(Duration::from_secs(7));
+        assert_eq!(policy.decide(state(1, true), &asked(7)), wait);
+        // Longer than the operation may take: fail now, and say when to come back.
+        assert_eq!(policy.decide(state(1, true), &asked(61)), GiveUp(Time));
+        assert_eq!(asked(61).retry_after(), Some(Duration::from_secs(61)));
+        // Our own wait where it is the larger one.
+        let drawn = RepeatAfter(Duration::from_millis(250));
+        assert_eq!(policy.decide(state(1, true), &asked(0)), drawn);
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_docs() {
+        assert_eq!(
+            RetryPolicy::default(),
+            RetryPolicy::default()
+                .attempts(3)
+                .backoff(Duration::from_millis(250), Duration::from_secs(20))
         );
-        let decision = decide(&RetryPolicy::default(), state(1, true), &error);
-        assert_eq!(decision, Decision::RepeatAfter(asked));
     }
 }

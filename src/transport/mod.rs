@@ -223,6 +223,9 @@ pub struct Timeouts {
     pub operation: Duration,
     /// Between two pieces of a body. Default: 30 seconds.
     pub idle: Duration,
+    /// How many bytes a second a file must come at, on average over each `idle`, or its download
+    /// is given up as a timeout. Default: none; a slow line is healthy.
+    pub minimum_rate: Option<u64>,
 }
 
 impl Default for Timeouts {
@@ -232,6 +235,7 @@ impl Default for Timeouts {
             attempt: Duration::from_secs(30),
             operation: Duration::from_secs(120),
             idle: Duration::from_secs(30),
+            minimum_rate: None,
         }
     }
 }

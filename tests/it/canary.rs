@@ -42,20 +42,22 @@ impl Printed {
 
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
-const PLAIN: [&str; 12] = [
+const PLAIN: [&str; 15] = [
+    "$name",
     "ClientAuth",
     "Downloaded",
+    "GaveUp",
     "InvalidRequest",
     "Operation",
     "Progress",
     "Refused",
+    "RetryDecision",
     "RetryPolicy",
+    "RetryState",
     "Sent",
     "SystemClock",
     "Timeouts",
     "Violation",
-    // Their names are made by a macro: AccountId, OrderId, RxId.
-    "$name",
 ];
 
 #[tokio::test]
@@ -171,6 +173,13 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
         "ReturnScan",
         &lab.orders().return_to_doctor("1").reason(reason),
     );
+    let raw = lab
+        .request(http::Method::GET, "accounts/{account_id}/orders")
+        .query("patient", "canary")
+        .header("x-patient", "canary")
+        .json(json!({ "patient": "canary" }));
+    printed.debug("RawRequest", &raw);
+    printed.debug("RawAnswer", &raw.send().await.unwrap());
     printed.debug("Inbox", &inbox);
     printed.debug("Round", &round);
     printed.debug("Simulator", &service);
@@ -184,6 +193,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     );
 
     // What a service can make an error of, by answers and by failing.
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
     time.advance(0);
     for (status, body) in [
         (200, "<html>canary</html>"),
@@ -224,6 +234,10 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
             .credentials("id", "client-secret-canary")
             .redirect_url("https://software.example/")
             .retry(RetryPolicy::never())
+            .on_retry({
+                let told = Arc::clone(&told);
+                move |event| told.lock().unwrap().push(format!("{event:?}"))
+            })
             .transport(transport)
             .clock(time.clone())
             .token_store(own)
@@ -251,6 +265,9 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
             printed.error(&error);
         }
     }
+    let told = told.lock().unwrap().clone();
+    assert!(!told.is_empty());
+    printed.debug("RetryEvent", &told);
     printed.error(&Tokens::from_json("canary").unwrap_err());
     printed.error(&AuthorizationRequest::from_json("canary").unwrap_err());
     printed.error(&Endpoints::from_json("canary").unwrap_err());

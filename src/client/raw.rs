@@ -1,0 +1,282 @@
+//! Requests of your own making, with the client's authorization, retries, limits and errors.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::pipeline::{Answer, Caller, Prepared};
+use crate::endpoints::Operation;
+use crate::error::{Error, Result};
+use crate::model::AccountId;
+use crate::retry::RetryPolicy;
+use crate::transport::Request;
+
+/// A request of your own making: for an operation that has no typed method, a body that the typed
+/// method does not send, or a path that this crate does not know.
+///
+/// It is a value: [`RawRequest::inspect`] shows what would be sent, but for the token, and
+/// [`RawRequest::send`] sends it. Whether it may be repeated goes by its method (GET, HEAD, PUT,
+/// DELETE and OPTIONS may) unless [`RawRequest::repeatable`] says otherwise.
+///
+/// ```no_run
+/// # async fn example(lab: lab_connector::Lab) -> lab_connector::Result<()> {
+/// use http::Method;
+/// use lab_connector::Operation;
+///
+/// // An operation, with a body of its own.
+/// let answer = lab
+///     .call(Operation::ReturnScan)
+///     .variable("order_id", "123456789")
+///     .json(serde_json::json!({ "comment": "margin not visible on 14" }))
+///     .send()
+///     .await?;
+/// assert!(answer.status().is_success());
+///
+/// // A path below the base URL.
+/// let statistics: serde_json::Value = lab
+///     .request(Method::GET, "accounts/{account_id}/statistics")
+///     .query("month", "2026-03")
+///     .send()
+///     .await?
+///     .decode()?;
+/// # let _ = statistics;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a request does nothing until it is sent"]
+#[derive(Clone)]
+pub struct RawRequest {
+    caller: Caller,
+    target: Target,
+    variables: Vec<(String, String)>,
+    query: Vec<(String, String)>,
+    headers: HeaderMap,
+    body: Option<Body>,
+    repeatable: Option<bool>,
+    /// The first setting that cannot be sent; told when it is.
+    wrong: Option<Error>,
+}
+
+#[derive(Clone)]
+enum Target {
+    Operation(Operation),
+    Url(Method, String),
+}
+
+#[derive(Clone)]
+enum Body {
+    Json(Value),
+    Bytes(Bytes),
+}
+
+/// What an error calls a request that is no operation.
+const TITLE: &str = "Raw request";
+
+impl RawRequest {
+    pub(super) fn of(caller: Caller, operation: Operation, account: Option<&AccountId>) -> Self {
+        Self::new(caller, Target::Operation(operation), account)
+    }
+
+    pub(super) fn to(
+        caller: Caller,
+        method: Method,
+        url: String,
+        account: Option<&AccountId>,
+    ) -> Self {
+        Self::new(caller, Target::Url(method, url), account)
+    }
+
+    fn new(caller: Caller, target: Target, account: Option<&AccountId>) -> Self {
+        let account = account.map(|id| ("account_id".to_owned(), id.as_str().to_owned()));
+        RawRequest {
+            caller,
+            target,
+            variables: account.into_iter().collect(),
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            body: None,
+            repeatable: None,
+            wrong: None,
+        }
+    }
+
+    /// Fills in a variable of the URI template. The value is percent-encoded.
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let name = name.into();
+        self.variables.retain(|(known, _)| *known != name);
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    /// Adds a parameter to the query.
+    pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets a header. `Authorization` is the client's to set; one that is given here is refused
+    /// when the request is sent.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        match (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+            (Ok(name), Ok(value)) if name != header::AUTHORIZATION => {
+                self.headers.insert(name, value);
+            }
+            _ => {
+                let name: String = name.escape_debug().take(40).collect();
+                let wrong = Error::configuration(format!("the header `{name}` cannot be set"));
+                self.wrong.get_or_insert(wrong);
+            }
+        }
+        self
+    }
+
+    /// Sends a JSON body.
+    pub fn json(mut self, body: impl Into<Value>) -> Self {
+        self.body = Some(Body::Json(body.into()));
+        self
+    }
+
+    /// Sends these bytes; say what they are with a `Content-Type` [header](RawRequest::header).
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some(Body::Bytes(body.into()));
+        self
+    }
+
+    /// Whether the service may see it more than once. Default: by its method.
+    pub fn repeatable(mut self, repeatable: bool) -> Self {
+        self.repeatable = Some(repeatable);
+        self
+    }
+
+    /// Another retry policy for this request.
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.caller.retry = Some(retry);
+        self
+    }
+
+    /// What would be sent, but for the token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_configuration`] if there is no such endpoint, if a variable is missing, or if
+    /// a header cannot be sent.
+    pub fn inspect(&self) -> Result<Request> {
+        let prepared = self.prepare()?;
+        prepared.request(&self.caller.client, None)
+    }
+
+    /// Sends it and gives the answer if it is a success.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRequest::inspect`]; and whatever may go wrong with a call, see [`Error`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As safe as the request: dropped, the service may have seen it.
+    pub async fn send(&self) -> Result<RawAnswer> {
+        let prepared = self.prepare()?;
+        self.caller.perform(&prepared).await.map(RawAnswer)
+    }
+
+    fn prepare(&self) -> Result<Prepared> {
+        let title = match &self.target {
+            Target::Operation(operation) => operation.title(),
+            Target::Url(..) => TITLE,
+        };
+        self.prepare_as(title)
+            .map_err(|error| error.with_operation(title))
+    }
+
+    fn prepare_as(&self, title: &'static str) -> Result<Prepared> {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
+        let directory = &self.caller.client.protocol().directory;
+        let (method, template) = match &self.target {
+            Target::Operation(operation) => {
+                let endpoint = directory.resolve(*operation)?;
+                (endpoint.method, endpoint.template)
+            }
+            Target::Url(method, url) => (method.clone(), directory.current().template(url)?),
+        };
+        let variables: Vec<_> = self
+            .variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let mut url = template.expand(&variables)?;
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        let mut prepared = Prepared::new(title, method, url, template.as_str());
+        match &self.body {
+            None => {}
+            Some(Body::Json(body)) => prepared.json(body),
+            Some(Body::Bytes(body)) => prepared.body = body.clone(),
+        }
+        for (name, value) in &self.headers {
+            prepared.headers.insert(name, value.clone());
+        }
+        if let Some(repeatable) = self.repeatable {
+            prepared.repeatable = repeatable;
+        }
+        Ok(prepared)
+    }
+}
+
+/// Without values: they may be ids, and the body may be anything.
+impl fmt::Debug for RawRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("RawRequest");
+        match &self.target {
+            Target::Operation(operation) => debug.field("operation", operation),
+            Target::Url(method, _) => debug.field("method", method),
+        };
+        debug.finish_non_exhaustive()
+    }
+}
+
+/// The answer to a [`RawRequest`]: a success.
+pub struct RawAnswer(Answer);
+
+impl RawAnswer {
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// Its headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.0.body
+    }
+
+    /// Its body as a value, read from JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_decode`] if it is something else.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        self.0.decode()
+    }
+}
+
+impl fmt::Debug for RawAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawAnswer")
+            .field("status", &self.status())
+            .field("bytes", &self.bytes().len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,106 @@
+//! What a call tells of itself, where the feature `tracing` is on: a span with the names that
+//! OpenTelemetry gives HTTP clients. Never a URL with its values, a header or a body.
+
+use std::future::Future;
+
+use http::StatusCode;
+
+use super::pipeline::Prepared;
+use crate::error::Error;
+use crate::retry::RetryEvent;
+
+/// The span of one operation.
+pub(super) struct Trace {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+#[cfg(feature = "tracing")]
+impl Trace {
+    pub(super) fn begin(prepared: &Prepared) -> Self {
+        let span = tracing::info_span!(
+            target: "lab_connector",
+            "request",
+            otel.name = prepared.title,
+            otel.kind = "client",
+            http.request.method = prepared.method.as_str(),
+            server.address = prepared.url.host_str(),
+            server.port = prepared.url.port_or_known_default(),
+            url.template = prepared.template.as_str(),
+            http.response.status_code = tracing::field::Empty,
+            http.request.resend_count = tracing::field::Empty,
+            error.type = tracing::field::Empty,
+        );
+        Trace { span }
+    }
+
+    pub(super) async fn within<T>(&self, future: impl Future<Output = T>) -> T {
+        use tracing::Instrument;
+        future.instrument(self.span.clone()).await
+    }
+
+    pub(super) fn renewing(&self) {
+        tracing::debug!(target: "lab_connector", parent: &self.span, "the token was refused, renewing it");
+        self.resent(1);
+    }
+
+    pub(super) fn failed(&self, event: &RetryEvent<'_>) {
+        use crate::retry::RetryDecision::{GiveUp, RepeatAfter};
+        match event.decision {
+            RepeatAfter(wait) => {
+                self.resent(event.attempts);
+                tracing::warn!(
+                    target: "lab_connector",
+                    parent: &self.span,
+                    error = %event.error,
+                    attempts = event.attempts,
+                    wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                    "trying again"
+                );
+            }
+            GiveUp(why) => tracing::debug!(
+                target: "lab_connector",
+                parent: &self.span,
+                error = %event.error,
+                attempts = event.attempts,
+                %why,
+                "giving up"
+            ),
+        }
+    }
+
+    /// How often the request was sent again.
+    fn resent(&self, count: u32) {
+        self.span.record("http.request.resend_count", count);
+    }
+
+    pub(super) fn end(&self, status: Option<StatusCode>, error: Option<&Error>) {
+        if let Some(status) = status {
+            let status = status.as_u16();
+            self.span.record("http.response.status_code", status);
+        }
+        if let Some(error) = error {
+            self.span.record("error.type", error.kind_name());
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+impl Trace {
+    pub(super) fn begin(prepared: &Prepared) -> Self {
+        let _ = &prepared.template;
+        Trace {}
+    }
+
+    pub(super) async fn within<T>(&self, future: impl Future<Output = T>) -> T {
+        future.await
+    }
+
+    pub(super) fn renewing(&self) {}
+
+    pub(super) fn failed(&self, _: &RetryEvent<'_>) {}
+
+    pub(super) fn end(&self, _: Option<StatusCode>, error: Option<&Error>) {
+        let _ = error.map(Error::kind_name);
+    }
+}
