@@ -33,7 +33,7 @@ impl Login {
         }
         let call = Call::new(Operation::GetAccounts, &self.tokens);
         let answer = self.client.send(call).await?;
-        let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;
+        let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(error))?;
         match records.unreadable.first() {
             None => Ok(records.good),
             Some((position, why)) => Err(Error::decode(format!("account {position}: {why}"))
@@ -90,7 +90,7 @@ impl Pairing<'_> {
             Call::new(Operation::Pair, &login.tokens).with("account_id", lab.id.as_str());
         call.body = Some(Value::Object(fields));
         let answer = login.client.send(call).await?;
-        let tokens = answer.decode()?;
+        let tokens = answer.decode("there is no `access_token` in it")?;
         let now = login.client.protocol().wire.clock.now();
         lab.tokens
             .replace(Tokens::from_answer(tokens, now, None))

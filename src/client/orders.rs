@@ -36,7 +36,7 @@ impl<'a> Orders<'a> {
         let call = Call::new(Operation::GetOrders, &self.lab.tokens)
             .with("account_id", self.lab.id.as_str());
         let answer = self.lab.client.send(call).await?;
-        let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;
+        let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(error))?;
         Ok(Listing {
             orders: records.good,
             unreadable: records
@@ -44,7 +44,8 @@ impl<'a> Orders<'a> {
                 .into_iter()
                 .map(|(position, why)| Unreadable {
                     position,
-                    error: Error::decode(why).with_operation(Operation::GetOrders.title()),
+                    error: Error::decode(why.to_string())
+                        .with_operation(Operation::GetOrders.title()),
                 })
                 .collect(),
         })
@@ -64,7 +65,7 @@ impl<'a> Orders<'a> {
         let call = Call::new(Operation::GetOrderByRxId, &self.lab.tokens)
             .with("account_id", self.lab.id.as_str())
             .with("rx_id", rx_id.as_str());
-        self.lab.client.send(call).await?.decode()
+        self.lab.client.send(call).await?.record()
     }
 
     /// *Return Scan*: sends an order back to the doctor for a rescan. Await the result.

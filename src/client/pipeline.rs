@@ -16,6 +16,7 @@ use crate::auth::refresh::TokenSource;
 use crate::auth::{not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Kind, Result, answer};
+use crate::model::lenient::{self, Fault, Record};
 use crate::retry::{Decision, State, decide};
 use crate::transport::{Request, Response};
 
@@ -204,36 +205,31 @@ impl Client {
 }
 
 impl Answer {
-    /// The answer as a value.
-    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&error))
+    /// The answer as a value. Where it is none, the error says `lacking`: a message of the
+    /// parser could quote the payload.
+    pub(crate) fn decode<T: DeserializeOwned>(&self, lacking: &'static str) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            self.unreadable(match error.classify() {
+                serde_json::error::Category::Data => Fault::Missing(lacking),
+                _ => Fault::NotJson,
+            })
+        })
     }
 
-    /// The error for an answer that is not what was due. A message of the parser that could
-    /// quote the payload is left out; ours names fields only.
-    pub(crate) fn unreadable(&self, error: &serde_json::Error) -> Error {
-        let what = match error.classify() {
-            serde_json::error::Category::Data => data_message(error),
-            _ => answer::describe(&self.headers, &self.body).to_owned(),
+    /// The answer as one record.
+    pub(crate) fn record<T: Record>(&self) -> Result<T> {
+        lenient::one(&self.body).map_err(|fault| self.unreadable(fault))
+    }
+
+    /// The error for an answer that is not what was due.
+    pub(crate) fn unreadable(&self, fault: Fault) -> Error {
+        let what = match fault {
+            Fault::NotJson => answer::describe(&self.headers, &self.body).to_owned(),
+            fault => fault.to_string(),
         };
         Error::new(Kind::Decode(what))
             .with_answer(self.status, answer::request_id(&self.headers), None)
             .with_operation(self.operation.title())
-    }
-}
-
-/// The messages of our own readers name fields; those of serde may quote values.
-fn data_message(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let quotes_a_value = text.starts_with("invalid type") || text.starts_with("invalid value");
-    if quotes_a_value {
-        format!(
-            "a value has the wrong type, line {} column {}",
-            error.line(),
-            error.column()
-        )
-    } else {
-        text
     }
 }
 
