@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{Call, Lab, Login, login};
 use crate::auth::Tokens;
 use crate::endpoints::Operation;
-use crate::error::{Error, Result};
-use crate::model::{Account, AccountId, lenient};
+use crate::error::Result;
+use crate::model::{Account, AccountId};
 
 impl Login {
     /// *Get Accounts*: the labs that this login may be paired with. Asks *Discovery* first, as
@@ -18,7 +18,7 @@ impl Login {
     /// # Errors
     ///
     /// [`Error::is_reauthorization_needed`] if the login has not signed in, or not for too
-    /// long. [`Error::is_decode`] if an account cannot be read.
+    /// long. [`Error::is_decode`] if an account cannot be read, or if pages are missing.
     ///
     /// # Cancel safety
     ///
@@ -32,12 +32,15 @@ impl Login {
             let _ = error;
         }
         let call = Call::new(Operation::GetAccounts, &self.tokens);
-        let answer = self.client.send(call).await?;
-        let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(error))?;
-        match records.unreadable.first() {
-            None => Ok(records.good),
-            Some((position, why)) => Err(Error::decode(format!("account {position}: {why}"))
-                .with_operation(Operation::GetAccounts.title())),
+        let pages = self
+            .client
+            .pages(call, |account: &Account| account.id().as_str());
+        let pages = pages.await?;
+        let unreadable = pages.unreadable.into_iter().map(|(_, error)| error);
+        // Who chooses among accounts must see all of them.
+        match pages.problem.into_iter().chain(unreadable).next() {
+            None => Ok(pages.good),
+            Some(error) => Err(error),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use super::{Client, Inner};
+use super::{Client, Inner, Paging};
 use crate::auth::{ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, redirect_url};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoints::Endpoints;
@@ -33,6 +33,7 @@ pub struct ClientBuilder {
     clock: Arc<dyn Clock>,
     timeouts: Timeouts,
     retry: RetryPolicy,
+    paging: Paging,
 }
 
 impl ClientBuilder {
@@ -52,6 +53,7 @@ impl ClientBuilder {
             clock: Arc::new(SystemClock),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
+            paging: Paging::default(),
         }
     }
 
@@ -143,6 +145,13 @@ impl ClientBuilder {
         self
     }
 
+    /// How the pages of a listing are found. Default: by whatever the answer offers, see
+    /// [`Paging`].
+    pub fn paging(mut self, paging: Paging) -> Self {
+        self.paging = paging;
+        self
+    }
+
     /// Checks the settings and makes the client. Nothing is sent.
     ///
     /// # Errors
@@ -199,6 +208,7 @@ impl ClientBuilder {
                     .store
                     .unwrap_or_else(|| Arc::new(MemoryTokenStore::new())),
                 retry: self.retry,
+                paging: self.paging,
                 sources: Mutex::new(HashMap::new()),
             }),
         })

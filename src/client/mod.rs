@@ -26,6 +26,7 @@ mod assets;
 mod builder;
 mod login;
 mod orders;
+mod paging;
 mod pipeline;
 
 use std::collections::HashMap;
@@ -45,6 +46,7 @@ pub use assets::{Assets, Download};
 pub use builder::ClientBuilder;
 pub use login::Login;
 pub use orders::{Listing, Orders, ReturnScan, Unreadable};
+pub use paging::{NextPage, Page, Paging};
 pub(crate) use pipeline::Call;
 
 /// A client of the Lab Connector API.
@@ -57,6 +59,7 @@ struct Inner {
     protocol: Protocol,
     store: Arc<dyn TokenStore>,
     retry: RetryPolicy,
+    paging: Paging,
     sources: Mutex<HashMap<TokenKey, Arc<TokenSource>>>,
 }
 

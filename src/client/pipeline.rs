@@ -24,6 +24,8 @@ use crate::transport::{Request, Response};
 #[derive(Clone)]
 pub(crate) struct Call<'a> {
     pub(crate) operation: Operation,
+    /// In place of the endpoint's own URL: a further page of a listing.
+    pub(crate) url: Option<Url>,
     pub(crate) variables: Vec<(&'static str, &'a str)>,
     pub(crate) body: Option<serde_json::Value>,
     pub(crate) tokens: Option<&'a Arc<TokenSource>>,
@@ -34,8 +36,10 @@ pub(crate) struct Call<'a> {
 /// A success.
 pub(crate) struct Answer {
     operation: Operation,
+    pub(super) method: Method,
+    pub(super) url: Url,
     status: StatusCode,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -43,6 +47,7 @@ impl<'a> Call<'a> {
     pub(crate) fn new(operation: Operation, tokens: &'a Arc<TokenSource>) -> Self {
         Call {
             operation,
+            url: None,
             variables: Vec::new(),
             body: None,
             tokens: Some(tokens),
@@ -54,6 +59,7 @@ impl<'a> Call<'a> {
     pub(crate) fn discovery() -> Self {
         Call {
             operation: Operation::Discovery,
+            url: None,
             variables: Vec::new(),
             body: None,
             tokens: None,
@@ -72,10 +78,14 @@ impl Client {
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer> {
         let named = |error: Error| error.with_operation(call.operation.title());
         let endpoint = self.protocol().directory.resolve(call.operation)?;
-        let url = endpoint.template.expand(&call.variables).map_err(named)?;
+        let url = match &call.url {
+            Some(url) => url.clone(),
+            None => endpoint.template.expand(&call.variables).map_err(named)?,
+        };
         self.repeating(call.operation, call.tokens, call.repeatable, |tokens| {
             let request = self.request(&call, &endpoint.method, &url, tokens.as_deref());
-            self.once(call.operation, &url, request).boxed()
+            self.once(call.operation, &endpoint.method, &url, request)
+                .boxed()
         })
         .await
     }
@@ -83,6 +93,7 @@ impl Client {
     async fn once(
         &self,
         operation: Operation,
+        method: &Method,
         url: &Url,
         request: Result<Request>,
     ) -> Result<Answer> {
@@ -95,6 +106,8 @@ impl Client {
         }
         Ok(Answer {
             operation,
+            method: method.clone(),
+            url: url.clone(),
             status: head.status,
             headers: head.headers,
             body,

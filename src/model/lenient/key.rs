@@ -45,13 +45,11 @@ impl Key {
     #[inline]
     pub(crate) fn of(key: &str) -> Option<Key> {
         let mut packed = Key { first: 0, rest: 0 };
-        let mut at = 0;
-        for byte in letters(key) {
+        for (at, byte) in letters(key).enumerate() {
             if at == 32 {
                 return None;
             }
             packed.put(at, byte);
-            at += 1;
         }
         Some(packed)
     }

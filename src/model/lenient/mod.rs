@@ -16,6 +16,6 @@ mod value;
 
 pub(crate) use fault::Fault;
 pub(crate) use key::{Key, WireKey, same_key};
-pub(crate) use listing::{one, records};
+pub(crate) use listing::{Records, UNREADABLE_LIMIT, one, records};
 pub(crate) use record::{Extra, Missing, Record, rank, record, take};
 pub(crate) use value::{AnyEntry, Entry, Id, Many, Size, Text};
