@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
 
-pub(crate) use self::reqwest::Reqwest;
+pub(crate) use self::reqwest::{Network, Proxy, Reqwest};
 
 /// What goes out: bodies are small and held in memory.
 pub type Request = http::Request<Bytes>;
