@@ -215,6 +215,8 @@ impl Pair {
                 .no_proxy()
                 .connect_timeout(Duration::from_secs(10))
                 .timeout(Duration::from_secs(30))
+                .read_timeout(Duration::from_secs(30))
+                .user_agent("bare")
                 .build()
                 .expect("a client"),
             list_url: format!("{base}accounts/1/orders"),

@@ -106,20 +106,25 @@ impl Body {
 
     /// All of it, if it is no longer than `limit` bytes.
     pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, CollectError> {
+        // What comes in one piece is not copied. What does not goes into one buffer, and not
+        // into a list of pieces: they may be of a byte each.
         let mut first = Bytes::new();
         let mut all: Vec<u8> = Vec::new();
-        while let Some(chunk) = self.next().await {
-            let chunk = chunk.map_err(CollectError::Transport)?;
-            if all.len() + first.len() + chunk.len() > limit {
+        while let Some(piece) = self.next().await {
+            let piece = piece.map_err(CollectError::Transport)?;
+            if all.len() + first.len() + piece.len() > limit {
                 return Err(CollectError::TooLong);
             }
             if first.is_empty() && all.is_empty() {
-                first = chunk;
-            } else {
-                all.extend_from_slice(&first);
-                first = Bytes::new();
-                all.extend_from_slice(&chunk);
+                first = piece;
+                continue;
             }
+            if all.is_empty() {
+                // There is more of it than fits into what is read at once.
+                all.reserve(limit.min(256 * 1024).max(first.len()));
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&piece);
         }
         Ok(if all.is_empty() { first } else { all.into() })
     }

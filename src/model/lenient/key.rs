@@ -19,8 +19,7 @@ fn letters(key: &str) -> impl Iterator<Item = u8> + '_ {
 
 /// A key in the form in which names are compared: up to 32 letters as two numbers.
 ///
-/// A record has up to fifty names and a listing thousands of records; comparing numbers takes
-/// a third of the time that comparing text takes.
+/// A record has up to fifty names and a listing thousands of records: see [`Names`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
     first: u128,
@@ -44,22 +43,92 @@ impl Key {
     /// A key as it came. One that is longer than any name is none.
     #[inline]
     pub(crate) fn of(key: &str) -> Option<Key> {
-        let mut packed = Key { first: 0, rest: 0 };
-        for (at, byte) in letters(key).enumerate() {
-            if at == 32 {
+        // One more than fits, to notice it. Signs are written over by what follows: no branch
+        // that the processor could guess wrong.
+        let mut bytes = [0; 33];
+        let mut length = 0;
+        for byte in key.bytes() {
+            bytes[length] = byte.to_ascii_lowercase();
+            length += usize::from(!matches!(byte, b'_' | b'-'));
+            if length > 32 {
                 return None;
             }
-            packed.put(at, byte);
         }
-        Some(packed)
+        bytes[length] = 0;
+        let (first, rest) = bytes.split_first_chunk::<16>()?;
+        let rest = rest.first_chunk::<16>()?;
+        Some(Key {
+            first: u128::from_le_bytes(*first),
+            rest: u128::from_le_bytes(*rest),
+        })
     }
 
-    #[inline]
     const fn put(&mut self, at: usize, byte: u8) {
         if at < 16 {
             self.first |= (byte as u128) << (8 * at);
         } else {
             self.rest |= (byte as u128) << (8 * (at - 16));
+        }
+    }
+
+    /// One of 128 places for it in a table.
+    #[inline]
+    const fn place(self) -> usize {
+        let folded = self.first ^ self.rest;
+        let folded = (folded as u64) ^ ((folded >> 64) as u64).rotate_left(29);
+        (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57) as usize
+    }
+}
+
+/// The names of a record's fields, found in one or two looks. Made at compile time.
+pub(crate) struct Names<const N: usize> {
+    /// Name, field, and the name's rank among the field's, from 0.
+    names: [(Key, u8, u8); N],
+    /// 1 and the index into `names`, where the key's place, or one after it, is.
+    table: [u8; 128],
+}
+
+impl<const N: usize> Names<N> {
+    /// Names with their fields; those of a field stand best first.
+    pub(crate) const fn new(list: [(&str, u8); N]) -> Self {
+        assert!(N < 100, "the table is too small");
+        let none = Key { first: 0, rest: 0 };
+        let mut names = Names {
+            names: [(none, 0, 0); N],
+            table: [0; 128],
+        };
+        let mut at = 0;
+        while at < N {
+            let (name, field) = list[at];
+            let key = Key::name(name);
+            let mut rank = 0;
+            let mut before = 0;
+            while before < at {
+                rank += (list[before].1 == field) as u8;
+                before += 1;
+            }
+            names.names[at] = (key, field, rank);
+            let mut place = key.place();
+            while names.table[place] != 0 {
+                place = (place + 1) % 128;
+            }
+            names.table[place] = at as u8 + 1;
+            at += 1;
+        }
+        names
+    }
+
+    /// The field of this name, and the name's rank.
+    #[inline]
+    pub(crate) fn find(&self, key: Key) -> Option<(u8, u8)> {
+        let mut place = key.place();
+        loop {
+            let at = self.table[place % 128].checked_sub(1)?;
+            let (name, field, rank) = *self.names.get(usize::from(at))?;
+            if name == key {
+                return Some((field, rank));
+            }
+            place += 1;
         }
     }
 }
@@ -110,6 +179,18 @@ mod tests {
         assert!(Key::of(&"x".repeat(33)).is_none());
         assert!(Key::of(&"x".repeat(32)).is_some());
         assert!(Key::of("") == Some(Key::name("")));
+    }
+
+    #[test]
+    fn names_are_found_with_their_field_and_rank() {
+        const NAMES: Names<4> = Names::new([("id", 0), ("orderid", 0), ("status", 1), ("x", 2)]);
+        let find = |key| Key::of(key).and_then(|key| NAMES.find(key));
+        assert_eq!(find("ID"), Some((0, 0)));
+        assert_eq!(find("order_id"), Some((0, 1)));
+        assert_eq!(find("Status"), Some((1, 0)));
+        assert_eq!(find("x"), Some((2, 0)));
+        assert_eq!(find("y"), None);
+        assert_eq!(find(""), None);
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::fault::Fault;
 use super::key::{Key, WireKey};
-use super::record::{Extra, Missing, Record, rank};
+use super::record::{Extra, Missing, Record};
 
 /// Keys under which a list may be wrapped, the best first.
 const WRAPPERS: [Key; 13] = [
@@ -54,9 +54,13 @@ pub(crate) struct Records<T> {
 pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
     // Some services begin with a byte order mark, which is no JSON.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    // All of it at once is checked faster than piece by piece.
+    let text = String::from_utf8_lossy(body);
+    let repaired = matches!(text, Cow::Owned(_));
     let begin = Wrapped::<T>(0, PhantomData);
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    if let Ok(wrapping) = begin.deserialize(&mut reader)
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    if !repaired
+        && let Ok(wrapping) = begin.deserialize(&mut reader)
         && reader.end().is_ok()
         && let Some(list) = wrapping.list
     {
@@ -73,8 +77,6 @@ pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
         count: 0,
         around: Extra::new(),
     };
-    let text = String::from_utf8_lossy(body);
-    let repaired = matches!(text, Cow::Owned(_));
     records.read(&text, repaired, 0)?;
     Ok(records)
 }
@@ -131,7 +133,8 @@ impl<T: Record> Records<T> {
             .enumerate()
             .filter(|(_, (_, value))| value.get().starts_with(['[', '{']) || value.get() == "null")
             .filter_map(|(at, (key, value))| {
-                let rank = rank(Key::of(&key.0)?, &WRAPPERS)?;
+                let key = Key::of(&key.0)?;
+                let rank = WRAPPERS.iter().position(|name| *name == key)?;
                 Some((value.get() == "null", rank, at))
             })
             .min();

@@ -15,7 +15,7 @@ mod record;
 mod value;
 
 pub(crate) use fault::Fault;
-pub(crate) use key::{Key, WireKey, same_key};
+pub(crate) use key::{Key, Names, WireKey, same_key};
 pub(crate) use listing::{Records, UNREADABLE_LIMIT, one, records};
-pub(crate) use record::{Extra, Missing, Record, rank, record, take};
+pub(crate) use record::{Extra, Missing, Record, record, take};
 pub(crate) use value::{AnyEntry, Entry, Id, Many, Size, Text};

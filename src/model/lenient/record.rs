@@ -29,13 +29,6 @@ pub(crate) trait Record: Sized {
     fn from_fields(fields: Self::Fields) -> Result<Self, Missing>;
 }
 
-/// Which of the names this is, counted from the best one.
-#[inline]
-pub(crate) fn rank(key: Key, names: &[Key]) -> Option<u8> {
-    let at = names.iter().position(|name| *name == key)?;
-    Some(at as u8)
-}
-
 /// Takes a field's value, unless a better name of the field came before; what is not taken goes
 /// to `extra`. `rank` counts the names from the best one.
 pub(crate) fn take<'de, T, A>(
@@ -77,6 +70,17 @@ macro_rules! record {
 
         impl<'de> serde::Deserialize<'de> for $fields {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                #[allow(non_camel_case_types, reason = "named as the fields are")]
+                enum Field { $($field),+ }
+
+                const LIST: &[(&str, u8)] = &[$($(($name, Field::$field as u8)),+),+];
+                // Not a constant: that would be copied wherever it is used.
+                static NAMES: $crate::model::lenient::Names<{ LIST.len() }> = {
+                    let mut list = [("", 0); LIST.len()];
+                    list.copy_from_slice(LIST);
+                    $crate::model::lenient::Names::new(list)
+                };
+
                 struct Visitor;
 
                 impl<'de> serde::de::Visitor<'de> for Visitor {
@@ -93,18 +97,16 @@ macro_rules! record {
                         use $crate::model::lenient;
                         let mut fields = $fields::default();
                         while let Some(lenient::WireKey(key)) = map.next_key()? {
-                            if let Some(name) = lenient::Key::of(&key) {
-                                $(
-                                    let names = const { &[$(lenient::Key::name($name)),+] };
-                                    if let Some(rank) = lenient::rank(name, names) {
-                                        lenient::take(
-                                            &mut map, &key, rank, &mut fields.$field, &mut fields.extra,
-                                        )?;
-                                        continue;
-                                    }
-                                )+
+                            match lenient::Key::of(&key).and_then(|key| NAMES.find(key)) {
+                                $(Some((field, rank)) if field == Field::$field as u8 => {
+                                    lenient::take(
+                                        &mut map, &key, rank, &mut fields.$field, &mut fields.extra,
+                                    )?;
+                                })+
+                                _ => {
+                                    fields.extra.insert(key.into_owned(), map.next_value()?);
+                                }
                             }
-                            fields.extra.insert(key.into_owned(), map.next_value()?);
                         }
                         Ok(fields)
                     }
