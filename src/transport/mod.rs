@@ -94,14 +94,26 @@ impl<F> fmt::Debug for FromFn<F> {
 }
 
 /// The body of an answer, as it arrives.
-pub struct Body(Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>);
+pub struct Body {
+    stream: Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>,
+    /// How long it says it is.
+    length: Option<u64>,
+}
 
 impl Body {
     /// A body that `stream` gives.
     pub fn from_stream(
         stream: impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static,
     ) -> Self {
-        Body(Box::pin(stream))
+        Body {
+            stream: Box::pin(stream),
+            length: None,
+        }
+    }
+
+    pub(crate) fn with_length(mut self, length: Option<u64>) -> Self {
+        self.length = length;
+        self
     }
 
     /// All of it, if it is no longer than `limit` bytes.
@@ -121,7 +133,8 @@ impl Body {
             }
             if all.is_empty() {
                 // There is more of it than fits into what is read at once.
-                all.reserve(limit.min(256 * 1024).max(first.len()));
+                let length = self.length.and_then(|length| usize::try_from(length).ok());
+                all.reserve_exact(length.unwrap_or(64 * 1024).min(limit));
                 all.extend_from_slice(&std::mem::take(&mut first));
             }
             all.extend_from_slice(&piece);
@@ -146,7 +159,7 @@ impl Stream for Body {
     type Item = Result<Bytes, TransportError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
+        self.stream.as_mut().poll_next(cx)
     }
 }
 

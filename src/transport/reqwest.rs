@@ -128,10 +128,11 @@ impl Transport for Reqwest {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
         let request = reqwest::Request::try_from(request).map_err(failed)?;
         let response = self.0.execute(request).await.map_err(failed)?;
+        let length = response.content_length();
         let response = http::Response::<reqwest::Body>::from(response);
         Ok(response.map(|body| {
             let stream = http_body_util::BodyDataStream::new(body);
-            Body::from_stream(stream.map_err(failed))
+            Body::from_stream(stream.map_err(failed)).with_length(length)
         }))
     }
 }

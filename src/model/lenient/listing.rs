@@ -55,8 +55,10 @@ pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
     // Some services begin with a byte order mark, which is no JSON.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     // All of it at once is checked faster than piece by piece.
-    let text = String::from_utf8_lossy(body);
-    let repaired = matches!(text, Cow::Owned(_));
+    let (text, repaired) = match std::str::from_utf8(body) {
+        Ok(text) => (Cow::Borrowed(text), false),
+        Err(_) => (String::from_utf8_lossy(body), true),
+    };
     let begin = Wrapped::<T>(0, PhantomData);
     let mut reader = serde_json::Deserializer::from_str(&text);
     if !repaired

@@ -199,6 +199,7 @@ pub(crate) trait Entry: for<'de> Deserialize<'de> {
 }
 
 /// Reads an entry, whatever it is.
+#[repr(transparent)]
 pub(crate) struct AnyEntry<T>(pub(crate) T);
 
 impl<'de, T: Entry> Deserialize<'de> for AnyEntry<T> {
