@@ -85,6 +85,15 @@ fn figures() -> ExitCode {
                 limit,
                 true,
             );
+            if unknown {
+                let ratio = best_of_three(turns, || {
+                    let ours = time(|| one.block_on(pair.list()));
+                    let declared = time(|| one.block_on(pair.declared_list()));
+                    ours / declared
+                });
+                let name = format!("client_list_{count}_unknown_per_declared");
+                report(&name, ratio, f64::INFINITY, true);
+            }
             let memory = pair.memory(&one);
             let name = format!("client_list_{count}_{fields}_peak_per_decoded_and_body");
             report(&name, memory, 1.5, true);
