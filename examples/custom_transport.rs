@@ -24,7 +24,9 @@ async fn main() -> Result<()> {
         .endpoints(Endpoints::from_base_url("https://lab-connector.example/")?)
         .credentials("client id", "client secret")
         .token_store(store)
-        .transport(transport::from_fn(|request| async { answer(&request) }))
+        .transport(transport::from_fn(|request: Request| async move {
+            answer(&request)
+        }))
         .build()?;
 
     let lab = client.account("4711");
