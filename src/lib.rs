@@ -41,6 +41,7 @@
 //! | `client` | yes | everything but [`status`] and [`flow`], which are always there and bring no dependency |
 //! | `rustls` | yes | TLS, with the default cryptography of rustls and the roots of the platform |
 //! | `rustls-no-provider` | | TLS with the cryptography that the application installs |
+//! | `reqwest-0_13` | | `ClientBuilder::reqwest_client`, exempt from semver |
 //! | `tracing` | yes | events for `tracing`, without secrets and patient data |
 //! | `serde` | with `client` | (de)serialization of statuses, histories and readings |
 //! | `simulator` | | [`simulator`] |

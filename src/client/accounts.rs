@@ -12,7 +12,7 @@ use crate::auth::refresh::not_signed_in;
 use crate::auth::{Health, Tokens};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
-use crate::model::{Account, AccountId, lenient};
+use crate::model::{Account, AccountId};
 
 impl Login {
     /// *Get Accounts*: the labs that this login may be paired with. Asks *Discovery* first, as
@@ -21,7 +21,7 @@ impl Login {
     /// # Errors
     ///
     /// [`Error::is_reauthorization_needed`] if the login has not signed in, or not for too
-    /// long. [`Error::is_decode`] if an account cannot be read.
+    /// long. [`Error::is_decode`] if an account cannot be read, or if pages are missing.
     ///
     /// # Cancel safety
     ///
@@ -35,13 +35,15 @@ impl Login {
             let _ = error;
         }
         let call = Call::new(Operation::GetAccounts);
-        let answer = self.caller.send(call).await?;
-        let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;
-        match records.unreadable.first() {
-            None => Ok(records.good),
-            Some((position, why)) => {
-                Err(answer.unfit(Error::decode(format!("account {position}: {why}"))))
-            }
+        let pages = self
+            .caller
+            .pages(call, |account: &Account| account.id().as_str());
+        let pages = pages.await?;
+        let unreadable = pages.unreadable.into_iter().map(|(_, error)| error);
+        // Who chooses among accounts must see all of them.
+        match pages.problem.into_iter().chain(unreadable).next() {
+            None => Ok(pages.good),
+            Some(error) => Err(error),
         }
     }
 
@@ -113,7 +115,7 @@ async fn pair(
         .with("account_id", lab.id.as_str())
         .json(Value::Object(fields));
     let answer = login.caller.send(call).await?;
-    let tokens = answer.decode()?;
+    let tokens = answer.decode("there is no `access_token` in it")?;
     let now = login.caller.client.protocol().wire.clock.now();
     let tokens = Tokens::from_answer(tokens, now, None);
     let stored = lab.tokens.replace(tokens).await;

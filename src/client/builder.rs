@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::limits::Allowance;
-use super::{Client, Inner, Observer};
+use super::{Client, Inner, Observer, Paging};
 use crate::auth::{
     ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
 };
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::retry::{Budget, RetryEvent, RetryPolicy};
 use crate::secret::Secret;
 use crate::transport::wire::Wire;
-use crate::transport::{Reqwest, Timeouts, Transport};
+use crate::transport::{Network, Proxy, Reqwest, Timeouts, Transport};
 
 /// Sets up a [`Client`]. Setters take anything; [`ClientBuilder::build`] checks it.
 #[must_use = "a builder does nothing until it is built"]
@@ -34,11 +34,13 @@ pub struct ClientBuilder {
     hosts: Vec<String>,
     store: Option<Arc<dyn TokenStore>>,
     transport: Option<Arc<dyn Transport>>,
+    network: Network,
     clock: Arc<dyn Clock>,
     timeouts: Timeouts,
     retry: RetryPolicy,
     on_retry: Option<Observer>,
     allowance: Allowance,
+    paging: Paging,
 }
 
 impl ClientBuilder {
@@ -55,11 +57,13 @@ impl ClientBuilder {
             hosts: Vec::new(),
             store: None,
             transport: None,
+            network: Network::default(),
             clock: Arc::new(SystemClock),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             on_retry: None,
             allowance: Allowance::default(),
+            paging: Paging::default(),
         }
     }
 
@@ -134,6 +138,56 @@ impl ClientBuilder {
         self
     }
 
+    /// Sends requests with a reqwest client that was set up elsewhere: with another TLS
+    /// library, a resolver, a connector.
+    ///
+    /// It should follow no redirects (`reqwest::redirect::Policy::none()`): the client follows
+    /// those that it may. Its proxies, certificates, connect and read timeouts are its own.
+    /// This method is exempt from the crate's semver promise and goes with reqwest 0.13.
+    #[cfg(feature = "reqwest-0_13")]
+    pub fn reqwest_client(mut self, client: reqwest::Client) -> Self {
+        self.transport = Some(Arc::new(Reqwest::ready(client)));
+        self
+    }
+
+    /// The proxy that requests go through: an http or https URL, which may hold user and
+    /// password. It is asked to tunnel what is https. Default: what the environment
+    /// (`HTTPS_PROXY`, `NO_PROXY` and their kin) and the system say.
+    pub fn proxy(mut self, url: impl Into<Secret>) -> Self {
+        self.network.proxy = Proxy::At(url.into());
+        self
+    }
+
+    /// User and password for the proxy, sent to nobody else (HTTP Basic). Default: those in the
+    /// proxy's URL, if any.
+    pub fn proxy_credentials(
+        mut self,
+        user: impl Into<String>,
+        password: impl Into<Secret>,
+    ) -> Self {
+        self.network.proxy_credentials = Some((user.into(), password.into()));
+        self
+    }
+
+    /// No proxy, whatever the environment and the system say.
+    pub fn no_proxy(mut self) -> Self {
+        self.network.proxy = Proxy::None;
+        self
+    }
+
+    /// A certificate, or several, in PEM, that is trusted beside the platform's roots: that of
+    /// a proxy which breaks TLS open to inspect it. May be called more than once. Default: the
+    /// platform's roots alone.
+    #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+    #[cfg_attr(
+        docsrs,
+        doc(cfg(any(feature = "rustls", feature = "rustls-no-provider")))
+    )]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.network.roots.push(pem.into());
+        self
+    }
+
     /// Where the time comes from. Default: the machine's clock.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -174,13 +228,21 @@ impl ClientBuilder {
         self
     }
 
+    /// How the pages of a listing are found. Default: by whatever the answer offers, see
+    /// [`Paging`].
+    pub fn paging(mut self, paging: Paging) -> Self {
+        self.paging = paging;
+        self
+    }
+
     /// Checks the settings and makes the client. Nothing is sent.
     ///
     /// # Errors
     ///
     /// [`Error::is_configuration`] if the endpoints or the credentials are missing, if the
     /// redirect URL cannot be registered, if a parameter of the sign-in page is one of the
-    /// protocol's own, if a host is no host, or if TLS cannot be set up.
+    /// protocol's own, if a host is no host, if the proxy or a root certificate cannot be read,
+    /// or if TLS cannot be set up.
     pub fn build(self) -> Result<Client> {
         let missing = |what| Error::configuration(format!("{what} not given"));
         let endpoints = self.endpoints.ok_or_else(|| missing("the endpoints are"))?;
@@ -203,10 +265,15 @@ impl ClientBuilder {
         }
         let redirect_url = self.redirect_url.as_deref().map(redirect_url).transpose()?;
         let transport = match self.transport {
+            Some(_) if !self.network.is_default() => {
+                return Err(Error::configuration(
+                    "proxies and root certificates are for the client's own transport, and another one is given",
+                ));
+            }
             Some(transport) => transport,
             None => {
                 let user_agent = concat!("lab-connector/", env!("CARGO_PKG_VERSION"));
-                Arc::new(Reqwest::new(&self.timeouts, user_agent)?)
+                Arc::new(Reqwest::new(&self.timeouts, user_agent, &self.network)?)
             }
         };
         let credentials = Credentials {
@@ -238,6 +305,7 @@ impl ClientBuilder {
                 on_retry: self.on_retry,
                 budget: Budget::full(),
                 allowance: self.allowance,
+                paging: self.paging,
                 shared: Mutex::new(HashMap::new()),
             }),
         })

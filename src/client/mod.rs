@@ -27,6 +27,7 @@ mod builder;
 mod limits;
 mod login;
 mod orders;
+mod paging;
 mod pipeline;
 mod raw;
 mod trace;
@@ -52,6 +53,7 @@ pub use assets::{Assets, Download};
 pub use builder::ClientBuilder;
 pub use login::Login;
 pub use orders::{Listing, Orders, ReturnScan, Unreadable};
+pub use paging::{NextPage, Page, Paging};
 pub use raw::{RawAnswer, RawRequest};
 
 /// A client of the Lab Connector API.
@@ -67,6 +69,7 @@ struct Inner {
     on_retry: Option<Observer>,
     budget: Budget,
     allowance: Allowance,
+    paging: Paging,
     shared: Mutex<HashMap<TokenKey, Shared>>,
 }
 
@@ -129,7 +132,7 @@ impl Client {
         let call = Call::new(Operation::Discovery);
         let answer = self.anonymous().send(call).await?;
         // What is no JSON at all is described as for any other call.
-        let _: serde::de::IgnoredAny = answer.decode()?;
+        let _: serde::de::IgnoredAny = answer.decode("it is no JSON")?;
         let directory = &self.inner.protocol.directory;
         directory
             .update(&answer.body)

@@ -10,7 +10,7 @@ use super::Lab;
 use super::pipeline::Call;
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
-use crate::model::{Order, OrderId, RxId, lenient};
+use crate::model::{Order, OrderId, RxId};
 
 /// The orders of a lab.
 #[derive(Clone, Copy, Debug)]
@@ -26,28 +26,32 @@ impl<'a> Orders<'a> {
     /// *Get Orders*: the cases that wait for the lab, those in *Ready for Download* and *Lab
     /// Review*. An order that was downloaded drops out.
     ///
+    /// All pages are read, see [`Paging`](super::Paging). Each is a call of its own, with
+    /// attempts and a time limit of its own.
+    ///
     /// # Errors
     ///
     /// [`Error::is_decode`] if the answer is no list of orders. A single order that cannot be
-    /// read is no error: see [`Listing::unreadable`].
+    /// read is no error, nor is a page after the first that fails: see
+    /// [`Listing::unreadable`], [`Listing::problem`] and [`Listing::is_complete`].
     ///
     /// # Cancel safety
     ///
     /// Safe.
     pub async fn list(&self) -> Result<Listing> {
         let call = Call::new(Operation::GetOrders).with("account_id", self.lab.id.as_str());
-        let answer = self.lab.caller.send(call).await?;
-        let records = lenient::records(&answer.body).map_err(|error| answer.unreadable(&error))?;
+        let pages = self
+            .lab
+            .caller
+            .pages(call, |order: &Order| order.id().as_str());
+        let pages = pages.await?;
+        let unreadable = pages.unreadable.into_iter();
         Ok(Listing {
-            orders: records.good,
-            unreadable: records
-                .unreadable
-                .into_iter()
-                .map(|(position, why)| Unreadable {
-                    position,
-                    error: Error::decode(why).with_operation(Operation::GetOrders.title()),
-                })
+            orders: pages.good,
+            unreadable: unreadable
+                .map(|(position, error)| Unreadable { position, error })
                 .collect(),
+            problem: pages.problem,
         })
     }
 
@@ -65,7 +69,7 @@ impl<'a> Orders<'a> {
         let call = Call::new(Operation::GetOrderByRxId)
             .with("account_id", self.lab.id.as_str())
             .with("rx_id", rx_id.as_str());
-        self.lab.caller.send(call).await?.decode()
+        self.lab.caller.send(call).await?.record()
     }
 
     /// *Return Scan*: sends an order back to the doctor for a rescan. Await the result.
@@ -83,6 +87,7 @@ impl<'a> Orders<'a> {
 pub struct Listing {
     orders: Vec<Order>,
     unreadable: Vec<Unreadable>,
+    problem: Option<Error>,
 }
 
 impl Listing {
@@ -98,22 +103,33 @@ impl Listing {
         self.orders
     }
 
-    /// Both, to keep.
+    /// The orders and what could not be read among them, to keep.
     #[must_use]
     pub fn into_parts(self) -> (Vec<Order>, Vec<Unreadable>) {
         (self.orders, self.unreadable)
     }
 
-    /// The records that could not be read.
+    /// The records that could not be read; of very many, the first 1,000.
     #[must_use]
     pub fn unreadable(&self) -> &[Unreadable] {
         &self.unreadable
     }
 
-    /// Whether every record was read. Only then does an order's absence say anything.
+    /// Why there may be more orders: a page that failed, that repeats an earlier one, or that
+    /// is announced without a way to it. What was read before is in the listing.
+    ///
+    /// [`Error::is_origin`] if a link to the next page leads where the token may not go;
+    /// [`Error::is_decode`] if the pages make no sense; or whatever made the page fail.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Error> {
+        self.problem.as_ref()
+    }
+
+    /// Whether every record of every page was read. Only then does an order's absence say
+    /// anything.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.unreadable.is_empty()
+        self.unreadable.is_empty() && self.problem.is_none()
     }
 }
 

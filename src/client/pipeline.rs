@@ -17,7 +17,7 @@ use crate::auth::refresh::TokenSource;
 use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Kind, Result, answer};
-use crate::model::lenient;
+use crate::model::lenient::{self, Fault, Record};
 use crate::retry::{GaveUp, RetryDecision, RetryEvent, RetryPolicy, RetryState};
 use crate::transport::{Request, Response};
 
@@ -32,9 +32,12 @@ pub(super) struct Caller {
 }
 
 /// An operation to call.
+#[derive(Clone)]
 pub(crate) struct Call<'a> {
-    operation: Operation,
-    variables: Vec<(&'static str, &'a str)>,
+    pub(super) operation: Operation,
+    /// In place of the endpoint's own URL: a further page of a listing.
+    pub(super) url: Option<Url>,
+    pub(super) variables: Vec<(&'static str, &'a str)>,
     body: Option<serde_json::Value>,
 }
 
@@ -54,6 +57,8 @@ pub(super) struct Prepared {
 /// A success.
 pub(crate) struct Answer {
     title: &'static str,
+    pub(super) method: Method,
+    pub(super) url: Url,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     attempts: u32,
@@ -81,6 +86,7 @@ impl<'a> Call<'a> {
     pub(crate) fn new(operation: Operation) -> Self {
         Call {
             operation,
+            url: None,
             variables: Vec::new(),
             body: None,
         }
@@ -139,10 +145,13 @@ impl Caller {
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer> {
         let operation = call.operation;
         let endpoint = self.client.protocol().directory.resolve(operation)?;
-        let url = endpoint
-            .template
-            .expand(&call.variables)
-            .map_err(|error| error.with_operation(operation.title()))?;
+        let url = match call.url {
+            Some(url) => url,
+            None => endpoint
+                .template
+                .expand(&call.variables)
+                .map_err(|error| error.with_operation(operation.title()))?,
+        };
         let template = endpoint.template.as_str();
         let mut prepared = Prepared::new(operation.title(), endpoint.method, url, template);
         // Some services read with POST, and some write with GET: the operation decides.
@@ -181,6 +190,8 @@ impl Caller {
         }
         let answer = Answer {
             title: prepared.title,
+            method: prepared.method.clone(),
+            url: prepared.url.clone(),
             status: head.status,
             headers: head.headers,
             attempts: 1,
@@ -317,17 +328,27 @@ impl Caller {
 }
 
 impl Answer {
-    /// The answer as a value.
-    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&error))
+    /// The answer as a value. Where it is none, the error says `lacking`: a message of the
+    /// parser could quote the payload.
+    pub(crate) fn decode<T: DeserializeOwned>(&self, lacking: &'static str) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            self.unreadable(match error.classify() {
+                serde_json::error::Category::Data => Fault::Missing(lacking),
+                _ => Fault::NotJson,
+            })
+        })
     }
 
-    /// The error for an answer that is not what was due. A message of the parser that could
-    /// quote the payload is left out; ours names fields only.
-    pub(crate) fn unreadable(&self, error: &serde_json::Error) -> Error {
-        let what = match error.classify() {
-            serde_json::error::Category::Data => lenient::message(error),
-            _ => answer::describe(&self.headers, &self.body).to_owned(),
+    /// The answer as one record.
+    pub(crate) fn record<T: Record>(&self) -> Result<T> {
+        lenient::one(&self.body).map_err(|fault| self.unreadable(fault))
+    }
+
+    /// The error for an answer that is not what was due.
+    pub(crate) fn unreadable(&self, fault: Fault) -> Error {
+        let what = match fault {
+            Fault::NotJson => answer::describe(&self.headers, &self.body).to_owned(),
+            fault => fault.to_string(),
         };
         self.unfit(Error::decode(what))
     }

@@ -268,7 +268,7 @@ impl RawAnswer {
     ///
     /// [`Error::is_decode`] if it is something else.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
-        self.0.decode()
+        self.0.decode("it is JSON of another form")
     }
 }
 

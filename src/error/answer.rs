@@ -96,8 +96,12 @@ pub(crate) fn excerpt(body: &[u8], refuses: bool) -> String {
     bounded(&text, 300)
 }
 
-/// The keys of an object, with the texts of those in which services describe errors.
+/// The keys of an object, with the texts of those in which services describe errors. In an
+/// answer that does not refuse even a key may be payload.
 fn shape(fields: &Map<String, Value>, refuses: bool) -> String {
+    if !refuses {
+        return format!("{{{} fields}}", fields.len());
+    }
     let mut shown: Vec<String> = Vec::new();
     for (key, value) in fields {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
@@ -107,7 +111,7 @@ fn shape(fields: &Map<String, Value>, refuses: bool) -> String {
         } else {
             "…"
         };
-        let describes = refuses && CODES.iter().chain(&MESSAGES).any(|name| is(key, name));
+        let describes = CODES.iter().chain(&MESSAGES).any(|name| is(key, name));
         shown.push(match value {
             Value::Object(inner) if is(key, "error") => format!("{key} {}", shape(inner, refuses)),
             _ => match text(value).filter(|_| describes) {

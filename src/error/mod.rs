@@ -263,8 +263,9 @@ impl Error {
         self.0.elapsed
     }
 
-    /// What the answer looked like, in a line: its form, its keys, and the texts of the fields in
-    /// which services describe errors. Values of other fields are not in it.
+    /// What the answer looked like, in a line: its form and length, and of one that refuses its
+    /// keys, with the texts of the fields in which services describe errors. Values of other
+    /// fields are not in it.
     #[must_use]
     pub fn excerpt(&self) -> Option<&str> {
         self.0.excerpt.as_deref()

@@ -120,6 +120,9 @@ impl Change {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Problem {
+    /// A page of the listing failed, or the pages make no sense. Nothing is concluded from
+    /// absence then.
+    Listing(Error),
     /// A record of the listing cannot be read. Nothing is concluded from absence then.
     Unreadable(Unreadable),
     /// An order without an Rx id: it is delivered, and cannot be followed once it is no longer

@@ -16,6 +16,8 @@ pub(super) async fn round(inbox: &Inbox, state: &mut State, round: &mut Round) -
 
     let mut due = Vec::new();
     let complete = listing.is_complete();
+    let problem = listing.problem().cloned().map(Problem::Listing);
+    round.problems.extend(problem);
     let (orders, unreadable) = listing.into_parts();
     round
         .problems

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fmt;
 
 use super::id::AccountId;
-use super::lenient::{self, Extra, Text};
+use super::lenient::{self, Extra, Id, Key, Missing, Record, Text};
 
 /// A lab, as *Get Accounts* lists it. One login may offer several.
 #[derive(Clone, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Account {
 }
 
 lenient::record!(Fields, "an account" {
-    id: Text = ["accountid", "id", "accountnumber", "companyid"],
+    id: Id = ["accountid", "id", "accountnumber", "companyid"],
     name: Text = ["name", "accountname", "companyname", "displayname"],
 });
 
@@ -41,17 +41,28 @@ impl Account {
     }
 }
 
-impl<'de> Deserialize<'de> for Account {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fields = Fields::deserialize(deserializer)?;
-        let (_, Text(id)) = fields
+impl Record for Account {
+    type Fields = Fields;
+
+    const WHAT: &'static str = "an account";
+    const OWN: &'static [Key] = &[Key::name("accountid")];
+
+    fn from_fields(fields: Fields) -> Result<Self, Missing> {
+        let (_, Id(id)) = fields
             .id
-            .ok_or_else(|| D::Error::custom("an account without an account id"))?;
+            .ok_or(Missing("an account without an account id (`accountId`)"))?;
         Ok(Account {
             id: AccountId::new(id),
             name: fields.name.map(|(_, Text(name))| name),
             extra: fields.extra,
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Fields::deserialize(deserializer)?;
+        Account::from_fields(fields).map_err(|Missing(what)| D::Error::custom(what))
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::id::AssetId;
-use super::lenient::{self, Entry, Extra, Size, Text};
+use super::lenient::{self, Entry, Extra, Id, Size, Text};
 use super::time::WireTime;
 
 /// One file of an order: the zip of exported scans, or the thumbnails.
@@ -25,9 +25,9 @@ pub struct Asset {
 }
 
 lenient::record!(Fields, "an asset" {
-    id: Text = ["assetid", "id", "fileid"],
+    id: Id = ["assetid", "id", "fileid"],
     kind: Text = ["assettype", "type", "kind"],
-    url: Text = ["downloadurl", "url", "href", "uri", "link"],
+    url: Url = ["downloadurl", "url", "href", "uri", "link"],
     size: Size = ["size", "filesize", "contentlength", "length"],
     modified: Text = ["modifiedat", "modified", "lastmodified", "updatedat", "updated"],
 });
@@ -88,18 +88,11 @@ impl Asset {
 }
 
 impl From<Fields> for Asset {
-    fn from(mut fields: Fields) -> Self {
-        let url = fields.url.and_then(|(_, Text(text))| {
-            let url = Url::parse(&text).ok();
-            if url.is_none() {
-                fields.extra.insert("url".to_owned(), text.into());
-            }
-            url
-        });
+    fn from(fields: Fields) -> Self {
         Asset {
-            id: fields.id.map(|(_, Text(id))| AssetId::new(id)),
+            id: fields.id.map(|(_, Id(id))| AssetId::new(id)),
             kind: fields.kind.map(|(_, Text(kind))| kind),
-            url,
+            url: fields.url.map(|(_, url)| url),
             size: fields.size.map(|(_, Size(size))| size),
             modified: fields.modified.map(|(_, Text(text))| WireTime::parse(text)),
             extra: fields.extra,
@@ -117,8 +110,8 @@ impl Entry for Asset {
     fn from_text(text: &str) -> Self {
         let mut fields = Fields::default();
         match Url::parse(text) {
-            Ok(_) => fields.url = Some((0, Text(text.to_owned()))),
-            Err(_) => fields.id = Some((0, Text(text.to_owned()))),
+            Ok(url) => fields.url = Some((0, url)),
+            Err(_) => fields.id = Some((0, Id(text.to_owned()))),
         }
         fields.into()
     }

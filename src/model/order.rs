@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::asset::Asset;
 use super::id::{AccountId, AssetId, OrderId, RxId};
-use super::lenient::{self, AnyEntry, Entry, Extra, Many, Text};
+use super::lenient::{self, AnyEntry, Entry, Extra, Id, Key, Many, Missing, Record, Text};
 use super::time::WireTime;
 use crate::flow::plan::{File, Fingerprint};
 use crate::status::OrderStatus;
@@ -33,10 +33,10 @@ pub struct Order {
 }
 
 lenient::record!(Fields, "an order" {
-    id: Text = ["orderid", "id", "caseid", "ordernumber", "casenumber"],
-    rx_id: Text = ["rxid", "rx", "prescriptionid", "rxnumber"],
-    status: Text = ["status", "orderstatus", "scanstatus", "casestatus"],
-    account_id: Text = ["accountid", "accountnumber", "companyid", "labid"],
+    id: Id = ["orderid", "id", "caseid", "ordernumber", "casenumber"],
+    rx_id: Id = ["rxid", "rx", "prescriptionid", "rxnumber"],
+    status: OrderStatus = ["status", "orderstatus", "scanstatus", "casestatus"],
+    account_id: Id = ["accountid", "accountnumber", "companyid", "labid"],
     created: Text = ["createdat", "created", "creationtime", "createddate", "creationdate", "createdon"],
     modified: Text = ["modifiedat", "modified", "updatedat", "updated", "lastmodified", "lastupdated"],
     assets: Many<AnyEntry<Asset>> = ["assets", "files"],
@@ -128,34 +128,45 @@ impl Order {
     }
 }
 
-impl<'de> Deserialize<'de> for Order {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fields = Fields::deserialize(deserializer)?;
+impl Record for Order {
+    type Fields = Fields;
+
+    const WHAT: &'static str = "an order";
+    const OWN: &'static [Key] = &[Key::name("orderid"), Key::name("rxid")];
+
+    fn from_fields(fields: Fields) -> Result<Self, Missing> {
         let text = |field: Option<(u8, Text)>| field.map(|(_, Text(text))| text);
+        let id_text = |field: Option<(u8, Id)>| field.map(|(_, Id(text))| text);
         let filled = |text: &String| !text.trim().is_empty();
 
-        let rx_id = text(fields.rx_id).filter(filled);
-        let id = text(fields.id)
+        let rx_id = id_text(fields.rx_id).filter(filled);
+        let id = id_text(fields.id)
             .filter(filled)
             .or_else(|| rx_id.clone())
-            .ok_or_else(|| {
-                D::Error::custom(
-                    "an order with neither an order id (`orderId`) nor an Rx id (`rxId`)",
-                )
-            })?;
-        let status = text(fields.status)
-            .ok_or_else(|| D::Error::custom("an order without a status (`status`)"))?;
+            .ok_or(Missing(
+                "an order with neither an order id (`orderId`) nor an Rx id (`rxId`)",
+            ))?;
+        let (_, status) = fields
+            .status
+            .ok_or(Missing("an order without a status (`status`)"))?;
         Ok(Order {
             id: OrderId::new(id),
             rx_id: rx_id.map(RxId::new),
-            status: OrderStatus::from(status),
-            account_id: text(fields.account_id).map(AccountId::new),
+            status,
+            account_id: id_text(fields.account_id).map(AccountId::new),
             created: text(fields.created).map(WireTime::parse),
             modified: text(fields.modified).map(WireTime::parse),
             assets: entries(fields.assets),
             history: entries(fields.history),
             extra: fields.extra,
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for Order {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Fields::deserialize(deserializer)?;
+        Order::from_fields(fields).map_err(|Missing(what)| D::Error::custom(what))
     }
 }
 
@@ -184,7 +195,7 @@ pub struct HistoryEntry {
 }
 
 lenient::record!(EntryFields, "an entry of a history" {
-    status: Text = ["status", "orderstatus", "scanstatus", "casestatus", "name", "value"],
+    status: OrderStatus = ["status", "orderstatus", "scanstatus", "casestatus", "name", "value"],
     time: Text = ["at", "time", "timestamp", "date", "changedat", "createdat", "created", "modifiedat"],
 });
 
@@ -205,12 +216,9 @@ impl HistoryEntry {
 impl<'de> Deserialize<'de> for HistoryEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = EntryFields::deserialize(deserializer)?;
-        let status = fields
-            .status
-            .map(|(_, Text(text))| text)
-            .unwrap_or_default();
+        let status = fields.status.map(|(_, status)| status);
         Ok(HistoryEntry {
-            status: OrderStatus::from(status),
+            status: status.unwrap_or_else(|| OrderStatus::from("")),
             time: fields.time.map(|(_, Text(text))| WireTime::parse(text)),
         })
     }

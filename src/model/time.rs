@@ -11,16 +11,13 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct WireTime {
     text: String,
-    time: Option<SystemTime>,
 }
 
 impl WireTime {
-    /// Reads what the wire has.
+    /// Takes what the wire has.
     #[must_use]
     pub fn parse(text: impl Into<String>) -> Self {
-        let text = text.into();
-        let time = read(text.trim());
-        WireTime { text, time }
+        WireTime { text: text.into() }
     }
 
     /// The text as it came.
@@ -29,10 +26,11 @@ impl WireTime {
         &self.text
     }
 
-    /// The time, where the text could be read.
+    /// The time, where the text can be read. It is read now: of most orders in a listing nobody
+    /// asks.
     #[must_use]
     pub fn time(&self) -> Option<SystemTime> {
-        self.time
+        read(self.text.trim())
     }
 }
 

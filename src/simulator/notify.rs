@@ -5,7 +5,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use url::Url;
 
 use super::world::Notice;
-use crate::transport::{Request, Reqwest, Timeouts, Transport};
+use crate::transport::{Network, Request, Reqwest, Timeouts, Transport};
 
 /// A task that posts one notice after the other. It ends when its owner is gone.
 #[derive(Debug)]
@@ -15,7 +15,11 @@ pub(super) struct Notifier {
 
 impl Notifier {
     pub(super) fn start() -> crate::Result<Self> {
-        let transport = Reqwest::new(&Timeouts::default(), "lab-connector simulator")?;
+        let transport = Reqwest::new(
+            &Timeouts::default(),
+            "lab-connector simulator",
+            &Network::default(),
+        )?;
         let (queue, mut notices) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Some(notice) = notices.recv().await {

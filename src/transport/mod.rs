@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
 
-pub(crate) use self::reqwest::Reqwest;
+pub(crate) use self::reqwest::{Network, Proxy, Reqwest};
 
 /// What goes out: bodies are small and held in memory.
 pub type Request = http::Request<Bytes>;
@@ -98,32 +98,50 @@ impl<F> fmt::Debug for FromFn<F> {
 }
 
 /// The body of an answer, as it arrives.
-pub struct Body(Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>);
+pub struct Body {
+    stream: Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>,
+    /// How long it says it is.
+    length: Option<u64>,
+}
 
 impl Body {
     /// A body that `stream` gives.
     pub fn from_stream(
         stream: impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static,
     ) -> Self {
-        Body(Box::pin(stream))
+        Body {
+            stream: Box::pin(stream),
+            length: None,
+        }
+    }
+
+    pub(crate) fn with_length(mut self, length: Option<u64>) -> Self {
+        self.length = length;
+        self
     }
 
     /// All of it, if it is no longer than `limit` bytes.
     pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, CollectError> {
+        // What comes in one piece is not copied. What does not goes into one buffer, and not
+        // into a list of pieces: they may be of a byte each.
         let mut first = Bytes::new();
         let mut all: Vec<u8> = Vec::new();
-        while let Some(chunk) = self.next().await {
-            let chunk = chunk.map_err(CollectError::Transport)?;
-            if all.len() + first.len() + chunk.len() > limit {
+        while let Some(piece) = self.next().await {
+            let piece = piece.map_err(CollectError::Transport)?;
+            if all.len() + first.len() + piece.len() > limit {
                 return Err(CollectError::TooLong);
             }
             if first.is_empty() && all.is_empty() {
-                first = chunk;
-            } else {
-                all.extend_from_slice(&first);
-                first = Bytes::new();
-                all.extend_from_slice(&chunk);
+                first = piece;
+                continue;
             }
+            if all.is_empty() {
+                // There is more of it than fits into what is read at once.
+                let length = self.length.and_then(|length| usize::try_from(length).ok());
+                all.reserve_exact(length.unwrap_or(64 * 1024).min(limit));
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&piece);
         }
         Ok(if all.is_empty() { first } else { all.into() })
     }
@@ -145,7 +163,7 @@ impl Stream for Body {
     type Item = Result<Bytes, TransportError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
+        self.stream.as_mut().poll_next(cx)
     }
 }
 

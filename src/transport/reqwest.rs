@@ -1,32 +1,75 @@
 //! The transport over reqwest: the only file that names it.
 
 use std::error::Error as StdError;
+use std::fmt;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use url::Url;
 
 use super::{Body, Request, Response, Timeouts, Transport, TransportError};
 use crate::endpoints::origin::is_loopback;
 use crate::error::{Error, Kind, Result};
+use crate::secret::Secret;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Reqwest {
     client: reqwest::Client,
     /// For this machine: plain http is allowed there because it does not leave it, and to a
-    /// proxy that the environment names it would.
+    /// proxy that the environment names it would. A proxy that was configured is asked for.
     direct: reqwest::Client,
 }
 
+/// What a lab's network may ask for.
+#[derive(Default)]
+pub(crate) struct Network {
+    pub(crate) proxy: Proxy,
+    pub(crate) proxy_credentials: Option<(String, Secret)>,
+    /// PEM, one or more certificates each.
+    pub(crate) roots: Vec<Vec<u8>>,
+}
+
+/// Through what requests go.
+#[derive(Default)]
+pub(crate) enum Proxy {
+    /// What the environment and the system say.
+    #[default]
+    System,
+    None,
+    /// A URL that may hold a password.
+    At(Secret),
+}
+
+impl Network {
+    /// Whether all is as it is by default.
+    pub(crate) fn is_default(&self) -> bool {
+        matches!(self.proxy, Proxy::System)
+            && self.proxy_credentials.is_none()
+            && self.roots.is_empty()
+    }
+}
+
 impl Reqwest {
-    pub(crate) fn new(timeouts: &Timeouts, user_agent: &str) -> Result<Self> {
+    pub(crate) fn new(timeouts: &Timeouts, user_agent: &str, network: &Network) -> Result<Self> {
         let builder = || {
-            reqwest::Client::builder()
+            let builder = reqwest::Client::builder()
                 .user_agent(user_agent)
                 .connect_timeout(timeouts.connect)
                 .read_timeout(timeouts.idle)
                 .redirect(reqwest::redirect::Policy::none())
                 // Retrying is the pipeline's, which knows what may be repeated.
-                .retry(reqwest::retry::never())
+                .retry(reqwest::retry::never());
+            trusting(builder, &network.roots)
+        };
+        let proxied = match &network.proxy {
+            Proxy::System if network.proxy_credentials.is_some() => {
+                return Err(Error::configuration(
+                    "credentials for a proxy are given, and no proxy",
+                ));
+            }
+            Proxy::System => builder()?,
+            Proxy::None => builder()?.no_proxy(),
+            Proxy::At(url) => builder()?.proxy(proxy(url, network.proxy_credentials.as_ref())?),
         };
         let built = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| {
@@ -34,10 +77,66 @@ impl Reqwest {
                     .with_source(error)
             })
         };
-        Ok(Reqwest {
-            client: built(builder())?,
-            direct: built(builder().no_proxy())?,
-        })
+        let client = built(proxied)?;
+        let direct = match network.proxy {
+            Proxy::System => built(builder()?.no_proxy())?,
+            Proxy::None | Proxy::At(_) => client.clone(),
+        };
+        Ok(Reqwest { client, direct })
+    }
+
+    /// A client that somebody else set up.
+    #[cfg(feature = "reqwest-0_13")]
+    pub(crate) fn ready(client: reqwest::Client) -> Self {
+        Reqwest {
+            direct: client.clone(),
+            client,
+        }
+    }
+}
+
+/// The URL is parsed here first: reqwest's own error could show it, with the password in it.
+fn proxy(url: &Secret, credentials: Option<&(String, Secret)>) -> Result<reqwest::Proxy> {
+    let wrong = || Error::configuration("the proxy must be an http or https URL");
+    let url = Url::parse(url.expose()).map_err(|_| wrong())?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(wrong());
+    }
+    let proxy = reqwest::Proxy::all(url).map_err(|_| wrong())?;
+    Ok(match credentials {
+        Some((user, password)) => proxy.basic_auth(user, password.expose()),
+        None => proxy,
+    })
+}
+
+#[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+fn trusting(builder: reqwest::ClientBuilder, roots: &[Vec<u8>]) -> Result<reqwest::ClientBuilder> {
+    let wrong = || Error::configuration("a root certificate is no certificate in PEM");
+    let mut certificates = Vec::new();
+    for pem in roots {
+        let read = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|error| wrong().with_source(error))?;
+        if read.is_empty() {
+            return Err(wrong());
+        }
+        certificates.extend(read);
+    }
+    Ok(if certificates.is_empty() {
+        builder
+    } else {
+        builder.tls_certs_merge(certificates)
+    })
+}
+
+#[cfg(not(any(feature = "rustls", feature = "rustls-no-provider")))]
+fn trusting(builder: reqwest::ClientBuilder, _: &[Vec<u8>]) -> Result<reqwest::ClientBuilder> {
+    Ok(builder)
+}
+
+/// Without reqwest's own, which shows the proxies.
+impl fmt::Debug for Reqwest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reqwest")
     }
 }
 
@@ -51,10 +150,11 @@ impl Transport for Reqwest {
             &self.client
         };
         let response = client.execute(request).await.map_err(failed)?;
+        let length = response.content_length();
         let response = http::Response::<reqwest::Body>::from(response);
         Ok(response.map(|body| {
             let stream = http_body_util::BodyDataStream::new(body);
-            Body::from_stream(stream.map_err(failed))
+            Body::from_stream(stream.map_err(failed)).with_length(length)
         }))
     }
 }

@@ -42,7 +42,10 @@ impl Printed {
 
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
-const PLAIN: [&str; 15] = [
+const PLAIN: [&str; 18] = [
+    "NextPage",
+    "Page",
+    "Paging",
     "$name",
     "ClientAuth",
     "Downloaded",

@@ -46,7 +46,9 @@ async fn a_list_may_be_wrapped() {
             .collect();
         assert_eq!(ids, ["1", "2"], "{answer}");
     }
-    for empty in [json!([]), json!({ "orders": [] })] {
+    // Some services write an empty list as null.
+    let null = json!({ "orders": null });
+    for empty in [json!([]), json!({ "orders": [] }), null] {
         let listing = list(empty).await.unwrap();
         assert!(listing.is_complete() && listing.into_orders().is_empty());
     }
@@ -59,7 +61,6 @@ async fn what_is_no_list_is_an_error() {
         json!({}),
         json!({ "message": "canary" }),
         json!({ "orders": "canary" }),
-        json!({ "orders": null }),
         json!("canary"),
         json!(null),
         json!(5),
@@ -168,7 +169,7 @@ async fn an_unreadable_account_is_an_error_that_names_its_place() {
         .unwrap();
     let error = client.login("me").accounts().await.unwrap_err();
     assert!(
-        error.is_decode() && error.to_string().contains("account 1"),
+        error.is_decode() && error.to_string().contains("record 1"),
         "{error}"
     );
     assert!(!format!("{error} {error:?}").contains("canary"), "{error}");

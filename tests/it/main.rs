@@ -4,6 +4,7 @@
 mod answers;
 mod canary;
 mod classify;
+mod decoding;
 mod discovery;
 mod downloads;
 mod flow;
@@ -11,7 +12,9 @@ mod hostile;
 mod interop;
 mod leniency;
 mod misbehaving;
+mod network;
 mod origins;
+mod paging;
 mod raw;
 mod reference;
 mod requests;

@@ -1,0 +1,320 @@
+//! Listings that come in pages.
+//!
+//! *Problem.* Whether *Get Orders* answers in pages, and how the next one is asked for, is not
+//! documented. A listing of which a page is missing is worse than none: what is not in it looks
+//! as if the lab had downloaded it.
+//!
+//! *Default.* What the answer offers is taken: a link (RFC 8288's header, `next`, `nextLink`,
+//! `links.next`), a cursor (`nextCursor`, `nextPageToken`, `continuationToken`), a page number
+//! (`page` with `totalPages` or `hasMore`), an offset (`offset` with `total`). A page that
+//! fails, that repeats an earlier one or that is announced without a way to it leaves the
+//! listing incomplete, see [`Listing::problem`](super::Listing::problem). A convention of this
+//! crate.
+//!
+//! *When to change it.* With the specification in hand: [`Paging::from_fn`].
+
+mod convention;
+mod link;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+use serde_json::Value;
+use url::Url;
+
+use super::pipeline::Answer;
+use super::pipeline::{Call, Caller};
+use crate::error::{Error, Result};
+use crate::model::lenient::{self, Record, Records, UNREADABLE_LIMIT};
+
+/// How the pages of a listing are found. The default is a convention of this crate: whatever
+/// the answer offers, and 1,000 pages at most.
+///
+/// ```
+/// use lab_connector::client::{NextPage, Paging};
+///
+/// // A service that takes `after` and answers with `last_id` until there is no more.
+/// let paging = Paging::from_fn(|page| match page.around().get("last_id") {
+///     Some(serde_json::Value::String(id)) => NextPage::At(format!("?after={id}")),
+///     _ => NextPage::None,
+/// });
+/// # let _ = paging;
+/// ```
+#[derive(Clone)]
+pub struct Paging {
+    limit: usize,
+    next: Arc<dyn Fn(&Page<'_>) -> NextPage + Send + Sync>,
+}
+
+impl Paging {
+    /// Asks `next` for the page after each page.
+    #[must_use]
+    pub fn from_fn(next: impl Fn(&Page<'_>) -> NextPage + Send + Sync + 'static) -> Self {
+        Paging {
+            limit: 1000,
+            next: Arc::new(next),
+        }
+    }
+
+    /// One page is all there is.
+    #[must_use]
+    pub fn off() -> Self {
+        Paging::from_fn(|_| NextPage::None)
+    }
+
+    /// How many pages are read at most. A listing that goes on is not complete. Default: 1,000.
+    #[must_use]
+    pub fn limit(mut self, pages: usize) -> Self {
+        self.limit = pages.max(1);
+        self
+    }
+}
+
+impl Default for Paging {
+    fn default() -> Self {
+        Paging::from_fn(convention::next)
+    }
+}
+
+impl fmt::Debug for Paging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Paging")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the page after a page is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum NextPage {
+    /// There is none: the listing is complete.
+    None,
+    /// At this URL, or at this reference relative to the page's own: `?page=2` is one.
+    ///
+    /// It is asked for with the method of *Get Orders*, and with the token only where that may
+    /// go: another origin that the configuration does not name makes the listing incomplete.
+    At(String),
+    /// There is one, and no way to it: the listing is not complete.
+    Unreachable,
+}
+
+/// Without the cursor, which may be signed.
+impl fmt::Debug for NextPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NextPage::None => "None",
+            NextPage::At(_) => "At(…)",
+            NextPage::Unreachable => "Unreachable",
+        })
+    }
+}
+
+/// A page that was read, as [`Paging::from_fn`] sees it.
+pub struct Page<'a> {
+    number: usize,
+    url: &'a Url,
+    headers: &'a HeaderMap,
+    around: &'a serde_json::Map<String, Value>,
+    records: usize,
+    so_far: usize,
+}
+
+impl Page<'_> {
+    /// Which page it is, counted from 1 in the order in which they were read.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The URL that it was asked for with.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        self.url
+    }
+
+    /// The answer's headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.headers
+    }
+
+    /// What stands around the list in the answer's body, by its own keys; empty for a bare
+    /// list. Of a list in several wrappings, all levels in one.
+    #[must_use]
+    pub fn around(&self) -> &serde_json::Map<String, Value> {
+        self.around
+    }
+
+    /// How many records it lists, readable or not.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.records
+    }
+
+    /// How many records this page and those before it list.
+    #[must_use]
+    pub fn records_so_far(&self) -> usize {
+        self.so_far
+    }
+}
+
+impl fmt::Debug for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page")
+            .field("number", &self.number)
+            .field("records", &self.records)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The records of all pages that were read.
+pub(super) struct Pages<T> {
+    pub(super) good: Vec<T>,
+    pub(super) unreadable: Vec<(usize, Error)>,
+    /// Why there may be more.
+    pub(super) problem: Option<Error>,
+    /// How many records there were, readable or not.
+    count: usize,
+}
+
+impl Caller {
+    /// Reads a listing to its end. Only a failure of the first page is an error: what was read
+    /// before a later one fails is not lost.
+    pub(super) async fn pages<T: Record>(
+        &self,
+        call: Call<'_>,
+        id: impl Fn(&T) -> &str,
+    ) -> Result<Pages<T>> {
+        let title = call.operation.title();
+        let paging = &self.client.inner.paging;
+        let mut pages = Pages {
+            good: Vec::new(),
+            unreadable: Vec::new(),
+            problem: None,
+            count: 0,
+        };
+        let mut seen = Seen::default();
+        let mut next = None;
+        for number in 1.. {
+            let mut call = call.clone();
+            call.url = next.take();
+            let (answer, records) = match self.page::<T>(call).await {
+                Ok(page) => page,
+                Err(error) if number == 1 => return Err(error),
+                Err(error) => {
+                    pages.problem = Some(error);
+                    break;
+                }
+            };
+            let step = (paging.next)(&Page {
+                number,
+                url: &answer.url,
+                headers: &answer.headers,
+                around: &records.around,
+                records: records.count,
+                so_far: pages.count + records.count,
+            });
+            // A listing of a single page, which most are, pays nothing for the guard.
+            let guarded = number > 1 || step != NextPage::None;
+            if guarded && seen.repeats(&answer, &records, &id) {
+                pages.problem = Some(Error::decode("a page repeats an earlier one"));
+                break;
+            }
+            pages.add(records);
+            let found = match step {
+                NextPage::None => break,
+                NextPage::Unreachable => Err("there are more records, and no way to them"),
+                NextPage::At(_) if number >= paging.limit => Err("it has too many pages"),
+                NextPage::At(reference) => seen.follow(&answer, &reference),
+            };
+            match found {
+                Ok(url) => next = Some(url),
+                Err(why) => {
+                    pages.problem = Some(Error::decode(why));
+                    break;
+                }
+            }
+        }
+        pages.problem = pages.problem.map(|error| error.with_operation(title));
+        let named = |(at, error): (usize, Error)| (at, error.with_operation(title));
+        pages.unreadable = pages.unreadable.into_iter().map(named).collect();
+        Ok(pages)
+    }
+
+    async fn page<T: Record>(&self, call: Call<'_>) -> Result<(Answer, Records<T>)> {
+        let answer = self.send(call).await?;
+        let records = lenient::records(&answer.body).map_err(|fault| answer.unreadable(fault))?;
+        Ok((answer, records))
+    }
+}
+
+impl<T> Pages<T> {
+    fn add(&mut self, records: Records<T>) {
+        let room = UNREADABLE_LIMIT.saturating_sub(self.unreadable.len());
+        let unreadable = records.unreadable.into_iter().take(room);
+        self.unreadable.extend(unreadable.map(|(position, fault)| {
+            let position = self.count + position;
+            let error = Error::decode(format!("record {position}: {fault}"));
+            (position, error)
+        }));
+        self.count += records.count;
+        if self.good.is_empty() {
+            self.good = records.good;
+        } else {
+            self.good.extend(records.good);
+        }
+    }
+}
+
+/// What was asked for and what came, to notice that it comes again.
+#[derive(Default)]
+struct Seen {
+    urls: HashSet<Url>,
+    ids: HashSet<String>,
+    last: Option<u64>,
+}
+
+impl Seen {
+    /// Whether the page brings nothing but what was there, and something of that.
+    fn repeats<T>(
+        &mut self,
+        answer: &Answer,
+        records: &Records<T>,
+        id: impl Fn(&T) -> &str,
+    ) -> bool {
+        self.urls.insert(answer.url.clone());
+        let mut hasher = DefaultHasher::new();
+        answer.body.hash(&mut hasher);
+        let body = Some(hasher.finish());
+        let same = self.last == body;
+        self.last = body;
+        let mut new = false;
+        for record in &records.good {
+            new |= self.ids.insert(id(record).to_owned());
+        }
+        records.count > 0 && (same || (!records.good.is_empty() && !new))
+    }
+
+    /// Where a reference leads, from the page that it stands in.
+    fn follow(&self, answer: &Answer, reference: &str) -> Result<Url, &'static str> {
+        let mut url = answer
+            .url
+            .join(reference)
+            .map_err(|_| "the link to the next page is no URL")?;
+        url.set_fragment(None);
+        if self.urls.contains(&url) {
+            return Err("the next page is one that was read before");
+        }
+        // A link decides what is read, never what is done.
+        if answer.method != Method::GET && url.path() != answer.url.path() {
+            return Err("the link to the next page leads to another endpoint");
+        }
+        Ok(url)
+    }
+}
+
+#[cfg(test)]
+mod tests;

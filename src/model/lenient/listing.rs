@@ -1,0 +1,319 @@
+//! Listings: records in whatever they are wrapped.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::fault::Fault;
+use super::key::{Key, WireKey};
+use super::record::{Extra, Missing, Record};
+
+/// Keys under which a list may be wrapped, the best first.
+const WRAPPERS: [Key; 13] = [
+    Key::name("orders"),
+    Key::name("accounts"),
+    Key::name("cases"),
+    Key::name("scans"),
+    Key::name("items"),
+    Key::name("data"),
+    Key::name("results"),
+    Key::name("records"),
+    Key::name("content"),
+    Key::name("value"),
+    Key::name("result"),
+    Key::name("order"),
+    Key::name("embedded"),
+];
+
+/// How deep a list may be wrapped, as in `{"data": {"orders": []}}`.
+const DEPTH: usize = 4;
+
+/// Of so many records that cannot be read it is kept where they stood and why. A hostile answer
+/// of 32 MiB could hold eleven million.
+pub(crate) const UNREADABLE_LIMIT: usize = 1000;
+
+/// The records of a listing.
+pub(crate) struct Records<T> {
+    pub(crate) good: Vec<T>,
+    /// Position and reason of the first records that cannot be read.
+    pub(crate) unreadable: Vec<(usize, Fault)>,
+    /// How many records there were, good or not.
+    pub(crate) count: usize,
+    /// What stood around the list: totals, cursors, links.
+    pub(crate) around: Extra,
+}
+
+/// Reads a listing: a bare list, a list wrapped in an object, or one object by itself.
+///
+/// A list that decodes is decoded once; only one that fails is read again, record by record,
+/// so that one bad record does not hide the good ones. Either way in linear time.
+pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
+    // Some services begin with a byte order mark, which is no JSON.
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    // All of it at once is checked faster than piece by piece.
+    let (text, repaired) = match std::str::from_utf8(body) {
+        Ok(text) => (Cow::Borrowed(text), false),
+        Err(_) => (String::from_utf8_lossy(body), true),
+    };
+    let begin = Wrapped::<T>(0, PhantomData);
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    if !repaired
+        && let Ok(wrapping) = begin.deserialize(&mut reader)
+        && reader.end().is_ok()
+        && let Some(list) = wrapping.list
+    {
+        return Ok(Records {
+            count: list.len(),
+            good: list,
+            unreadable: Vec::new(),
+            around: wrapping.around,
+        });
+    }
+    let mut records = Records {
+        good: Vec::new(),
+        unreadable: Vec::new(),
+        count: 0,
+        around: Extra::new(),
+    };
+    records.read(&text, repaired, 0)?;
+    Ok(records)
+}
+
+/// Reads the one record of an answer, which may be wrapped as a listing is.
+pub(crate) fn one<T: Record>(body: &[u8]) -> Result<T, Fault> {
+    // What an object lacks as a record says more than that it wraps none.
+    let lacking = match serde_json::from_slice::<T::Fields>(body).map(T::from_fields) {
+        Ok(Ok(record)) => return Ok(record),
+        Ok(Err(missing)) => Some(Fault::Missing(missing.0)),
+        Err(_) => None,
+    };
+    let mut records = records::<T>(body).map_err(|fault| lacking.unwrap_or(fault))?;
+    match (records.good.pop(), records.unreadable.first()) {
+        (Some(record), None) if records.good.is_empty() => Ok(record),
+        (None, Some((_, fault))) if records.count == 1 => Err(*fault),
+        _ => Err(Fault::NotOne),
+    }
+}
+
+impl<T: Record> Records<T> {
+    /// Reads what did not decode as a whole, without losing what can be read.
+    fn read(&mut self, json: &str, repaired: bool, depth: usize) -> Result<(), Fault> {
+        match json.trim_ascii_start().bytes().next() {
+            Some(b'[') => {
+                let mut reader = serde_json::Deserializer::from_str(json);
+                let each = Each {
+                    records: self,
+                    repaired,
+                };
+                each.deserialize(&mut reader)
+                    .and_then(|()| reader.end())
+                    .map_err(|_| Fault::NotJson)
+            }
+            Some(b'{') => self.read_object(json, repaired, depth),
+            _ => match serde_json::from_str::<&RawValue>(json) {
+                Ok(_) if depth > 0 => {
+                    self.read_record(json, repaired);
+                    Ok(())
+                }
+                Ok(_) => Err(Fault::shape(json, "a list of records")),
+                Err(_) => Err(Fault::NotJson),
+            },
+        }
+    }
+
+    /// Reads an object: a wrapping, or a record by itself.
+    fn read_object(&mut self, json: &str, repaired: bool, depth: usize) -> Result<(), Fault> {
+        let Members(members) = serde_json::from_str(json).map_err(|_| Fault::NotJson)?;
+        let own = members
+            .iter()
+            .any(|(key, _)| Key::of(&key.0).is_some_and(|key| is_own::<T>(key)));
+        let wrapped = members
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, value))| value.get().starts_with(['[', '{']) || value.get() == "null")
+            .filter_map(|(at, (key, value))| {
+                let key = Key::of(&key.0)?;
+                let rank = WRAPPERS.iter().position(|name| *name == key)?;
+                Some((value.get() == "null", rank, at))
+            })
+            .min();
+        let Some((_, _, at)) = wrapped.filter(|_| !own && depth < DEPTH) else {
+            if depth > 0 || own {
+                self.read_record(json, repaired);
+                return Ok(());
+            }
+            // By itself an object may be anything: only one that can be read is a record.
+            let record = serde_json::from_str::<T::Fields>(json)
+                .ok()
+                .filter(|_| !repaired)
+                .and_then(|fields| T::from_fields(fields).ok());
+            let record = record.ok_or(Fault::NoList)?;
+            self.good.push(record);
+            self.count += 1;
+            return Ok(());
+        };
+        for (other, (key, value)) in members.iter().enumerate() {
+            if other != at
+                && let Ok(value) = serde_json::from_str(value.get())
+            {
+                self.around.insert(key.0.clone().into_owned(), value);
+            }
+        }
+        match members[at].1.get() {
+            "null" => Ok(()),
+            inner => self.read(inner, repaired, depth + 1),
+        }
+    }
+
+    fn read_record(&mut self, json: &str, repaired: bool) {
+        let position = self.count;
+        self.count += 1;
+        let read = match serde_json::from_str::<T::Fields>(json) {
+            // What was repaired somewhere may have been repaired here.
+            Ok(_) if repaired && json.contains(char::REPLACEMENT_CHARACTER) => Err(Fault::NotUtf8),
+            Ok(fields) => T::from_fields(fields).map_err(|Missing(what)| Fault::Missing(what)),
+            Err(error) if error.is_data() => Err(Fault::shape(json, T::WHAT)),
+            Err(_) => Err(Fault::Syntax),
+        };
+        match read {
+            Ok(record) => self.good.push(record),
+            Err(fault) if self.unreadable.len() < UNREADABLE_LIMIT => {
+                self.unreadable.push((position, fault));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn is_own<T: Record>(key: Key) -> bool {
+    T::OWN.contains(&key)
+}
+
+/// Reads each element of a list by itself.
+struct Each<'a, T> {
+    records: &'a mut Records<T>,
+    repaired: bool,
+}
+
+impl<'de, T: Record> DeserializeSeed<'de> for Each<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Record> Visitor<'de> for Each<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(record) = seq.next_element::<&RawValue>()? {
+            self.records.read_record(record.get(), self.repaired);
+        }
+        Ok(())
+    }
+}
+
+/// What an object holds, unread.
+struct Members<'de>(Vec<(WireKey<'de>, &'de RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// The list, and what stood around it.
+struct Wrapping<T> {
+    list: Option<Vec<T>>,
+    around: Extra,
+}
+
+/// Reads a listing in one go, at this depth. Whatever is not plain is an error, and then read
+/// the patient way.
+struct Wrapped<T>(usize, PhantomData<T>);
+
+impl<'de, T: Record> DeserializeSeed<'de> for Wrapped<T> {
+    type Value = Wrapping<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Wrapping<T>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Record> Visitor<'de> for Wrapped<T> {
+    type Value = Wrapping<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list, or an object that wraps one")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Wrapping<T>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(fields) = seq.next_element()? {
+            list.push(T::from_fields(fields).map_err(|Missing(what)| A::Error::custom(what))?);
+        }
+        Ok(Wrapping {
+            list: Some(list),
+            around: Extra::new(),
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Wrapping<T>, A::Error> {
+        let Wrapped(depth, _) = self;
+        let mut wrapping = Wrapping {
+            list: None,
+            around: Extra::new(),
+        };
+        while let Some(WireKey(key)) = map.next_key()? {
+            let name = Key::of(&key);
+            if name.is_some_and(is_own::<T>) {
+                return Err(A::Error::custom("a record by itself"));
+            }
+            let wraps = name.is_some_and(|name| WRAPPERS.contains(&name));
+            if !wraps || depth == DEPTH {
+                wrapping.around.insert(key.into_owned(), map.next_value()?);
+                continue;
+            }
+            if wrapping.list.is_some() {
+                return Err(A::Error::custom("more than one wrapping"));
+            }
+            let inner = map.next_value_seed(Wrapped::<T>(depth + 1, PhantomData))?;
+            if inner.list.is_none() {
+                return Err(A::Error::custom("no list"));
+            }
+            wrapping.list = inner.list;
+            wrapping.around.extend(inner.around);
+        }
+        Ok(wrapping)
+    }
+}
+
+#[cfg(test)]
+mod tests;

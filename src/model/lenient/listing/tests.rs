@@ -1,0 +1,244 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Account, Order};
+
+fn read(body: &str) -> Result<Records<Order>, Fault> {
+    records(body.as_bytes())
+}
+
+fn ids(records: &Records<Order>) -> Vec<&str> {
+    records
+        .good
+        .iter()
+        .map(|order| order.id().as_str())
+        .collect()
+}
+
+const ONE: &str = r#"{"orderId":1,"status":"Sent"}"#;
+const TWO: &str = r#"{"orderId":2,"status":"Sent"}"#;
+
+#[test]
+fn a_list_may_be_bare_or_wrapped() {
+    for body in [
+        format!("[{ONE},{TWO}]"),
+        format!("\u{FEFF} [ {ONE} , {TWO} ] "),
+        format!(r#"{{"total":2,"Items":[{ONE},{TWO}]}}"#),
+        format!(r#"{{"data":[{ONE},{TWO}],"next":null}}"#),
+        format!(r#"{{"data":{{"Orders":[{ONE},{TWO}]}}}}"#),
+        format!(r#"{{"_embedded":{{"orders":[{ONE},{TWO}]}}}}"#),
+        // The better wrapping wins, whatever its place.
+        format!(r#"{{"value":[],"orders":[{ONE},{TWO}]}}"#),
+        format!(r#"{{"orders":[{ONE},{TWO}],"data":[1]}}"#),
+        format!(r#"{{"orders":null,"data":[{ONE},{TWO}]}}"#),
+    ] {
+        let records = read(&body).unwrap_or_else(|fault| panic!("{body}: {fault}"));
+        assert_eq!(ids(&records), ["1", "2"], "{body}");
+        assert!(records.unreadable.is_empty(), "{body}");
+        assert_eq!(records.count, 2);
+    }
+}
+
+#[test]
+fn a_single_object_is_a_list_of_one() {
+    for body in [
+        ONE.to_owned(),
+        r#"{"id":1,"status":"Sent"}"#.to_owned(),
+        format!(r#"{{"orders":{ONE}}}"#),
+        format!(r#"{{"data":{{"order":{ONE}}}}}"#),
+        // Its own list is not the listing.
+        r#"{"orderId":1,"status":"Sent","items":[]}"#.to_owned(),
+        r#"{"items":[],"orderId":1,"status":"Sent"}"#.to_owned(),
+    ] {
+        let records = read(&body).unwrap_or_else(|fault| panic!("{body}: {fault}"));
+        assert_eq!(ids(&records), ["1"], "{body}");
+        assert_eq!(one::<Order>(body.as_bytes()).unwrap().id().as_str(), "1");
+    }
+}
+
+#[test]
+fn no_list_is_no_empty_list() {
+    for (body, expected) in [
+        ("", Fault::NotJson),
+        ("<html>", Fault::NotJson),
+        ("[", Fault::NotJson),
+        (r#"{"orders":[{}"#, Fault::NotJson),
+        ("[] []", Fault::NotJson),
+        ("{}", Fault::NoList),
+        (r#"{"error":"no"}"#, Fault::NoList),
+        (r#"{"orders":"none"}"#, Fault::NoList),
+    ] {
+        assert_eq!(read(body).err(), Some(expected), "{body}");
+    }
+    assert!(matches!(
+        read("7").err(),
+        Some(Fault::Shape {
+            found: "a number",
+            ..
+        })
+    ));
+    for body in ["[]", r#"{"orders":[]}"#, r#"{"orders":null}"#] {
+        assert_eq!(
+            read(body).map(|records| records.count).ok(),
+            Some(0),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn one_bad_record_does_not_hide_the_good_ones() {
+    let deep = format!(
+        r#"{{"orderId":9,"status":"Sent","x":{}{}}}"#,
+        "[".repeat(5000),
+        "]".repeat(5000)
+    );
+    for (bad, why) in [
+        (r#""Doe""#, "text where an order is due"),
+        ("null", "null where an order is due"),
+        ("[1]", "a list where an order is due"),
+        ("17", "a number where an order is due"),
+        ("{}", "neither an order id"),
+        (r#"{"orderId":3}"#, "without a status"),
+        (r#"{"orderId":3,"status":"\ud800"}"#, "no valid JSON"),
+        (
+            r#"{"orderId":3,"status":"Sent","x":1e999}"#,
+            "no valid JSON",
+        ),
+        (deep.as_str(), "no valid JSON"),
+        // An id that lost digits is none.
+        (
+            r#"{"orderId":123456789012345678901234567890,"status":"Sent"}"#,
+            "neither an order id",
+        ),
+    ] {
+        for body in [
+            format!("[{ONE},{bad},{TWO}]"),
+            format!(r#"{{"data":[{ONE},{bad},{TWO}],"total":3}}"#),
+        ] {
+            let records = read(&body).unwrap_or_else(|fault| panic!("{bad}: {fault}"));
+            assert_eq!(ids(&records), ["1", "2"], "{bad}");
+            assert_eq!(records.count, 3);
+            let [(1, fault)] = records.unreadable[..] else {
+                panic!("{bad}");
+            };
+            assert!(fault.to_string().contains(why), "{bad}: {fault}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_sink_their_own_record_only() {
+    let body = [
+        b"[",
+        ONE.as_bytes(),
+        b",{\"orderId\":3,\"status\":\"\xFF\"},",
+        TWO.as_bytes(),
+        b"]",
+    ]
+    .concat();
+    let records = records::<Order>(&body).unwrap();
+    assert_eq!(ids(&records), ["1", "2"]);
+    assert_eq!(records.unreadable, [(1, Fault::NotUtf8)]);
+}
+
+#[test]
+fn a_single_record_is_read_or_named() {
+    let body = |text: &str| one::<Account>(text.as_bytes()).map(|account| account.id().to_string());
+    assert_eq!(body(r#"{"data":{"accountId":7}}"#), Ok("7".to_owned()));
+    assert_eq!(body(r#"[{"accountId":7}]"#), Ok("7".to_owned()));
+    assert_eq!(
+        body(r#"[{"accountId":7},{"accountId":8}]"#),
+        Err(Fault::NotOne)
+    );
+    assert_eq!(body("[]"), Err(Fault::NotOne));
+    // An object that is no record lacks something: that says more than that it wraps none.
+    let fault = one::<Account>(b"{}").unwrap_err();
+    assert!(fault.to_string().contains("`accountId`"), "{fault}");
+    let fault = one::<Order>(br#"{"orderId":3}"#).unwrap_err();
+    assert!(fault.to_string().contains("`status`"), "{fault}");
+}
+
+#[test]
+fn what_stands_around_the_list_is_kept() {
+    for bad in ["", ",7"] {
+        let body =
+            format!(r#"{{"paging":{{"next":"x"}},"data":{{"orders":[{ONE}{bad}],"total":9}}}}"#);
+        let records = read(&body).unwrap();
+        assert_eq!(records.around["paging"]["next"], "x");
+        assert_eq!(records.around["total"], 9);
+    }
+}
+
+#[test]
+fn of_many_unreadable_records_only_the_first_are_kept() {
+    let body = format!("[{}{ONE}]", "0,".repeat(UNREADABLE_LIMIT * 3));
+    let records = read(&body).unwrap();
+    assert_eq!(records.unreadable.len(), UNREADABLE_LIMIT);
+    assert_eq!(records.count, UNREADABLE_LIMIT * 3 + 1);
+    assert_eq!(ids(&records), ["1"]);
+}
+
+/// JSON that resembles a listing, with canaries wherever a value can stand.
+fn json() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "orders", "data", "orderId", "rxId", "status", "assets", "history", "created", "size",
+        "url", "CANARY", "next", "",
+    ]);
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("-7".to_owned()),
+        Just("1e400".to_owned()),
+        Just(r#""CANARY""#.to_owned()),
+        Just(r#""\udfff""#.to_owned()),
+        Just(r#""https://CANARY.example/""#.to_owned()),
+    ];
+    leaf.prop_recursive(5, 48, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6)
+                .prop_map(|list| format!("[{}]", list.join(","))),
+            prop::collection::vec((key.clone(), inner), 0..6).prop_map(|members| {
+                let members = members
+                    .iter()
+                    .map(|(key, value)| format!(r#""{key}":{value}"#));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = records::<Order>(&body);
+        let _ = one::<Order>(&body);
+    }
+
+    #[test]
+    fn every_record_is_counted_and_no_fault_quotes_one(body in json()) {
+        let faults = match read(&body) {
+            Ok(records) => {
+                prop_assert_eq!(records.count, records.good.len() + records.unreadable.len());
+                records.unreadable.into_iter().map(|(_, fault)| fault).collect()
+            }
+            Err(fault) => vec![fault],
+        };
+        for fault in faults.into_iter().chain(one::<Order>(body.as_bytes()).err()) {
+            let said = format!("{fault} {fault:?}");
+            prop_assert!(!said.contains("CANARY"));
+        }
+    }
+
+    /// Both ways of reading agree wherever both can read.
+    #[test]
+    fn reading_twice_finds_what_reading_once_finds(body in json()) {
+        let list = format!("[{ONE},{body}]");
+        let Ok(whole) = read(&list) else { return Ok(()) };
+        let Ok(patient) = read(&format!("[{ONE},{body},7]")) else {
+            return Err(TestCaseError::fail("the patient way reads less"));
+        };
+        prop_assert!(whole.good == patient.good);
+        prop_assert_eq!(whole.count + 1, patient.count);
+    }
+}

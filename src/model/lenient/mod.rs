@@ -1,0 +1,21 @@
+//! JSON as it comes: how keys are spelled, and whether an id is a number, is not documented.
+//!
+//! One rule for every record: keys are compared without regard to case, `_` and `-`; a field
+//! goes by several names, of which the first one wins; an id or a date may be text or a number;
+//! what has no field, or not the shape that its field has, is kept under its own key.
+//!
+//! The rooms: [`key`] compares keys, [`value`] reads what a field may hold, [`record`] reads
+//! fields by their names, [`listing`] reads records in whatever they are wrapped, and [`fault`]
+//! says why something cannot be read without saying what it holds.
+
+mod fault;
+mod key;
+mod listing;
+mod record;
+mod value;
+
+pub(crate) use fault::Fault;
+pub(crate) use key::{Key, Names, WireKey, same_key};
+pub(crate) use listing::{Records, UNREADABLE_LIMIT, one, records};
+pub(crate) use record::{Extra, Missing, Record, record, take};
+pub(crate) use value::{AnyEntry, Entry, Id, Many, Size, Text};
