@@ -86,6 +86,9 @@ impl<R: Read + Seek> Package<R> {
             }
             zip_error(error, Reason::NotAnArchive)
         })?;
+        if archive.len() > limits.entries {
+            return Err(Error::new(Reason::TooManyEntries));
+        }
         budget.lift();
         let mut package = Package {
             archive,

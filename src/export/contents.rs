@@ -359,7 +359,11 @@ mod tests {
             ("itero_export_12_V10.XML", Some("12"), Some(10)),
             ("iTero_Export_#123.xml", Some("123"), None),
             ("iTero_Export_#1_v.xml", Some("1_v"), None),
-            ("iTero_Export_#1_v99999999999.xml", Some("1_v99999999999"), None),
+            (
+                "iTero_Export_#1_v99999999999.xml",
+                Some("1_v99999999999"),
+                None,
+            ),
             ("iTero_Rx_123.pdf", Some("123"), None),
             ("123.stl", None, None),
         ] {
@@ -387,7 +391,13 @@ mod tests {
 
     #[test]
     fn litter_is_known() {
-        for path in ["__MACOSX/a", "a/__MACOSX", "x/._a.stl", ".DS_Store", "x/thumbs.DB"] {
+        for path in [
+            "__MACOSX/a",
+            "a/__MACOSX",
+            "x/._a.stl",
+            ".DS_Store",
+            "x/thumbs.DB",
+        ] {
             assert!(is_litter(path), "{path}");
         }
         assert!(!is_litter("a_MACOSX/b.stl"));

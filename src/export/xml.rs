@@ -298,8 +298,18 @@ mod tests {
     #[test]
     fn what_is_not_xml_is_refused() {
         for text in [
-            "", "x", "<a>", "<a></b>", "</a>", "<a/><b/>", "<a/>x", "<a b=1/>", "<a b='1' b='2'/>",
-            "<a>&#0;</a>", "<a", "<a>&amp</a>",
+            "",
+            "x",
+            "<a>",
+            "<a></b>",
+            "</a>",
+            "<a/><b/>",
+            "<a/>x",
+            "<a b=1/>",
+            "<a b='1' b='2'/>",
+            "<a>&#0;</a>",
+            "<a",
+            "<a>&amp</a>",
         ] {
             assert_eq!(read(text), Err(Reason::Xml), "{text}");
         }

@@ -4,6 +4,7 @@
 mod answers;
 mod classify;
 mod downloads;
+mod export;
 mod flow;
 mod leniency;
 mod origins;

@@ -51,7 +51,9 @@ pub(super) fn check_count(reader: &mut (impl Read + Seek), most: usize) -> Resul
 
 fn positions<'a>(bytes: &'a [u8], magic: &'a [u8; 4]) -> impl Iterator<Item = usize> + 'a {
     let windows = bytes.windows(4).enumerate();
-    windows.filter(move |(_, window)| *window == magic).map(|(at, _)| at)
+    windows
+        .filter(move |(_, window)| *window == magic)
+        .map(|(at, _)| at)
 }
 
 fn number(bytes: &[u8], at: usize, length: usize) -> Option<u64> {

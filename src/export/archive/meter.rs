@@ -57,7 +57,9 @@ impl<R: Read> Read for Meter<R> {
         if left == 0 && !buffer.is_empty() {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        let end = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let end = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         let count = self.reader.read(&mut buffer[..end])?;
         self.budget.0.store(left - count as u64, Ordering::Relaxed);
         Ok(count)

@@ -63,7 +63,11 @@ pub(super) fn instant(text: &str, offset: &str) -> Option<SystemTime> {
 
 fn civil_date(text: &str) -> Option<CivilDate> {
     let mut parts = text.split('/');
-    let mut number = || parts.next().filter(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    let mut number = || {
+        parts
+            .next()
+            .filter(|part| part.bytes().all(|b| b.is_ascii_digit()))
+    };
     let (month, day, year) = (number()?, number()?, number()?);
     let date = CivilDate::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
     date.ok().filter(|_| parts.next().is_none())
@@ -96,7 +100,15 @@ mod tests {
         assert_eq!((day.year(), day.month(), day.day()), (2026, 3, 14));
         assert_eq!(day.to_string(), "2026-03-14");
         assert_eq!(Day::parse(" 3/4/2026 00:00:00"), Day::parse("03/04/2026"));
-        for text in ["", "14/03/2026", "2026-03-14", "02/30/2026", "1/2", "1/2/3/4", "+1/2/3"] {
+        for text in [
+            "",
+            "14/03/2026",
+            "2026-03-14",
+            "02/30/2026",
+            "1/2",
+            "1/2/3/4",
+            "+1/2/3",
+        ] {
             assert_eq!(Day::parse(text), None, "{text}");
         }
     }

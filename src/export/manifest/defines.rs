@@ -61,9 +61,10 @@ impl Defines {
     pub(super) fn resolve(&self, field: &str, code: String) -> Coded {
         let field = key(field);
         let exact = self.tables.iter().filter(|table| table.key == field);
-        let longer = self.tables.iter().filter(|table| {
-            table.key != field && !field.is_empty() && table.key.ends_with(&field)
-        });
+        let longer = self
+            .tables
+            .iter()
+            .filter(|table| table.key != field && !field.is_empty() && table.key.ends_with(&field));
         let mut rows = exact.chain(longer).flat_map(|table| &table.rows);
         let name = rows.find(|(row, _)| row.eq_ignore_ascii_case(&code));
         let name = name.map(|(_, name)| name.clone());

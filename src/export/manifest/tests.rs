@@ -69,9 +69,14 @@ fn version_3_0_with_tables_in_the_prescription() {
     assert_eq!(manifest.procedure().unwrap().name(), None);
     assert_eq!(manifest.procedure().unwrap().text(), "Fixed Restorative");
     let procedure = manifest.teeth()[1].field("Procedure").unwrap();
-    assert_eq!((procedure.code(), procedure.text()), ("10", "Bridge abutment"));
+    assert_eq!(
+        (procedure.code(), procedure.text()),
+        ("10", "Bridge abutment")
+    );
     assert_eq!(manifest.bridges()[0].teeth(), [3, 4, 5]);
-    let [scan, bite] = manifest.objects() else { panic!() };
+    let [scan, bite] = manifest.objects() else {
+        panic!()
+    };
     assert_eq!(scan.jaw(), Some(Jaw::Lower));
     let file = PackedFile::new(0, "top/123456789_L.PLY".to_owned(), 1);
     assert!(scan.names(&file) && manifest.object_of(&file) == Some(scan));
@@ -94,9 +99,16 @@ fn version_5_0_with_attributes() {
     let jaws: Vec<_> = manifest.objects().iter().map(Object::jaw).collect();
     assert_eq!(jaws, [Some(Jaw::Upper), Some(Jaw::Lower)]);
     let sub_type = |n: usize| manifest.objects()[n].sub_type().map(Coded::text);
-    assert_eq!((sub_type(0), sub_type(1)), (Some("With scan body"), Some("5")));
+    assert_eq!(
+        (sub_type(0), sub_type(1)),
+        (Some("With scan body"), Some("5"))
+    );
     assert_eq!(manifest.objects()[0].extra().attributes().count(), 1);
-    let kept: Vec<_> = manifest.extra().attributes().map(|(name, _)| name).collect();
+    let kept: Vec<_> = manifest
+        .extra()
+        .attributes()
+        .map(|(name, _)| name)
+        .collect();
     assert!(kept.contains(&"Release"), "{kept:?}");
     assert_eq!(manifest.extra().children()[0].children()[0].name(), "Cloud");
 }

@@ -44,7 +44,9 @@ impl Tooth {
     /// The other attributes by their names, such as what is made of which material. Which
     /// there are depends on the version and on the procedure.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &Coded)> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), value))
+        self.fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
     }
 
     /// One of them; the spelling of the name does not matter.
