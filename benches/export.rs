@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let mut group = criterion.benchmark_group("export");
     group.sample_size(10);
     group.throughput(Throughput::Bytes(BYTES as u64));
-    let ways: [(&str, fn(&Bench, &Path)); 2] = [("package", Bench::ours), ("zip", Bench::theirs)];
+    let ways: [(&str, Way); 2] = [("package", Bench::ours), ("zip", Bench::theirs)];
     for (name, run) in ways {
         group.bench_function(name, |b| {
             let target = || bench.target();
@@ -45,6 +45,8 @@ fn main() -> ExitCode {
 const FILES: usize = 8;
 const BYTES: usize = FILES * (6 << 20);
 const TURNS: usize = 31;
+
+type Way = fn(&Bench, &Path);
 
 struct Bench {
     directory: tempfile::TempDir,
@@ -95,7 +97,7 @@ impl Bench {
 
     /// Both do the same work, or the comparison is worth nothing.
     fn verify(&self) {
-        let mut contents = [Bench::ours as fn(&Bench, &Path), Bench::theirs].map(|run| {
+        let mut contents = [Bench::ours as Way, Bench::theirs].map(|run| {
             let target = self.target();
             run(self, &target);
             let paths = files(&target).into_iter();
@@ -111,7 +113,7 @@ impl Bench {
     /// The figure as `NAME VALUE LIMIT ok|short`: both take turns, and the median of the
     /// turns' ratios counts.
     fn figures(&self) -> ExitCode {
-        let time = |run: fn(&Bench, &Path)| {
+        let time = |run: Way| {
             let target = self.target();
             let begin = Instant::now();
             run(self, &target);

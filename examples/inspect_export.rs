@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 use clap::error::ErrorKind;
 use lab_connector::Client;
@@ -126,12 +126,10 @@ async fn simulated(directory: &Path) -> Result<PathBuf> {
     let lab = login.pair("L-1").await?;
     service.scan("L-1")?;
     let listing = lab.orders().list().await?;
-    for order in listing.orders() {
-        for asset in order.assets().iter().filter(|asset| asset.is_export()) {
-            let zip = directory.join(format!("iTero_Export_{}.zip", order.id()));
-            lab.assets().download(order, asset).to_file(&zip).await?;
-            return Ok(zip);
-        }
-    }
-    bail!("the simulator has no package")
+    let order = listing.orders().first().context("nothing is listed")?;
+    let asset = order.assets().iter().find(|asset| asset.is_export());
+    let asset = asset.context("the order has no package")?;
+    let zip = directory.join(format!("iTero_Export_{}.zip", order.id()));
+    lab.assets().download(order, asset).to_file(&zip).await?;
+    Ok(zip)
 }

@@ -30,7 +30,7 @@ pub(super) fn entries(number: u64, revision: u32) -> Vec<(String, Vec<u8>)> {
         ("v50", "5.0"),
     ] {
         // The case of the name varies.
-        let prefix = if number % 2 == 0 {
+        let prefix = if number.is_multiple_of(2) {
             "iTero_Export"
         } else {
             "ITERO_Export"
@@ -195,7 +195,7 @@ fn pdf(number: u64) -> Vec<u8> {
     let mut table = "0000000000 65535 f \n".to_owned();
     for (at, object) in objects.iter().enumerate() {
         // Writing to a String does not fail.
-        let _ = write!(table, "{:010} 00000 n \n", pdf.len());
+        let _ = writeln!(table, "{:010} 00000 n ", pdf.len());
         let _ = write!(pdf, "{} 0 obj\n{object}\nendobj\n", at + 1);
     }
     let (start, count) = (pdf.len(), objects.len() + 1);
