@@ -22,11 +22,6 @@ enum Outcome {
     Extracted(Vec<(&'static str, Vec<u8>)>),
 }
 
-/// Much that becomes little.
-fn zeros() -> Vec<u8> {
-    vec![0; 4 << 20]
-}
-
 fn x(name: &str) -> Entry {
     Entry::stored(name, b"x")
 }
@@ -49,7 +44,8 @@ fn many() -> Vec<Entry> {
 fn cases(outside: &Path) -> Vec<Case> {
     use Reason::*;
     let absolute = outside.join("evil").display().to_string();
-    let bomb = || Entry::deflated("bomb.stl", &zeros());
+    let zeros = Entry::deflated("bomb.stl", &vec![0; 4 << 20]);
+    let bomb = || zeros.clone();
     let nested = archive(&[bomb()]);
     let inner = Entry::stored("inner.stl", b"y");
     let outer = Entry::stored("outer.stl", &raw::local(&inner));
@@ -76,9 +72,11 @@ fn cases(outside: &Path) -> Vec<Case> {
         })
         .collect();
     let hundred_thousand = raw::archive64(&many(), None);
-    let parts: Vec<_> = (0..8)
-        .map(|n| Entry::deflated(&format!("{n}.stl"), &zeros()[..1 << 20]))
-        .collect();
+    let part = Entry::deflated("", &vec![0; 1 << 20]);
+    let parts = [0, 1, 2, 3, 4, 5, 6, 7].map(|n| {
+        let part = part.clone();
+        part.both(|header| header.name = format!("{n}.stl").into_bytes())
+    });
 
     let mut cases = Vec::new();
     let mut refused = |name, bytes, reason| {

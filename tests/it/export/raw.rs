@@ -37,23 +37,28 @@ pub struct Header {
 impl Entry {
     /// An honest file.
     pub fn stored(name: &str, content: &[u8]) -> Self {
-        Entry::of(name, STORED, content.to_vec(), content)
+        let crc = zipped(content).by_index(0).unwrap().crc32();
+        Entry::of(name, STORED, content.to_vec(), content.len(), crc)
     }
 
     /// An honest file, deflated.
     pub fn deflated(name: &str, content: &[u8]) -> Self {
-        Entry::of(name, DEFLATED, deflate(content), content)
+        let mut archive = zipped(content);
+        let mut file = archive.by_index_raw(0).unwrap();
+        let mut data = Vec::new();
+        file.read_to_end(&mut data).unwrap();
+        Entry::of(name, DEFLATED, data, content.len(), file.crc32())
     }
 
-    fn of(name: &str, method: u16, data: Vec<u8>, content: &[u8]) -> Self {
+    fn of(name: &str, method: u16, data: Vec<u8>, size: usize, crc: u32) -> Self {
         let header = Header {
             name: name.as_bytes().to_vec(),
             method,
             // Names are UTF-8.
             flags: 1 << 11,
-            crc: crc(content),
+            crc,
             compressed: data.len() as u64,
-            size: content.len() as u64,
+            size: size as u64,
             extra: Vec::new(),
         };
         Entry {
@@ -210,21 +215,6 @@ fn end(bytes: &mut Vec<u8>, count: u16, size: u32, start: u32) {
     bytes.extend(size.to_le_bytes());
     bytes.extend(start.to_le_bytes());
     bytes.extend([0, 0]);
-}
-
-fn deflate(content: &[u8]) -> Vec<u8> {
-    let mut archive = zipped(content);
-    let mut data = Vec::new();
-    archive
-        .by_index_raw(0)
-        .unwrap()
-        .read_to_end(&mut data)
-        .unwrap();
-    data
-}
-
-fn crc(content: &[u8]) -> u32 {
-    zipped(content).by_index(0).unwrap().crc32()
 }
 
 fn zipped(content: &[u8]) -> ZipArchive<Cursor<Vec<u8>>> {
