@@ -53,7 +53,7 @@ impl Package<BufReader<File>> {
             // A pipe would never end, and a directory has no bytes.
             return Err(Error::new(Reason::NotAnArchive).with_detail("it is no file"));
         }
-        Package::read_within(BufReader::with_capacity(64 << 10, file), limits)
+        Package::read_within(BufReader::new(file), limits)
     }
 }
 

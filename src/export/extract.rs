@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, JoinHandle};
 
 use super::archive::{Package, Pour};
 use super::contents::PackedFile;
@@ -83,9 +85,12 @@ impl<R: Read + Seek> Package<R> {
         for file in self.files().to_vec() {
             let at = |error: Error| error.at(file.index(), file.name());
             let mut to = fresh.file(Path::new(file.name())).map_err(at)?;
+            // In one piece on the disk; where a file system fills with zeros, not too many.
+            if file.size() <= 64 << 20 {
+                to.set_len(file.size()).map_err(Error::io)?;
+            }
             bytes += self.pour(&file, &mut to, &mut pour)?;
-            fresh.written.push(to);
-            fresh.bound_open_files().map_err(Error::io)?;
+            fresh.flusher.flush(to);
         }
         Ok(bytes)
     }
@@ -96,8 +101,7 @@ struct Fresh {
     path: PathBuf,
     /// Below it; in this order a directory comes before those in it.
     directories: BTreeSet<PathBuf>,
-    /// Files that are to be flushed: later, so that the disk works while we decompress.
-    written: Vec<File>,
+    flusher: Flusher,
     done: bool,
 }
 
@@ -107,6 +111,8 @@ impl Fresh {
             let nameless = io::Error::new(io::ErrorKind::InvalidInput, "a directory needs a name");
             return Err(Error::io(nameless));
         };
+        // Before there is a directory: this can fail.
+        let flusher = Flusher::new().map_err(Error::io)?;
         loop {
             let mut part = std::ffi::OsString::from(".");
             part.push(name);
@@ -117,7 +123,7 @@ impl Fresh {
                     return Ok(Fresh {
                         path,
                         directories: BTreeSet::new(),
-                        written: Vec::new(),
+                        flusher,
                         done: false,
                     });
                 }
@@ -160,23 +166,8 @@ impl Fresh {
         })
     }
 
-    /// A process may have some hundreds of files open.
-    fn bound_open_files(&mut self) -> io::Result<()> {
-        if self.written.len() < 64 {
-            return Ok(());
-        }
-        self.sync_files()
-    }
-
-    fn sync_files(&mut self) -> io::Result<()> {
-        for file in self.written.drain(..) {
-            file.sync_all()?;
-        }
-        Ok(())
-    }
-
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_files()?;
+        self.flusher.finish()?;
         for directory in self.directories.iter().rev() {
             sync_directory(directory)?;
         }
@@ -188,10 +179,43 @@ impl Drop for Fresh {
     fn drop(&mut self) {
         if !self.done {
             // Windows removes no file that is open.
-            self.written.clear();
+            let _ = self.flusher.finish();
             // The error that matters was told; what stays has a name that nobody takes for a
             // case.
             let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Flushes files on a thread of its own: the disk works while we decompress.
+struct Flusher {
+    files: Option<SyncSender<File>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Flusher {
+    fn new() -> io::Result<Self> {
+        // So many files are open at most: a process may have some hundreds.
+        let (files, written) = mpsc::sync_channel::<File>(64);
+        let flush = move || written.into_iter().try_for_each(|file| file.sync_all());
+        Ok(Flusher {
+            files: Some(files),
+            thread: Some(thread::Builder::new().spawn(flush)?),
+        })
+    }
+
+    fn flush(&self, file: File) {
+        // Nobody takes it any more after an error, which `finish` tells.
+        let _ = self.files.as_ref().map(|files| files.send(file));
+    }
+
+    /// Waits until all is on the disk.
+    fn finish(&mut self) -> io::Result<()> {
+        self.files = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(flushed)) => flushed,
+            Some(Err(_)) => Err(io::Error::other("the flushing thread stopped")),
+            None => Ok(()),
         }
     }
 }
