@@ -44,12 +44,18 @@
 //! | `reqwest-0_13` | | `ClientBuilder::reqwest_client`, exempt from semver |
 //! | `tracing` | yes | events for `tracing`, without secrets and patient data |
 //! | `serde` | with `client` | (de)serialization of statuses, histories and readings |
+//! | `export` | | [`export`]: opens the zip of a case without trusting it |
 //! | `simulator` | | [`simulator`] |
 // Where a feature is off, links to what it brings lead to the published pages.
 #![cfg_attr(
     not(feature = "simulator"),
     doc = "",
     doc = "[`simulator`]: https://docs.rs/lab-connector/latest/lab_connector/simulator/"
+)]
+#![cfg_attr(
+    not(feature = "export"),
+    doc = "",
+    doc = "[`export`]: https://docs.rs/lab-connector/latest/lab_connector/export/"
 )]
 #![cfg_attr(
     not(feature = "client"),
@@ -84,6 +90,8 @@ pub mod download;
 pub mod endpoints;
 #[cfg(feature = "client")]
 mod error;
+#[cfg(feature = "export")]
+pub mod export;
 #[cfg(feature = "client")]
 pub mod inbox;
 #[cfg(feature = "client")]

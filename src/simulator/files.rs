@@ -1,6 +1,10 @@
-//! The files of a simulated case: a zip with two small meshes, and thumbnails.
+//! The files of a simulated case: a package of the shape that portal exports have, and
+//! thumbnails.
+
+mod package;
 
 use std::io::{Cursor, Write};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -13,7 +17,8 @@ pub(super) struct Files {
     /// How often the files changed; none before the first scan.
     revision: u32,
     pub(super) modified: SystemTime,
-    sizes: [u64; 2],
+    /// Found when somebody asks: to know one, the file is made.
+    sizes: [OnceLock<u64>; 2],
 }
 
 /// Which file.
@@ -40,7 +45,7 @@ impl Files {
             number,
             revision: 0,
             modified: SystemTime::UNIX_EPOCH,
-            sizes: [0; 2],
+            sizes: [const { OnceLock::new() }; 2],
         }
     }
 
@@ -48,7 +53,7 @@ impl Files {
     pub(super) fn renew(&mut self, now: SystemTime) {
         self.revision += 1;
         self.modified = now;
-        self.sizes = Kind::ALL.map(|kind| self.make(kind).len() as u64);
+        self.sizes = [const { OnceLock::new() }; 2];
     }
 
     pub(super) fn exist(&self) -> bool {
@@ -71,19 +76,13 @@ impl Files {
     }
 
     pub(super) fn size(&self, kind: Kind) -> u64 {
-        self.sizes[kind as usize ^ 1]
+        *self.sizes[kind as usize].get_or_init(|| self.make(kind).len() as u64)
     }
 
     /// The bytes: the same ones for the same case and revision.
     pub(super) fn make(&self, kind: Kind) -> Bytes {
         let entries = match kind {
-            Kind::Export => {
-                let seed = self.number ^ (u64::from(self.revision) << 48);
-                vec![
-                    (format!("{}_UpperJaw.stl", self.number), mesh(seed, 1.0)),
-                    (format!("{}_LowerJaw.stl", self.number), mesh(seed, -1.0)),
-                ]
-            }
+            Kind::Export => package::entries(self.number, self.revision),
             Kind::Thumbnails => vec![("thumbnail.gif".to_owned(), PIXEL.to_vec())],
         };
         zipped(&entries).unwrap_or_default().into()
@@ -100,29 +99,6 @@ fn zipped(entries: &[(String, Vec<u8>)]) -> zip::result::ZipResult<Vec<u8>> {
         zip.write_all(content)?;
     }
     Ok(zip.finish()?.into_inner())
-}
-
-/// A binary STL: an arch of triangles, a little different for each seed.
-fn mesh(seed: u64, side: f32) -> Vec<u8> {
-    const TRIANGLES: u32 = 600;
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut stl = vec![0; 80];
-    stl[..21].copy_from_slice(b"lab-connector: a mesh");
-    stl.extend(TRIANGLES.to_le_bytes());
-    let mut point = |step: u32, height: f32| {
-        let angle = std::f32::consts::PI * step as f32 / TRIANGLES as f32;
-        let radius = 30.0 + random.f32();
-        [radius * angle.cos(), radius * angle.sin(), side * height]
-    };
-    for step in 0..TRIANGLES {
-        let corners = [point(step, 0.0), point(step + 1, 0.0), point(step, 8.0)];
-        let normal = [0.0, 0.0, side];
-        for value in std::iter::once(normal).chain(corners).flatten() {
-            stl.extend(value.to_le_bytes());
-        }
-        stl.extend([0, 0]);
-    }
-    stl
 }
 
 /// One grey pixel.
@@ -143,9 +119,9 @@ mod tests {
             assert_eq!(files.size(kind), files.make(kind).len() as u64);
             assert_eq!(files.by_id(&files.id(kind)), Some(kind));
         }
-        let mut zip = zip::ZipArchive::new(Cursor::new(first.clone())).unwrap();
-        assert_eq!(zip.len(), 2);
-        assert_eq!(zip.by_index(0).unwrap().size(), 80 + 4 + 600 * 50);
+        let zip = zip::ZipArchive::new(Cursor::new(first.clone())).unwrap();
+        // Two meshes in two formats, four manifests and the prescription.
+        assert_eq!(zip.len(), 9);
         files.renew(SystemTime::UNIX_EPOCH);
         assert_ne!(first, files.make(Kind::Export));
     }

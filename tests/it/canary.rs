@@ -42,7 +42,13 @@ impl Printed {
 
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
-const PLAIN: [&str; 18] = [
+const PLAIN: [&str; 24] = [
+    "Day",
+    "FileKind",
+    "Jaw",
+    "Limits",
+    "PackageName",
+    "Reason",
     "NextPage",
     "Page",
     "Paging",
@@ -278,6 +284,14 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     let problem = later.problems();
     printed.debug("Problem", &problem);
 
+    #[cfg(feature = "export")]
+    print_packages(&mut printed, &lab, &service, directory.path()).await;
+    // Without the feature they are not there to be printed.
+    #[cfg(not(feature = "export"))]
+    printed
+        .0
+        .extend(OF_PACKAGES.map(|name| (name, String::new())));
+
     for (name, text) in &printed.0 {
         if let Some(found) = canary(text) {
             panic!("{name} prints {found}: {text}");
@@ -490,4 +504,65 @@ async fn a_slip() {
         }
     });
     task.await.unwrap();
+}
+
+/// What the feature `export` has that may hold a patient's data.
+#[cfg(not(feature = "export"))]
+const OF_PACKAGES: [&str; 12] = [
+    "Bridge",
+    "Coded",
+    "Contents",
+    "Element",
+    "Extracted",
+    "Manifest",
+    "Object",
+    "Package",
+    "PackedFile",
+    "Sensitive",
+    "Surface",
+    "Tooth",
+];
+
+#[cfg(feature = "export")]
+async fn print_packages(
+    printed: &mut Printed,
+    lab: &lab_connector::Lab,
+    service: &Simulator,
+    directory: &std::path::Path,
+) {
+    use lab_connector::export::{Contents, Manifest, Package, Sensitive};
+
+    printed.debug("Sensitive", &Sensitive::new("canary"));
+    let xml =
+        br#"<iTeroExport Version="5.0" Other="canary"><RxInfo OrderID="1" Patient="canary, canary"
+        ChartNumber="canary" Doctor="canary" DoctorLicense="canary" Notes="canary">
+        <Teeth><Tooth AdaId="14">canary</Tooth></Teeth>
+        <Bridges><Bridge Id="1">canary</Bridge></Bridges>
+        <Remark>canary</Remark></RxInfo>
+        <ExportedObjects><Object ObjectType="1" JawId="1" FileName="canary.stl"/></ExportedObjects>
+        </iTeroExport>"#;
+    let manifest = Manifest::parse(xml).unwrap();
+    printed.debug("Manifest", &manifest);
+    printed.debug("Element", &manifest.extra());
+    printed.debug("Object", &manifest.objects());
+    printed.debug("Tooth", &manifest.teeth());
+    printed.debug("Bridge", &manifest.bridges());
+    printed.debug("Coded", &manifest.procedure());
+
+    service.scan("L-1").unwrap();
+    let listing = lab.orders().list().await.unwrap();
+    let order = &listing.orders()[0];
+    let asset = order.assets().iter().find(|asset| asset.is_export());
+    let path = directory.join("case.zip");
+    let download = lab.assets().download(order, asset.unwrap());
+    download.to_file(&path).await.unwrap();
+    let mut package = Package::open(&path).unwrap();
+    printed.debug("Package", &package);
+    printed.debug("PackedFile", &package.files());
+    let files = package.files().to_vec();
+    let contents = Contents::of(&files, Some(&manifest));
+    printed.debug("Contents", &contents);
+    printed.debug("Surface", &contents.surfaces);
+    let extracted = package.extract_to(directory.join("case")).unwrap();
+    printed.debug("Extracted", &extracted);
 }

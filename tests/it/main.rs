@@ -7,6 +7,7 @@ mod classify;
 mod decoding;
 mod discovery;
 mod downloads;
+mod export;
 mod flow;
 mod hostile;
 mod interop;

@@ -1,0 +1,135 @@
+//! What is in this zip? Opens the package of a case without trusting it.
+//!
+//! ```text
+//! cargo run --features export,simulator --example inspect_export -- iTero_Export_123456789.zip
+//! ```
+//!
+//! Without a path it takes a package from the simulator. `--extract DIR` writes the files into a
+//! new directory. What concerns people is shown with `--patient-data` only: names of files may
+//! be names of patients, too.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use clap::error::ErrorKind;
+use lab_connector::Client;
+use lab_connector::export::{Contents, Package, PackageName, PackedFile};
+use lab_connector::simulator::Simulator;
+
+#[path = "inspect_export/report.rs"]
+mod report;
+
+/// Says what is in the zip of a case.
+#[derive(Parser)]
+#[command(name = "inspect_export")]
+struct Arguments {
+    /// The zip [default: one from the simulator].
+    zip: Option<PathBuf>,
+    /// Extract the files into this directory, which must not be there yet.
+    #[arg(long, value_name = "DIR")]
+    extract: Option<PathBuf>,
+    /// Show names of files, patient and doctor, and notes.
+    #[arg(long)]
+    patient_data: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp) => {
+            print!("{help}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            // The first paragraph says what is wrong; usage is in the help.
+            let text = error.to_string();
+            let lines = text.lines().take_while(|line| !line.is_empty());
+            let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+            let line = line.trim_start_matches("error: ");
+            eprintln!("inspect_export: {line} (see --help)");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("inspect_export: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<()> {
+    let Some(zip) = &arguments.zip else {
+        let directory = tempfile::tempdir()?;
+        let zip = simulated(directory.path()).await?;
+        return inspect(&zip, arguments);
+    };
+    inspect(zip, arguments)
+}
+
+fn inspect(zip: &Path, arguments: &Arguments) -> Result<()> {
+    let mut package = Package::open(zip).with_context(|| format!("{}", zip.display()))?;
+    let mut out = Vec::new();
+    if let Some(name) = zip.file_name().and_then(|name| name.to_str()) {
+        match PackageName::parse(name) {
+            Some(PackageName::Restorative(id)) => writeln!(out, "iTero export of order {id}")?,
+            Some(PackageName::Orthodontic(id)) => writeln!(out, "OrthoCAD export of order {id}")?,
+            _ => {}
+        }
+    }
+    // The files are worth something without it.
+    let manifest = match package.manifest() {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            writeln!(out, "manifest: {error}")?;
+            None
+        }
+    };
+    if let Some(manifest) = &manifest {
+        report::manifest(&mut out, manifest, arguments.patient_data)?;
+    }
+    let files: Vec<PackedFile> = package.files().to_vec();
+    let contents = Contents::of(&files, manifest.as_ref());
+    report::contents(&mut out, &contents, arguments.patient_data)?;
+    if let Some(directory) = &arguments.extract {
+        let extracted = package
+            .extract_to(directory)
+            .with_context(|| format!("cannot extract to {}", directory.display()))?;
+        let (files, bytes) = (extracted.files, extracted.bytes);
+        writeln!(out, "extracted: {files} files, {bytes} bytes")?;
+    }
+    match io::stdout().write_all(&out) {
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("cannot write the report"),
+    }
+}
+
+/// A doctor scans, and the lab downloads: in the simulator.
+async fn simulated(directory: &Path) -> Result<PathBuf> {
+    let service = Simulator::start().await?;
+    let client = Client::builder()
+        .endpoints(service.endpoints())
+        .credentials(service.client_id(), service.client_secret())
+        .redirect_url(service.redirect_url())
+        .build()?;
+    let login = client.login("inspect_export");
+    let request = login.authorize()?;
+    login
+        .finish(&request, &service.consent(request.url())?)
+        .await?;
+    let lab = login.pair("L-1").await?;
+    service.scan("L-1")?;
+    let listing = lab.orders().list().await?;
+    let order = listing.orders().first().context("nothing is listed")?;
+    let asset = order.assets().iter().find(|asset| asset.is_export());
+    let asset = asset.context("the order has no package")?;
+    let zip = directory.join(format!("iTero_Export_{}.zip", order.id()));
+    lab.assets().download(order, asset).to_file(&zip).await?;
+    Ok(zip)
+}

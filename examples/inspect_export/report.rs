@@ -1,0 +1,85 @@
+//! A line for each thing that is there.
+
+use std::io::{Result, Write};
+
+use lab_connector::export::{Coded, Contents, Manifest, PackedFile, Sensitive};
+
+pub fn manifest(out: &mut impl Write, manifest: &Manifest, patient_data: bool) -> Result<()> {
+    let shown = |value: Option<&Sensitive<String>>| match value {
+        None => "-".to_owned(),
+        Some(value) if patient_data => format!("{:?}", value.reveal()),
+        Some(value) => value.to_string(),
+    };
+    writeln!(
+        out,
+        "manifest version: {}",
+        manifest.version().unwrap_or("-")
+    )?;
+    let order = manifest.order_id().map_or("-", |id| id.as_str());
+    writeln!(out, "order id: {order:?}")?;
+    writeln!(out, "patient: {}", shown(manifest.patient()))?;
+    writeln!(out, "doctor: {}", shown(manifest.doctor()))?;
+    writeln!(
+        out,
+        "doctor's licence: {}",
+        shown(manifest.doctor_license())
+    )?;
+    writeln!(out, "notes: {}", shown(manifest.notes()))?;
+    let due = manifest.due_date().map(|day| day.to_string());
+    writeln!(out, "due: {}", due.as_deref().unwrap_or("-"))?;
+    let procedure = manifest.procedure().map_or("-", Coded::text);
+    writeln!(out, "procedure: {procedure:?}")?;
+    for tooth in manifest.teeth() {
+        let number = tooth
+            .number()
+            .map_or("?".to_owned(), |number| number.to_string());
+        write!(out, "tooth {number}:")?;
+        for (name, value) in tooth.fields() {
+            write!(out, " {name}={:?}", value.text())?;
+        }
+        writeln!(out)?;
+    }
+    for bridge in manifest.bridges() {
+        writeln!(out, "bridge: {:?}", bridge.teeth())?;
+    }
+    Ok(())
+}
+
+pub fn contents(out: &mut impl Write, contents: &Contents<'_>, patient_data: bool) -> Result<()> {
+    // Foreign text: quoted, so that it cannot move the cursor of a terminal.
+    let line = |out: &mut dyn Write, what: &str, file: &PackedFile| {
+        let name = match patient_data {
+            true => format!("{:?}", file.name()),
+            false => format!("entry {}", file.index()),
+        };
+        writeln!(out, "{what}: {name}, {} bytes", file.size())
+    };
+    for surface in &contents.surfaces {
+        let jaw = surface.jaw().map_or("no jaw", |jaw| jaw.as_str());
+        let kind = surface.kind().map_or("unknown", Coded::text);
+        line(out, &format!("surface ({jaw}, {kind:?})"), surface.file())?;
+    }
+    for file in &contents.textures {
+        line(out, "texture", file)?;
+    }
+    for file in &contents.rx {
+        line(out, "prescription", file)?;
+    }
+    for file in &contents.manifests {
+        let version = file
+            .version()
+            .map_or("?".to_owned(), |version| version.to_string());
+        line(out, &format!("manifest (v{version})"), file)?;
+    }
+    for file in &contents.others {
+        line(out, "other", file)?;
+    }
+    if !contents.missing.is_empty() {
+        writeln!(
+            out,
+            "missing: {} files that the manifest names",
+            contents.missing.len()
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,350 @@
+//! Opening an archive without trusting it.
+
+mod directory;
+mod meter;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::path::Path;
+
+use zip::read::{ArchiveOffset, Config, ZipFile};
+use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive, ZipReadOptions};
+
+use self::meter::Meter;
+use super::contents::PackedFile;
+use super::error::{Error, Reason, Result};
+use super::limits::Limits;
+use super::manifest::Manifest;
+use super::name::{self, Taken};
+
+/// A downloaded package, checked from end to end; nothing of it is decompressed yet.
+///
+/// Reading blocks. In async code use it inside `tokio::task::spawn_blocking`.
+pub struct Package<R> {
+    archive: ZipArchive<Meter<R>>,
+    limits: Limits,
+    files: Vec<PackedFile>,
+    /// The directories that have an entry of their own.
+    pub(super) directories: Vec<String>,
+}
+
+impl Package<BufReader<File>> {
+    /// Opens a file, with the default limits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_package`] if it is not a package that can be trusted, and
+    /// [`Error::is_hostile`] if it looks like an attack; [`Reason::Io`] if the file cannot be
+    /// read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Package::open_within(path, Limits::default())
+    }
+
+    /// Opens a file, with limits of your own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Package::open`].
+    pub fn open_within(path: impl AsRef<Path>, limits: Limits) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io)?;
+        if !file.metadata().map_err(Error::io)?.is_file() {
+            // A pipe would never end, and a directory has no bytes.
+            return Err(Error::new(Reason::NotAnArchive).with_detail("it is no file"));
+        }
+        Package::read_within(BufReader::new(file), limits)
+    }
+}
+
+impl<R: Read + Seek> Package<R> {
+    /// Reads an archive from memory, say, with the default limits. It makes many small reads:
+    /// put a [`BufReader`] around what is slow.
+    ///
+    /// # Errors
+    ///
+    /// As [`Package::open`].
+    pub fn from_reader(reader: R) -> Result<Self> {
+        Package::read_within(reader, Limits::default())
+    }
+
+    /// Reads an archive, with limits of your own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Package::open`].
+    pub fn read_within(mut reader: R, limits: Limits) -> Result<Self> {
+        directory::check_count(&mut reader, limits.entries)?;
+        let (reader, budget) = Meter::new(reader, meter::budget(&limits));
+        // Where the archive begins is not for guessing: readers would guess differently.
+        let config = Config {
+            archive_offset: ArchiveOffset::Known(0),
+        };
+        let archive = ZipArchive::with_config(config, reader).map_err(|error| {
+            if budget.is_spent() {
+                return Error::new(Reason::TooManyEntries);
+            }
+            zip_error(error, Reason::NotAnArchive)
+        })?;
+        if archive.len() > limits.entries {
+            return Err(Error::new(Reason::TooManyEntries));
+        }
+        budget.lift();
+        let mut package = Package {
+            archive,
+            limits,
+            files: Vec::new(),
+            directories: Vec::new(),
+        };
+        package.plan()?;
+        package.compare_headers()?;
+        Ok(package)
+    }
+
+    /// What is to be extracted, if every entry is harmless.
+    fn plan(&mut self) -> Result<()> {
+        if self.archive.has_duplicate_names() {
+            return Err(Error::new(Reason::Duplicate));
+        }
+        let mut taken = Taken::default();
+        let mut bytes = 0_u64;
+        for index in 0..self.archive.len() {
+            let entry = self.archive.by_index_data(index);
+            let entry = entry.map_err(|error| zip_error(error, Reason::NotAnArchive))?;
+            let raw = entry.name();
+            let raw = raw.map_err(|error| zip_error(error, Reason::BadName))?;
+            let refused = |reason| Error::new(reason).at(index, &raw);
+
+            if entry.encrypted() {
+                return Err(refused(Reason::Encrypted));
+            }
+            let deflate = entry.compression() == CompressionMethod::Deflated;
+            if !deflate && entry.compression() != CompressionMethod::Stored {
+                return Err(refused(Reason::Compression));
+            }
+            let kind = kind_of(entry.external_attributes());
+            let name = name::read(&raw, &self.limits).map_err(refused)?;
+            let kind = kind.map_err(refused)?;
+            let Some(name) = name else { continue };
+            if kind.is_some_and(|directory| directory != name.directory) {
+                return Err(refused(Reason::Special));
+            }
+            taken.take(&name).map_err(refused)?;
+
+            bytes = bytes.saturating_add(entry.size());
+            if bytes > self.limits.bytes {
+                return Err(refused(Reason::TooLarge));
+            }
+            if grows_too_much(entry.size(), entry.compressed_size(), &self.limits) {
+                return Err(refused(Reason::Ratio));
+            }
+            if name.directory && entry.size() > 0 {
+                return Err(refused(Reason::Special));
+            }
+            if super::contents::is_litter(&name.path) {
+                continue;
+            }
+            if name.directory {
+                self.directories.push(name.path);
+            } else {
+                let file = PackedFile::new(index, name.path, entry.size());
+                self.files.push(file);
+            }
+        }
+        Ok(())
+    }
+
+    /// Programs that read headers and programs that read the central directory must find the
+    /// same files.
+    fn compare_headers(&mut self) -> Result<()> {
+        for index in 0..self.archive.len() {
+            let options = ZipReadOptions::new().enforce_header_consistency(true);
+            let error = self.archive.by_index_with_options(index, options).err();
+            if let Some(error) = error {
+                let error = zip_error(error, Reason::HeaderMismatch);
+                let name = self.archive.name_for_index(index);
+                return Err(match name {
+                    Some(Ok(name)) => error.at(index, &name),
+                    _ => error,
+                });
+            }
+        }
+        let overlap = self.archive.has_overlapping_entries();
+        if overlap.map_err(|error| zip_error(error, Reason::HeaderMismatch))? {
+            return Err(Error::new(Reason::Overlap));
+        }
+        // What is left: entries that the central directory does not have.
+        let whole = self.archive.validate_header_consistency();
+        whole.map_err(|error| zip_error(error, Reason::HeaderMismatch))
+    }
+
+    /// The files, in the order of the archive. Litter (`__MACOSX`, `._…`, `.DS_Store`,
+    /// `Thumbs.db`, `desktop.ini`) is checked like all else and then left out.
+    #[must_use]
+    pub fn files(&self) -> &[PackedFile] {
+        &self.files
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Decompresses a file into memory. Meshes may have hundreds of megabytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Damaged`], [`Reason::Ratio`] or [`Reason::TooLarge`] if it is not what its
+    /// header says; [`Reason::NoSuchFile`] for another package's file.
+    pub fn read(&mut self, file: &PackedFile) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.copy(file, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Decompresses a file into a writer, and gives how many bytes it has. What was written
+    /// before an error is worth nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Package::read`], and [`Reason::Io`] if the writer fails.
+    pub fn copy(&mut self, file: &PackedFile, to: &mut impl Write) -> Result<u64> {
+        if !self.files.contains(file) {
+            return Err(Error::new(Reason::NoSuchFile));
+        }
+        let mut pour = Pour::new(&self.limits);
+        self.pour(file, to, &mut pour)
+    }
+
+    pub(super) fn pour(
+        &mut self,
+        file: &PackedFile,
+        to: &mut impl Write,
+        pour: &mut Pour,
+    ) -> Result<u64> {
+        let entry = self.archive.by_index(file.index());
+        let poured = match entry {
+            Ok(entry) => pour.pour(entry, to),
+            Err(error) => Err(zip_error(error, Reason::Damaged)),
+        };
+        poured.map_err(|error| error.at(file.index(), file.name()))
+    }
+
+    /// Reads the manifest with the highest version, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Package::read`]; [`Reason::Xml`], [`Reason::Entities`], [`Reason::XmlTooLarge`] or
+    /// [`Reason::NotAManifest`] if it cannot be read. The files can be extracted all the same.
+    pub fn manifest(&mut self) -> Result<Option<Manifest>> {
+        let newest = self.files.iter().filter(|file| file.version().is_some());
+        // Of equals the first one: `max_by_key` would take the last.
+        let Some(newest) = newest.rev().max_by_key(|file| file.version()).cloned() else {
+            return Ok(None);
+        };
+        if newest.size() > self.limits.manifest_bytes {
+            return Err(Error::new(Reason::XmlTooLarge).at(newest.index(), newest.name()));
+        }
+        let bytes = self.read(&newest)?;
+        let manifest = Manifest::parse_within(&bytes, &self.limits);
+        manifest
+            .map(Some)
+            .map_err(|error| error.at(newest.index(), newest.name()))
+    }
+}
+
+/// Without names, which may be those of patients.
+impl<R> fmt::Debug for Package<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Package")
+            .field("files", &self.files.len())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the attributes say that it is a directory or a file; none if they say nothing.
+fn kind_of(attributes: u32) -> Result<Option<bool>, Reason> {
+    const LINK_OF_WINDOWS: u32 = 0x400;
+    // The mode of Unix is believed whatever system the entry claims to come from: so would
+    // another program, perhaps.
+    match (attributes >> 16) & 0o170_000 {
+        0o120_000 => Err(Reason::Symlink),
+        _ if attributes & LINK_OF_WINDOWS != 0 => Err(Reason::Symlink),
+        0o040_000 => Ok(Some(true)),
+        0o100_000 => Ok(Some(false)),
+        0 => Ok(None),
+        _ => Err(Reason::Special),
+    }
+}
+
+fn grows_too_much(bytes: u64, compressed: u64, limits: &Limits) -> bool {
+    const FREE: u64 = 1 << 20;
+    bytes > FREE && bytes > compressed.saturating_mul(u64::from(limits.ratio))
+}
+
+/// Decompresses, and counts what really comes.
+pub(super) struct Pour {
+    limits: Limits,
+    left: u64,
+    buffer: Vec<u8>,
+}
+
+impl Pour {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Pour {
+            limits: *limits,
+            left: limits.bytes,
+            buffer: vec![0; 256 << 10],
+        }
+    }
+
+    fn pour<R: Read>(&mut self, mut entry: ZipFile<'_, R>, to: &mut impl Write) -> Result<u64> {
+        let mut written = 0_u64;
+        loop {
+            let count = match entry.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(read_error(error)),
+            };
+            written += count as u64;
+            self.left = self
+                .left
+                .checked_sub(count as u64)
+                .ok_or_else(|| Error::new(Reason::TooLarge))?;
+            if grows_too_much(written, entry.compressed_size(), &self.limits) {
+                return Err(Error::new(Reason::Ratio));
+            }
+            to.write_all(&self.buffer[..count]).map_err(Error::io)?;
+        }
+        if written != entry.size() {
+            return Err(Error::new(Reason::Damaged).with_detail("its length is another"));
+        }
+        Ok(written)
+    }
+}
+
+/// A checksum or a length that is wrong, or bytes that mean nothing, come as these kinds.
+fn read_error(error: io::Error) -> Error {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    match error.kind() {
+        InvalidData | InvalidInput | UnexpectedEof => Error::new(Reason::Damaged),
+        _ => Error::io(error),
+    }
+}
+
+/// What the library says only if it is a fixed text: others have names in them.
+fn zip_error(error: ZipError, otherwise: Reason) -> Error {
+    use std::borrow::Cow::Borrowed;
+    match error {
+        ZipError::Io(error) => match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => Error::new(otherwise),
+            _ => Error::io(error),
+        },
+        ZipError::InvalidArchive(Borrowed(text)) | ZipError::UnsupportedArchive(text) => {
+            let text = text.trim_start_matches("header inconsistency detected: ");
+            Error::new(otherwise).with_detail(text)
+        }
+        _ => Error::new(otherwise),
+    }
+}

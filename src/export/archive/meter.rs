@@ -1,0 +1,73 @@
+//! A reader that gives a limited number of bytes while the central directory is read.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::super::limits::Limits;
+
+/// The central directory is read as a whole before anything of it can be judged, and each of
+/// its headers can have 192 KiB. So its bytes are counted, too.
+pub(super) struct Meter<R> {
+    reader: R,
+    budget: Budget,
+}
+
+/// What may still be read. Atomic only so that a package can go to another thread.
+#[derive(Clone)]
+pub(super) struct Budget(Arc<AtomicU64>);
+
+/// Enough for the search for the end of the archive, and for headers with long names and the
+/// usual extra fields.
+pub(super) fn budget(limits: &Limits) -> u64 {
+    let entry = limits.name_bytes.saturating_add(1024);
+    (limits.entries as u64)
+        .saturating_mul(entry as u64)
+        .saturating_add(1 << 20)
+}
+
+impl<R> Meter<R> {
+    pub(super) fn new(reader: R, bytes: u64) -> (Self, Budget) {
+        let budget = Budget(Arc::new(AtomicU64::new(bytes)));
+        let meter = Meter {
+            reader,
+            budget: budget.clone(),
+        };
+        (meter, budget)
+    }
+}
+
+impl Budget {
+    pub(super) fn is_spent(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    /// From now on all may be read.
+    pub(super) fn lift(&self) {
+        self.0.store(u64::MAX, Ordering::Relaxed);
+    }
+}
+
+impl<R: Read> Read for Meter<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.budget.0.load(Ordering::Relaxed);
+        if left == u64::MAX {
+            return self.reader.read(buffer);
+        }
+        if left == 0 && !buffer.is_empty() {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        let end = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = self.reader.read(&mut buffer[..end])?;
+        self.budget.0.store(left - count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+impl<R: Seek> Seek for Meter<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.reader.seek(to)
+    }
+}

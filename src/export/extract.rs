@@ -1,0 +1,230 @@
+//! From an archive to a directory: all of it or nothing.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, JoinHandle};
+
+use super::archive::{Package, Pour};
+use super::contents::PackedFile;
+use super::error::{Error, Reason, Result};
+
+/// Where a package has been extracted to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Extracted {
+    /// The directory.
+    pub directory: PathBuf,
+    /// How many files are in it.
+    pub files: usize,
+    /// How many bytes they have together.
+    pub bytes: u64,
+}
+
+impl Extracted {
+    /// Where a file of the package is now.
+    #[must_use]
+    pub fn path_of(&self, file: &PackedFile) -> PathBuf {
+        self.directory.join(file.name())
+    }
+}
+
+impl<R: Read + Seek> Package<R> {
+    /// Extracts all files into a new directory.
+    ///
+    /// They are written to a fresh directory beside it (`.NAME.part-…`), flushed to the disk,
+    /// and only then does the directory get its name; so what is under that name is whole,
+    /// after a power cut too. Nothing is written anywhere else. When it fails, the fresh
+    /// directory is removed; when the program is killed, it stays.
+    ///
+    /// Modes and times of the archive are not taken over: the files are plain files of today,
+    /// with the permissions that the process gives to new ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TargetExists`] if there is something already; [`Reason::Damaged`],
+    /// [`Reason::Ratio`] or [`Reason::TooLarge`] if a file is not what its header says;
+    /// [`Reason::Clash`] if two names are one for this file system; [`Reason::Io`] if a file
+    /// cannot be written.
+    pub fn extract_to(&mut self, target: impl AsRef<Path>) -> Result<Extracted> {
+        let target = target.as_ref();
+        let parent = match target.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        if fs::symlink_metadata(target).is_ok() {
+            return Err(Error::new(Reason::TargetExists));
+        }
+        let mut fresh = Fresh::beside(target, parent)?;
+        let bytes = self.fill(&mut fresh)?;
+        fresh.sync().map_err(Error::io)?;
+        fs::rename(&fresh.path, target).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists
+            | io::ErrorKind::DirectoryNotEmpty
+            | io::ErrorKind::NotADirectory => Error::new(Reason::TargetExists),
+            _ => Error::io(error),
+        })?;
+        fresh.done = true;
+        sync_directory(parent).map_err(Error::io)?;
+        Ok(Extracted {
+            directory: target.to_owned(),
+            files: self.files().len(),
+            bytes,
+        })
+    }
+
+    fn fill(&mut self, fresh: &mut Fresh) -> Result<u64> {
+        for directory in &self.directories {
+            fresh.directory(Path::new(directory)).map_err(Error::io)?;
+        }
+        let mut pour = Pour::new(self.limits());
+        let mut bytes = 0;
+        // A clone for the sake of the borrow: names are short and few.
+        for file in self.files().to_vec() {
+            let at = |error: Error| error.at(file.index(), file.name());
+            let mut to = fresh.file(Path::new(file.name())).map_err(at)?;
+            // In one piece on the disk; where a file system fills with zeros, not too many.
+            if file.size() <= 64 << 20 {
+                to.set_len(file.size()).map_err(Error::io)?;
+            }
+            bytes += self.pour(&file, &mut to, &mut pour)?;
+            fresh.flusher.flush(to);
+        }
+        Ok(bytes)
+    }
+}
+
+/// A directory that nobody knows yet.
+struct Fresh {
+    path: PathBuf,
+    /// Below it; in this order a directory comes before those in it.
+    directories: BTreeSet<PathBuf>,
+    flusher: Flusher,
+    done: bool,
+}
+
+impl Fresh {
+    fn beside(target: &Path, parent: &Path) -> Result<Self> {
+        let Some(name) = target.file_name() else {
+            let nameless = io::Error::new(io::ErrorKind::InvalidInput, "a directory needs a name");
+            return Err(Error::io(nameless));
+        };
+        // Before there is a directory: this can fail.
+        let flusher = Flusher::new().map_err(Error::io)?;
+        loop {
+            let mut part = std::ffi::OsString::from(".");
+            part.push(name);
+            part.push(format!(".part-{:016x}", fastrand::u64(..)));
+            let path = parent.join(part);
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    return Ok(Fresh {
+                        path,
+                        directories: BTreeSet::new(),
+                        flusher,
+                        done: false,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(Error::io(error)),
+            }
+        }
+    }
+
+    /// Makes a directory, and those above it.
+    fn directory(&mut self, relative: &Path) -> io::Result<()> {
+        let path = self.path.join(relative);
+        if relative.as_os_str().is_empty() || self.directories.contains(&path) {
+            return Ok(());
+        }
+        if let Some(above) = relative.parent() {
+            self.directory(above)?;
+        }
+        match fs::create_dir(&path) {
+            Ok(()) => {}
+            // Another spelling that the file system does not tell apart.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        self.directories.insert(path);
+        Ok(())
+    }
+
+    /// Makes a file. Only where there is none: a name that the file system takes for another
+    /// one, by a rule that we do not know, cannot overwrite it.
+    fn file(&mut self, relative: &Path) -> Result<File> {
+        if let Some(above) = relative.parent() {
+            self.directory(above).map_err(Error::io)?;
+        }
+        let path = self.path.join(relative);
+        let created = OpenOptions::new().write(true).create_new(true).open(path);
+        created.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::new(Reason::Clash),
+            _ => Error::io(error),
+        })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.flusher.finish()?;
+        for directory in self.directories.iter().rev() {
+            sync_directory(directory)?;
+        }
+        sync_directory(&self.path)
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if !self.done {
+            // Windows removes no file that is open.
+            let _ = self.flusher.finish();
+            // The error that matters was told; what stays has a name that nobody takes for a
+            // case.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Flushes files on a thread of its own: the disk works while we decompress.
+struct Flusher {
+    files: Option<SyncSender<File>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Flusher {
+    fn new() -> io::Result<Self> {
+        // So many files are open at most: a process may have some hundreds.
+        let (files, written) = mpsc::sync_channel::<File>(64);
+        let flush = move || written.into_iter().try_for_each(|file| file.sync_all());
+        Ok(Flusher {
+            files: Some(files),
+            thread: Some(thread::Builder::new().spawn(flush)?),
+        })
+    }
+
+    fn flush(&self, file: File) {
+        // Nobody takes it any more after an error, which `finish` tells.
+        let _ = self.files.as_ref().map(|files| files.send(file));
+    }
+
+    /// Waits until all is on the disk.
+    fn finish(&mut self) -> io::Result<()> {
+        self.files = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(flushed)) => flushed,
+            Some(Err(_)) => Err(io::Error::other("the flushing thread stopped")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes names durable, where directories can be synced.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(path)?.sync_all()
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! The package of a case: a zip that is not trusted, and what it contains.
+//!
+//! *Problem.* A case arrives as a zip of meshes, images, a prescription and manifests. It comes
+//! over the internet, is opened by a program with rights on the lab's network, and its names
+//! become files. A zip can name files outside, hide a link, grow to fill the disk, or show one
+//! content to a virus scanner and another one to you.
+//!
+//! *Default.* [`Package::open`] checks every entry before anything is decompressed, and refuses
+//! the archive as a whole with a [`Reason`]: an export has no business with links, absolute
+//! names or headers that contradict each other. [`Package::extract_to`] writes all files or
+//! none. How much is put up with stands in [`Limits`].
+//!
+//! ```
+//! use lab_connector::export::{Contents, FileKind, Jaw, Package};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("case.zip");
+//! # let mut zip = zip::ZipWriter::new(std::fs::File::create(&path)?);
+//! # zip.start_file("123_UpperJaw.stl", zip::write::SimpleFileOptions::default())?;
+//! # zip.finish()?;
+//! # let target = directory.path().join("case");
+//! let mut package = Package::open(&path)?;
+//! let manifest = package.manifest()?;
+//! if let Some(doctor) = manifest.as_ref().and_then(|m| m.doctor_license()) {
+//!     // `doctor` does not print; `doctor.reveal()` is the text.
+//! }
+//! let contents = Contents::of(package.files(), manifest.as_ref());
+//! let upper: Vec<_> = contents.surfaces_of(Jaw::Upper).collect();
+//! assert_eq!(upper.len(), 1);
+//!
+//! let extracted = package.extract_to(&target)?;
+//! assert_eq!(extracted.files, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is in a package
+//!
+//! Seen in exports of the MyiTero portal, documented nowhere; that the zip of the API is the same
+//! is likely, not proved. `iTero_Export_<order id>.zip`, or `OrthoCAD_Export_<order id>.zip` for
+//! orthodontic cases ([`PackageName`]). Flat, or with one top folder, sometimes with `__MACOSX`
+//! litter. Meshes as STL and PLY; images; `iTero_Rx_<order id>.pdf`; and manifests side by side,
+//! `iTero_Export_#<order id>_v10.xml` to `_v50.xml`, of which [`Package::manifest`] reads the
+//! highest. [`Manifest`] says what is in it.
+//!
+//! # Archives that are not what they seem
+//!
+//! The tests make each of these, and look that nothing was written outside of the target and
+//! that nothing is left after a refusal. A refusal is a [`Reason`].
+//!
+#![doc = include_str!("hostile.md")]
+//!
+//! Composed and decomposed accents are not compared beforehand: files are created only where
+//! there is none, so where a file system takes two names for one, that is a
+//! [`Reason::Clash`] when extracting.
+//!
+//! # What it does not do
+//!
+//! It does not look into meshes, images and PDFs. Who can write into the directory beside the
+//! target while a package is extracted can do harm there anyway.
+
+mod archive;
+mod contents;
+mod error;
+mod extract;
+mod limits;
+mod manifest;
+mod name;
+mod sensitive;
+mod xml;
+
+pub use archive::Package;
+pub use contents::{Contents, FileKind, Jaw, PackageName, PackedFile, Surface};
+pub use error::{Error, Reason, Result};
+pub use extract::Extracted;
+pub use limits::Limits;
+pub use manifest::{Bridge, Coded, Day, Manifest, Object, Tooth};
+pub use sensitive::Sensitive;
+pub use xml::Element;

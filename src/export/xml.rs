@@ -1,0 +1,333 @@
+//! XML as a tree, of a size that is known beforehand.
+
+use std::fmt;
+
+use quick_xml::Reader;
+use quick_xml::XmlVersion;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesStart, Event};
+
+use super::error::{Error, Reason, Result};
+use super::limits::Limits;
+use super::sensitive::Sensitive;
+use crate::model::lenient::same_key;
+
+/// An element that has no field of its own, as it stands in the manifest.
+///
+/// What is in it is not known, so all of its texts are [`Sensitive`].
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Element {
+    pub(super) name: String,
+    pub(super) attributes: Vec<(String, String)>,
+    pub(super) children: Vec<Element>,
+    pub(super) text: String,
+}
+
+impl Element {
+    /// The name, without a prefix.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The attributes, in their order.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, Sensitive<&str>)> {
+        let attributes = self.attributes.iter();
+        attributes.map(|(name, value)| (name.as_str(), Sensitive::new(value.as_str())))
+    }
+
+    /// The elements in it, in their order.
+    #[must_use]
+    pub fn children(&self) -> &[Element] {
+        &self.children
+    }
+
+    /// The text in it, without that of other elements and without space around it.
+    #[must_use]
+    pub fn text(&self) -> Sensitive<&str> {
+        Sensitive::new(self.text.trim())
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.attributes.is_empty() && self.children.is_empty() && self.text.trim().is_empty()
+    }
+
+    /// Whether it is called so. As with the JSON of the service, the spelling of keys does not
+    /// matter.
+    pub(super) fn is(&self, name: &str) -> bool {
+        same_key(&self.name, name)
+    }
+
+    /// Takes out the element of this name, if there is one.
+    pub(super) fn take_child(&mut self, name: &str) -> Option<Element> {
+        let at = self.children.iter().position(|child| child.is(name))?;
+        Some(self.children.remove(at))
+    }
+
+    /// Takes out the text that one of the names has: as an attribute, or as an element that
+    /// holds nothing but text. A text that is empty is none.
+    pub(super) fn take(&mut self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| self.take_text(name))
+    }
+
+    fn take_text(&mut self, name: &str) -> Option<String> {
+        let mut attributes = self.attributes.iter();
+        let text = if let Some(at) = attributes.position(|(key, _)| same_key(key, name)) {
+            self.attributes.remove(at).1
+        } else {
+            let mut children = self.children.iter();
+            let plain = |child: &Element| child.children.is_empty() && child.attributes.is_empty();
+            let at = children.position(|child| child.is(name) && plain(child))?;
+            self.children.remove(at).text
+        };
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+}
+
+/// The names of what is in it, and no texts.
+impl fmt::Debug for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.attributes.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Element")
+            .field("name", &self.name)
+            .field("attributes", &names)
+            .field("children", &self.children)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads a document into a tree.
+///
+/// There is no document type, and no entity but the five that XML itself has: neither is
+/// expanded or fetched, the document is refused.
+pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Element> {
+    if bytes.len() as u64 > limits.manifest_bytes {
+        return Err(Error::new(Reason::XmlTooLarge));
+    }
+    let text = decode(bytes)?;
+    let mut reader = Reader::from_str(&text);
+    let mut builder = Builder {
+        limits,
+        nodes: 0,
+        open: Vec::new(),
+        root: None,
+    };
+    loop {
+        match reader.read_event().map_err(|_| malformed())? {
+            Event::Start(start) => builder.start(&start)?,
+            Event::Empty(start) => {
+                builder.start(&start)?;
+                builder.end()?;
+            }
+            Event::End(_) => builder.end()?,
+            Event::Text(text) => builder.text(&text.xml10_content())?,
+            Event::CData(text) => builder.text(&text.xml10_content())?,
+            Event::GeneralRef(reference) => {
+                if let Some(c) = reference.resolve_char_ref().map_err(|_| malformed())? {
+                    builder.text(c.encode_utf8(&mut [0; 4]))?;
+                } else if let Some(text) = resolve_predefined_entity(&reference) {
+                    builder.text(text)?;
+                } else {
+                    return Err(Error::new(Reason::Entities));
+                }
+            }
+            Event::DocType(_) => return Err(Error::new(Reason::Entities)),
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+            Event::Eof => return builder.finish(),
+        }
+    }
+}
+
+struct Builder<'a> {
+    limits: &'a Limits,
+    nodes: usize,
+    open: Vec<Element>,
+    root: Option<Element>,
+}
+
+impl Builder<'_> {
+    fn start(&mut self, start: &BytesStart<'_>) -> Result<()> {
+        if self.root.is_some() && self.open.is_empty() {
+            return Err(malformed().with_detail("a second root"));
+        }
+        if self.open.len() >= self.limits.manifest_depth {
+            return Err(Error::new(Reason::XmlTooLarge).with_detail("too deep"));
+        }
+        self.count()?;
+        let mut element = Element {
+            name: start.local_name().as_ref().to_owned(),
+            ..Element::default()
+        };
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|_| malformed())?;
+            self.count()?;
+            // The search for twins compares each with each.
+            if element.attributes.len() >= MOST_ATTRIBUTES {
+                return Err(Error::new(Reason::XmlTooLarge).with_detail("too many attributes"));
+            }
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+            // Only an entity that XML does not have makes a value wrong.
+            let value = value.map_err(|_| Error::new(Reason::Entities))?;
+            let name = attribute.key.local_name().as_ref().to_owned();
+            element.attributes.push((name, value.into_owned()));
+        }
+        self.open.push(element);
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<()> {
+        self.nodes += 1;
+        if self.nodes > self.limits.manifest_nodes {
+            return Err(Error::new(Reason::XmlTooLarge).with_detail("too many elements"));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let element = self.open.pop().ok_or_else(malformed)?;
+        match self.open.last_mut() {
+            Some(parent) => parent.children.push(element),
+            None => self.root = Some(element),
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) -> Result<()> {
+        match self.open.last_mut() {
+            Some(element) => element.text.push_str(text),
+            None if text.trim().is_empty() => {}
+            None => return Err(malformed().with_detail("text outside of the root")),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Element> {
+        if !self.open.is_empty() {
+            return Err(malformed().with_detail("it breaks off"));
+        }
+        self.root.ok_or_else(malformed)
+    }
+}
+
+const MOST_ATTRIBUTES: usize = 256;
+
+/// UTF-8, or UTF-16 with a byte order mark, as programs of Windows write it.
+fn decode(bytes: &[u8]) -> Result<String> {
+    let unit: fn([u8; 2]) -> u16 = match bytes {
+        [0xFF, 0xFE, ..] => u16::from_le_bytes,
+        [0xFE, 0xFF, ..] => u16::from_be_bytes,
+        _ => {
+            let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+            let text = std::str::from_utf8(bytes).map_err(|_| encoding())?;
+            return Ok(text.to_owned());
+        }
+    };
+    let (pairs, rest) = bytes[2..].as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(encoding());
+    }
+    let units = pairs.iter().map(|pair| unit(*pair));
+    char::decode_utf16(units)
+        .collect::<Result<String, _>>()
+        .map_err(|_| encoding())
+}
+
+fn encoding() -> Error {
+    malformed().with_detail("neither UTF-8 nor UTF-16")
+}
+
+fn malformed() -> Error {
+    Error::new(Reason::Xml)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Element, Reason> {
+        parse(text.as_bytes(), &Limits::default()).map_err(|error| error.reason())
+    }
+
+    #[test]
+    fn a_tree_with_texts() {
+        let root = read(
+            "<?xml version='1.0'?><!-- c --><x:a b='1 &amp; 2'>t&#233;<![CDATA[<&]]><c/> u&lt;</x:a>\n",
+        )
+        .unwrap();
+        assert_eq!((root.name(), *root.text().reveal()), ("a", "té<& u<"));
+        let attributes: Vec<_> = root.attributes().map(|(n, v)| (n, *v.reveal())).collect();
+        assert_eq!(attributes, [("b", "1 & 2")]);
+        assert!(root.children()[0].is_empty() && !root.is_empty());
+        let debug = format!("{root:?}");
+        assert!(debug.contains("\"b\"") && !debug.contains("1 &") && !debug.contains("té"));
+    }
+
+    #[test]
+    fn utf_16_is_read() {
+        let text = "<a b='é𝄞'/>";
+        for unit in [u16::to_le_bytes, u16::to_be_bytes] {
+            let units = "\u{FEFF}".encode_utf16().chain(text.encode_utf16());
+            let mut bytes: Vec<u8> = units.flat_map(unit).collect();
+            let root = parse(&bytes, &Limits::default()).unwrap();
+            assert_eq!(root.attributes[0].1, "é𝄞");
+            bytes.pop();
+            let error = parse(&bytes, &Limits::default()).unwrap_err();
+            assert_eq!(error.reason(), Reason::Xml);
+        }
+        assert!(read("\u{FEFF}<a/>").is_ok());
+        let error = parse(b"<a>\xE9</a>", &Limits::default()).unwrap_err();
+        assert_eq!(error.reason(), Reason::Xml);
+    }
+
+    #[test]
+    fn entities_are_not_expanded() {
+        for text in [
+            "<!DOCTYPE a><a/>",
+            "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>",
+            "<!DOCTYPE a SYSTEM 'file:///etc/passwd'><a/>",
+            "<a>&x;</a>",
+            "<a b='&x;'/>",
+        ] {
+            assert_eq!(read(text), Err(Reason::Entities), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_xml_is_refused() {
+        for text in [
+            "",
+            "x",
+            "<a>",
+            "<a></b>",
+            "</a>",
+            "<a/><b/>",
+            "<a/>x",
+            "<a b=1/>",
+            "<a b='1' b='2'/>",
+            "<a>&#0;</a>",
+            "<a",
+            "<a>&amp</a>",
+        ] {
+            assert_eq!(read(text), Err(Reason::Xml), "{text}");
+        }
+    }
+
+    #[test]
+    fn size_and_depth_are_limited() {
+        let deep = |depth: usize| "<a>".repeat(depth) + &"</a>".repeat(depth);
+        assert!(read(&deep(32)).is_ok());
+        assert_eq!(read(&deep(33)), Err(Reason::XmlTooLarge));
+        assert_eq!(read(&deep(100_000)), Err(Reason::XmlTooLarge));
+        let wide = |count: usize| format!("<a>{}</a>", "<b/>".repeat(count));
+        assert!(read(&wide(99_999)).is_ok());
+        assert_eq!(read(&wide(100_000)), Err(Reason::XmlTooLarge));
+        let attributes: String = (0..300).map(|n| format!(" a{n}=''")).collect();
+        assert_eq!(read(&format!("<a{attributes}/>")), Err(Reason::XmlTooLarge));
+        let small = Limits::default().manifest_bytes(3);
+        let error = parse(b"<a/>", &small).unwrap_err();
+        assert_eq!(error.reason(), Reason::XmlTooLarge);
+    }
+}

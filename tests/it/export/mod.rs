@@ -1,0 +1,5 @@
+//! Packages: what is refused, and what comes out.
+
+mod hostile;
+mod packages;
+mod raw;
