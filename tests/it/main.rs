@@ -4,6 +4,12 @@
 mod answers;
 mod classify;
 mod downloads;
+
+mod downloads_crash;
+mod downloads_faults;
+mod downloads_many;
+
+mod downloads_server;
 mod flow;
 mod leniency;
 mod misbehaving;

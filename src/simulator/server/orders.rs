@@ -78,8 +78,8 @@ pub(super) async fn asset(
     set(header::CONTENT_TYPE, "application/zip".to_owned());
     set(header::ACCEPT_RANGES, "bytes".to_owned());
     set(header::ETAG, etag.clone());
-    let (status, bytes) = match asked_range(&headers, &etag, length) {
-        None => (StatusCode::OK, bytes),
+    let (status, bytes, ends) = match asked_range(&headers, &etag, length) {
+        None => (StatusCode::OK, bytes, true),
         Some(Err(())) => {
             set(header::CONTENT_RANGE, format!("bytes */{length}"));
             return Ok((StatusCode::RANGE_NOT_SATISFIABLE, answer_headers).into_response());
@@ -89,12 +89,13 @@ pub(super) async fn asset(
                 header::CONTENT_RANGE,
                 format!("bytes {first}-{last}/{length}"),
             );
-            (StatusCode::PARTIAL_CONTENT, bytes.slice(first..=last))
+            let ends = last + 1 == length;
+            (StatusCode::PARTIAL_CONTENT, bytes.slice(first..=last), ends)
         }
     };
     set(header::CONTENT_LENGTH, bytes.len().to_string());
     let body = Body::from_stream(pieces(bytes, move || {
-        if kind == Kind::Export {
+        if kind == Kind::Export && ends {
             shared.world().downloaded(&order);
         }
     }));
