@@ -49,7 +49,7 @@ use limits::{Allowance, Limits};
 use pipeline::{Call, Caller};
 
 pub use accounts::Pairing;
-pub use assets::{Assets, Download};
+pub use assets::{Assets, Download, DownloadAll, Fetched};
 pub use builder::ClientBuilder;
 pub use login::Login;
 pub use orders::{Listing, Orders, ReturnScan, Unreadable};

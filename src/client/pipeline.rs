@@ -1,6 +1,8 @@
 //! The one way of every call: resolve the endpoint, authorize, send, judge, try again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -52,6 +54,9 @@ pub(super) struct Prepared {
     pub(super) body: Bytes,
     /// Whether the service may see it more than once.
     pub(super) repeatable: bool,
+    /// Of a transfer: how many bytes have come. It has no limit on its whole time, and an attempt
+    /// that got further than all before it is taken as the first one.
+    pub(super) transferred: Option<Arc<AtomicU64>>,
 }
 
 /// A success.
@@ -116,6 +121,7 @@ impl Prepared {
             template: template.to_owned(),
             headers,
             body: Bytes::new(),
+            transferred: None,
         }
     }
 
@@ -233,7 +239,13 @@ impl Caller {
         let wire = &inner.protocol.wire;
         let began = wire.clock.now();
         let spent = || wire.clock.now().duration_since(began).unwrap_or_default();
-        let left = || wire.timeouts.operation.saturating_sub(spent());
+        // A transfer's time runs anew from each attempt that got further, and does not end one.
+        let mut resumed = Resumed::new(began);
+        let left = |resumed: &Resumed| {
+            let spent = wire.clock.now().duration_since(resumed.since);
+            let operation = wire.timeouts.operation;
+            operation.saturating_sub(spent.unwrap_or_default())
+        };
         let timed_out = || Error::new(Kind::Timeout(wire.timeouts.operation));
         let mut attempts = 0;
         let finish = |error: Error, attempts| {
@@ -251,14 +263,23 @@ impl Caller {
 
         let mut current = None;
         if let Some(source) = &self.tokens {
-            let tokens = wire.within(left(), source.tokens()).await;
+            let tokens = wire.within(left(&resumed), source.tokens()).await;
             let tokens = tokens.unwrap_or_else(|| Err(timed_out().with_sent(crate::Sent::No)));
             current = Some(tokens.map_err(unauthorized)?);
         }
         let mut renewed = false;
         loop {
             attempts += 1;
-            let outcome = wire.within(left(), attempt(current.clone())).await;
+            let limit = match prepared.transferred {
+                Some(_) => Duration::MAX,
+                None => left(&resumed),
+            };
+            let outcome = wire.within(limit, attempt(current.clone())).await;
+            if let Some(bytes) = &prepared.transferred
+                && resumed.notes(bytes.load(Ordering::Relaxed), attempts, wire.clock.now())
+            {
+                renewed = false;
+            }
             let error = match outcome.unwrap_or_else(|| Err(timed_out())) {
                 Ok(success) => {
                     inner.budget.succeeded();
@@ -282,9 +303,9 @@ impl Caller {
                 continue;
             }
             let state = RetryState {
-                attempts: attempts - u32::from(renewed),
+                attempts: attempts - resumed.attempts - u32::from(renewed),
                 repeatable: prepared.repeatable,
-                left: left(),
+                left: left(&resumed),
                 chance: fastrand::f64(),
             };
             let policy = self.retry.as_ref().unwrap_or(&inner.retry);
@@ -311,8 +332,14 @@ impl Caller {
     }
 
     /// A request for a file. The token goes along only where it may be seen.
-    pub(super) async fn fetch(&self, url: &Url, tokens: Option<&Tokens>) -> Result<Response> {
+    pub(super) async fn fetch(
+        &self,
+        url: &Url,
+        tokens: Option<&Tokens>,
+        headers: HeaderMap,
+    ) -> Result<Response> {
         let mut request = Request::new(Bytes::new());
+        *request.headers_mut() = headers;
         // What is stored must be what was sent: no transfer may change it on the way.
         let identity = HeaderValue::from_static("identity");
         request
@@ -324,6 +351,37 @@ impl Caller {
             authorize(&mut request, tokens)?;
         }
         protocol.wire.head(url, request).await
+    }
+}
+
+/// How far a transfer had come when it last got further.
+struct Resumed {
+    bytes: u64,
+    since: SystemTime,
+    /// The attempts up to then, but for the one that got further.
+    attempts: u32,
+}
+
+impl Resumed {
+    fn new(since: SystemTime) -> Self {
+        Resumed {
+            bytes: 0,
+            since,
+            attempts: 0,
+        }
+    }
+
+    /// Whether it has got further.
+    fn notes(&mut self, bytes: u64, attempts: u32, now: SystemTime) -> bool {
+        let further = bytes > self.bytes;
+        if further {
+            *self = Resumed {
+                bytes,
+                since: now,
+                attempts: attempts - 1,
+            };
+        }
+        further
     }
 }
 

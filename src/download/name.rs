@@ -1,5 +1,7 @@
 //! Names of files: nothing that the service sends leads out of a directory.
 
+use crate::model::{Asset, Order};
+
 /// A file name made of text that is not trusted, such as an order id.
 ///
 /// Letters and digits of ASCII, `-`, `_` and inner dots stay; all else becomes `_`. The name
@@ -34,6 +36,37 @@ pub fn safe_name(text: &str) -> String {
     }
     if name != text || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         name.push_str(&format!("-{:016x}", fnv1a(text.as_bytes())));
+    }
+    name
+}
+
+/// A file name for an order's file: the order's id, the asset's kind and id, and `.zip` if it is
+/// the zip of exported scans. Made of [safe names](safe_name), and without a patient's name, which
+/// the names that the service uses may hold.
+///
+/// Where the assets of an order have ids, files that come later under a new id get a name of
+/// their own; where they have none, they replace the earlier ones.
+///
+/// ```
+/// use lab_connector::Order;
+/// use lab_connector::download::file_name;
+///
+/// let order: Order = serde_json::from_str(
+///     r#"{"orderId": 123456789, "status": "Sent", "assets": [{"type": "ide", "id": "e7"}]}"#,
+/// )?;
+/// assert_eq!(file_name(&order, &order.assets()[0]), "123456789-ide-e7.zip");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[must_use]
+pub fn file_name(order: &Order, asset: &Asset) -> String {
+    let mut name = safe_name(order.id().as_str());
+    let parts = [asset.kind(), asset.id().map(|id| id.as_str())];
+    for part in parts.into_iter().flatten() {
+        name.push('-');
+        name.push_str(&safe_name(part));
+    }
+    if asset.is_export() {
+        name.push_str(".zip");
     }
     name
 }

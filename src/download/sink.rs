@@ -1,13 +1,18 @@
-//! A file on its way to its name.
+//! Where a download goes.
 
-use std::io;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use tokio::fs::{self, File};
-use tokio::io::AsyncWriteExt;
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
 
-use crate::error::{Error, Kind, Result, Sent};
+use super::digest::{Digest, Hashers, Sha256};
+use super::part::{Part, State, failed};
+use super::resume::{Held, Validator};
+use super::verify::{Check, ZipRule, verify};
+use super::zip::Edges;
+use crate::error::{Error, Kind, Result};
 
 /// A file that arrived whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,114 +22,272 @@ pub struct Downloaded {
     pub path: PathBuf,
     /// How long it is, in bytes.
     pub bytes: u64,
+    /// Its SHA-256, if it was asked for or the service gave one to compare with.
+    pub sha256: Option<Sha256>,
 }
 
-/// Writes to `NAME.part`, and gives it its name when it is whole.
+/// What was handed on as it came, and is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received {
+    /// How long it is, in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, if it was asked for or the service gave one to compare with.
+    pub sha256: Option<Sha256>,
+}
+
+/// What is to hold for a file, whatever way it comes.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// What asset it is, as a fingerprint.
+    pub(crate) asset: String,
+    pub(crate) digests: Vec<Digest>,
+    pub(crate) sha256: bool,
+    pub(crate) zip: ZipRule,
+}
+
+/// Takes a file's bytes, in the order that they have in it.
 #[derive(Debug)]
-pub(crate) struct Sink {
-    target: PathBuf,
-    part: PathBuf,
-    file: File,
-    written: u64,
+pub(crate) struct Sink<'a> {
+    out: Out<'a>,
+    wanted: Wanted,
+    /// The bytes that are there and count.
+    bytes: u64,
+    /// What they are, if they can be continued.
+    validator: Option<Validator>,
+    total: Option<u64>,
+    /// What the whole file hashes to, by the asset and by the answers.
+    digests: Vec<Digest>,
 }
 
-impl Sink {
-    pub(crate) async fn create(target: &Path) -> Result<Self> {
-        let Some(name) = target.file_name() else {
-            return Err(Error::configuration(
-                "the path to download to has no file name",
-            ));
-        };
-        let mut part_name = name.to_owned();
-        part_name.push(".part");
-        let part = target.with_file_name(part_name);
-        let unsent = |error| failed(error).with_sent(Sent::No);
-        let file = File::create(&part).await.map_err(unsent)?;
-        Ok(Sink {
-            target: target.to_owned(),
-            part,
-            file,
-            written: 0,
-        })
+enum Out<'a> {
+    File(Part),
+    Ordered(Ordered, Onward<'a>),
+}
+
+/// What is handed on cannot be taken back.
+#[derive(Debug)]
+struct Ordered {
+    hashers: Option<Hashers>,
+    edges: Edges,
+    /// Bytes to come that were handed on already.
+    skip: u64,
+}
+
+enum Onward<'a> {
+    Writer(&'a mut (dyn AsyncWrite + Unpin + Send)),
+    Channel(mpsc::Sender<Bytes>),
+}
+
+impl<'a> Sink<'a> {
+    /// A file, of which some may be there already.
+    pub(crate) async fn file(target: &Path, wanted: Wanted) -> Result<Self> {
+        let (part, kept) = Part::open(target, wanted.asset.clone()).await?;
+        let mut sink = Sink::new(Out::File(part), wanted);
+        if let Some((bytes, state)) = kept {
+            sink.bytes = bytes;
+            sink.total = state.total;
+            sink.validator = Some(state.validator);
+            sink.know(state.digests);
+        }
+        Ok(sink)
     }
 
-    pub(crate) async fn write(&mut self, chunk: &Bytes) -> Result<()> {
-        self.file.write_all(chunk).await.map_err(failed)?;
-        self.written += chunk.len() as u64;
-        Ok(())
+    pub(crate) fn writer(writer: &'a mut (dyn AsyncWrite + Unpin + Send), wanted: Wanted) -> Self {
+        Sink::new(Out::Ordered(Ordered::new(), Onward::Writer(writer)), wanted)
     }
 
-    pub(crate) fn written(&self) -> u64 {
-        self.written
+    pub(crate) fn channel(sender: mpsc::Sender<Bytes>, wanted: Wanted) -> Self {
+        Sink::new(
+            Out::Ordered(Ordered::new(), Onward::Channel(sender)),
+            wanted,
+        )
     }
 
-    /// Takes the file for whole if it is as long as it should be.
-    pub(crate) async fn finish(mut self, expected: &[Option<u64>]) -> Result<Downloaded> {
-        let wrong = expected
-            .iter()
-            .flatten()
-            .find(|&&length| length != self.written);
-        let incomplete = match wrong {
-            Some(&length) => Some(self.incomplete(Some(length))),
-            None if self.written == 0 => {
-                Some(Error::new(Kind::Incomplete("it is empty".to_owned())))
+    fn new(out: Out<'a>, wanted: Wanted) -> Self {
+        Sink {
+            out,
+            bytes: 0,
+            validator: None,
+            total: None,
+            digests: wanted.digests.clone(),
+            wanted,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What is there and can be continued.
+    pub(crate) fn held(&self) -> Option<Held> {
+        Held::new(self.bytes, self.validator.clone()?, self.total)
+    }
+
+    fn know(&mut self, digests: Vec<Digest>) {
+        for digest in digests {
+            if !self.digests.contains(&digest) {
+                self.digests.push(digest);
             }
-            None => None,
+        }
+    }
+
+    /// The file from its beginning comes next.
+    pub(crate) async fn restart(
+        &mut self,
+        validator: Option<Validator>,
+        total: Option<u64>,
+        digests: Vec<Digest>,
+    ) -> Result<()> {
+        let same = validator.is_some() && validator == self.validator;
+        if let (Out::Ordered(..), false) = (&self.out, same || self.bytes == 0) {
+            return Err(self.broken_off());
+        }
+        self.validator = validator;
+        self.total = total;
+        self.digests = self.wanted.digests.clone();
+        self.know(digests);
+        self.begin(0).await
+    }
+
+    /// What is there is continued from `from`.
+    pub(crate) async fn resume(
+        &mut self,
+        from: u64,
+        total: u64,
+        digests: Vec<Digest>,
+    ) -> Result<()> {
+        self.total = Some(total);
+        self.know(digests);
+        self.begin(from).await
+    }
+
+    async fn begin(&mut self, from: u64) -> Result<()> {
+        let hashers = Hashers::new(&self.digests, self.wanted.sha256);
+        match &mut self.out {
+            Out::File(part) => {
+                let state = self.validator.clone().map(|validator| State {
+                    asset: self.wanted.asset.clone(),
+                    validator,
+                    total: self.total,
+                    digests: self.digests.clone(),
+                });
+                part.begin(from, state, hashers).await?;
+                self.bytes = from;
+            }
+            Out::Ordered(ordered, _) => {
+                let hashing = ordered.hashers.get_or_insert(hashers.clone());
+                if !hashing.serve(&hashers, self.bytes) {
+                    // Told too late of a digest, nothing can be said about it any more.
+                    return Err(self.broken_off());
+                }
+                ordered.skip = self.bytes - from;
+            }
+        }
+        Ok(())
+    }
+
+    fn broken_off(&self) -> Error {
+        let bytes = self.bytes;
+        Error::new(Kind::Incomplete(format!(
+            "the connection broke after {bytes} bytes were handed on, and the service does not \
+             give the rest of the same file"
+        )))
+    }
+
+    pub(crate) async fn write(&mut self, mut chunk: Bytes) -> Result<()> {
+        match &mut self.out {
+            Out::File(part) => {
+                self.bytes += chunk.len() as u64;
+                part.write(chunk).await
+            }
+            Out::Ordered(ordered, onward) => {
+                let known = usize::try_from(ordered.skip).unwrap_or(usize::MAX);
+                let known = known.min(chunk.len());
+                chunk.advance(known);
+                ordered.skip -= known as u64;
+                if chunk.is_empty() {
+                    return Ok(());
+                }
+                if let Some(hashers) = &mut ordered.hashers {
+                    hashers.update(&chunk);
+                }
+                ordered.edges.extend(&chunk);
+                self.bytes += chunk.len() as u64;
+                match onward {
+                    Onward::Writer(writer) => writer.write_all(&chunk).await.map_err(failed),
+                    // Nobody takes it any more: then nobody waits for what is returned either.
+                    Onward::Channel(sender) => {
+                        let gone = |_| Error::new(Kind::File("nobody takes it".to_owned()));
+                        sender.send(chunk).await.map_err(gone)
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many bytes of what comes are there already.
+    pub(crate) fn skips(&self) -> u64 {
+        match &self.out {
+            Out::File(_) => 0,
+            Out::Ordered(ordered, _) => ordered.skip,
+        }
+    }
+
+    /// Takes the file for whole, if it is.
+    pub(crate) async fn finish(&mut self, needs_proof: bool) -> Result<Received> {
+        let check = Check {
+            zip: self.wanted.zip,
+            digests: self.digests.clone(),
+            needs_proof,
         };
-        if let Some(error) = incomplete {
-            self.abandon().await;
-            return Err(error);
+        let finished = match &mut self.out {
+            Out::File(part) => part.finish(check).await,
+            Out::Ordered(ordered, onward) => {
+                let hashers = ordered.hashers.get_or_insert_default();
+                verify(self.bytes, &check, &ordered.edges, hashers)?;
+                if let Onward::Writer(writer) = onward {
+                    writer.flush().await.map_err(failed)?;
+                }
+                Ok(hashers.sha256())
+            }
+        };
+        if let Err(error) = &finished
+            && matches!(error.kind(), Kind::Incomplete(_))
+        {
+            self.bytes = 0;
+            self.validator = None;
         }
-        let mut settled = self.file.flush().await;
-        if settled.is_ok() {
-            settled = self.file.sync_all().await;
-        }
-        drop(self.file);
-        if settled.is_ok() {
-            settled = fs::rename(&self.part, &self.target).await;
-        }
-        if let Err(error) = settled {
-            // The error that matters is the first one.
-            let _ = fs::remove_file(&self.part).await;
-            return Err(failed(error));
-        }
-        sync_directory(&self.target).await.map_err(failed)?;
-        Ok(Downloaded {
-            path: self.target,
-            bytes: self.written,
+        Ok(Received {
+            bytes: self.bytes,
+            sha256: finished?,
         })
     }
 
-    /// The error for a file that broke off here, or that is not as long as it should be.
-    pub(crate) fn incomplete(&self, expected: Option<u64>) -> Error {
-        let written = self.written;
-        Error::new(Kind::Incomplete(match expected {
-            Some(length) => format!("{written} of {length} bytes came"),
-            None => format!("the connection broke after {written} bytes"),
-        }))
-    }
-
-    /// Removes what came.
-    pub(crate) async fn abandon(self) {
-        drop(self.file);
-        // Nothing is under the final name, which is what counts.
-        let _ = fs::remove_file(&self.part).await;
+    /// Leaves it as it is: what can be resumed stays.
+    pub(crate) async fn leave(self) {
+        if let Out::File(part) = self.out {
+            part.leave().await;
+        }
     }
 }
 
-/// Makes the new name durable, where directories can be synced.
-async fn sync_directory(target: &Path) -> io::Result<()> {
-    let parent = match target.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    if cfg!(unix) {
-        File::open(parent).await?.sync_all().await
-    } else {
-        Ok(())
+impl Ordered {
+    fn new() -> Self {
+        Ordered {
+            hashers: None,
+            edges: Edges::default(),
+            skip: 0,
+        }
     }
 }
 
-fn failed(error: io::Error) -> Error {
-    Error::new(Kind::File(error.kind().to_string())).with_source(error)
+impl fmt::Debug for Out<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Out::File(_) => "File",
+            Out::Ordered(_, Onward::Writer(_)) => "Writer",
+            Out::Ordered(_, Onward::Channel(_)) => "Channel",
+        })
+    }
 }

@@ -68,6 +68,9 @@ pub(crate) enum Kind {
     File(String),
     #[error("the file did not arrive whole: {0}")]
     Incomplete(String),
+    /// The same, where trying again may help.
+    #[error("the file did not arrive whole: {0}")]
+    Cut(String),
 }
 
 /// Whether the service may have seen the request.
@@ -91,6 +94,7 @@ impl Error {
             | Kind::Decode(_)
             | Kind::Refused(_)
             | Kind::Incomplete(_)
+            | Kind::Cut(_)
             | Kind::File(_) => Sent::Yes,
             Kind::Configuration(_)
             | Kind::Connect(_)
@@ -209,7 +213,7 @@ impl Error {
             Kind::Origin(_) => "origin",
             Kind::Store(_) => "store",
             Kind::File(_) => "file",
-            Kind::Incomplete(_) => "incomplete",
+            Kind::Incomplete(_) | Kind::Cut(_) => "incomplete",
         }
     }
 
@@ -425,16 +429,42 @@ impl Error {
         matches!(self.cause(), Kind::Store(_))
     }
 
-    /// A downloaded file could not be written.
+    /// A downloaded file could not be written. Nothing new is under its final name. Usual causes:
+    /// those of [`Error::is_disk_full`] and [`Error::is_permission_denied`], a directory that does
+    /// not exist, another download to the same name.
     #[must_use]
     pub fn is_file(&self) -> bool {
         matches!(self.0.kind, Kind::File(_))
     }
 
+    /// A downloaded file found no room: the disk is full, or a quota is reached. What came is
+    /// kept where it can be resumed.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let full = [StorageFull, QuotaExceeded, FileTooLarge];
+        self.file_error().is_some_and(|kind| full.contains(&kind))
+    }
+
+    /// The system does not allow a downloaded file to be written there.
+    #[must_use]
+    pub fn is_permission_denied(&self) -> bool {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        let denied = [PermissionDenied, ReadOnlyFilesystem];
+        self.file_error().is_some_and(|kind| denied.contains(&kind))
+    }
+
+    fn file_error(&self) -> Option<std::io::ErrorKind> {
+        let source = self.0.source.as_deref().filter(|_| self.is_file())?;
+        source
+            .downcast_ref::<std::io::Error>()
+            .map(|error| error.kind())
+    }
+
     /// A file ended before it was whole. Nothing is under its final name.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        matches!(self.0.kind, Kind::Incomplete(_))
+        matches!(self.0.kind, Kind::Incomplete(_) | Kind::Cut(_))
     }
 }
 

@@ -19,6 +19,9 @@
 //! | 401 | once, after the token was renewed, always |
 //! | any other answer | never |
 //!
+//! A download goes on where it broke off, and one that got further than before begins its attempts
+//! anew: see [`download`](crate::download).
+//!
 //! No harm is done by repeating what only reads, and *Revoke Token*. *Return Scan*, *Pair*,
 //! *Un Pair* and *Get Token* have an effect, and *Refresh Token* is repeated by its own task only.
 
@@ -166,7 +169,7 @@ pub struct RetryEvent<'a> {
 /// Whether the same request may well succeed later.
 pub(crate) fn is_transient(error: &Error) -> bool {
     match error.kind() {
-        Kind::Connect(_) | Kind::Timeout(_) | Kind::Broken => true,
+        Kind::Connect(_) | Kind::Timeout(_) | Kind::Broken | Kind::Cut(_) => true,
         Kind::Status(_) => matches!(
             error.status().map(|status| status.as_u16()),
             Some(408 | 429 | 500 | 502 | 503 | 504)
@@ -210,6 +213,11 @@ mod tests {
             (timeout().with_sent(Sent::No), first, first),
             (broken(), first, GiveUp(MayHaveBeenSeen)),
             (broken_body(), first, GiveUp(MayHaveBeenSeen)),
+            (
+                Error::new(Kind::Cut("x".into())),
+                first,
+                GiveUp(MayHaveBeenSeen),
+            ),
         ];
         for status in [408, 429, 500, 502, 503, 504] {
             table.push((answered(status), first, GiveUp(MayHaveBeenSeen)));
@@ -227,6 +235,7 @@ mod tests {
             Kind::Origin("x".into()),
             Kind::Store("x".into()),
             Kind::File("x".into()),
+            Kind::Incomplete("x".into()),
         ] {
             table.push((Error::new(kind), hopeless, hopeless));
         }

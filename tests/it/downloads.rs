@@ -61,7 +61,7 @@ impl Bench {
 fn sized(size: u64) -> Order {
     order(json!({
         "orderId": "order-88", "status": "Ready for Download",
-        "assets": [{ "assetId": "asset-66", "type": "IDE", "size": size }],
+        "assets": [{ "assetId": "asset-66", "type": "FILE", "size": size }],
     }))
 }
 
@@ -104,6 +104,8 @@ async fn a_whole_file_equals_its_source_and_progress_ends_at_the_total() {
         assert_eq!(bench.files(), ["case.zip"]);
         let told = told.lock().unwrap();
         assert!(told.is_sorted_by(|one, next| one.bytes < next.bytes));
+        // The clock stands still: there is no rate.
+        assert!(told.iter().all(|progress| progress.rate.is_none()));
         assert!(told.iter().all(|progress| progress.total == total));
         assert_eq!(told.last().unwrap().bytes, length);
         assert_eq!(bench.server.requests().len(), 1);

@@ -274,7 +274,8 @@ async fn a_file_that_comes_too_slowly_is_given_up() {
                 clock.advance(Duration::from_secs(1));
                 (sent < 100).then(|| (Ok(bytes::Bytes::from_static(b"x")), (sent + 1, clock)))
             });
-            Ok(http::Response::new(Body::from_stream(pieces)))
+            let answer = http::Response::builder().header("content-length", 100);
+            Ok(answer.body(Body::from_stream(pieces)).unwrap())
         }
     };
     let directory = tempfile::tempdir().unwrap();

@@ -133,11 +133,11 @@ pub(crate) fn order(value: Value) -> Order {
     serde_json::from_value(value).unwrap()
 }
 
-/// An order with one file, at `url` or at the endpoint.
+/// An order with one file, of a kind that need not be a zip, at `url` or at the endpoint.
 pub(crate) fn order_with_file(url: Option<&str>) -> Order {
     order(json!({
         "orderId": "order-88", "rxId": "rx-99", "status": "Ready for Download",
-        "assets": [{ "assetId": "asset-66", "type": "IDE", "url": url }],
+        "assets": [{ "assetId": "asset-66", "type": "FILE", "url": url }],
     }))
 }
 

@@ -65,18 +65,72 @@ pub(super) async fn asset(
         let kind = kind.ok_or_else(|| Problem::not_found("file"))?;
         (kind, case.files.make(kind))
     };
-    let content_type = "application/zip";
+    // The id changes with the content, so it is a strong validator.
+    let etag = format!("\"{asset}\"");
     let length = bytes.len();
+    let mut answer_headers = HeaderMap::new();
+    let mut set = |name, value: String| {
+        // Ids and numbers are fit for headers.
+        if let Ok(value) = value.parse() {
+            answer_headers.insert(name, value);
+        }
+    };
+    set(header::CONTENT_TYPE, "application/zip".to_owned());
+    set(header::ACCEPT_RANGES, "bytes".to_owned());
+    set(header::ETAG, etag.clone());
+    let (status, bytes, ends) = match asked_range(&headers, &etag, length) {
+        None => (StatusCode::OK, bytes, true),
+        Some(Err(())) => {
+            set(header::CONTENT_RANGE, format!("bytes */{length}"));
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, answer_headers).into_response());
+        }
+        Some(Ok((first, last))) => {
+            set(
+                header::CONTENT_RANGE,
+                format!("bytes {first}-{last}/{length}"),
+            );
+            let ends = last + 1 == length;
+            (StatusCode::PARTIAL_CONTENT, bytes.slice(first..=last), ends)
+        }
+    };
+    set(header::CONTENT_LENGTH, bytes.len().to_string());
     let body = Body::from_stream(pieces(bytes, move || {
-        if kind == Kind::Export {
+        if kind == Kind::Export && ends {
             shared.world().downloaded(&order);
         }
     }));
-    let head = [
-        (header::CONTENT_TYPE, content_type.to_owned()),
-        (header::CONTENT_LENGTH, length.to_string()),
-    ];
-    Ok((head, body).into_response())
+    Ok((status, answer_headers, body).into_response())
+}
+
+/// The one range that is asked for, if it is to be given: first and last byte. `If-Range` with
+/// another validator asks for the whole file, and so does a range that cannot be read.
+fn asked_range(
+    headers: &HeaderMap,
+    etag: &str,
+    length: usize,
+) -> Option<Result<(usize, usize), ()>> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let range = text(header::RANGE)?.strip_prefix("bytes=")?;
+    if text(header::IF_RANGE).is_some_and(|validator| validator != etag) {
+        return None;
+    }
+    let (first, last) = range.split_once('-')?;
+    let range = if first.is_empty() {
+        (
+            length.saturating_sub(last.parse().ok()?),
+            length.saturating_sub(1),
+        )
+    } else if last.is_empty() {
+        (first.parse().ok()?, length.saturating_sub(1))
+    } else {
+        let last: usize = last.parse().ok()?;
+        (first.parse().ok()?, last.min(length.saturating_sub(1)))
+    };
+    Some(if range.0 <= range.1 {
+        Ok(range)
+    } else {
+        Err(())
+    })
 }
 
 pub(super) async fn return_scan(

@@ -110,6 +110,7 @@ impl Service {
         let respond = |status: u16, body: String| {
             let answer = http::Response::builder()
                 .status(status)
+                .header("content-length", body.len())
                 .body(Body::from(body));
             answer.unwrap()
         };

@@ -1,0 +1,204 @@
+//! The files of orders.
+
+mod many;
+mod source;
+mod stream;
+mod transfer;
+
+use std::path::Path;
+
+use futures_core::Stream;
+use futures_util::FutureExt;
+use tokio::io::AsyncWrite;
+
+use super::Lab;
+use crate::download::{
+    Digest, Downloaded, Progress, Received, Report, Sink, Wanted, ZipRule, fingerprint,
+};
+use crate::endpoints::Operation;
+use crate::error::{Error, Result};
+use crate::model::{Asset, Order};
+use source::Source;
+use transfer::Transfer;
+
+pub use many::{DownloadAll, Fetched};
+
+/// The files of a lab's orders.
+#[derive(Clone, Copy, Debug)]
+pub struct Assets<'a> {
+    lab: &'a Lab,
+}
+
+impl<'a> Assets<'a> {
+    pub(super) fn new(lab: &'a Lab) -> Self {
+        Assets { lab }
+    }
+
+    /// *Download Asset*: a file of an order. Say where to with [`Download::to_file`].
+    ///
+    /// What marks an order as *Downloaded* is not documented. Record the order before its first
+    /// file is fetched, and fetch thumbnails before the zip.
+    pub fn download<'b>(&self, order: &'b Order, asset: &'b Asset) -> Download<'b>
+    where
+        'a: 'b,
+    {
+        Download {
+            lab: self.lab,
+            order,
+            asset,
+            report: None,
+            sha256: false,
+            zip: if asset.is_export() {
+                ZipRule::Always
+            } else {
+                ZipRule::IfBegun
+            },
+        }
+    }
+
+    /// All files of some orders. Say where to with [`DownloadAll::to_directory`].
+    pub fn download_all<'b>(&self, orders: &'b [Order]) -> DownloadAll<'b>
+    where
+        'a: 'b,
+    {
+        DownloadAll::new(self.lab, orders)
+    }
+}
+
+/// A download about to begin. [How files become whole](crate::download).
+#[must_use = "nothing is downloaded until it is said where to"]
+#[derive(Debug)]
+pub struct Download<'a> {
+    lab: &'a Lab,
+    order: &'a Order,
+    asset: &'a Asset,
+    report: Option<Report>,
+    sha256: bool,
+    zip: ZipRule,
+}
+
+impl<'a> Download<'a> {
+    /// Tells how far it has come, whenever bytes have arrived. It is called between two pieces:
+    /// what takes long holds the download up.
+    pub fn progress(mut self, report: impl FnMut(Progress) + Send + 'static) -> Self {
+        self.report = Some(Report(Box::new(report)));
+        self
+    }
+
+    /// Computes the file's SHA-256 on the way. Default: only if the service gives one to compare
+    /// with.
+    pub fn sha256(mut self) -> Self {
+        self.sha256 = true;
+        self
+    }
+
+    /// Whether the file must end as a zip does. Default: if its kind is `IDE` or its first bytes
+    /// are those of a zip. That an order's files are zips is a convention.
+    pub fn zip(mut self, is_zip: bool) -> Self {
+        self.zip = if is_zip {
+            ZipRule::Always
+        } else {
+            ZipRule::Never
+        };
+        self
+    }
+
+    /// Downloads to a file, in a directory that exists. A file of that name is replaced; what
+    /// an earlier attempt left is continued.
+    ///
+    /// The token goes along only to hosts that it may be sent to: an asset's URL on another
+    /// host is fetched without it. There is no limit on the whole time, only on the time
+    /// between two pieces, and for attempts that bring nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_incomplete`] if it is not [whole](crate::download); [`Error::is_file`] if it
+    /// cannot be written, which is found out before anything is asked for where it can be, with
+    /// [`Error::is_disk_full`] and [`Error::is_permission_denied`]; also while another download
+    /// writes to the same name. Nothing new is under the file's name then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped, a `.part` file is left from which the next download goes on, if the service
+    /// allows that, and nothing is under the file's name. Once the file is whole and being given
+    /// its name, dropping it does not stop that.
+    pub async fn to_file(self, path: impl AsRef<Path>) -> Result<Downloaded> {
+        let path = path.as_ref();
+        let source = self.source()?;
+        // Before anything is asked for: what cannot be kept should not count as downloaded.
+        let sink = Sink::file(path, self.wanted()).await.map_err(named)?;
+        let Received { bytes, sha256 } = Transfer::new(source, sink, self.report).run().await?;
+        Ok(Downloaded {
+            path: path.to_owned(),
+            bytes,
+            sha256,
+        })
+    }
+
+    /// Downloads to a writer, which gets the bytes as they come and is flushed at the end, not
+    /// shut down.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_incomplete`] if it is not [whole](crate::download), [`Error::is_file`] if the
+    /// writer fails. The writer may have got bytes then: they are not the file. A download that
+    /// breaks off goes on only if the service can give the rest of the same file.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the writer may have got a part of the file.
+    pub async fn to_writer(self, writer: &mut (dyn AsyncWrite + Unpin + Send)) -> Result<Received> {
+        let source = self.source()?;
+        let sink = Sink::writer(writer, self.wanted());
+        Transfer::new(source, sink, self.report).run().await
+    }
+
+    /// Downloads as a stream. It begins when it is first polled.
+    ///
+    /// The bytes are the file only if the stream ends without an error: the last item of one that
+    /// is not [whole](crate::download) is an error, as those of [`Download::to_writer`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped, the download ends.
+    pub fn stream(self) -> impl Stream<Item = Result<bytes::Bytes>> + Send + Unpin + use<'a> {
+        stream::Pieces::new(|sender| {
+            async move {
+                let source = self.source()?;
+                let sink = Sink::channel(sender, self.wanted());
+                let transfer = Transfer::new(source, sink, self.report);
+                transfer.run().await.map(drop)
+            }
+            .boxed()
+        })
+    }
+
+    fn source(&self) -> Result<Source<'a>> {
+        Source::new(self.lab, self.order, self.asset)
+    }
+
+    fn wanted(&self) -> Wanted {
+        let asset = self.asset;
+        let size = asset.size().map(|size| size.to_string());
+        let place = asset.url().filter(|_| asset.id().is_none());
+        Wanted {
+            asset: fingerprint([
+                Some(self.lab.id.as_str()),
+                Some(self.order.id().as_str()),
+                asset.id().map(AsRef::as_ref),
+                asset.kind(),
+                size.as_deref(),
+                asset.modified().map(|time| time.as_str()),
+                // What has no id is known by where it is; a signature is no part of that.
+                place.map(url::Url::path),
+            ]),
+            digests: Digest::of_asset(asset),
+            sha256: self.sha256,
+            zip: self.zip,
+        }
+    }
+}
+
+fn named(error: Error) -> Error {
+    error.with_operation(Operation::DownloadAsset.title())
+}

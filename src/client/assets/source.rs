@@ -1,0 +1,166 @@
+//! Where a file comes from.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, StatusCode, header};
+use url::Url;
+
+use super::super::Lab;
+use super::super::pipeline::Prepared;
+use super::named;
+use crate::auth::{Tokens, refuse_redirect};
+use crate::endpoints::{Operation, origin};
+use crate::error::{Error, Kind, Result, answer};
+use crate::model::{Asset, Order};
+use crate::transport::Response;
+
+/// How often a download may be sent on.
+const REDIRECTS: usize = 5;
+
+/// The file of an order.
+#[derive(Debug)]
+pub(super) struct Source<'a> {
+    pub(super) lab: &'a Lab,
+    order: &'a Order,
+    pub(super) asset: &'a Asset,
+    url: Url,
+    /// What may be told of the URL.
+    template: String,
+}
+
+impl<'a> Source<'a> {
+    /// At the asset's own URL, or at that of the endpoint.
+    pub(super) fn new(lab: &'a Lab, order: &'a Order, asset: &'a Asset) -> Result<Self> {
+        let (url, template) = match asset.url() {
+            Some(url) => (url.clone(), "{asset_url}".to_owned()),
+            None => endpoint(lab, order, asset)?,
+        };
+        Ok(Source {
+            lab,
+            order,
+            asset,
+            url,
+            template,
+        })
+    }
+
+    pub(super) fn prepared(&self) -> Prepared {
+        let title = Operation::DownloadAsset.title();
+        Prepared::new(title, Method::GET, self.url.clone(), &self.template)
+    }
+
+    /// Whether an error may mean that the asset's URL has expired. Which status says so is not
+    /// documented; stores of files use all of these.
+    pub(super) fn may_be_expired(&self, error: &Error) -> bool {
+        let status = error.status().map(|status| status.as_u16());
+        self.asset.url().is_some() && matches!(status, Some(400 | 401 | 403 | 404 | 410))
+    }
+
+    /// Fetches the order again for the asset's new URL. Says whether there is one, for the same
+    /// file: another one under the same name is not what was asked for.
+    pub(super) async fn renew(&mut self) -> bool {
+        let Some(rx_id) = self.order.rx_id() else {
+            return false;
+        };
+        let Ok(order) = self.lab.orders().by_rx(rx_id).await else {
+            return false;
+        };
+        let same = |other: &&Asset| {
+            let asset = self.asset;
+            other.id() == asset.id()
+                && other.kind() == asset.kind()
+                && other.size() == asset.size()
+                && other.modified() == asset.modified()
+        };
+        let mut assets = order.assets().iter().filter(same);
+        let found = assets.next().filter(|_| assets.next().is_none());
+        let url = found.filter(|_| order.id() == self.order.id());
+        match url.and_then(Asset::url) {
+            Some(url) if *url != self.url => {
+                self.url = url.clone();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The head of the file's answer, behind redirects, with the URL it came from. The token
+    /// never follows one to another origin.
+    pub(super) async fn open(
+        &self,
+        tokens: Option<Arc<Tokens>>,
+        headers: HeaderMap,
+    ) -> Result<(Url, Response)> {
+        let mut url = self.url.clone();
+        let caller = &self.lab.caller;
+        let allowed = &caller.client.protocol().allowed;
+        let mut tokens = tokens.as_deref();
+        for _ in 0..=REDIRECTS {
+            if !allowed.permits_file(&url) {
+                return Err(Error::new(Kind::Origin(format!(
+                    "a file is not fetched from {}: not by plain http, with user info, or from this machine",
+                    origin::display(&url)
+                ))));
+            }
+            let response = caller.fetch(&url, tokens, headers.clone()).await?;
+            let location = response.headers().get(header::LOCATION);
+            let target = location
+                .filter(|_| response.status().is_redirection())
+                .and_then(|value| value.to_str().ok())
+                .and_then(|text| url.join(text).ok());
+            match target {
+                Some(target) => {
+                    // Nor does it come back when another origin leads to the first one again.
+                    tokens = tokens.filter(|_| target.origin() == url.origin());
+                    url = target;
+                }
+                None => return Ok((url, response)),
+            }
+        }
+        Err(Error::decode("it was sent on too often"))
+    }
+
+    /// The error for an answer that is not the file.
+    pub(super) async fn refused(&self, url: &Url, response: Response) -> Error {
+        let (head, body) = response.into_parts();
+        if let Err(error) = refuse_redirect(url, &head) {
+            return error;
+        }
+        if head.status.is_success() {
+            let what = format!("{} where the file was due", head.status);
+            return unfit(head.status, &head.headers, &what);
+        }
+        let wire = &self.lab.caller.client.protocol().wire;
+        // What an error says of itself is short; if it does not come, its status is enough.
+        let collected = wire
+            .within(wire.timeouts.attempt, body.collect(64 * 1024))
+            .await;
+        let body = collected.and_then(Result::ok).unwrap_or_default();
+        answer::error(head.status, &head.headers, &body, wire.clock.now())
+    }
+}
+
+/// The error for an answer whose body is of no use.
+pub(super) fn unfit(status: StatusCode, headers: &HeaderMap, what: &str) -> Error {
+    Error::decode(what).with_answer(status, answer::request_id(headers), None)
+}
+
+fn endpoint(lab: &Lab, order: &Order, asset: &Asset) -> Result<(Url, String)> {
+    let Some(id) = asset.id() else {
+        return Err(named(Error::configuration(
+            "the asset has neither a URL nor an id",
+        )));
+    };
+    let directory = &lab.caller.client.protocol().directory;
+    let endpoint = directory.resolve(Operation::DownloadAsset)?;
+    if endpoint.method != Method::GET {
+        return Err(named(Error::configuration("a file is downloaded with GET")));
+    }
+    let variables = [
+        ("account_id", lab.id.as_str()),
+        ("order_id", order.id().as_str()),
+        ("asset_id", id.as_str()),
+    ];
+    let url = endpoint.template.expand(&variables).map_err(named)?;
+    Ok((url, endpoint.template.as_str().to_owned()))
+}

@@ -1,0 +1,60 @@
+//! A download as a stream: the transfer runs while the stream is polled, in the same task.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use crate::error::Result;
+
+/// The pieces of a file.
+pub(super) struct Pieces<'a> {
+    transfer: Option<BoxFuture<'a, Result<()>>>,
+    pieces: mpsc::Receiver<Bytes>,
+}
+
+impl<'a> Pieces<'a> {
+    pub(super) fn new(
+        transfer: impl FnOnce(mpsc::Sender<Bytes>) -> BoxFuture<'a, Result<()>>,
+    ) -> Self {
+        let (sender, pieces) = mpsc::channel(1);
+        Pieces {
+            transfer: Some(transfer(sender)),
+            pieces,
+        }
+    }
+}
+
+impl Stream for Pieces<'_> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        // What was handed on first goes out first, also when the transfer has failed since.
+        if let Poll::Ready(Some(piece)) = this.pieces.poll_recv(cx) {
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        let Some(transfer) = &mut this.transfer else {
+            return Poll::Ready(None);
+        };
+        let ended = transfer.as_mut().poll(cx);
+        if ended.is_ready() {
+            this.transfer = None;
+        }
+        if let Poll::Ready(Some(piece)) = this.pieces.poll_recv(cx) {
+            if let Poll::Ready(Err(error)) = ended {
+                // Told after the pieces that came before it.
+                this.transfer = Some(Box::pin(std::future::ready(Err(error))));
+            }
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        match ended {
+            Poll::Ready(Ok(())) => Poll::Ready(None),
+            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! One file on its way: asked for, continued where it broke off, taken for whole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use futures_util::{FutureExt, StreamExt};
+use http::{HeaderMap, StatusCode, header};
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::super::pipeline::Answered;
+use super::named;
+use super::source::{Source, unfit};
+use crate::auth::Tokens;
+use crate::download::{
+    Digest, Head, Held, Meter, Plan, Progress, Received, Reject, Report, Sink, plan,
+};
+use crate::error::{Error, Kind, Result, Sent};
+use crate::transport::wire::Wire;
+use crate::transport::{Body, Failure, Response};
+
+pub(super) struct Transfer<'a> {
+    source: Source<'a>,
+    sink: Sink<'a>,
+    report: Option<Report>,
+    meter: Meter,
+    /// How far it came at most.
+    transferred: Arc<AtomicU64>,
+}
+
+/// A file that is whole, as the pipeline sees it.
+struct Arrived(StatusCode, Received);
+
+impl Answered for Arrived {
+    fn status(&self) -> StatusCode {
+        self.0
+    }
+}
+
+/// What the body that comes next is.
+struct Coming {
+    /// Where it ends within the file, if that is known.
+    until: Option<u64>,
+    total: Option<u64>,
+    needs_proof: bool,
+}
+
+impl<'a> Transfer<'a> {
+    pub(super) fn new(source: Source<'a>, sink: Sink<'a>, report: Option<Report>) -> Self {
+        Transfer {
+            source,
+            sink,
+            report,
+            meter: Meter::default(),
+            transferred: Arc::default(),
+        }
+    }
+
+    /// Tries until the file is whole or the policy gives up; with a new URL once.
+    pub(super) async fn run(mut self) -> Result<Received> {
+        let mut result = self.attempts().await;
+        if let Err(error) = &result
+            && self.source.may_be_expired(error)
+            && self.source.renew().await
+        {
+            result = self.attempts().await;
+        }
+        if result.is_err() {
+            self.sink.leave().await;
+        }
+        result.map_err(named)
+    }
+
+    async fn attempts(&mut self) -> Result<Received> {
+        let caller = &self.source.lab.caller;
+        let _place = caller.enter().await;
+        let mut prepared = self.source.prepared();
+        prepared.transferred = Some(Arc::clone(&self.transferred));
+        // One attempt at a time: nobody ever waits for it.
+        let transfer = Mutex::new(self);
+        let attempt = |tokens| {
+            let transfer = &transfer;
+            async move { transfer.lock().await.attempt(tokens).await }.boxed()
+        };
+        let (Arrived(_, received), _) = caller.repeating(&prepared, attempt).await?;
+        Ok(received)
+    }
+
+    async fn attempt(&mut self, tokens: Option<Arc<Tokens>>) -> Result<Arrived> {
+        let held = self.sink.held();
+        let headers = held.as_ref().map(Held::headers).unwrap_or_default();
+        let answered = self.source.open(tokens.clone(), headers).await?;
+        if let Some(arrived) = self.take(held, answered).await? {
+            return Ok(arrived);
+        }
+        // The service does not continue what is there: from the beginning, at once.
+        let answered = self.source.open(tokens, Default::default()).await?;
+        let arrived = self.take(None, answered).await?;
+        arrived.ok_or_else(|| Error::decode("it was not asked for a part of the file"))
+    }
+
+    /// Takes an answer's body; gives nothing if the whole file is to be asked for.
+    async fn take(
+        &mut self,
+        held: Option<Held>,
+        (url, response): (Url, Response),
+    ) -> Result<Option<Arrived>> {
+        let head = Head::of(&response);
+        let (status, headers) = (response.status(), response.headers());
+        let coming = match plan(held.as_ref(), &head, self.source.asset.size()) {
+            Plan::AskAnew => return Ok(None),
+            Plan::Reject(Reject::Status) => return Err(self.source.refused(&url, response).await),
+            Plan::Reject(Reject::Encoded) => {
+                let what = "the file came compressed, which nobody asked for";
+                return Err(unfit(status, headers, what));
+            }
+            Plan::Reject(Reject::Empty) => {
+                return Err(Error::new(Kind::Incomplete("it is empty".to_owned())));
+            }
+            Plan::Reject(Reject::Length(announced, size)) => {
+                return Err(Error::new(Kind::Incomplete(format!(
+                    "{announced} of {size} bytes are announced"
+                ))));
+            }
+            Plan::Restart { .. } if is_page(headers) => {
+                let what = "an HTML page came in place of the file, perhaps of a proxy or a sign-in \
+                            form";
+                return Err(unfit(status, headers, what));
+            }
+            Plan::Restart { total } => {
+                let digests = Digest::of_answer(status, headers);
+                self.sink.restart(head.validator, total, digests).await?;
+                Coming {
+                    until: total,
+                    total,
+                    needs_proof: total.is_none() && head.ends_with_connection,
+                }
+            }
+            Plan::Append { until, total } => {
+                let digests = Digest::of_answer(status, headers);
+                let from = held.map_or(0, |held| held.from);
+                self.sink.resume(from, total, digests).await?;
+                Coming {
+                    until: Some(until),
+                    total: Some(total),
+                    needs_proof: false,
+                }
+            }
+        };
+        self.fill(&url, response.into_body(), &coming).await?;
+        let received = self.sink.finish(coming.needs_proof).await?;
+        Ok(Some(Arrived(status, received)))
+    }
+
+    /// Hands on what comes, until the file has all its bytes.
+    async fn fill(&mut self, url: &Url, mut body: Body, coming: &Coming) -> Result<()> {
+        let wire = &self.source.lab.caller.client.protocol().wire;
+        let mut pace = Pace::begin(wire);
+        loop {
+            let chunk = match wire.within(wire.timeouts.idle, body.next()).await {
+                Some(Some(Ok(chunk))) => chunk,
+                Some(None) => break,
+                Some(Some(Err(error))) if error.failure == Failure::Broken => {
+                    return Err(self.cut(coming.total).with_source(error));
+                }
+                Some(Some(Err(error))) => return Err(wire.failed(url, error).with_sent(Sent::Yes)),
+                None => return Err(too_slow(wire)),
+            };
+            let length = chunk.len() as u64;
+            let after = self.sink.bytes() - self.sink.skips() + length;
+            if let Some(until) = coming.until.filter(|until| after > *until) {
+                let what = format!("{after} of {until} bytes came");
+                return Err(Error::new(Kind::Incomplete(what)));
+            }
+            self.sink.write(chunk).await?;
+            let bytes = self.sink.bytes();
+            self.transferred.fetch_max(bytes, Ordering::Relaxed);
+            if !pace.keeps(wire, length) {
+                return Err(too_slow(wire));
+            }
+            if let Some(Report(report)) = &mut self.report {
+                report(Progress {
+                    bytes,
+                    total: coming.total,
+                    rate: self.meter.note(length, wire.clock.now()),
+                });
+            }
+        }
+        let bytes = self.sink.bytes() - self.sink.skips();
+        match coming.total {
+            Some(total) if bytes < total => Err(self.cut(coming.total)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error for a file that broke off here.
+    fn cut(&self, total: Option<u64>) -> Error {
+        let bytes = self.sink.bytes();
+        Error::new(Kind::Cut(match total {
+            Some(total) => format!("{bytes} of {total} bytes came"),
+            None => format!("the connection broke after {bytes} bytes"),
+        }))
+    }
+}
+
+/// No order's file is a page: it is a proxy's, or a sign-in form.
+fn is_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/html"))
+}
+
+fn too_slow(wire: &Wire) -> Error {
+    Error::new(Kind::Timeout(wire.timeouts.idle)).with_sent(Sent::Yes)
+}
+
+/// Whether a file comes fast enough, seen over one stretch of time after the other.
+struct Pace {
+    since: SystemTime,
+    bytes: u64,
+}
+
+impl Pace {
+    fn begin(wire: &Wire) -> Self {
+        Pace {
+            since: wire.clock.now(),
+            bytes: 0,
+        }
+    }
+
+    fn keeps(&mut self, wire: &Wire, bytes: u64) -> bool {
+        let Some(rate) = wire.timeouts.minimum_rate else {
+            return true;
+        };
+        self.bytes += bytes;
+        let now = wire.clock.now();
+        let stretch = now.duration_since(self.since).unwrap_or_default();
+        if stretch < wire.timeouts.idle {
+            return true;
+        }
+        let due = rate.saturating_mul(stretch.as_secs());
+        let keeps = self.bytes >= due;
+        *self = Pace {
+            since: now,
+            bytes: 0,
+        };
+        keeps
+    }
+}

@@ -1,0 +1,439 @@
+//! Whether an answer continues what is there: one pure function.
+//!
+//! Bytes of two files must never be joined. What is there is continued only if the service
+//! confirms, by a strong validator and the range that was asked for, that the file is still the
+//! same; in every doubt the download begins anew.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use serde::{Deserialize, Serialize};
+
+/// What names a version of a file to the byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Validator {
+    /// A strong `ETag`, with its quotes.
+    Etag(String),
+    /// A `Last-Modified` that was long past when the answer was made.
+    Modified(String),
+}
+
+impl Validator {
+    /// That of an answer, if it is strong: RFC 9110, section 8.8.2.2 and 13.1.5. A file that
+    /// changes twice within a second has one date for two contents, hence a minute of distance.
+    pub(crate) fn strong(headers: &HeaderMap) -> Option<Self> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        if headers.contains_key(header::ETAG) {
+            // A service that has tags and gives a weak one says that bytes may differ.
+            let etag = text(header::ETAG).filter(|etag| {
+                let inner = etag
+                    .strip_prefix('"')
+                    .and_then(|etag| etag.strip_suffix('"'));
+                inner.is_some_and(|inner| !inner.is_empty() && !inner.contains('"'))
+            })?;
+            return Some(Validator::Etag(etag.to_owned()));
+        }
+        let read = |text| {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?;
+            Some(std::time::SystemTime::from(date.timestamp()))
+        };
+        let modified = text(header::LAST_MODIFIED)?;
+        let age = read(text(header::DATE)?)?.duration_since(read(modified)?);
+        (age.ok()? >= Duration::from_secs(60)).then(|| Validator::Modified(modified.to_owned()))
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Validator::Etag(text) | Validator::Modified(text) => text,
+        }
+    }
+}
+
+/// What is there, and is to be continued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The first byte that is asked for.
+    pub(crate) from: u64,
+    pub(crate) validator: Validator,
+    /// How long the file is, if it is known.
+    pub(crate) total: Option<u64>,
+}
+
+impl Held {
+    /// What to ask for when `bytes` are there. Where they may be all of it, the last one is
+    /// asked for again: the answer says how long the file is, and that it is still the same.
+    pub(crate) fn new(bytes: u64, validator: Validator, total: Option<u64>) -> Option<Self> {
+        let from = match total {
+            Some(total) if bytes < total => bytes,
+            // Longer than it should be: not what it was.
+            Some(total) if bytes > total => return None,
+            _ => bytes.checked_sub(1)?,
+        };
+        (from > 0).then_some(Held {
+            from,
+            validator,
+            total,
+        })
+    }
+
+    /// The headers that ask for the rest.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let range = HeaderValue::try_from(format!("bytes={}-", self.from));
+        let condition = HeaderValue::try_from(self.validator.as_str());
+        // Both can be sent: one was made here, the other was a header's value.
+        if let (Ok(range), Ok(condition)) = (range, condition) {
+            headers.insert(header::RANGE, range);
+            headers.insert(header::IF_RANGE, condition);
+        }
+        headers
+    }
+}
+
+/// What the head of an answer says of its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) length: Option<u64>,
+    pub(crate) validator: Option<Validator>,
+    /// From, to (inclusive) and of how many bytes.
+    pub(crate) range: Option<(u64, u64, u64)>,
+    pub(crate) encoded: bool,
+    /// Whether the end of the connection is the only sign of its end.
+    pub(crate) ends_with_connection: bool,
+}
+
+impl Head {
+    pub(crate) fn of<B>(response: &http::Response<B>) -> Self {
+        let headers = response.headers();
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let length = text(header::CONTENT_LENGTH).and_then(|text| text.trim().parse().ok());
+        let chunked = text(header::TRANSFER_ENCODING).is_some();
+        let old = response.version() <= Version::HTTP_11;
+        let encoding = headers.get(header::CONTENT_ENCODING);
+        Head {
+            status: response.status(),
+            length,
+            validator: Validator::strong(headers),
+            range: text(header::CONTENT_RANGE).and_then(range),
+            encoded: encoding.is_some_and(|encoding| encoding != "identity"),
+            ends_with_connection: length.is_none() && !chunked && old,
+        }
+    }
+}
+
+/// `bytes 5-9/10`.
+fn range(text: &str) -> Option<(u64, u64, u64)> {
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let (unit, range) = text.trim().split_once(' ')?;
+    let (range, total) = range.trim().split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last, total) = (number(first)?, number(last)?, number(total)?);
+    let fits = unit.eq_ignore_ascii_case("bytes") && first <= last && last < total;
+    fits.then_some((first, last, total))
+}
+
+/// What to do with an answer's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// It is the file from its beginning.
+    Restart {
+        /// How long the file will be, if anything says so.
+        total: Option<u64>,
+    },
+    /// It continues what is there, up to `until`.
+    Append { until: u64, total: u64 },
+    /// It is of no use; ask for the whole file.
+    AskAnew,
+    /// It is not the file.
+    Reject(Reject),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reject {
+    Encoded,
+    Empty,
+    /// The answer announces one length, the order another.
+    Length(u64, u64),
+    Status,
+}
+
+/// Judges an answer to a request that asked for the rest of what is `held`, or for the whole
+/// file. `size` is how long the order says that the file is.
+pub(crate) fn plan(held: Option<&Held>, head: &Head, size: Option<u64>) -> Plan {
+    match (head.status, held) {
+        (StatusCode::OK, _) if head.encoded => Plan::Reject(Reject::Encoded),
+        (StatusCode::OK, _) => match (head.length, size) {
+            (Some(0), _) => Plan::Reject(Reject::Empty),
+            (Some(length), Some(size)) if length != size => {
+                Plan::Reject(Reject::Length(length, size))
+            }
+            (length, size) => Plan::Restart {
+                total: length.or(size),
+            },
+        },
+        (StatusCode::PARTIAL_CONTENT, Some(held)) => match head.range {
+            Some((first, last, total))
+                if first == held.from
+                    && held.total.is_none_or(|held| held == total)
+                    && size.is_none_or(|size| size == total)
+                    && head.validator.as_ref() == Some(&held.validator)
+                    && head.length.is_none_or(|length| length == last - first + 1)
+                    && !head.encoded =>
+            {
+                Plan::Append {
+                    until: last + 1,
+                    total,
+                }
+            }
+            _ => Plan::AskAnew,
+        },
+        (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => Plan::AskAnew,
+        _ => Plan::Reject(Reject::Status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(status: u16, headers: &[(&'static str, &str)]) -> Head {
+        let mut response = http::Response::new(());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for (name, value) in headers {
+            response.headers_mut().append(*name, value.parse().unwrap());
+        }
+        Head::of(&response)
+    }
+
+    fn etag(text: &str) -> Validator {
+        Validator::Etag(text.to_owned())
+    }
+
+    #[test]
+    fn the_table_of_answers() {
+        use Plan::*;
+        let held = Held::new(5, etag("\"a\""), Some(10)).unwrap();
+        let open = Held::new(6, etag("\"a\""), None).unwrap();
+        assert_eq!((held.from, open.from), (5, 5));
+        let restart = |total| Restart { total };
+        let append = Append {
+            until: 10,
+            total: 10,
+        };
+        let (a, range) = (("etag", "\"a\""), ("content-range", "bytes 5-9/10"));
+        // Headers; then what to do without, and with something held.
+        type Row<'a> = (u16, Vec<(&'static str, &'a str)>, Plan, Plan);
+        let table: Vec<Row<'_>> = vec![
+            (200, vec![], restart(None), restart(None)),
+            (
+                200,
+                vec![("content-length", "9")],
+                restart(Some(9)),
+                restart(Some(9)),
+            ),
+            (200, vec![a, range], restart(None), restart(None)),
+            (
+                200,
+                vec![("content-length", "0")],
+                Reject(self::Reject::Empty),
+                Reject(self::Reject::Empty),
+            ),
+            (
+                200,
+                vec![("content-encoding", "gzip")],
+                Reject(self::Reject::Encoded),
+                Reject(self::Reject::Encoded),
+            ),
+            (
+                200,
+                vec![("content-encoding", "identity")],
+                restart(None),
+                restart(None),
+            ),
+            (
+                206,
+                vec![a, range],
+                Reject(self::Reject::Status),
+                append.clone(),
+            ),
+            (
+                206,
+                vec![a, range, ("content-length", "5")],
+                Reject(self::Reject::Status),
+                append,
+            ),
+            (
+                206,
+                vec![a, ("content-range", "bytes 5-7/10")],
+                Reject(self::Reject::Status),
+                Append {
+                    until: 8,
+                    total: 10,
+                },
+            ),
+            (
+                206,
+                vec![a, range, ("content-length", "4")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                206,
+                vec![a, range, ("content-encoding", "gzip")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (206, vec![range], Reject(self::Reject::Status), AskAnew),
+            (
+                206,
+                vec![("etag", "\"b\""), range],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                206,
+                vec![("etag", "W/\"a\""), range],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (206, vec![a], Reject(self::Reject::Status), AskAnew),
+            (
+                206,
+                vec![a, ("content-range", "bytes 4-9/10")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                206,
+                vec![a, ("content-range", "bytes 6-9/10")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                206,
+                vec![a, ("content-range", "bytes 0-9/10")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                206,
+                vec![a, ("content-range", "bytes 5-9/*")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                206,
+                vec![a, ("content-range", "bytes 5-10/10")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                206,
+                vec![a, ("content-range", "items 5-9/10")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                206,
+                vec![a, ("content-range", "bytes +5-9/10")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                206,
+                vec![a, ("content-type", "multipart/byteranges; boundary=x")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                416,
+                vec![("content-range", "bytes */5")],
+                Reject(self::Reject::Status),
+                AskAnew,
+            ),
+            (
+                204,
+                vec![],
+                Reject(self::Reject::Status),
+                Reject(self::Reject::Status),
+            ),
+            (
+                304,
+                vec![a],
+                Reject(self::Reject::Status),
+                Reject(self::Reject::Status),
+            ),
+        ];
+        for (status, headers, whole, rest) in table {
+            let head = head(status, &headers);
+            assert_eq!(plan(None, &head, None), whole, "{status} {headers:?}");
+            for held in [&held, &open] {
+                assert_eq!(plan(Some(held), &head, None), rest, "{status} {headers:?}");
+            }
+        }
+        // Another total than it was, and another than the order says.
+        let longer = head(206, &[a, ("content-range", "bytes 5-10/11")]);
+        assert_eq!(plan(Some(&held), &longer, None), AskAnew);
+        assert_eq!(plan(Some(&open), &longer, Some(10)), AskAnew);
+        let announced = head(200, &[("content-length", "5")]);
+        assert_eq!(
+            plan(None, &announced, Some(4)),
+            Reject(self::Reject::Length(5, 4))
+        );
+        assert_eq!(plan(None, &head(200, &[]), Some(4)), restart(Some(4)));
+    }
+
+    #[test]
+    fn what_is_there_decides_what_is_asked_for() {
+        let held = |bytes, total| Held::new(bytes, etag("\"a\""), total).map(|held| held.from);
+        assert_eq!(held(0, Some(10)), None);
+        assert_eq!(held(4, Some(10)), Some(4));
+        // All is there: the last byte once more.
+        assert_eq!(held(10, Some(10)), Some(9));
+        assert_eq!(held(11, Some(10)), None);
+        assert_eq!(held(7, None), Some(6));
+        assert_eq!(held(1, None), None);
+        let headers = Held::new(4, etag("\"a\""), None).unwrap().headers();
+        assert_eq!(headers["range"], "bytes=3-");
+        assert_eq!(headers["if-range"], "\"a\"");
+    }
+
+    #[test]
+    fn only_strong_validators_count() {
+        let (modified, date) = (
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:50:37 GMT",
+        );
+        let strong = |headers: &[(&'static str, &str)]| head(200, headers).validator;
+        assert_eq!(strong(&[("etag", "\"a\"")]), Some(etag("\"a\"")));
+        for weak in ["W/\"a\"", "a", "\"\"", "\"", "\"a\"b\""] {
+            assert_eq!(strong(&[("etag", weak)]), None, "{weak}");
+            // A date beside a weak tag is no stronger.
+            let both = [("etag", weak), ("last-modified", modified), ("date", date)];
+            assert_eq!(strong(&both), None, "{weak}");
+        }
+        assert_eq!(
+            strong(&[("last-modified", modified), ("date", date)]),
+            Some(Validator::Modified(modified.to_owned()))
+        );
+        for date in [modified, "Sun, 06 Nov 1994 08:50:36 GMT", "soon"] {
+            assert_eq!(strong(&[("last-modified", modified), ("date", date)]), None);
+        }
+        assert_eq!(strong(&[("last-modified", modified)]), None);
+    }
+
+    #[test]
+    fn the_end_of_the_connection_is_told_from_other_ends() {
+        assert!(head(200, &[]).ends_with_connection);
+        assert!(!head(200, &[("content-length", "1")]).ends_with_connection);
+        assert!(!head(200, &[("transfer-encoding", "chunked")]).ends_with_connection);
+        let mut second = http::Response::new(());
+        *second.version_mut() = Version::HTTP_2;
+        assert!(!Head::of(&second).ends_with_connection);
+    }
+}

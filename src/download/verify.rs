@@ -1,0 +1,60 @@
+//! Whether what came is the whole file.
+
+use super::digest::{Digest, Hashers};
+use super::zip::{Edges, End};
+use crate::error::{Error, Kind, Result};
+
+/// What a file must be, besides as long as announced.
+#[derive(Clone, Debug)]
+pub(crate) struct Check {
+    pub(crate) zip: ZipRule,
+    pub(crate) digests: Vec<Digest>,
+    /// Whether nothing said how long it is, and only the connection's end was its end.
+    pub(crate) needs_proof: bool,
+}
+
+/// Whether a file must end as a zip does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ZipRule {
+    Always,
+    /// If it begins as one.
+    IfBegun,
+    Never,
+}
+
+/// An error that may be tried again where the rest may still come, and one that may not where
+/// what came is wrong.
+pub(crate) fn verify(bytes: u64, check: &Check, edges: &Edges, hashers: &Hashers) -> Result<()> {
+    let wrong = |what: String| {
+        Err(Error::new(if check.needs_proof {
+            Kind::Cut(what)
+        } else {
+            Kind::Incomplete(what)
+        }))
+    };
+    if bytes == 0 {
+        return wrong("it is empty".to_owned());
+    }
+    if let Some(algorithm) = hashers.differs(&check.digests) {
+        return wrong(format!(
+            "its {algorithm} is not the one that the service gives"
+        ));
+    }
+    let end = edges.end();
+    let is_due = match check.zip {
+        ZipRule::Always => true,
+        ZipRule::IfBegun => edges.look_like_zip(),
+        ZipRule::Never => false,
+    };
+    if is_due && end == End::Missing {
+        return wrong(format!(
+            "{bytes} bytes came, and the end of a zip is not there"
+        ));
+    }
+    if check.needs_proof && check.digests.is_empty() && end != End::Proves {
+        return wrong(format!(
+            "the connection ended after {bytes} bytes, and nothing says that this was all"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! The end of a zip: whether one is there, and whether it proves that nothing is missing.
+
+/// What is known of a file's bytes without reading it again: how it begins and how it ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Edges {
+    first: Vec<u8>,
+    last: Vec<u8>,
+    bytes: u64,
+}
+
+/// The longest end: an end record with a comment, and before it what zip64 has.
+pub(crate) const END: usize = 22 + 0xffff + 20 + 56;
+
+/// What a zip's end says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// There is none: this is no zip, or no whole one.
+    Missing,
+    /// There is one.
+    Present,
+    /// It says where everything is, counted from the file's beginning, and that adds up: no zip
+    /// that is longer, and no zip within it, has such an end here.
+    Proves,
+}
+
+impl Edges {
+    pub(crate) fn of(first: Vec<u8>, last: Vec<u8>, bytes: u64) -> Self {
+        Edges { first, last, bytes }
+    }
+
+    /// More of the file.
+    pub(crate) fn extend(&mut self, chunk: &[u8]) {
+        let missing = 4usize.saturating_sub(self.first.len());
+        self.first.extend(chunk.iter().take(missing));
+        self.bytes += chunk.len() as u64;
+        if chunk.len() >= END {
+            self.last.clear();
+        } else if self.last.len() + chunk.len() > 2 * END {
+            // Seldom, so that little is moved.
+            let surplus = self.last.len() + chunk.len() - END;
+            self.last.drain(..surplus.min(self.last.len()));
+        }
+        let chunk = &chunk[chunk.len().saturating_sub(END)..];
+        self.last.extend_from_slice(chunk);
+    }
+
+    /// Whether it begins as a zip with files in it does.
+    pub(crate) fn look_like_zip(&self) -> bool {
+        self.first.starts_with(b"PK\x03\x04")
+    }
+
+    pub(crate) fn end(&self) -> End {
+        let last = &self.last[self.last.len().saturating_sub(END)..];
+        let Some(at) = (0..=last.len().saturating_sub(22)).rev().find(|&at| {
+            last[at..].starts_with(b"PK\x05\x06")
+                && last.len() >= at + 22
+                && number(last, at + 20, 2) == Some((last.len() - at - 22) as u64)
+        }) else {
+            return End::Missing;
+        };
+        // Where `last` begins within the file.
+        let base = self.bytes - last.len() as u64;
+        let small = (
+            number(last, at + 16, 4),
+            number(last, at + 12, 4),
+            base + at as u64,
+        );
+        let directory = match small {
+            (Some(0xffff_ffff), _, _) | (_, Some(0xffff_ffff), _) => zip64(last, at, base),
+            (Some(offset), Some(size), end) => Some((offset, size, end)),
+            _ => None,
+        };
+        match directory {
+            Some((offset, size, end))
+                if offset.checked_add(size) == Some(end)
+                    && (self.look_like_zip() || offset == 0) =>
+            {
+                End::Proves
+            }
+            _ => End::Present,
+        }
+    }
+}
+
+/// Where the directory is, how long it is, and where its end must be, in a large zip.
+fn zip64(last: &[u8], at: usize, base: u64) -> Option<(u64, u64, u64)> {
+    let locator = at.checked_sub(20)?;
+    if !last[locator..].starts_with(b"PK\x06\x07") {
+        return None;
+    }
+    let record = number(last, locator + 8, 8)?;
+    let within = usize::try_from(record.checked_sub(base)?).ok()?;
+    if !last.get(within..)?.starts_with(b"PK\x06\x06") {
+        return None;
+    }
+    Some((
+        number(last, within + 48, 8)?,
+        number(last, within + 40, 8)?,
+        record,
+    ))
+}
+
+/// A number of `width` bytes, the least one first.
+fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(width)?)?;
+    Some(
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |number, byte| (number << 8) | u64::from(*byte)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stored file and its directory.
+    fn zip(name: &str, content: &[u8], comment: &str) -> Vec<u8> {
+        let mut zip = b"PK\x03\x04".to_vec();
+        zip.extend([0; 14]);
+        for _ in 0..2 {
+            zip.extend((content.len() as u32).to_le_bytes());
+        }
+        zip.extend((name.len() as u16).to_le_bytes());
+        zip.extend([0; 2]);
+        zip.extend(name.bytes());
+        zip.extend(content);
+        let directory = zip.len();
+        zip.extend(b"PK\x01\x02");
+        zip.extend([0; 42]);
+        zip.extend(name.bytes());
+        let size = zip.len() - directory;
+        zip.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0");
+        zip.extend((size as u32).to_le_bytes());
+        zip.extend((directory as u32).to_le_bytes());
+        zip.extend((comment.len() as u16).to_le_bytes());
+        zip.extend(comment.bytes());
+        zip
+    }
+
+    fn end(bytes: &[u8], step: usize) -> End {
+        let mut edges = Edges::default();
+        for chunk in bytes.chunks(step) {
+            edges.extend(chunk);
+        }
+        edges.end()
+    }
+
+    #[test]
+    fn a_whole_zip_proves_it_and_no_part_of_one_does() {
+        let inner = zip("inner", b"content", "");
+        let large = vec![7; 200_000];
+        for whole in [
+            zip("a", b"content", ""),
+            zip("a", b"content", "a comment PK\x05\x06 of length"),
+            // Stored within another, it ends before that one does.
+            zip("a.zip", &inner, ""),
+            zip("a.zip", &[&inner[..], &inner].concat(), &"c".repeat(1000)),
+        ] {
+            assert_eq!(end(&whole, 1), End::Proves);
+            for cut in 0..whole.len() {
+                assert_ne!(end(&whole[..cut], 64), End::Proves, "{cut}");
+            }
+        }
+        let large = zip("large", &large, &"c".repeat(0xffff));
+        for step in [1000, 40_000, 70_000, 1 << 20] {
+            assert_eq!(end(&large, step), End::Proves, "{step}");
+        }
+    }
+
+    #[test]
+    fn what_stands_before_a_zip_takes_the_proof_away() {
+        let shifted = [b"#!/bin/sh\n", &zip("a", b"b", "")[..]].concat();
+        assert_eq!(end(&shifted, 7), End::Present);
+        for none in [&b""[..], b"PK\x03\x04", b"PK\x05\x06", &[0; 30]] {
+            assert_eq!(end(none, 7), End::Missing);
+        }
+        // Nothing in it.
+        let empty = [&b"PK\x05\x06"[..], &[0; 18]].concat();
+        assert_eq!(end(&empty, 7), End::Proves);
+    }
+
+    #[test]
+    fn large_zips_say_it_in_another_record() {
+        let mut zip = zip("a", b"content", "");
+        let at = zip.len() - 22;
+        let end_record = zip.split_off(at);
+        let (size, offset) = (number(&end_record, 12, 4), number(&end_record, 16, 4));
+        let record = zip.len() as u64;
+        zip.extend(b"PK\x06\x06");
+        zip.extend([0; 36]);
+        zip.extend(size.unwrap().to_le_bytes());
+        zip.extend(offset.unwrap().to_le_bytes());
+        zip.extend(b"PK\x06\x07\0\0\0\0");
+        zip.extend(record.to_le_bytes());
+        zip.extend([1, 0, 0, 0]);
+        zip.extend(&end_record[..12]);
+        zip.extend([0xff; 8]);
+        zip.extend([0, 0]);
+        assert_eq!(end(&zip, 9), End::Proves);
+        zip[0] = b'Q';
+        assert_eq!(end(&zip, 9), End::Present);
+    }
+}
