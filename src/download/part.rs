@@ -161,6 +161,7 @@ struct Paths {
     target: PathBuf,
     part: PathBuf,
     state: PathBuf,
+    new_state: PathBuf,
 }
 
 impl Paths {
@@ -176,6 +177,7 @@ impl Paths {
         Ok(Paths {
             part: with(".part"),
             state: with(".part.json"),
+            new_state: with(".part.json.new"),
             target: target.to_owned(),
         })
     }
@@ -430,13 +432,16 @@ impl PartFile {
             synced: self.synced,
             boot: self.boot.clone(),
         };
-        // Torn, it cannot be read, and the download begins anew.
-        fs::write(&self.paths.state, serde_json::to_vec(&stored)?)
+        // In one step: a process killed in between would leave one that cannot be read, and bytes
+        // that nobody can use.
+        fs::write(&self.paths.new_state, serde_json::to_vec(&stored)?)?;
+        fs::rename(&self.paths.new_state, &self.paths.state)
     }
 
     fn forget(&self) {
         // There may be none.
         let _ = fs::remove_file(&self.paths.state);
+        let _ = fs::remove_file(&self.paths.new_state);
     }
 }
 
