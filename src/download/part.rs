@@ -57,7 +57,7 @@ pub(crate) struct Part {
 }
 
 enum Job {
-    Begin(u64, Option<State>, Hashers),
+    Begin(u64, Option<State>, Box<Hashers>),
     Write(Bytes),
     Finish(Check, oneshot::Sender<Result<Option<Sha256>>>),
     Leave(oneshot::Sender<()>),
@@ -109,7 +109,7 @@ impl Part {
     /// The next byte is the one at `at`; what is there beyond it goes. With a state it can be
     /// resumed.
     pub(crate) async fn begin(&self, at: u64, state: Option<State>, wanted: Hashers) -> Result<()> {
-        self.send(Job::Begin(at, state, wanted)).await
+        self.send(Job::Begin(at, state, Box::new(wanted))).await
     }
 
     pub(crate) async fn write(&self, chunk: Bytes) -> Result<()> {
@@ -296,7 +296,7 @@ impl PartFile {
     fn work(mut self, jobs: &mut mpsc::Receiver<Job>, failure: &Mutex<Option<Error>>) {
         while let Some(job) = jobs.blocking_recv() {
             let done = match job {
-                Job::Begin(at, state, wanted) => self.begin(at, state, wanted),
+                Job::Begin(at, state, wanted) => self.begin(at, state, *wanted),
                 Job::Write(chunk) => self.write(&chunk),
                 Job::Finish(check, reply) => match self.finish(&check) {
                     Ok(sha256) => {
