@@ -57,7 +57,7 @@ pub(crate) struct Part {
 }
 
 enum Job {
-    Begin(u64, Option<State>, Hashers),
+    Begin(u64, Option<State>, Box<Hashers>),
     Write(Bytes),
     Finish(Check, oneshot::Sender<Result<Option<Sha256>>>),
     Leave(oneshot::Sender<()>),
@@ -109,7 +109,7 @@ impl Part {
     /// The next byte is the one at `at`; what is there beyond it goes. With a state it can be
     /// resumed.
     pub(crate) async fn begin(&self, at: u64, state: Option<State>, wanted: Hashers) -> Result<()> {
-        self.send(Job::Begin(at, state, wanted)).await
+        self.send(Job::Begin(at, state, Box::new(wanted))).await
     }
 
     pub(crate) async fn write(&self, chunk: Bytes) -> Result<()> {
@@ -161,6 +161,7 @@ struct Paths {
     target: PathBuf,
     part: PathBuf,
     state: PathBuf,
+    new_state: PathBuf,
 }
 
 impl Paths {
@@ -176,6 +177,7 @@ impl Paths {
         Ok(Paths {
             part: with(".part"),
             state: with(".part.json"),
+            new_state: with(".part.json.new"),
             target: target.to_owned(),
         })
     }
@@ -294,7 +296,7 @@ impl PartFile {
     fn work(mut self, jobs: &mut mpsc::Receiver<Job>, failure: &Mutex<Option<Error>>) {
         while let Some(job) = jobs.blocking_recv() {
             let done = match job {
-                Job::Begin(at, state, wanted) => self.begin(at, state, wanted),
+                Job::Begin(at, state, wanted) => self.begin(at, state, *wanted),
                 Job::Write(chunk) => self.write(&chunk),
                 Job::Finish(check, reply) => match self.finish(&check) {
                     Ok(sha256) => {
@@ -430,13 +432,16 @@ impl PartFile {
             synced: self.synced,
             boot: self.boot.clone(),
         };
-        // Torn, it cannot be read, and the download begins anew.
-        fs::write(&self.paths.state, serde_json::to_vec(&stored)?)
+        // In one step: a process killed in between would leave one that cannot be read, and bytes
+        // that nobody can use.
+        fs::write(&self.paths.new_state, serde_json::to_vec(&stored)?)?;
+        fs::rename(&self.paths.new_state, &self.paths.state)
     }
 
     fn forget(&self) {
         // There may be none.
         let _ = fs::remove_file(&self.paths.state);
+        let _ = fs::remove_file(&self.paths.new_state);
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) struct Sink<'a> {
 
 enum Out<'a> {
     File(Part),
-    Ordered(Ordered, Onward<'a>),
+    Ordered(Box<Ordered>, Onward<'a>),
 }
 
 /// What is handed on cannot be taken back.
@@ -94,12 +94,15 @@ impl<'a> Sink<'a> {
     }
 
     pub(crate) fn writer(writer: &'a mut (dyn AsyncWrite + Unpin + Send), wanted: Wanted) -> Self {
-        Sink::new(Out::Ordered(Ordered::new(), Onward::Writer(writer)), wanted)
+        Sink::new(
+            Out::Ordered(Box::new(Ordered::new()), Onward::Writer(writer)),
+            wanted,
+        )
     }
 
     pub(crate) fn channel(sender: mpsc::Sender<Bytes>, wanted: Wanted) -> Self {
         Sink::new(
-            Out::Ordered(Ordered::new(), Onward::Channel(sender)),
+            Out::Ordered(Box::new(Ordered::new()), Onward::Channel(sender)),
             wanted,
         )
     }
