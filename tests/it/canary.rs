@@ -42,7 +42,9 @@ impl Printed {
 
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
-const PLAIN: [&str; 24] = [
+const PLAIN: [&str; 26] = [
+    "Received",
+    "Sha256",
     "Day",
     "FileKind",
     "Jaw",
@@ -191,6 +193,11 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.debug("RawAnswer", &raw.send().await.unwrap());
     printed.debug("Inbox", &inbox);
     printed.debug("Round", &round);
+    let all = lab.assets().download_all(listing.orders());
+    printed.debug("DownloadAll", &all);
+    let fetched = all.to_directory(directory.path()).await;
+    assert!(!fetched.is_empty());
+    printed.debug("Fetched", &fetched);
     printed.debug("Simulator", &service);
     let body = json!({ "rxId": "1", "accountNumber": "2", "patient": "canary" }).to_string();
     let notification = Notification::parse(body.as_bytes());

@@ -127,7 +127,11 @@ impl Record {
 }
 
 fn answer(status: u16, body: impl Into<String>) -> http::Response<Body> {
-    let mut answer = http::Response::new(Body::from(body.into()));
+    let body: String = body.into();
+    let length = body.len();
+    let mut answer = http::Response::new(Body::from(body));
+    let headers = answer.headers_mut();
+    headers.insert(http::header::CONTENT_LENGTH, length.into());
     *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
     answer
 }
@@ -169,7 +173,7 @@ async fn store() -> Arc<MemoryTokenStore> {
 fn order(url: Option<&str>) -> Order {
     let order = json!({
         "orderId": "1", "rxId": "2", "status": "Ready for Download",
-        "assets": [{ "assetId": "3", "type": "IDE", "url": url }],
+        "assets": [{ "assetId": "3", "type": "FILE", "url": url }],
     });
     serde_json::from_value(order).unwrap()
 }
