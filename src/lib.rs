@@ -87,6 +87,8 @@ pub mod design {}
 #[cfg(feature = "client")]
 pub mod download;
 #[cfg(feature = "client")]
+mod durable;
+#[cfg(feature = "client")]
 pub mod endpoints;
 #[cfg(feature = "client")]
 mod error;

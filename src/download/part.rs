@@ -18,6 +18,7 @@ use super::digest::{Digest, Hashers, Sha256};
 use super::resume::{Held, Validator};
 use super::verify::{Check, verify};
 use super::zip::{END, Edges};
+use crate::durable;
 use crate::error::{Error, Kind, Result, Sent};
 
 /// What the bytes of a part are.
@@ -384,7 +385,7 @@ impl PartFile {
         self.synced = self.written;
         fs::rename(&self.paths.part, &self.paths.target).map_err(failed)?;
         self.forget();
-        sync_directory(&self.paths.target).map_err(failed)?;
+        durable::sync_name(&self.paths.target).map_err(failed)?;
         Ok(self.hashers.sha256())
     }
 
@@ -452,19 +453,6 @@ fn boot() -> Option<String> {
     }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(boot.trim().to_owned())
-}
-
-/// Makes the new name durable, where directories can be synced.
-fn sync_directory(target: &Path) -> io::Result<()> {
-    let parent = match target.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    if cfg!(unix) {
-        File::open(parent)?.sync_all()
-    } else {
-        Ok(())
-    }
 }
 
 pub(super) fn failed(error: io::Error) -> Error {

@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use super::archive::{Package, Pour};
 use super::contents::PackedFile;
 use super::error::{Error, Reason, Result};
+use crate::durable;
 
 /// Where a package has been extracted to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl<R: Read + Seek> Package<R> {
             _ => Error::io(error),
         })?;
         fresh.done = true;
-        sync_directory(parent).map_err(Error::io)?;
+        durable::sync_directory(parent).map_err(Error::io)?;
         Ok(Extracted {
             directory: target.to_owned(),
             files: self.files().len(),
@@ -169,9 +170,9 @@ impl Fresh {
     fn sync(&mut self) -> io::Result<()> {
         self.flusher.finish()?;
         for directory in self.directories.iter().rev() {
-            sync_directory(directory)?;
+            durable::sync_directory(directory)?;
         }
-        sync_directory(&self.path)
+        durable::sync_directory(&self.path)
     }
 }
 
@@ -217,14 +218,5 @@ impl Flusher {
             Some(Err(_)) => Err(io::Error::other("the flushing thread stopped")),
             None => Ok(()),
         }
-    }
-}
-
-/// Makes names durable, where directories can be synced.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(path)?.sync_all()
-    } else {
-        Ok(())
     }
 }

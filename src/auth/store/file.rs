@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{TokenKey, TokenStore, Tokens};
+use crate::durable;
 use crate::error::{Error, Kind, Result};
 
 /// Keeps tokens in a directory, a file each, that only the user of the process can read.
@@ -122,7 +123,7 @@ impl TokenStore for FileTokenStore {
                 }
                 _ => {}
             }
-            sync_directory(path).map_err(|error| failed("cannot remove", path, error))?;
+            durable::sync_name(path).map_err(|error| failed("cannot remove", path, error))?;
             locked.keep(None)
         })
         .await
@@ -228,7 +229,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written?;
-    sync_directory(path)
+    durable::sync_name(path)
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -239,14 +240,6 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = options.open(path)?;
     file.write_all(content)?;
     file.sync_all()
-}
-
-/// Makes a rename durable, where directories can be synced.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if cfg!(unix) => File::open(parent)?.sync_all(),
-        _ => Ok(()),
-    }
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {
