@@ -62,7 +62,7 @@ pub(crate) enum Kind {
     Refused(String),
     #[error("{0}")]
     Origin(String),
-    #[error("the token store failed: {0}")]
+    #[error("the store failed: {0}")]
     Store(String),
     #[error("the file cannot be written: {0}")]
     File(String),

@@ -26,6 +26,7 @@
 
 mod delivery;
 mod poll;
+pub mod store;
 
 use std::collections::HashMap;
 use std::fmt;

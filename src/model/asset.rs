@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use url::Url;
 
 use super::id::AssetId;
 use super::lenient::{self, Entry, Extra, Id, Size, Text};
+use super::order::{entry, extra};
 use super::time::WireTime;
 
 /// One file of an order: the zip of exported scans, or the thumbnails.
@@ -103,6 +105,19 @@ impl From<Fields> for Asset {
 impl<'de> Deserialize<'de> for Asset {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Fields::deserialize(deserializer).map(Asset::from)
+    }
+}
+
+impl Serialize for Asset {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        entry(&mut map, "assetId", self.id.as_ref())?;
+        entry(&mut map, "assetType", self.kind.as_ref())?;
+        entry(&mut map, "downloadUrl", self.url.as_ref().map(Url::as_str))?;
+        entry(&mut map, "size", self.size.as_ref())?;
+        entry(&mut map, "modifiedAt", self.modified.as_ref())?;
+        extra(&mut map, &self.extra)?;
+        map.end()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::asset::Asset;
@@ -19,6 +20,10 @@ use crate::status::OrderStatus;
 /// spelled is not: see [`model`](crate::model) for how an order is read. Everything else that
 /// the service sends, patient and doctor among it, is in [`Order::extra`], which is never
 /// printed.
+///
+/// Serialized it has keys of ours (`orderId`, `rxId`, `status`, …) whatever those of the service
+/// were, and is read back as the same order. It then holds all that the service sent, patient
+/// data and signed URLs among it: for a store that keeps it, and for nobody else.
 #[derive(Clone, PartialEq)]
 pub struct Order {
     id: OrderId,
@@ -170,6 +175,39 @@ impl<'de> Deserialize<'de> for Order {
     }
 }
 
+impl Serialize for Order {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        // The best name of each field: it wins over whatever is in `extra`.
+        map.serialize_entry("orderId", &self.id)?;
+        entry(&mut map, "rxId", self.rx_id.as_ref())?;
+        map.serialize_entry("status", self.status.as_str())?;
+        entry(&mut map, "accountId", self.account_id.as_ref())?;
+        entry(&mut map, "createdAt", self.created.as_ref())?;
+        entry(&mut map, "modifiedAt", self.modified.as_ref())?;
+        entry(&mut map, "assets", self.assets.as_ref())?;
+        entry(&mut map, "history", self.history.as_ref())?;
+        extra(&mut map, &self.extra)?;
+        map.end()
+    }
+}
+
+/// A field, if it has a value.
+pub(super) fn entry<M: SerializeMap>(
+    map: &mut M,
+    key: &'static str,
+    value: Option<&(impl Serialize + ?Sized)>,
+) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| map.serialize_entry(key, value))
+}
+
+/// What has no field.
+pub(super) fn extra<M: SerializeMap>(map: &mut M, extra: &Extra) -> Result<(), M::Error> {
+    extra
+        .iter()
+        .try_for_each(|(key, value)| map.serialize_entry(key, value))
+}
+
 fn entries<T>(field: Option<(u8, Many<AnyEntry<T>>)>) -> Option<Vec<T>> {
     field.map(|(_, Many(list))| list.into_iter().map(|AnyEntry(entry)| entry).collect())
 }
@@ -221,6 +259,15 @@ impl<'de> Deserialize<'de> for HistoryEntry {
             status: status.unwrap_or_else(|| OrderStatus::from("")),
             time: fields.time.map(|(_, Text(text))| WireTime::parse(text)),
         })
+    }
+}
+
+impl Serialize for HistoryEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("status", self.status.as_str())?;
+        entry(&mut map, "at", self.time.as_ref())?;
+        map.end()
     }
 }
 

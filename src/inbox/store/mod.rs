@@ -1,0 +1,587 @@
+//! Where cases are kept, and who works on which delivery.
+//!
+//! *Problem.* What an inbox knows must outlive the process, a delivery must be durable before the
+//! first of its files is fetched, and where several processes work for a lab, each delivery
+//! must have one holder at a time.
+//!
+//! *Default.* [`MemoryStore`], which forgets everything when the process ends.
+//! *When to change it.* Always, but in tests: `SqliteStore` (feature `sqlite`) for one machine,
+//! `PostgresStore` (feature `postgres`) for many, or a [`CaseStore`] of your own on the
+//! database that your software has already.
+//!
+//! # What is kept
+//!
+//! For each account three things, and a lease:
+//!
+//! * **cases**, one row for each order: its [`Record`] and the order's own data as it was seen
+//!   last. A row has a version that counts its writes, and is replaced only by who read that
+//!   version;
+//! * **arrivals**, a log: a row is added for each arrival and numbered from 1 in the order in
+//!   which they are committed. Those that are deliveries are a queue too;
+//! * the account's [`Epoch`];
+//! * who polls the account, so that not every process does.
+//!
+//! What is right does not hang on the lease: two processes that poll one account at the same
+//! time do twice the work and nothing twice.
+//!
+//! # Time
+//!
+//! Every method that needs the time is given the caller's. A store on one machine goes by that;
+//! a store that many machines share trusts no caller's clock and takes its own, also for
+//! [`CaseStore::now`].
+
+mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::flow::plan::{Epoch, Record};
+use crate::model::{AccountId, Order, OrderId, RxId};
+
+pub use memory::MemoryStore;
+
+/// Keeps the cases of accounts, and hands out their deliveries.
+///
+/// Implement it where cases belong with the rest of your data. On a database it is three tables
+/// and a statement or two for each method:
+///
+/// ```sql
+/// CREATE TABLE accounts (
+///     account     text PRIMARY KEY,
+///     epoch       text,             -- Epoch, as JSON
+///     sequence    bigint NOT NULL,  -- the number of its last arrival
+///     holder      text,             -- who polls it
+///     held_until  timestamptz
+/// );
+/// CREATE TABLE cases (
+///     account     text, order_id text, PRIMARY KEY (account, order_id),
+///     rx_id       text,             -- indexed with account
+///     version     bigint NOT NULL,
+///     state       text NOT NULL,    -- Case::to_json()
+///     listed      boolean NOT NULL, -- Case::is_listed(); indexed where true
+///     look_at     timestamptz,      -- Case::look_at(); indexed where not null
+///     changed_at  timestamptz,      -- Case::changed_at()
+///     data        text              -- the Order, as JSON: patient data
+/// );
+/// CREATE TABLE arrivals (
+///     account     text, sequence bigint, PRIMARY KEY (account, sequence),
+///     order_id    text NOT NULL,
+///     position    integer NOT NULL, -- its index in the history
+///     ordinal     integer,          -- of a delivery
+///     arrived_at  timestamptz NOT NULL,
+///     open        boolean NOT NULL, -- a delivery that is not acknowledged; indexed where true
+///     due         timestamptz,      -- not handed out before
+///     token       text,             -- whose it is, or was
+///     attempts    integer NOT NULL,
+///     failure     text
+/// );
+/// ```
+///
+/// An order's data and what [`Case::to_json`] gives are the only texts whose length has no
+/// bound. Times are whole milliseconds. Failures are [`Error::store`].
+#[async_trait]
+pub trait CaseStore: fmt::Debug + Send + Sync {
+    /// The time that counts: `callers`, unless the store has a better clock.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be asked.
+    async fn now(&self, callers: SystemTime) -> Result<SystemTime> {
+        Ok(callers)
+    }
+
+    /// Takes the right to poll an account, for the time of `lease` from now, or takes it anew
+    /// as its holder. A lease of zero gives it back.
+    ///
+    /// `true` if nobody else's lease holds. `holder` is a text of at most 64 characters, another
+    /// one in each process.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read or written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has taken the lease or not.
+    async fn lease(
+        &self,
+        account: &AccountId,
+        holder: &str,
+        lease: Duration,
+        now: SystemTime,
+    ) -> Result<bool>;
+
+    /// Since when the account is known; [`Epoch::new`] if it is not.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    async fn epoch(&self, account: &AccountId) -> Result<Epoch>;
+
+    /// What a listing is compared with: those of `orders` that are known, and all cases that a
+    /// complete listing should have ([`Case::is_listed`]), each once, in any order.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>>;
+
+    /// One case with its order's data, if it is known. Should two cases have one Rx id, either.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>>;
+
+    /// Cases whose time to be looked at has come, the longest due first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>>;
+
+    /// Keeps cases, logs their arrivals and sets the account's epoch: everything, or nothing.
+    ///
+    /// `true` if so: then it is durable, and the deliveries can be claimed. `false` if a case
+    /// has another version in the store than it has here (none in the store is version 0): then
+    /// nothing has changed. A case that is kept gets the next version. No case is in a commit
+    /// twice.
+    ///
+    /// The arrivals of one account are logged in the order of its commits: whoever has read the
+    /// log up to a number has missed none before it. Lock the account's row first.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written. What was to be kept is kept, whole, or not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has kept everything or nothing.
+    async fn commit(&self, account: &AccountId, commit: &Commit, now: SystemTime) -> Result<bool>;
+
+    /// Takes deliveries to work on, at most `limit`, and hides them from other claims for the
+    /// time of `lease`; then they can be claimed again, with another token.
+    ///
+    /// Open deliveries that are due are handed out in the order of the log. Of each case only
+    /// the first open one can be claimed. Each claim of a delivery counts as an attempt. `token`
+    /// is a text of at most 64 characters, another one for each call.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have taken deliveries; they come again after the lease.
+    async fn claim(
+        &self,
+        account: &AccountId,
+        token: &str,
+        limit: usize,
+        lease: Duration,
+        now: SystemTime,
+    ) -> Result<Vec<Claimed>>;
+
+    /// Says what became of claimed deliveries; one answer for each, in the same order.
+    ///
+    /// `true` if the delivery is open and was claimed last with this token: then the outcome is
+    /// durable. Otherwise nothing has changed for it. That its lease has ended does not matter as
+    /// long as nobody else has claimed it.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written. Each outcome is kept or not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, each outcome is kept or not.
+    async fn settle(
+        &self,
+        account: &AccountId,
+        settlements: &[Settlement],
+        now: SystemTime,
+    ) -> Result<Vec<bool>>;
+
+    /// The log of arrivals behind the number `after`, in its order, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>>;
+
+    /// The cases behind the order `after`, by order id, at most `limit`. Any order of ids will
+    /// do, as long as it is always the same.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    async fn cases(
+        &self,
+        account: &AccountId,
+        after: Option<&OrderId>,
+        limit: usize,
+    ) -> Result<Vec<Stored>>;
+
+    /// How much there is.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts>;
+
+    /// Forgets the data of orders, patient data among it, and what failed deliveries were
+    /// given as reasons; says of how many cases. Kept are ids, statuses and times, so that a
+    /// case that comes again is not taken for a new one.
+    ///
+    /// Passed over are cases that a listing should have, that have open deliveries, or that
+    /// have no data any more.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written. The data of each case is forgotten or not.
+    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64>;
+}
+
+/// What is recorded of a case, without the order's own data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    order_id: OrderId,
+    rx_id: Option<RxId>,
+    version: u64,
+    state: State,
+}
+
+/// What a store keeps as one text: more may be in it one day.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    record: Record,
+    /// Tells whether the order's own data are those that were seen last.
+    digest: u64,
+}
+
+impl Case {
+    /// A case that was never kept.
+    pub(crate) fn new(order_id: OrderId) -> Self {
+        Case {
+            order_id,
+            rx_id: None,
+            version: 0,
+            state: State::default(),
+        }
+    }
+
+    /// A case as it was kept: `json` is what [`Case::to_json`] gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`] if it is anything else.
+    pub fn from_stored(
+        order_id: OrderId,
+        rx_id: Option<RxId>,
+        version: u64,
+        json: &str,
+    ) -> Result<Self> {
+        let state = serde_json::from_str(json)
+            .map_err(|_| Error::store(format!("the record of order {order_id} is damaged")))?;
+        Ok(Case {
+            order_id,
+            rx_id,
+            version,
+            state,
+        })
+    }
+
+    /// The record and what belongs to it, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`], for a status that cannot be written; there is none.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(&self.state).map_err(Error::store)
+    }
+
+    /// The order's number.
+    #[must_use]
+    pub fn order_id(&self) -> &OrderId {
+        &self.order_id
+    }
+
+    /// The Rx id that it can be fetched by.
+    #[must_use]
+    pub fn rx_id(&self) -> Option<&RxId> {
+        self.rx_id.as_ref()
+    }
+
+    /// How often it was written before; 0 if it is new. It is to replace that version and no
+    /// other.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What was recorded.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.state.record
+    }
+
+    /// Whether a complete listing should have it: the service last showed a status that *Get
+    /// Orders* lists.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        let record = self.record();
+        record.gone_since().is_none() && record.shown().is_some_and(|status| status.is_listed())
+    }
+
+    /// When to look at it although nothing asks for it.
+    #[must_use]
+    pub fn look_at(&self) -> Option<SystemTime> {
+        self.record().next_look()
+    }
+
+    /// When its last arrival was seen, where that is known.
+    #[must_use]
+    pub fn changed_at(&self) -> Option<SystemTime> {
+        let arrivals = self.record().history().arrivals();
+        arrivals.iter().rev().find_map(|arrival| arrival.time())
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.state.digest
+    }
+
+    pub(crate) fn set_record(&mut self, record: Record) {
+        self.state.record = record;
+    }
+
+    /// Takes over what an order that was seen says about how it is found.
+    pub(crate) fn saw(&mut self, order: &Order, digest: u64) {
+        if let Some(rx_id) = order.rx_id() {
+            self.rx_id = Some(rx_id.clone());
+        }
+        self.state.digest = digest;
+    }
+
+    pub(crate) fn set_rx_id(&mut self, rx_id: Option<RxId>) {
+        self.rx_id = rx_id;
+    }
+
+    fn written(mut self) -> Self {
+        self.version += 1;
+        self
+    }
+}
+
+/// How a case is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaseKey<'a> {
+    /// By the order's number.
+    Order(&'a OrderId),
+    /// By its Rx id.
+    Rx(&'a RxId),
+}
+
+/// A case with its order's data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The case.
+    pub case: Case,
+    /// The order as it was seen last; none if it was forgotten or imported.
+    pub order: Option<Arc<Order>>,
+}
+
+/// What to keep, all of it or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// The cases that changed.
+    pub saves: Vec<Save>,
+    /// The account's epoch, if it changed.
+    pub epoch: Option<Epoch>,
+}
+
+/// A case that changed.
+#[derive(Clone, Debug)]
+pub struct Save {
+    /// The case, with the version that it replaces.
+    pub case: Case,
+    /// The order's data as they are now; none if they stay as they are.
+    pub order: Option<Arc<Order>>,
+    /// What is to be logged of it, in this order.
+    pub arrivals: Vec<NewArrival>,
+}
+
+/// An arrival to be logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewArrival {
+    /// Its index in the history.
+    pub index: u32,
+    /// Of a delivery, which one of its order it is, from 1.
+    pub ordinal: Option<u32>,
+}
+
+/// An arrival as the log has it.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// Its number in the account's log, from 1.
+    pub sequence: u64,
+    /// Its index in the history.
+    pub index: u32,
+    /// Of a delivery, which one of its order it is, from 1.
+    pub ordinal: Option<u32>,
+    /// The case as it is now.
+    pub stored: Stored,
+}
+
+/// A delivery that was claimed.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Its number in the account's log.
+    pub sequence: u64,
+    /// The case as it is now.
+    pub stored: Stored,
+    /// The arrival's index in the history.
+    pub index: u32,
+    /// Which delivery of its order it is, from 1.
+    pub ordinal: u32,
+    /// When its arrival was committed.
+    pub arrived_at: SystemTime,
+    /// How often it was claimed, this time included.
+    pub attempts: u32,
+    /// Why it failed last.
+    pub failure: Option<String>,
+}
+
+/// What became of a claimed delivery.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The delivery's number in the account's log.
+    pub sequence: u64,
+    /// The token that it was claimed with.
+    pub token: Arc<str>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a claimed delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done, and never handed out again.
+    Acknowledged,
+    /// It is given back, to be handed out again.
+    Again {
+        /// How long from now it is hidden.
+        after: Duration,
+        /// Why it failed, if it did; at most 500 characters. None leaves the former reason.
+        failure: Option<String>,
+    },
+    /// It is still being worked on: the lease begins anew.
+    Held(Duration),
+}
+
+/// How much a store has of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Cases.
+    pub cases: u64,
+    /// Deliveries that are not acknowledged.
+    pub open: u64,
+    /// Those of them that are hidden now: claimed or put off.
+    pub hidden: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+    /// When the oldest open one was committed.
+    pub oldest: Option<SystemTime>,
+}
+
+/// Whose data to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forget<'a> {
+    /// Cases whose last arrival was before this, or is of unknown time.
+    Before(SystemTime),
+    /// One case.
+    Order(&'a OrderId),
+}
+
+#[async_trait]
+impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
+    async fn now(&self, callers: SystemTime) -> Result<SystemTime> {
+        (**self).now(callers).await
+    }
+
+    async fn lease(
+        &self,
+        account: &AccountId,
+        holder: &str,
+        lease: Duration,
+        now: SystemTime,
+    ) -> Result<bool> {
+        (**self).lease(account, holder, lease, now).await
+    }
+
+    async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+        (**self).epoch(account).await
+    }
+
+    async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
+        (**self).expected(account, orders).await
+    }
+
+    async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
+        (**self).find(account, case).await
+    }
+
+    async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
+        (**self).due(account, now, limit).await
+    }
+
+    async fn commit(&self, account: &AccountId, commit: &Commit, now: SystemTime) -> Result<bool> {
+        (**self).commit(account, commit, now).await
+    }
+
+    async fn claim(
+        &self,
+        account: &AccountId,
+        token: &str,
+        limit: usize,
+        lease: Duration,
+        now: SystemTime,
+    ) -> Result<Vec<Claimed>> {
+        (**self).claim(account, token, limit, lease, now).await
+    }
+
+    async fn settle(
+        &self,
+        account: &AccountId,
+        settlements: &[Settlement],
+        now: SystemTime,
+    ) -> Result<Vec<bool>> {
+        (**self).settle(account, settlements, now).await
+    }
+
+    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>> {
+        (**self).arrivals(account, after, limit).await
+    }
+
+    async fn cases(
+        &self,
+        account: &AccountId,
+        after: Option<&OrderId>,
+        limit: usize,
+    ) -> Result<Vec<Stored>> {
+        (**self).cases(account, after, limit).await
+    }
+
+    async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts> {
+        (**self).counts(account, now).await
+    }
+
+    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64> {
+        (**self).forget(account, which).await
+    }
+}
