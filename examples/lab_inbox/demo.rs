@@ -1,15 +1,17 @@
 //! The job against the embedded simulator: some days of a lab, in a second.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use lab_connector::clock::Clock;
+use lab_connector::inbox::{Delivery, MemoryStore};
 use lab_connector::simulator::{Refused, Simulator};
 use lab_connector::{Client, OrderId};
 
-use crate::desk::Desk;
+use crate::desk::{self, Desk};
 
 type Act = fn(&Simulator, &OrderId) -> Result<(), Refused>;
 
@@ -124,18 +126,17 @@ pub async fn run(files: PathBuf, json: bool) -> Result<()> {
     let lab = login.pair(account).await?;
 
     let desk = Desk {
-        inbox: lab.inbox(),
-        lab,
+        inbox: lab.inbox(MemoryStore::new()).on_round(desk::problems),
         files,
         json,
     };
-    desk.round().await?;
+    let mut day = Day::default();
+    day.work(&desk).await?;
 
     let mut ways: Vec<_> = script()
         .into_iter()
         .map(|way| (None::<OrderId>, way.into_iter()))
         .collect();
-    let mut latest = std::collections::HashMap::new();
     loop {
         service.advance(STEP);
         let mut busy = false;
@@ -151,23 +152,42 @@ pub async fn run(files: PathBuf, json: bool) -> Result<()> {
                 Do(act) => act(&service, order)?,
                 Rest => {}
                 Return => {
-                    let delivery = latest.get(order).context("nothing to return")?;
-                    let round = desk
-                        .inbox
-                        .return_to_doctor(delivery, "margin not visible")
-                        .await?;
-                    desk.take(&round).await?;
+                    let delivery = day.latest.get(order).context("nothing to return")?;
+                    delivery.return_to_doctor("margin not visible").await?;
                 }
             }
         }
-        for delivery in desk.round().await? {
-            latest.insert(delivery.order().id().clone(), delivery);
-        }
+        day.work(&desk).await?;
         if !busy {
             break;
         }
     }
     desk.summary().await
+}
+
+/// What the lab has seen so far.
+#[derive(Default)]
+struct Day {
+    /// The number of the change that was shown last.
+    shown: u64,
+    latest: HashMap<OrderId, Delivery>,
+}
+
+impl Day {
+    /// A round, and all the work that it brings. A service that runs for ever uses
+    /// `Inbox::deliveries` and `Inbox::changes` in place of this.
+    async fn work(&mut self, desk: &Desk) -> Result<()> {
+        desk.inbox.poll().await?;
+        for change in desk.inbox.changes_after(self.shown, 1_000).await? {
+            self.shown = change.sequence();
+            desk.change(&change)?;
+        }
+        while let Some(delivery) = desk.inbox.claim(1).await?.pop() {
+            desk.take(&delivery).await?;
+            self.latest.insert(delivery.order_id().clone(), delivery);
+        }
+        Ok(())
+    }
 }
 
 /// The client lives in the simulator's time, so that days pass for both.

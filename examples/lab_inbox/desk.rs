@@ -4,17 +4,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
-use lab_connector::download::safe_name;
+use futures_util::TryStreamExt;
 use lab_connector::flow::{History, Reading};
 use lab_connector::inbox::{Change, Delivery, Inbox, Problem, Round};
-use lab_connector::{Lab, Order, OrderStatus};
+use lab_connector::{OrderId, OrderStatus};
 use serde::Serialize;
 
 use crate::answer::Answer;
 
 pub struct Desk {
-    pub lab: Lab,
     pub inbox: Inbox,
     pub files: PathBuf,
     pub json: bool,
@@ -37,69 +35,22 @@ struct Line<'a> {
 }
 
 impl Desk {
-    /// One round: polls, and deals with what is new.
-    pub async fn round(&self) -> Result<Vec<Delivery>> {
-        let round = self.inbox.poll().await?;
-        self.take(&round).await
-    }
-
-    pub async fn take(&self, round: &Round) -> Result<Vec<Delivery>> {
-        for problem in round.problems() {
-            match problem {
-                Problem::NoRxId(order) => {
-                    eprintln!("order {order} has no Rx id and cannot be followed");
-                }
-                Problem::Unreadable(record) => {
-                    let (position, error) = (record.position(), record.error());
-                    eprintln!("record {position} of the listing: {error}");
-                }
-                Problem::NotFetched(order, error) => eprintln!("order {order}: {error}"),
-                other => eprintln!("{other:?}"),
+    /// Takes in a delivery: downloads, prints, and only then says that it is done.
+    pub async fn take(&self, delivery: &Delivery) -> Result<()> {
+        let files = match delivery.download_all(&self.files).await {
+            Ok(files) => files.into_iter().map(|file| file.path).collect(),
+            Err(error) => {
+                eprintln!("order {}: {error}", delivery.order_id());
+                return Ok(delivery.fail(&error.to_string()).await?);
             }
-        }
-        for change in round.changes() {
-            self.change(change)?;
-        }
-        for delivery in round.deliveries() {
-            let files = self.download(delivery).await?;
-            self.delivery(delivery, files)?;
-        }
-        Ok(round.deliveries().to_vec())
-    }
-
-    /// Downloads a delivery's files: thumbnails first, since the zip may be what marks an order
-    /// as downloaded.
-    async fn download(&self, delivery: &Delivery) -> Result<Vec<PathBuf>> {
-        let order = delivery.order();
-        let mut assets: Vec<_> = order.assets().iter().collect();
-        assets.sort_by_key(|asset| asset.is_export());
-        let mut files = Vec::new();
-        for (number, asset) in assets.into_iter().enumerate() {
-            let kind = asset.kind().unwrap_or("file").to_lowercase();
-            let (order_id, ordinal) = (safe_name(order.id().as_str()), delivery.ordinal());
-            let name = format!("{order_id}-{ordinal}-{number}-{}.zip", safe_name(&kind));
-            let bar = progress_bar(&name);
-            let shown = bar.clone();
-            let downloaded = self
-                .lab
-                .assets()
-                .download(order, asset)
-                .progress(move |progress| {
-                    shown.set_length(progress.total.unwrap_or(progress.bytes));
-                    shown.set_position(progress.bytes);
-                })
-                .to_file(self.files.join(name))
-                .await;
-            bar.finish_and_clear();
-            files.push(downloaded?.path);
-        }
-        self.inbox.downloaded(delivery).await;
-        Ok(files)
+        };
+        self.delivery(delivery, files)?;
+        Ok(delivery.acknowledge().await?)
     }
 
     fn delivery(&self, delivery: &Delivery, files: Vec<PathBuf>) -> Result<()> {
         if self.json {
-            let (order, history) = (delivery.order(), delivery.history());
+            let (order, history) = (delivery.order_id(), delivery.history());
             let mut line = line("delivery", order, delivery.status(), history);
             line.ordinal = Some(delivery.ordinal());
             line.files = Some(files);
@@ -111,7 +62,7 @@ impl Desk {
         };
         print(&format!(
             "delivery {} #{}  {:<18}  {}; {}; {count}; {}",
-            delivery.order().id(),
+            delivery.order_id(),
             delivery.ordinal(),
             delivery.status(),
             scenario(delivery.reading()),
@@ -120,14 +71,18 @@ impl Desk {
         ))
     }
 
-    fn change(&self, change: &Change) -> Result<()> {
+    /// Shows a change. Deliveries are shown when they are taken in.
+    pub fn change(&self, change: &Change) -> Result<()> {
+        if change.ordinal().is_some() {
+            return Ok(());
+        }
         if self.json {
-            let (order, history) = (change.order(), change.history());
+            let (order, history) = (change.order_id(), change.history());
             return print_json(&line("change", order, change.status(), history));
         }
         print(&format!(
             "change   {}     {:<18}  {}; {}; {}",
-            change.order().id(),
+            change.order_id(),
             change.status(),
             scenario(change.reading()),
             change.reading().stages(),
@@ -137,13 +92,14 @@ impl Desk {
 
     /// Every case with its history and what it says.
     pub async fn summary(&self) -> Result<()> {
-        let histories = self.inbox.histories().await;
+        let histories: Vec<_> = self.inbox.histories().try_collect().await?;
         let mut text = format!(
             "\n{} cases; files are in {}\n",
             histories.len(),
             self.files.display()
         );
-        for (order, history) in &histories {
+        for case in &histories {
+            let (order, history) = (&case.order_id, &case.history);
             let reading = history.read();
             let kind = if history.is_complete() {
                 "complete"
@@ -169,15 +125,37 @@ impl Desk {
     }
 }
 
+/// Tells of a round what could not be read or fetched.
+pub fn problems(round: &lab_connector::Result<Round>) {
+    let problems = match round {
+        Ok(round) => round.problems(),
+        Err(error) => return eprintln!("lab_inbox: {error}; going on"),
+    };
+    for problem in problems {
+        match problem {
+            Problem::NoRxId(order) => {
+                eprintln!("order {order} has no Rx id and cannot be followed");
+            }
+            Problem::Unreadable(record) => {
+                let (position, error) = (record.position(), record.error());
+                eprintln!("record {position} of the listing: {error}");
+            }
+            Problem::NotFetched(Some(order), error) => eprintln!("order {order}: {error}"),
+            Problem::NotFetched(None, error) => eprintln!("an order that was notified: {error}"),
+            other => eprintln!("{other:?}"),
+        }
+    }
+}
+
 fn line<'a>(
     kind: &'static str,
-    order: &'a Order,
+    order: &'a OrderId,
     status: &'a OrderStatus,
     history: &History,
 ) -> Line<'a> {
     Line {
         kind,
-        order_id: order.id().as_str(),
+        order_id: order.as_str(),
         ordinal: None,
         status,
         complete: history.is_complete(),
@@ -220,15 +198,6 @@ fn print(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)
-}
-
-fn progress_bar(name: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg}  {wide_bar}  {bytes}/{total_bytes}");
-    let bar = ProgressBar::no_length().with_message(name.to_owned());
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 /// Makes a directory, if there is none, and sees whether it can be written to.

@@ -4,51 +4,49 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::TryStreamExt;
+use lab_connector::inbox::MemoryStore;
 use lab_connector::{Client, Lab, Login};
 
-use crate::desk::Desk;
+use crate::desk::{self, Desk};
 use crate::{Arguments, config};
 
 pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<()> {
     let (client, _) = config::connect(path, &arguments.tokens).await?;
     let lab = lab(&client, arguments.account.as_deref()).await?;
+    let inbox = lab
+        .inbox(MemoryStore::new())
+        .interval(Duration::from_secs(arguments.interval))
+        .on_round(desk::problems);
     let desk = Desk {
-        inbox: lab.inbox(),
-        lab,
+        inbox,
         files,
         json: arguments.json,
     };
     eprintln!("polling every {} s, Ctrl-C ends it", arguments.interval);
     tokio::select! {
         done = tokio::signal::ctrl_c() => done.context("cannot wait for Ctrl-C")?,
-        ended = poll(&desk, Duration::from_secs(arguments.interval.max(1))) => ended?,
+        ended = work(&desk) => ended?,
     }
     desk.summary().await
 }
 
-async fn poll(desk: &Desk, interval: Duration) -> Result<()> {
+/// Takes in deliveries and shows changes as they come; polls meanwhile.
+async fn work(desk: &Desk) -> Result<()> {
+    let mut deliveries = desk.inbox.deliveries();
+    let mut changes = desk.inbox.changes(0);
     loop {
-        match desk.round().await {
-            Ok(_) => {}
-            Err(error) => {
-                let known = error.downcast_ref::<lab_connector::Error>();
-                if !known.is_some_and(is_passing) {
-                    return Err(error);
-                }
-                eprintln!("lab_inbox: {error:#}; going on");
-            }
+        tokio::select! {
+            change = changes.try_next() => match change? {
+                Some(change) => desk.change(&change)?,
+                None => return Ok(()),
+            },
+            delivery = deliveries.try_next() => match delivery? {
+                Some(delivery) => desk.take(&delivery).await?,
+                None => return Ok(()),
+            },
         }
-        tokio::time::sleep(interval).await;
     }
-}
-
-/// Whether the next round may well go better.
-fn is_passing(error: &lab_connector::Error) -> bool {
-    error.is_connect()
-        || error.is_timeout()
-        || error.is_server()
-        || error.is_rate_limited()
-        || error.is_incomplete()
 }
 
 /// The paired lab: signs in and pairs where that was not done before.

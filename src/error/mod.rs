@@ -64,6 +64,8 @@ pub(crate) enum Kind {
     Origin(String),
     #[error("the store failed: {0}")]
     Store(String),
+    #[error("the delivery was held for too long, and was handed out to somebody else")]
+    LeaseLost,
     #[error("the file cannot be written: {0}")]
     File(String),
     #[error("the file did not arrive whole: {0}")]
@@ -102,7 +104,8 @@ impl Error {
             | Kind::Refresh(_)
             | Kind::Held
             | Kind::Origin(_)
-            | Kind::Store(_) => Sent::No,
+            | Kind::Store(_)
+            | Kind::LeaseLost => Sent::No,
         };
         Error(Arc::new(Inner {
             kind,
@@ -212,6 +215,7 @@ impl Error {
             Kind::Refused(_) => "refused",
             Kind::Origin(_) => "origin",
             Kind::Store(_) => "store",
+            Kind::LeaseLost => "lease_lost",
             Kind::File(_) => "file",
             Kind::Incomplete(_) | Kind::Cut(_) => "incomplete",
         }
@@ -423,10 +427,18 @@ impl Error {
         matches!(self.0.kind, Kind::Refused(_))
     }
 
-    /// The token store could not read or write.
+    /// A store, of tokens or of cases, could not read or write.
     #[must_use]
     pub fn is_store(&self) -> bool {
         matches!(self.cause(), Kind::Store(_))
+    }
+
+    /// A delivery was held for longer than its [visibility](crate::inbox::Inbox::visibility) and
+    /// was handed out to somebody else, whose work counts. Usual causes: work that takes long, for
+    /// which there is [`Delivery::extend`](crate::inbox::Delivery::extend); a machine that slept.
+    #[must_use]
+    pub fn is_lease_lost(&self) -> bool {
+        matches!(self.0.kind, Kind::LeaseLost)
     }
 
     /// A downloaded file could not be written. Nothing new is under its final name. Usual causes:

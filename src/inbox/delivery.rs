@@ -1,97 +1,82 @@
-//! What is new after a look.
+//! The unit of a lab's work, and what happens to it.
 
-use crate::client::Unreadable;
-use crate::error::Error;
-use crate::flow::{History, Reading};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::{Either, select};
+
+use super::Inbox;
+use super::record::{Sight, What};
+use super::round::Round;
+use super::store::{Claimed, Outcome, Settlement};
+use crate::download::{Downloaded, safe_name};
+use crate::error::{Error, Kind, Result};
+use crate::flow::{Arrival, History, Reading};
 use crate::model::{Order, OrderId};
 use crate::status::OrderStatus;
 
-/// What a look at the service found new.
-#[derive(Debug, Default)]
-pub struct Round {
-    pub(super) deliveries: Vec<Delivery>,
-    pub(super) changes: Vec<Change>,
-    pub(super) problems: Vec<Problem>,
-}
-
-impl Round {
-    /// The arrivals of *Ready for Download* and *Lab Review*: work for the lab.
-    #[must_use]
-    pub fn deliveries(&self) -> &[Delivery] {
-        &self.deliveries
-    }
-
-    /// The other arrivals: worth showing, nothing to process.
-    #[must_use]
-    pub fn changes(&self) -> &[Change] {
-        &self.changes
-    }
-
-    /// What could not be read or fetched. It is tried again with the next round.
-    #[must_use]
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-}
+/// A reason for a failure is kept up to so many characters.
+const LONGEST_REASON: usize = 500;
 
 /// A unit of the lab's work: an order that arrived in *Ready for Download* or *Lab Review*.
 ///
 /// The same order is delivered again after a rescan, after modeling and after interpretation 2:
-/// the account, the order id and the ordinal together name a delivery.
-#[derive(Clone, Debug)]
+/// the account, the [order's id](Delivery::order_id) and the [ordinal](Delivery::ordinal)
+/// together name a delivery, and under that name it comes again until it is
+/// [acknowledged](Delivery::acknowledge). Work on it should bear the name too: whoever writes the
+/// same delivery twice then writes it once.
+///
+/// Whoever has it holds it for the [visibility](Inbox::visibility): until then nobody else gets
+/// it. Dropped, it comes again after that.
+#[derive(Clone)]
 pub struct Delivery {
-    pub(super) ordinal: u32,
-    pub(super) change: Change,
+    inbox: Inbox,
+    claimed: Arc<Claimed>,
+    order: Arc<Order>,
+    history: Arc<History>,
+    token: Arc<str>,
 }
 
 impl Delivery {
+    pub(super) fn new(inbox: &Inbox, claimed: Claimed, token: &Arc<str>) -> Result<Self> {
+        let stored = &claimed.stored;
+        let order = stored.order.clone().ok_or_else(|| {
+            let id = stored.case.order_id();
+            Error::store(format!(
+                "order {id} has an open delivery and no data: they were forgotten too early"
+            ))
+        })?;
+        let history = until(stored.case.record().history(), claimed.index);
+        Ok(Delivery {
+            inbox: inbox.clone(),
+            order,
+            history: Arc::new(history),
+            claimed: Arc::new(claimed),
+            token: Arc::clone(token),
+        })
+    }
+
+    /// The order's number.
+    #[must_use]
+    pub fn order_id(&self) -> &OrderId {
+        self.claimed.stored.case.order_id()
+    }
+
     /// Which delivery of its order it is, from 1.
     #[must_use]
     pub fn ordinal(&self) -> u32 {
-        self.ordinal
+        self.claimed.ordinal
     }
 
     /// Whether the order was never delivered before.
     #[must_use]
     pub fn is_first(&self) -> bool {
-        self.ordinal == 1
+        self.ordinal() == 1
     }
 
-    /// The order as it was seen.
-    #[must_use]
-    pub fn order(&self) -> &Order {
-        self.change.order()
-    }
-
-    /// The status it arrived in.
-    #[must_use]
-    pub fn status(&self) -> &OrderStatus {
-        self.change.status()
-    }
-
-    /// The order's history up to this arrival.
-    #[must_use]
-    pub fn history(&self) -> &History {
-        self.change.history()
-    }
-
-    /// What the history says.
-    #[must_use]
-    pub fn reading(&self) -> Reading {
-        self.change.reading()
-    }
-}
-
-/// An arrival of an order in a status.
-#[derive(Clone, Debug)]
-pub struct Change {
-    pub(super) order: Order,
-    pub(super) status: OrderStatus,
-    pub(super) history: History,
-}
-
-impl Change {
-    /// The order as it was seen.
+    /// The order as it was seen last.
     #[must_use]
     pub fn order(&self) -> &Order {
         &self.order
@@ -100,7 +85,10 @@ impl Change {
     /// The status it arrived in.
     #[must_use]
     pub fn status(&self) -> &OrderStatus {
-        &self.status
+        match self.history.last() {
+            Some(arrival) => arrival.status(),
+            None => self.order.status(),
+        }
     }
 
     /// The order's history up to this arrival.
@@ -109,25 +97,273 @@ impl Change {
         &self.history
     }
 
-    /// What the history says.
+    /// What the history up to this arrival says.
     #[must_use]
     pub fn reading(&self) -> Reading {
         self.history.read()
     }
+
+    /// The order's whole history, as it was known when the delivery was handed out. It is longer
+    /// than [`Delivery::history`] where the case has gone on.
+    #[must_use]
+    pub fn latest(&self) -> &History {
+        self.claimed.stored.case.record().history()
+    }
+
+    /// What happened since the previous delivery of the order: the arrivals after it, this one
+    /// last.
+    #[must_use]
+    pub fn news(&self) -> &[Arrival] {
+        let arrivals = self.history.arrivals();
+        let before = arrivals.len().saturating_sub(1);
+        let previous = arrivals.iter().take(before).rposition(Arrival::is_delivery);
+        arrivals
+            .get(previous.map_or(0, |index| index + 1)..)
+            .unwrap_or_default()
+    }
+
+    /// When it became known.
+    #[must_use]
+    pub fn arrived_at(&self) -> SystemTime {
+        self.claimed.arrived_at
+    }
+
+    /// How often it was handed out, this time included.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.claimed.attempts
+    }
+
+    /// Why it failed last, in the words of [`Delivery::fail`].
+    #[must_use]
+    pub fn last_failure(&self) -> Option<&str> {
+        self.claimed.failure.as_deref()
+    }
+
+    /// Says that the work is done: it is never handed out again, and the order's next delivery
+    /// can be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_lease_lost`] if it was held for too long and somebody else got it: what they
+    /// do counts. [`Error::is_store`]: it may come again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is acknowledged or comes again.
+    pub async fn acknowledge(&self) -> Result<()> {
+        self.settle(Outcome::Acknowledged).await
+    }
+
+    /// Gives it back, to be handed out again at `time`, or at once if that has passed. The order's
+    /// later deliveries wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`Delivery::acknowledge`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is given back or comes again after the visibility.
+    pub async fn defer(&self, time: SystemTime) -> Result<()> {
+        let now = self.inbox.now().await?;
+        let after = time.duration_since(now).unwrap_or_default();
+        let failure = None;
+        self.settle(Outcome::Again { after, failure }).await
+    }
+
+    /// Gives it back because the work failed, to be handed out again: after a minute the first
+    /// time, then after twice as long each time, up to an hour. It is never given up; whoever
+    /// looks at [`Inbox::stats`] sees it.
+    ///
+    /// The reason is kept, up to 500 characters: put no patient data into it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Delivery::acknowledge`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Delivery::defer`].
+    pub async fn fail(&self, reason: &str) -> Result<()> {
+        let failure = Some(reason.chars().take(LONGEST_REASON).collect());
+        let after = backoff(self.attempts());
+        self.settle(Outcome::Again { after, failure }).await
+    }
+
+    /// Holds it for the visibility from now: for work that takes longer.
+    /// [`Delivery::download_all`] does so by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Delivery::acknowledge`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is held for longer or as before.
+    pub async fn extend(&self) -> Result<()> {
+        let visibility = self.inbox.settings.visibility;
+        self.settle(Outcome::Held(visibility)).await
+    }
+
+    /// Downloads all files of the order, below `directory`, which exists, into one that has the
+    /// order's id and the ordinal in its name. Thumbnails come first and the zip last: what
+    /// marks an order *Downloaded* is not documented. Then it is recorded that the files were
+    /// downloaded.
+    ///
+    /// Where the listing gave no files the order is fetched first. The delivery is held while
+    /// files arrive. It is not acknowledged: that is for when the software has taken them over.
+    ///
+    /// # Errors
+    ///
+    /// Of the first file that failed, see [`Download::to_file`](crate::client::Download::to_file);
+    /// the others were tried all the same. What came stays, and the next call goes on with it.
+    /// [`Error::is_lease_lost`] as [`Delivery::acknowledge`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Download::to_file`](crate::client::Download::to_file).
+    pub async fn download_all(&self, directory: impl AsRef<Path>) -> Result<Vec<Downloaded>> {
+        let directory = directory.as_ref().join(self.directory_name());
+        tokio::fs::create_dir_all(&directory)
+            .await
+            .map_err(|error| Error::new(Kind::File(error.to_string())).with_source(error))?;
+        let order = self.with_files().await?;
+        let lab = &self.inbox.lab;
+        let orders = std::slice::from_ref(&*order);
+        let assets = lab.assets();
+        let fetching = Box::pin(assets.download_all(orders).to_directory(&directory));
+        let holding = Box::pin(self.hold());
+        let fetched = match select(fetching, holding).await {
+            Either::Left((fetched, _)) => fetched,
+            Either::Right((lost, _)) => return Err(lost),
+        };
+        let files: Result<Vec<Downloaded>> = fetched.into_iter().map(|file| file.result).collect();
+        let files = files?;
+        let what = What::Downloaded(self.ordinal());
+        self.inbox.did(self.order_id(), what).await?;
+        Ok(files)
+    }
+
+    /// Sends the order back to the doctor for a rescan, and records that it is there. The delivery
+    /// is not acknowledged by that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Orders::return_to_doctor`](crate::client::Orders::return_to_doctor). Where
+    /// [`Error::was_sent`] does not know, look at the order in the portal or wait for the
+    /// inbox to do so: it is told to. [`Error::is_store`]: it was returned, and the next look at
+    /// it will show that.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the order may have been returned; the next look at it will show that.
+    pub async fn return_to_doctor(&self, reason: &str) -> Result<()> {
+        let orders = self.inbox.lab.orders();
+        let returned = orders
+            .return_to_doctor(self.order_id())
+            .reason(reason)
+            .await;
+        if let Err(error) = returned {
+            if let Some(rx_id) = self.order.rx_id() {
+                self.inbox.hint(rx_id);
+            }
+            return Err(error);
+        }
+        self.inbox.did(self.order_id(), What::Returned).await
+    }
+
+    fn directory_name(&self) -> PathBuf {
+        let (order, ordinal) = (safe_name(self.order_id().as_str()), self.ordinal());
+        format!("{order}-{ordinal}").into()
+    }
+
+    /// The order with its files, as far as the service names any.
+    async fn with_files(&self) -> Result<Arc<Order>> {
+        let Some(rx_id) = self.order.rx_id().filter(|_| !self.order.has_asset_list()) else {
+            return Ok(Arc::clone(&self.order));
+        };
+        let begun = self.inbox.now().await?;
+        let order = Arc::new(self.inbox.lab.orders().by_rx(rx_id).await?);
+        let sight = Sight {
+            order_id: order.id().clone(),
+            what: What::Fetched(Arc::clone(&order)),
+            begun,
+            completed: self.inbox.now().await?,
+        };
+        self.inbox.saw(sight, &mut Round::default()).await?;
+        Ok(order)
+    }
+
+    /// Holds the delivery until it is lost.
+    async fn hold(&self) -> Error {
+        loop {
+            let visibility = self.inbox.settings.visibility;
+            self.inbox.lab.clock().sleep(visibility / 3).await;
+            match self.extend().await {
+                Err(error) if error.is_lease_lost() => return error,
+                // The next one may succeed in time.
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+
+    async fn settle(&self, outcome: Outcome) -> Result<()> {
+        let settlement = self.settlement(outcome);
+        self.inbox.settle(vec![settlement]).await
+    }
+
+    pub(super) fn settlement(&self, outcome: Outcome) -> Settlement {
+        Settlement {
+            sequence: self.claimed.sequence,
+            token: Arc::clone(&self.token),
+            outcome,
+        }
+    }
 }
 
-/// Something that could not be read or fetched, beside what could.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Problem {
-    /// A page of the listing failed, or the pages make no sense. Nothing is concluded from
-    /// absence then.
-    Listing(Error),
-    /// A record of the listing cannot be read. Nothing is concluded from absence then.
-    Unreadable(Unreadable),
-    /// An order without an Rx id: it is delivered, and cannot be followed once it is no longer
-    /// listed.
-    NoRxId(OrderId),
-    /// An order that was to be looked at could not be fetched.
-    NotFetched(OrderId, Error),
+/// Without the order's data.
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("account", self.inbox.account())
+            .field("order_id", self.order_id())
+            .field("ordinal", &self.ordinal())
+            .field("history", &self.history)
+            .field("attempts", &self.attempts())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The history up to the arrival with this index.
+pub(super) fn until(history: &History, index: u32) -> History {
+    let count = usize::try_from(index).unwrap_or(usize::MAX);
+    let arrivals = history
+        .arrivals()
+        .iter()
+        .take(count.saturating_add(1))
+        .cloned();
+    if history.is_complete() {
+        History::complete(arrivals)
+    } else {
+        History::partial(arrivals)
+    }
+}
+
+/// How long a delivery that failed at this attempt waits for the next.
+fn backoff(attempts: u32) -> Duration {
+    let doubled = 60_u64.saturating_mul(1 << attempts.saturating_sub(1).min(10));
+    Duration::from_secs(doubled.min(60 * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_that_fails_waits_longer_each_time_up_to_an_hour() {
+        let minutes: Vec<_> = (0..9).map(|n| backoff(n).as_secs() / 60).collect();
+        assert_eq!(minutes, [1, 1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(backoff(u32::MAX).as_secs(), 3_600);
+    }
 }

@@ -1,184 +1,505 @@
-//! From polling to deliveries.
+//! From polling and notifications to deliveries: no case lost, none done twice.
 //!
 //! *Problem.* *Get Orders* is a queue with no second chance: a downloaded order drops out of it,
 //! the same order comes back after a rescan, after modeling, after interpretation 2, and what
-//! happens to it in between is never listed.
+//! happens to it in between is never listed. Software that keeps one row per order loses work;
+//! software that downloads before it has saved loses cases.
 //!
-//! *Default.* An [`Inbox`] remembers what the service showed of each order. A
-//! [`poll`](Inbox::poll) lists the orders, fetches those that dropped out and those that are
-//! watched, and says what is new: [`Delivery`], the unit of the lab's work, and [`Change`],
-//! worth showing and nothing to process. What an answer means is decided by
-//! [`flow::plan`](crate::flow::plan).
-//!
-//! It remembers in memory: after a restart it begins anew, and what is listed then is delivered
-//! again with a partial history.
+//! *Default.* An [`Inbox`] looks at the service every five minutes and keeps what it saw in a
+//! [`CaseStore`]: only then it hands out a [`Delivery`], the unit of the lab's work, and it does
+//! so again, under the same name, until you [acknowledge](Delivery::acknowledge) it. Orders that
+//! drop out are fetched by their Rx ids, and those with Align or the doctor are followed to their
+//! end. What an answer means is decided by [`flow::plan`](crate::flow::plan).
 //!
 //! ```no_run
 //! # async fn example(lab: lab_connector::Lab) -> lab_connector::Result<()> {
-//! let inbox = lab.inbox();
-//! let round = inbox.poll().await?;
-//! for delivery in round.deliveries() {
-//!     println!("{}: {}", delivery.order().id(), delivery.reading().action());
+//! use futures_util::TryStreamExt;
+//! use lab_connector::inbox::MemoryStore;
+//!
+//! let inbox = lab.inbox(MemoryStore::new());
+//! let mut deliveries = std::pin::pin!(inbox.deliveries());
+//! while let Some(delivery) = deliveries.try_next().await? {
+//!     let files = delivery.download_all("cases").await?;
+//!     println!("{}: {}", delivery.order_id(), delivery.reading().action());
+//!     // Hand the files to the lab's software under the delivery's name, and then:
+//!     delivery.acknowledge().await?;
 //! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Delivered once
+//!
+//! The name of a delivery is the account, the order id and the ordinal, and it stays. A process
+//! that dies between doing the work and acknowledging it gets the delivery again: nobody can
+//! rule that out. Let the work bear the name, so that doing it again changes nothing.
+//!
+//! Deliveries of one order come one after the other. One that [fails](Delivery::fail) holds up
+//! the later ones of its order, and no others.
+//!
+//! # Several processes
+//!
+//! They share a [`CaseStore`] that is made for it. One of them polls the account, by a lease;
+//! each delivery has one holder at a time, and one that held it for too long is told so.
+//!
+//! # Notifications
+//!
+//! [`Inbox::notify`] takes in what a web server of yours received. A notification is a hint:
+//! nothing of it is believed, so a forged, duplicate, late or lost one changes nothing. Floods
+//! are merged. Polling goes on all the same, as the safety net.
+//!
+//! # What is kept of patients
+//!
+//! The store keeps the order as the service sent it, patient data and signed URLs included.
+//! [`Inbox::forget`] removes them when they are no longer needed; ids, statuses and times
+//! stay, so that a case that comes again is known. Nothing of an order's data is in a log, an
+//! error or a `Debug` print.
+//!
+//! *When to change it.* Intervals and limits are setters of [`Inbox`], the limits of the plan
+//! are in [`Policy`]. All of them are conventions of ours.
 
+mod change;
 mod delivery;
+mod digest;
+mod hints;
+mod history;
 mod poll;
+mod record;
+mod round;
+mod run;
+mod stats;
 pub mod store;
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::fmt;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use tokio::sync::Mutex;
+use futures_core::Stream;
+use futures_util::stream;
+use tokio::sync::watch;
 
 use crate::client::Lab;
-use crate::error::Result;
-use crate::flow::History;
-use crate::flow::plan::{Epoch, Observation, Policy, Record};
-use crate::model::{Notification, Order, OrderId};
+use crate::error::{Error, Kind, Result};
+use crate::flow::plan::{Epoch, Policy};
+use crate::model::{AccountId, Notification, OrderId, RxId};
+use hints::Hints;
+use record::{Sight, What, record_one};
+use run::Runner;
+use stats::Counters;
+use store::{Outcome, Settlement};
 
-pub use delivery::{Change, Delivery, Problem, Round};
+pub use change::Change;
+pub use delivery::Delivery;
+pub use history::CaseHistory;
+pub use round::{Problem, Round};
+pub use stats::Stats;
+pub use store::{CaseStore, MemoryStore};
 
-/// What the service showed of a lab's orders, and what is new.
+/// The cases of a lab: what the service showed of them, and what is to be done.
+///
+/// Clones share everything but later changes of the settings.
+#[derive(Clone)]
 pub struct Inbox {
     lab: Lab,
+    settings: Arc<Settings>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
     policy: Policy,
-    state: Mutex<State>,
+    interval: Duration,
+    visibility: Duration,
+    looks: usize,
 }
 
-#[derive(Default)]
-struct State {
-    epoch: Epoch,
-    cases: HashMap<OrderId, Case>,
+struct Shared {
+    store: Arc<dyn CaseStore>,
+    /// Names this inbox among those that share the store.
+    holder: String,
+    /// The epoch as this process knows it: not every good listing is written.
+    epoch: Mutex<Epoch>,
+    runner: tokio::sync::Mutex<Runner>,
+    hints: Hints,
+    hinted: watch::Sender<()>,
+    news: watch::Sender<()>,
+    counters: Counters,
+    observer: Mutex<Option<Observer>>,
 }
 
-/// An order as it was last seen, with what is recorded of it.
-struct Case {
-    order: Order,
-    record: Record,
-}
+type Observer = Arc<dyn Fn(&Result<Round>) + Send + Sync>;
 
 impl Lab {
-    /// An inbox for the lab's orders.
+    /// An inbox for the lab's orders, which keeps them in `store`.
     #[must_use]
-    pub fn inbox(&self) -> Inbox {
+    pub fn inbox(&self, store: impl CaseStore + 'static) -> Inbox {
         Inbox {
             lab: self.clone(),
-            policy: Policy::default(),
-            state: Mutex::default(),
+            settings: Arc::new(Settings {
+                policy: Policy::default(),
+                interval: Duration::from_secs(5 * 60),
+                visibility: Duration::from_secs(15 * 60),
+                looks: 200,
+            }),
+            shared: Arc::new(Shared {
+                store: Arc::new(store),
+                holder: name(),
+                epoch: Mutex::default(),
+                runner: tokio::sync::Mutex::default(),
+                hints: Hints::default(),
+                hinted: watch::Sender::new(()),
+                news: watch::Sender::new(()),
+                counters: Counters::default(),
+                observer: Mutex::default(),
+            }),
         }
     }
 }
 
+/// Settings.
 impl Inbox {
-    /// Other limits than those of [`Policy::default`].
+    /// Other limits of the plan than those of [`Policy::default`].
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
+        self.settings_mut().policy = policy;
         self
     }
 
-    /// One round: lists the orders, fetches those that dropped out and those whose time to be
-    /// looked at has come, and says what is new.
+    /// The time between two polls; up to a tenth is added by chance. Default: 5 minutes, a
+    /// convention. At least a second.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.settings_mut().interval = interval.max(Duration::from_secs(1));
+        self
+    }
+
+    /// For how long a delivery that was handed out is held: after that it is handed out again.
+    /// Default: 15 minutes. At least a second.
+    #[must_use]
+    pub fn visibility(mut self, visibility: Duration) -> Self {
+        self.settings_mut().visibility = visibility.max(Duration::from_secs(1));
+        self
+    }
+
+    /// How many orders are fetched one by one in a round; others wait for the next. Default: 200.
+    /// At least 1.
+    #[must_use]
+    pub fn looks(mut self, orders: usize) -> Self {
+        self.settings_mut().looks = orders.max(1);
+        self
+    }
+
+    /// Is told of each round, also of those that fail: to print or count them. Of this inbox
+    /// and all its clones there is one. It is called between rounds: what takes long holds them
+    /// up.
+    #[must_use]
+    pub fn on_round(self, observer: impl Fn(&Result<Round>) + Send + Sync + 'static) -> Self {
+        *self.lock_observer() = Some(Arc::new(observer));
+        self
+    }
+
+    fn settings_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+}
+
+/// Looking at the service.
+impl Inbox {
+    /// One round: lists the orders, fetches those that dropped out, those that were notified
+    /// and those whose time to be looked at has come, and keeps what is new.
     ///
     /// An order that cannot be fetched or read does not stop the others: see
-    /// [`Round::problems`].
+    /// [`Round::problems`]. It does not ask who holds the account's lease.
     ///
     /// # Errors
     ///
-    /// The orders cannot be listed. Nothing is concluded from that.
+    /// The orders cannot be listed, of which nothing is concluded; or [`Error::is_store`].
     ///
     /// # Cancel safety
     ///
-    /// Not safe in this release: what was found new before the future was dropped is not
-    /// reported again.
+    /// Safe: what was found new is durable, or found again.
     pub async fn poll(&self) -> Result<Round> {
-        let mut state = self.state.lock().await;
-        let mut round = Round::default();
-        poll::round(self, &mut state, &mut round).await?;
-        Ok(round)
+        let result = poll::round(self).await;
+        match &result {
+            Ok(round) => self.counters().polled(round, self.callers_now()),
+            Err(error) => self.counters().failed(error),
+        }
+        let observer = self.lock_observer().clone();
+        if let Some(observer) = observer {
+            observer(&result);
+        }
+        result
     }
 
-    /// Looks at the order that a notification names. The notification is a hint and nothing of
-    /// it is believed: a duplicate, late or forged one changes nothing.
+    /// Takes in a notification: the order that it names is looked at soon, by whatever runs this
+    /// inbox, or with the next [`Inbox::poll`]. It does not wait and cannot fail.
+    ///
+    /// Nothing of the notification is believed. An order is fetched at most twice a minute for
+    /// it; of Rx ids that are not known 20 a minute are fetched, and for those beyond the orders
+    /// are listed, once a minute at most.
+    pub fn notify(&self, notification: &Notification) {
+        self.hint(notification.rx_id());
+    }
+
+    fn hint(&self, rx_id: &RxId) {
+        self.counters().hinted();
+        self.hints().add(rx_id, self.callers_now());
+        self.shared.hinted.send_replace(());
+    }
+}
+
+/// Working on what is new.
+impl Inbox {
+    /// Takes deliveries to work on, at most `limit`, without waiting. Those of different orders
+    /// come in the order of their arrival; of one order one comes after the other.
     ///
     /// # Errors
     ///
-    /// The order cannot be fetched, for instance because there is none
-    /// ([`is_not_found`](crate::Error::is_not_found)).
+    /// [`Error::is_store`].
     ///
     /// # Cancel safety
     ///
-    /// As [`Inbox::poll`].
-    pub async fn notify(&self, notification: &Notification) -> Result<Round> {
-        let mut state = self.state.lock().await;
-        let mut round = Round::default();
-        let begun = self.now();
-        let order = self.lab.orders().by_rx(notification.rx_id()).await?;
-        poll::fetched(self, &mut state, &mut round, order, begun);
-        Ok(round)
+    /// Dropped, it may have taken deliveries; they come again after the
+    /// [visibility](Inbox::visibility).
+    pub async fn claim(&self, limit: usize) -> Result<Vec<Delivery>> {
+        let token: Arc<str> = name().into();
+        let (store, account) = (self.store(), self.account());
+        let visibility = self.settings.visibility;
+        let claimed = store.claim(account, &token, limit, visibility, self.callers_now());
+        let claimed = claimed.await?.into_iter();
+        claimed
+            .map(|claimed| Delivery::new(self, claimed, &token))
+            .collect()
     }
 
-    /// Notes that the files of a delivery were downloaded.
+    /// Deliveries to work on, one after the other, without end. While it waits for the next, it
+    /// does what [`Inbox::run`] does, unless that runs.
     ///
-    /// # Cancel safety
-    ///
-    /// Safe: dropped, it has noted it or not.
-    pub async fn downloaded(&self, delivery: &Delivery) {
-        let observation = Observation::downloaded(delivery.ordinal(), self.now());
-        // A mark: *Downloaded* is an arrival when the service shows it.
-        let _ = self.note(delivery.order(), &observation).await;
-    }
-
-    /// Sends the case of a delivery back to the doctor, and records that it is there: the round
-    /// holds the change.
+    /// Each delivery is taken when the stream is asked for it. Work on several at a time with
+    /// several streams, or with `buffer_unordered`.
     ///
     /// # Errors
     ///
-    /// As [`Orders::return_to_doctor`](crate::client::Orders::return_to_doctor).
+    /// As [`Inbox::run`]; the stream goes on when it is asked again.
     ///
     /// # Cancel safety
     ///
-    /// Not safe: dropped, the scan may have been returned; the next look at it will tell.
-    pub async fn return_to_doctor(&self, delivery: &Delivery, reason: &str) -> Result<Round> {
-        let order = delivery.order();
-        let returned = self
-            .lab
-            .orders()
-            .return_to_doctor(order.id())
-            .reason(reason);
-        returned.await?;
-        Ok(self.note(order, &Observation::returned(self.now())).await)
+    /// Safe between two items. A stream that is dropped while it waits may have taken one
+    /// delivery, which comes again after the [visibility](Inbox::visibility).
+    pub fn deliveries(&self) -> impl Stream<Item = Result<Delivery>> + Send + Unpin + '_ {
+        let news = self.shared.news.subscribe();
+        Box::pin(stream::unfold(news, move |mut news| async move {
+            let next = self.next_delivery(&mut news).await;
+            Some((next, news))
+        }))
     }
 
-    /// Every order that was seen, with its history, by order id.
+    async fn next_delivery(&self, news: &mut watch::Receiver<()>) -> Result<Delivery> {
+        loop {
+            news.borrow_and_update();
+            // Also while there is always something to do.
+            self.turn().await?;
+            if let Some(delivery) = self.claim(1).await?.pop() {
+                return Ok(delivery);
+            }
+            self.wait(news).await?;
+        }
+    }
+
+    /// Acknowledges several deliveries of this inbox at once; see [`Delivery::acknowledge`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_lease_lost`] if one of them was held for too long and somebody else got it; the
+    /// others are acknowledged. [`Error::is_store`]: they may come again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, each is acknowledged or comes again.
+    pub async fn acknowledge_all(
+        &self,
+        deliveries: impl IntoIterator<Item = &Delivery>,
+    ) -> Result<()> {
+        let deliveries = deliveries.into_iter();
+        let done = deliveries.map(|delivery| delivery.settlement(Outcome::Acknowledged));
+        self.settle(done.collect()).await
+    }
+
+    /// Every arrival behind the number `after` in the account's log, without end: to show them.
+    /// Begin with 0, or with the [`Change::sequence`] that you saw last. While it waits, it does
+    /// what [`Inbox::run`] does, unless that runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inbox::run`]; the stream goes on when it is asked again.
     ///
     /// # Cancel safety
     ///
     /// Safe.
-    pub async fn histories(&self) -> Vec<(OrderId, History)> {
-        let state = self.state.lock().await;
-        let mut histories: Vec<_> = state
-            .cases
-            .iter()
-            .map(|(id, case)| (id.clone(), case.record.history().clone()))
-            .collect();
-        histories.sort_by(|(one, _), (other, _)| one.cmp(other));
-        histories
+    pub fn changes(&self, after: u64) -> impl Stream<Item = Result<Change>> + Send + Unpin + '_ {
+        let begin = (self.shared.news.subscribe(), after, VecDeque::new());
+        Box::pin(stream::unfold(
+            begin,
+            move |(mut news, mut after, mut page)| async move {
+                let next = self.next_change(&mut news, after, &mut page).await;
+                if let Ok(change) = &next {
+                    after = change.sequence();
+                }
+                Some((next, (news, after, page)))
+            },
+        ))
     }
 
-    async fn note(&self, order: &Order, observation: &Observation<'_>) -> Round {
-        let mut state = self.state.lock().await;
-        let mut round = Round::default();
-        poll::note(self, &mut state, &mut round, order, observation);
-        round
+    async fn next_change(
+        &self,
+        news: &mut watch::Receiver<()>,
+        after: u64,
+        page: &mut VecDeque<Change>,
+    ) -> Result<Change> {
+        loop {
+            if let Some(change) = page.pop_front() {
+                return Ok(change);
+            }
+            news.borrow_and_update();
+            self.turn().await?;
+            page.extend(self.changes_after(after, 100).await?);
+            if page.is_empty() {
+                self.wait(news).await?;
+            }
+        }
     }
 
-    fn now(&self) -> SystemTime {
+    /// The arrivals behind the number `after` in the account's log that are there now, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn changes_after(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
+        let logged = self.store().arrivals(self.account(), after, limit).await?;
+        logged.into_iter().map(Change::new).collect()
+    }
+
+    /// How the inbox is doing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn stats(&self) -> Result<Stats> {
+        let now = self.now().await?;
+        let counts = self.store().counts(self.account(), now).await?;
+        Ok(self.counters().stats(counts, now))
+    }
+}
+
+impl Inbox {
+    /// The lab whose inbox it is.
+    #[must_use]
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    fn account(&self) -> &AccountId {
+        self.lab.id()
+    }
+
+    fn store(&self) -> &dyn CaseStore {
+        &*self.shared.store
+    }
+
+    fn hints(&self) -> &Hints {
+        &self.shared.hints
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    fn plan_policy(&self) -> &Policy {
+        &self.settings.policy
+    }
+
+    /// The time of this process.
+    fn callers_now(&self) -> SystemTime {
         self.lab.clock().now()
+    }
+
+    /// The time that counts.
+    async fn now(&self) -> Result<SystemTime> {
+        self.store().now(self.callers_now()).await
+    }
+
+    async fn epoch(&self) -> Result<Epoch> {
+        let stored = self.store().epoch(self.account()).await?;
+        let here = *self.lock_epoch();
+        Ok(poll::later(here, stored))
+    }
+
+    fn remember(&self, epoch: Epoch) {
+        let mut here = self.lock_epoch();
+        *here = poll::later(epoch, *here);
+    }
+
+    fn lock_epoch(&self) -> MutexGuard<'_, Epoch> {
+        let epoch = self.shared.epoch.lock();
+        epoch.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_observer(&self) -> MutexGuard<'_, Option<Observer>> {
+        let observer = self.shared.observer.lock();
+        observer.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn lease(&self, lease: Duration) -> Result<bool> {
+        let (store, holder) = (self.store(), &self.shared.holder);
+        let lease = store.lease(self.account(), holder, lease, self.callers_now());
+        lease.await
+    }
+
+    /// There may be something to claim.
+    fn announce(&self) {
+        self.shared.news.send_replace(());
+    }
+
+    /// Records what was seen of one order.
+    async fn saw(&self, sight: Sight, round: &mut Round) -> Result<()> {
+        // A single look asks for nothing that it did not bring.
+        let _ = record_one(self, sight, round).await?;
+        self.counters().fetched(round);
+        Ok(())
+    }
+
+    /// Records an action of our own.
+    async fn did(&self, order_id: &OrderId, what: What) -> Result<()> {
+        let now = self.now().await?;
+        let sight = Sight {
+            order_id: order_id.clone(),
+            what,
+            begun: now,
+            completed: now,
+        };
+        self.saw(sight, &mut Round::default()).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<()> {
+        let store = self.store();
+        let settled = store.settle(self.account(), &settlements, self.callers_now());
+        let settled = settled.await?;
+        // A later delivery of the same order can be claimed now, or this one again.
+        self.announce();
+        if settled.len() == settlements.len() && settled.iter().all(|held| *held) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::LeaseLost))
     }
 }
 
@@ -186,7 +507,13 @@ impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox")
             .field("lab", &self.lab)
-            .field("policy", &self.policy)
+            .field("store", &self.shared.store)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
+}
+
+/// A name that nobody else has: of an inbox among those that share a store, or of a claim.
+fn name() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }

@@ -1,191 +1,182 @@
-//! One round: list, fetch what dropped out and what is due, record.
+//! One round: list, record, fetch what dropped out, what was hinted at and what is due.
 
-use std::time::SystemTime;
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::delivery::{Change, Delivery, Problem, Round};
-use super::{Case, Inbox, State};
+use futures_util::{StreamExt, stream};
+
+use super::Inbox;
+use super::record::{Sight, Target, What, by_order, record, record_one};
+use super::round::{Problem, Round};
+use super::run;
+use super::store::Commit;
 use crate::error::Result;
-use crate::flow::plan::{Next, Observation, Record, Step, observe};
-use crate::flow::{Arrival, History};
-use crate::model::{Order, OrderId, WireTime};
+use crate::flow::plan::Epoch;
+use crate::model::OrderId;
 
-pub(super) async fn round(inbox: &Inbox, state: &mut State, round: &mut Round) -> Result<()> {
-    let begun = inbox.now();
+/// So many orders are fetched at the same time.
+const TOGETHER: usize = 4;
+
+pub(super) async fn round(inbox: &Inbox) -> Result<Round> {
+    let mut round = Round::default();
+    let owed = listing(inbox, &mut round).await?;
+    let budget = inbox.settings.looks;
+    let hinted = run::targets(inbox).await?;
+    let due = inbox
+        .store()
+        .due(inbox.account(), inbox.now().await?, budget)
+        .await?;
+    // Owed first: what dropped out of the listing, then hints, then what is merely watched.
+    let all = owed
+        .into_iter()
+        .chain(hinted)
+        .chain(due.iter().filter_map(Target::of));
+    let mut targets: Vec<Target> = Vec::new();
+    let mut chosen = HashSet::new();
+    for target in all {
+        if targets.len() < budget && chosen.insert(target.rx_id.clone()) {
+            targets.push(target);
+        }
+    }
+    fetch(inbox, targets, &mut round).await?;
+    Ok(round)
+}
+
+/// Lists and records. Gives what has to be fetched.
+async fn listing(inbox: &Inbox, round: &mut Round) -> Result<Vec<Target>> {
+    let begun = inbox.now().await?;
     let listing = inbox.lab.orders().list().await?;
-    let completed = inbox.now();
+    let completed = inbox.now().await?;
 
-    let mut due = Vec::new();
     let complete = listing.is_complete();
     let problem = listing.problem().cloned().map(Problem::Listing);
     round.problems.extend(problem);
     let (orders, unreadable) = listing.into_parts();
+    let unreadable = unreadable.into_iter().map(Problem::Unreadable);
+    round.problems.extend(unreadable);
+    round.listed = u64::try_from(orders.len()).unwrap_or(u64::MAX);
+    round.complete = complete;
+
+    let ids: Vec<OrderId> = orders.iter().map(|order| order.id().clone()).collect();
+    let epoch = inbox.epoch().await?;
+    let expected = inbox.store().expected(inbox.account(), &ids).await?;
+    let known = by_order(expected);
+    let nameless = orders.iter().filter(|order| order.rx_id().is_none());
+    let nameless = nameless.filter(|order| !known.contains_key(order.id()));
     round
         .problems
-        .extend(unreadable.into_iter().map(Problem::Unreadable));
-    let listed: std::collections::HashSet<OrderId> =
-        orders.iter().map(|order| order.id().clone()).collect();
-    for order in orders {
-        let id = order.id().clone();
-        if order.rx_id().is_none() && !state.cases.contains_key(&id) {
-            round.problems.push(Problem::NoRxId(id.clone()));
-        }
-        let files = order.fingerprint();
-        let status = order.status().clone();
-        let seen = Observation::listed(&status, &files, begun).completed(completed);
-        let next = record(inbox, state, round, order, begun, &seen);
-        due.extend(fetch_now(next, &id));
-    }
+        .extend(nameless.map(|order| Problem::NoRxId(order.id().clone())));
+
+    let sight = |order_id, what| Sight {
+        order_id,
+        what,
+        begun,
+        completed,
+    };
+    let mut sights: Vec<Sight> = orders
+        .into_iter()
+        .zip(&ids)
+        .map(|(order, id)| sight(id.clone(), What::Listed(Arc::new(order))))
+        .collect();
     if complete {
-        let missing = Observation::missing(begun).completed(completed);
-        for (id, case) in &mut state.cases {
-            if !listed.contains(id) {
-                let step = observe(&case.record, &missing, &inbox.policy, &state.epoch);
-                due.extend(fetch_now(step.next(), id));
-                keep(&mut case.record, step);
-            }
-        }
-        state.epoch = state.epoch.listed(begun, &inbox.policy);
+        let listed: HashSet<&OrderId> = ids.iter().collect();
+        // In an order that does not depend on chance.
+        let mut missing: Vec<_> = known
+            .values()
+            .filter(|case| case.is_listed() && !listed.contains(case.order_id()))
+            .map(|case| case.order_id().clone())
+            .collect();
+        missing.sort_unstable();
+        sights.extend(missing.into_iter().map(|id| sight(id, What::Missing)));
     }
-    let watched = state.cases.iter().filter(|(id, case)| {
-        let look = case.record.next_look();
-        look.is_some_and(|look| look <= completed) && !listed.contains(*id)
-    });
-    due.extend(watched.map(|(id, _)| id.clone()));
-    // Each order once, in an order that does not depend on chance.
-    due.sort();
-    due.dedup();
-    for id in due {
-        look(inbox, state, round, &id).await;
+    let owed = record(inbox, known, &epoch, sights, round).await?;
+    if complete {
+        listed_well(inbox, &epoch, epoch.listed(begun, inbox.plan_policy())).await?;
+    }
+    Ok(owed)
+}
+
+/// Notes a good listing: after what it listed, so that nothing of it can later be taken for
+/// newer than the account. It is written where it says more than that time went by, or when
+/// what is written has become old: a poll in which nothing changed writes nothing.
+async fn listed_well(inbox: &Inbox, before: &Epoch, now: Epoch) -> Result<()> {
+    let policy = inbox.plan_policy();
+    let stored = inbox.store().epoch(inbox.account()).await?;
+    let age = now
+        .last_listing()
+        .zip(stored.last_listing())
+        .and_then(|(now, stored)| now.duration_since(stored).ok());
+    let is_old = age.is_none_or(|age| age > policy.longest_gap / 24);
+    let resumed = before
+        .last_listing()
+        .zip(now.last_listing())
+        .and_then(|(before, now)| now.duration_since(before).ok())
+        .is_some_and(|gap| gap > policy.longest_gap);
+    if stored.first_listing().is_none() || is_old || resumed {
+        let commit = Commit {
+            saves: Vec::new(),
+            epoch: Some(now),
+        };
+        let (store, account) = (inbox.store(), inbox.account());
+        store.commit(account, &commit, inbox.callers_now()).await?;
+    }
+    inbox.remember(now);
+    Ok(())
+}
+
+/// Fetches orders by their Rx ids, a few at a time, and records each.
+pub(super) async fn fetch(inbox: &Inbox, targets: Vec<Target>, round: &mut Round) -> Result<()> {
+    let looks = targets.into_iter().map(|target| look(inbox, target));
+    // Built first: a closure that borrows would not be general enough for the stream.
+    let looks: Vec<_> = looks.collect();
+    let mut looks = stream::iter(looks).buffer_unordered(TOGETHER);
+    while let Some(brought) = looks.next().await {
+        round.add(brought?);
     }
     Ok(())
 }
 
-/// Fetches an order that is known.
-async fn look(inbox: &Inbox, state: &mut State, round: &mut Round, id: &OrderId) {
-    let rx_id = state.cases.get(id).and_then(|case| case.order.rx_id());
-    let Some(rx_id) = rx_id.cloned() else {
-        return;
+/// Fetches one order.
+///
+/// # Errors
+///
+/// The store failed. An order that cannot be fetched is a [`Problem`].
+pub(super) async fn look(inbox: &Inbox, target: Target) -> Result<Round> {
+    let mut round = Round::default();
+    let begun = inbox.now().await?;
+    let answer = inbox.lab.orders().by_rx(&target.rx_id).await;
+    let completed = inbox.now().await?;
+    round.fetched = 1;
+    let (order_id, what) = match answer {
+        Ok(order) => (order.id().clone(), What::Fetched(Arc::new(order))),
+        Err(error) if error.is_not_found() => match target.order_id {
+            Some(order_id) => (order_id, What::Gone),
+            // The hint was false.
+            None => return Ok(round),
+        },
+        Err(error) => {
+            let problem = Problem::NotFetched(target.order_id, error);
+            round.problems.push(problem);
+            return Ok(round);
+        }
     };
-    let begun = inbox.now();
-    match inbox.lab.orders().by_rx(&rx_id).await {
-        Ok(order) => fetched(inbox, state, round, order, begun),
-        Err(error) if error.is_not_found() => {
-            let gone = Observation::gone(begun).completed(inbox.now());
-            if let Some(case) = state.cases.get_mut(id) {
-                let step = observe(&case.record, &gone, &inbox.policy, &state.epoch);
-                keep(&mut case.record, step);
-            }
-        }
-        Err(error) => round.problems.push(Problem::NotFetched(id.clone(), error)),
-    }
+    let sight = Sight {
+        order_id,
+        what,
+        begun,
+        completed,
+    };
+    // The fetch that it might ask for has just happened.
+    let _ = record_one(inbox, sight, &mut round).await?;
+    Ok(round)
 }
 
-/// Records an order that was fetched.
-pub(super) fn fetched(
-    inbox: &Inbox,
-    state: &mut State,
-    round: &mut Round,
-    order: Order,
-    begun: SystemTime,
-) {
-    let files = order.fingerprint();
-    let status = order.status().clone();
-    let seen = Observation::fetched(&status, &files, begun).completed(inbox.now());
-    // A fetch that was asked for has happened: nothing is asked next but to look again later.
-    let _ = record(inbox, state, round, order, begun, &seen);
-}
-
-/// Records an own action.
-pub(super) fn note(
-    inbox: &Inbox,
-    state: &mut State,
-    round: &mut Round,
-    order: &Order,
-    action: &Observation<'_>,
-) {
-    if let Some(case) = state.cases.get_mut(order.id()) {
-        let step = observe(&case.record, action, &inbox.policy, &state.epoch);
-        report(round, &case.order, &step);
-        keep(&mut case.record, step);
-    }
-}
-
-/// Records what was seen of an order, and reports what is new.
-fn record(
-    inbox: &Inbox,
-    state: &mut State,
-    round: &mut Round,
-    order: Order,
-    begun: SystemTime,
-    seen: &Observation<'_>,
-) -> Next {
-    let created = order.created().and_then(WireTime::time);
-    let seen = seen.created(created).jitter(fastrand::u32(..));
-    let told = told(&order);
-    let case = state
-        .cases
-        .entry(order.id().clone())
-        .or_insert_with(|| Case {
-            order: order.clone(),
-            record: Record::new(),
-        });
-    case.order = order;
-    if let Some(told) = told {
-        let told = Observation::told(&told, begun).created(created);
-        let step = observe(&case.record, &told, &inbox.policy, &state.epoch);
-        report(round, &case.order, &step);
-        keep(&mut case.record, step);
-    }
-    let step = observe(&case.record, &seen, &inbox.policy, &state.epoch);
-    report(round, &case.order, &step);
-    let next = step.next();
-    keep(&mut case.record, step);
-    next
-}
-
-/// The history that the service itself gave, if it did.
-fn told(order: &Order) -> Option<Vec<Arrival>> {
-    let entries = order.history()?.iter().map(|entry| {
-        let arrival = Arrival::new(entry.status());
-        match entry.time().and_then(WireTime::time) {
-            Some(time) => arrival.at(time),
-            None => arrival,
-        }
-    });
-    Some(entries.collect())
-}
-
-fn report(round: &mut Round, order: &Order, step: &Step) {
-    let Some(record) = step.record() else { return };
-    for arrived in step.arrivals() {
-        let change = Change {
-            order: order.clone(),
-            status: arrived.arrival().status().clone(),
-            history: until(record.history(), arrived.index()),
-        };
-        match arrived.ordinal() {
-            Some(ordinal) => round.deliveries.push(Delivery { ordinal, change }),
-            None => round.changes.push(change),
-        }
-    }
-}
-
-/// The history up to the arrival with this index.
-fn until(history: &History, index: usize) -> History {
-    let arrivals = history.arrivals().iter().take(index + 1).cloned();
-    if history.is_complete() {
-        History::complete(arrivals)
+/// The later of two epochs of one account: what is stored may lag behind what this process
+/// knows, or be ahead of it where another one polls.
+pub(super) fn later(one: Epoch, other: Epoch) -> Epoch {
+    if one.last_listing() > other.last_listing() {
+        one
     } else {
-        History::partial(arrivals)
+        other
     }
-}
-
-fn keep(record: &mut Record, step: Step) {
-    if let Some(new) = step.into_record() {
-        *record = new;
-    }
-}
-
-fn fetch_now(next: Next, id: &OrderId) -> Option<OrderId> {
-    matches!(next, Next::Fetch).then(|| id.clone())
 }

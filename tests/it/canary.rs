@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use lab_connector::auth::{AuthorizationRequest, ClientAuth, TokenKey, Tokens};
-use lab_connector::clock::SystemClock;
-use lab_connector::inbox::Inbox;
+use lab_connector::clock::{Clock, SystemClock};
+use lab_connector::inbox::store::{Commit, Outcome, Save, Settlement};
+use lab_connector::inbox::{CaseStore, Inbox, MemoryStore, Problem};
 use lab_connector::retry::RetryPolicy;
 use lab_connector::simulator::Simulator;
 use lab_connector::transport::{self, Body, Request, TransportError};
@@ -42,7 +43,12 @@ impl Printed {
 
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
-const PLAIN: [&str; 26] = [
+const PLAIN: [&str; 31] = [
+    "CaseKey",
+    "Counts",
+    "Forget",
+    "NewArrival",
+    "Outcome",
     "Received",
     "Sha256",
     "Day",
@@ -146,16 +152,46 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
         "the watch does not know a patient: {patient}"
     );
     let asset = &order.assets()[0];
-    let inbox: Inbox = lab.inbox();
+    let cases = MemoryStore::new();
+    let inbox: Inbox = lab.inbox(cases.clone());
     let round = inbox.poll().await.unwrap();
-    for delivery in round.deliveries() {
-        printed.debug("Delivery", delivery);
-    }
-    assert!(!round.deliveries().is_empty());
+    let id = lab.id();
+    let kept = cases.cases(id, None, 10).await.unwrap();
+    let save = Save {
+        case: kept[0].case.clone(),
+        order: kept[0].order.clone(),
+        arrivals: Vec::new(),
+    };
+    let claimed = cases.claim(id, "a", 1, std::time::Duration::ZERO, time.now());
+    let claimed = claimed.await.unwrap();
+    assert!(!claimed.is_empty());
+    printed.debug("Claimed", &claimed);
+    printed.debug("Case", &kept[0].case);
+    printed.debug("Stored", &kept);
+    printed.debug("Save", &save);
+    let commit = Commit {
+        saves: vec![save],
+        epoch: None,
+    };
+    printed.debug("Commit", &commit);
+    printed.debug("Logged", &cases.arrivals(id, 0, 10).await.unwrap());
+    printed.debug("MemoryStore", &cases);
+    let settlement = Settlement {
+        sequence: 1,
+        token: "a".into(),
+        outcome: Outcome::Acknowledged,
+    };
+    printed.debug("Settlement", &settlement);
+    let deliveries = inbox.claim(10).await.unwrap();
+    assert!(!deliveries.is_empty());
+    printed.debug("Delivery", &deliveries);
     service.send_to_modeling(&order_id).unwrap();
-    let later = inbox.poll().await.unwrap();
-    printed.debug("Change", &later.changes());
-    assert!(!later.changes().is_empty());
+    inbox.poll().await.unwrap();
+    let changes = inbox.changes_after(1, 10).await.unwrap();
+    assert!(!changes.is_empty());
+    printed.debug("Change", &changes);
+    printed.debug("CaseHistory", &inbox.history(&order_id).await.unwrap());
+    printed.debug("Stats", &inbox.stats().await.unwrap());
 
     printed.debug("Secret", &Secret::new("client-secret-canary"));
     printed.debug("AuthorizationRequest", &request);
@@ -288,7 +324,8 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.error(&AuthorizationRequest::from_json("canary").unwrap_err());
     printed.error(&Endpoints::from_json("canary").unwrap_err());
     printed.debug("TransportError", &TransportError::broken("it broke"));
-    let problem = later.problems();
+    let problem = lab.orders().by_rx(&"1".into()).await.err();
+    let problem = Problem::NotFetched(Some(order_id), problem.unwrap());
     printed.debug("Problem", &problem);
 
     #[cfg(feature = "export")]

@@ -14,6 +14,7 @@ mod downloads_server;
 mod export;
 mod flow;
 mod hostile;
+mod inbox;
 mod interop;
 mod leniency;
 mod misbehaving;

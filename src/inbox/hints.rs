@@ -1,0 +1,188 @@
+//! Hints that orders changed: bounded, merged, and never believed.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::model::RxId;
+
+/// So many hints wait at a time. What comes beyond is answered by a poll.
+const WAITING: usize = 10_000;
+
+/// No Rx id is longer, in bytes.
+const LONGEST_ID: usize = 256;
+
+/// An order is fetched for hints at most so often.
+const SPACING: Duration = Duration::from_secs(30);
+
+/// Rx ids that nobody knows are fetched at most so often a minute, all of them together; for
+/// those beyond the orders are listed, which shows whatever a true notification was for.
+const UNKNOWN_A_MINUTE: u32 = 20;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The Rx ids that were hinted at.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// With the time before which it is not fetched.
+    waiting: HashMap<RxId, SystemTime>,
+    /// When it was fetched for a hint.
+    fetched: HashMap<RxId, SystemTime>,
+    unknown: Allowance,
+    /// More came than could be kept or may be fetched.
+    overflow: bool,
+}
+
+/// What may be spent in the minute that began then.
+#[derive(Debug, Default)]
+struct Allowance {
+    began: Option<SystemTime>,
+    spent: u32,
+}
+
+impl Hints {
+    /// Takes a hint. Nothing is fetched here.
+    pub(super) fn add(&self, rx_id: &RxId, now: SystemTime) {
+        if rx_id.as_str().len() > LONGEST_ID {
+            return;
+        }
+        let mut state = self.lock();
+        if state.waiting.contains_key(rx_id) {
+            return;
+        }
+        if state.waiting.len() >= WAITING {
+            state.overflow = true;
+            return;
+        }
+        let last = state.fetched.get(rx_id).copied();
+        let earliest = last.map_or(now, |last| soonest(last, now));
+        state.waiting.insert(rx_id.clone(), earliest);
+    }
+
+    /// Takes out hints that may be fetched now, at most `limit`.
+    pub(super) fn take(&self, now: SystemTime, limit: usize) -> Vec<RxId> {
+        let mut state = self.lock();
+        state
+            .fetched
+            .retain(|_, at| now.duration_since(*at).is_ok_and(|ago| ago < SPACING));
+        let ready = state
+            .waiting
+            .iter()
+            .filter(|(_, earliest)| **earliest <= now);
+        let mut ready: Vec<_> = ready.map(|(rx_id, _)| rx_id.clone()).collect();
+        ready.sort_unstable();
+        ready.truncate(limit);
+        for rx_id in &ready {
+            state.waiting.remove(rx_id);
+        }
+        ready
+    }
+
+    /// Whether an order may be fetched: one that is known always, of the others a few.
+    pub(super) fn allows(&self, rx_id: &RxId, is_known: bool, now: SystemTime) -> bool {
+        let mut state = self.lock();
+        let allowed = is_known || state.unknown.spend(now);
+        if allowed {
+            state.fetched.insert(rx_id.clone(), now);
+        } else {
+            state.overflow = true;
+        }
+        allowed
+    }
+
+    /// When the next hint may be fetched.
+    pub(super) fn next(&self) -> Option<SystemTime> {
+        self.lock().waiting.values().min().copied()
+    }
+
+    /// Whether the orders should be listed for what was hinted at; asked once.
+    pub(super) fn take_overflow(&self) -> bool {
+        std::mem::take(&mut self.lock().overflow)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Allowance {
+    fn spend(&mut self, now: SystemTime) -> bool {
+        let current = self
+            .began
+            .is_some_and(|began| now.duration_since(began).is_ok_and(|ago| ago < MINUTE));
+        if !current {
+            self.began = Some(now);
+            self.spent = 0;
+        }
+        self.spent += 1;
+        self.spent <= UNKNOWN_A_MINUTE
+    }
+}
+
+/// Not before the spacing is over; at once if the clock was set back.
+fn soonest(last: SystemTime, now: SystemTime) -> SystemTime {
+    match now.duration_since(last) {
+        Ok(ago) if ago < SPACING => last.checked_add(SPACING).unwrap_or(now),
+        _ => now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + second)
+    }
+
+    #[test]
+    fn a_flood_for_one_order_is_one_fetch_and_one_more_when_the_spacing_is_over() {
+        let (hints, rx) = (Hints::default(), RxId::new("a"));
+        for _ in 0..1_000 {
+            hints.add(&rx, at(0));
+        }
+        assert_eq!(hints.take(at(0), 10), [rx.clone()]);
+        assert!(hints.allows(&rx, true, at(0)));
+        // What comes after the fetch was begun may be news, and is not lost.
+        hints.add(&rx, at(1));
+        assert_eq!(hints.take(at(1), 10), []);
+        assert_eq!(hints.next(), Some(at(30)));
+        assert_eq!(hints.take(at(30), 10), [rx]);
+    }
+
+    #[test]
+    fn unknown_orders_share_an_allowance_and_then_ask_for_a_listing() {
+        let hints = Hints::default();
+        let allowed = |second| {
+            let ids = (0..1_000).map(|n| RxId::new(format!("{second}-{n}")));
+            ids.filter(|id| hints.allows(id, false, at(second))).count()
+        };
+        assert_eq!(allowed(0), 20);
+        assert!(hints.take_overflow());
+        assert!(!hints.take_overflow());
+        assert_eq!((allowed(59), allowed(60)), (0, 20));
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let hints = Hints::default();
+        for number in 0..2 * WAITING {
+            hints.add(&RxId::new(number.to_string()), at(0));
+        }
+        hints.add(&RxId::new("x".repeat(LONGEST_ID + 1)), at(0));
+        assert!(hints.take_overflow());
+        assert_eq!(hints.take(at(0), usize::MAX).len(), WAITING);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_delays_nothing() {
+        let (hints, rx) = (Hints::default(), RxId::new("a"));
+        assert!(hints.allows(&rx, true, at(1_000)));
+        hints.add(&rx, at(0));
+        assert_eq!(hints.take(at(0), 1), [rx]);
+    }
+}

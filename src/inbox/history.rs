@@ -1,0 +1,137 @@
+//! Histories of cases: to show, to export, to import, to forget.
+
+use futures_core::Stream;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+
+use super::Inbox;
+use super::store::{Case, CaseKey, Commit, Forget, Save, Stored};
+use crate::error::Result;
+use crate::flow::History;
+use crate::flow::plan::Record;
+use crate::model::{OrderId, RxId};
+
+/// So many cases are read at a time.
+const PAGE: usize = 500;
+
+/// What is known of a case: no patient data are in it.
+///
+/// As JSON: `{"order_id": "123456789", "rx_id": "77", "history": {"complete": true, "arrivals":
+/// […]}}`; see [`History`] for how a history is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseHistory {
+    /// The order's number.
+    pub order_id: OrderId,
+    /// The Rx id that it can be fetched by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rx_id: Option<RxId>,
+    /// What happened to it.
+    pub history: History,
+}
+
+impl From<Stored> for CaseHistory {
+    fn from(stored: Stored) -> Self {
+        let case = stored.case;
+        CaseHistory {
+            order_id: case.order_id().clone(),
+            rx_id: case.rx_id().cloned(),
+            history: case.record().history().clone(),
+        }
+    }
+}
+
+impl Inbox {
+    /// The history of a case, if it is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`](crate::Error::is_store).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn history(&self, order: &OrderId) -> Result<Option<CaseHistory>> {
+        let key = CaseKey::Order(order);
+        let found = self.store().find(self.account(), key).await?;
+        Ok(found.map(CaseHistory::from))
+    }
+
+    /// The histories of all cases, by order id: to export them, one JSON object a line say.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`](crate::Error::is_store). The stream goes on where it was when it is
+    /// asked again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub fn histories(&self) -> impl Stream<Item = Result<CaseHistory>> + Send + Unpin + '_ {
+        let begin = (None::<OrderId>, Vec::new().into_iter(), false);
+        Box::pin(stream::try_unfold(
+            begin,
+            move |(mut after, mut page, mut last)| async move {
+                loop {
+                    if let Some(next) = page.next() {
+                        return Ok(Some((CaseHistory::from(next), (after, page, last))));
+                    }
+                    if last {
+                        return Ok(None);
+                    }
+                    let stored = self.store().cases(self.account(), after.as_ref(), PAGE);
+                    let stored = stored.await?;
+                    last = stored.len() < PAGE;
+                    after = stored.last().map(|stored| stored.case.order_id().clone());
+                    page = stored.into_iter();
+                }
+            },
+        ))
+    }
+
+    /// Takes over a case from the lab's former software, with its history as *partial*. Its
+    /// deliveries keep their ordinals and are never handed out, and its last status counts as
+    /// shown: it is delivered again when it arrives anew.
+    ///
+    /// `false` if the case is known already: then nothing has changed. Import before the first
+    /// poll.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`](crate::Error::is_store).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the case is imported or not.
+    pub async fn import(&self, case: CaseHistory) -> Result<bool> {
+        let mut imported = Case::new(case.order_id);
+        imported.set_rx_id(case.rx_id);
+        imported.set_record(Record::imported(case.history));
+        let save = Save {
+            case: imported,
+            order: None,
+            arrivals: Vec::new(),
+        };
+        let commit = Commit {
+            saves: vec![save],
+            epoch: None,
+        };
+        let (store, account) = (self.store(), self.account());
+        store.commit(account, &commit, self.callers_now()).await
+    }
+
+    /// Forgets the data of orders, patient data among it, as [`CaseStore::forget`] says; gives
+    /// how many. Call it daily with the time before which you may not keep them any longer.
+    ///
+    /// [`CaseStore::forget`]: super::CaseStore::forget
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`](crate::Error::is_store).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the data of each case are forgotten or not.
+    pub async fn forget(&self, which: Forget<'_>) -> Result<u64> {
+        self.store().forget(self.account(), which).await
+    }
+}

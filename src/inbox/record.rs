@@ -1,0 +1,318 @@
+//! What was seen becomes what is kept: the planner decides, the store keeps.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Inbox;
+use super::digest::digest;
+use super::round::Round;
+use super::store::{Case, CaseKey, Commit, NewArrival, Save};
+use crate::error::{Error, Result};
+use crate::flow::Arrival;
+use crate::flow::plan::{Epoch, Next, Observation, Policy, Record, Step, observe};
+use crate::model::{Order, OrderId, RxId, WireTime};
+
+/// So many cases are committed at a time. More at once are faster, fewer are less to do again
+/// when another process was quicker.
+const AT_ONCE: usize = 2_000;
+
+/// A commit that other processes have been in the way of so often is given up.
+const TRIES: usize = 20;
+
+/// Something that was seen of one order, or done with it.
+#[derive(Clone, Debug)]
+pub(super) struct Sight {
+    pub(super) order_id: OrderId,
+    pub(super) what: What,
+    /// When the request was begun; of an action, when it was complete.
+    pub(super) begun: SystemTime,
+    pub(super) completed: SystemTime,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Listed(Arc<Order>),
+    Fetched(Arc<Order>),
+    Missing,
+    Gone,
+    Returned,
+    Downloaded(u32),
+}
+
+/// Cases by their orders, as they were read.
+pub(super) type Known = HashMap<OrderId, Case>;
+
+pub(super) fn by_order(cases: Vec<Case>) -> Known {
+    let cases = cases.into_iter();
+    cases.map(|case| (case.order_id().clone(), case)).collect()
+}
+
+/// Records what was seen. Gives the cases that have to be fetched now.
+pub(super) async fn record(
+    inbox: &Inbox,
+    mut known: Known,
+    epoch: &Epoch,
+    sights: Vec<Sight>,
+    round: &mut Round,
+) -> Result<Vec<Target>> {
+    let mut owed = Vec::new();
+    // A case is in a commit once. An order that is in a listing twice is dealt with twice.
+    let (mut now, mut rest) = once(sights);
+    loop {
+        for chunk in now.chunks(AT_ONCE) {
+            commit(inbox, &mut known, epoch, chunk, round, &mut owed).await?;
+        }
+        if rest.is_empty() {
+            return Ok(owed);
+        }
+        (now, rest) = once(rest);
+        let ids: Vec<_> = now.iter().map(|sight| sight.order_id.clone()).collect();
+        known = by_order(inbox.store().expected(inbox.account(), &ids).await?);
+    }
+}
+
+/// A case that is to be fetched.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) rx_id: RxId,
+    /// None of an order that is not known.
+    pub(super) order_id: Option<OrderId>,
+}
+
+impl Target {
+    pub(super) fn of(case: &Case) -> Option<Self> {
+        Some(Target {
+            rx_id: case.rx_id()?.clone(),
+            order_id: Some(case.order_id().clone()),
+        })
+    }
+}
+
+fn once(sights: Vec<Sight>) -> (Vec<Sight>, Vec<Sight>) {
+    let mut seen = HashSet::with_capacity(sights.len());
+    let firsts: Vec<bool> = sights
+        .iter()
+        .map(|sight| seen.insert(&sight.order_id))
+        .collect();
+    if firsts.iter().all(|first| *first) {
+        return (sights, Vec::new());
+    }
+    let mut first = firsts.into_iter();
+    sights
+        .into_iter()
+        .partition(|_| first.next().unwrap_or_default())
+}
+
+async fn commit(
+    inbox: &Inbox,
+    known: &mut Known,
+    epoch: &Epoch,
+    sights: &[Sight],
+    round: &mut Round,
+    owed: &mut Vec<Target>,
+) -> Result<()> {
+    let account = inbox.account();
+    for _ in 0..TRIES {
+        let mut commit = Commit::default();
+        let mut fetch = Vec::new();
+        let mut news = News::default();
+        for sight in sights {
+            let found = known.get(&sight.order_id);
+            let planned = plan(found, sight, inbox.plan_policy(), epoch);
+            let case = planned.save.as_ref().map(|save| &save.case).or(found);
+            if planned.fetch {
+                fetch.extend(case.and_then(Target::of));
+            }
+            news.add(&planned);
+            commit.saves.extend(planned.save);
+        }
+        let done = commit.saves.is_empty()
+            || inbox
+                .store()
+                .commit(account, &commit, inbox.callers_now())
+                .await?;
+        if done {
+            news.report(inbox, round);
+            owed.append(&mut fetch);
+            return Ok(());
+        }
+        let ids: Vec<_> = sights.iter().map(|sight| sight.order_id.clone()).collect();
+        known.extend(by_order(inbox.store().expected(account, &ids).await?));
+    }
+    Err(Error::store(
+        "other processes were quicker again and again; try again",
+    ))
+}
+
+/// Records something about a single case, read anew.
+pub(super) async fn record_one(
+    inbox: &Inbox,
+    sight: Sight,
+    round: &mut Round,
+) -> Result<Vec<Target>> {
+    let (store, account) = (inbox.store(), inbox.account());
+    let found = store
+        .find(account, CaseKey::Order(&sight.order_id))
+        .await?
+        .map(|stored| stored.case);
+    let epoch = inbox.epoch().await?;
+    let known = by_order(found.into_iter().collect());
+    record(inbox, known, &epoch, vec![sight], round).await
+}
+
+/// What a sight makes of a case.
+#[derive(Debug, Default)]
+struct Planned {
+    save: Option<Save>,
+    fetch: bool,
+    deviations: u64,
+}
+
+/// Nothing is allocated for a case that stands still.
+fn plan(found: Option<&Case>, sight: &Sight, policy: &Policy, epoch: &Epoch) -> Planned {
+    let observed = Observed::of(sight);
+    let nothing = Record::new();
+    let before = found.map_or(&nothing, Case::record);
+    let mut arrivals = Vec::new();
+    let mut after: Option<Record> = None;
+    let mut next = Next::Nothing;
+    observed.each(|observation| {
+        let step = observe(after.as_ref().unwrap_or(before), observation, policy, epoch);
+        next = step.next();
+        arrivals.extend(logged(&step));
+        if let Some(record) = step.into_record() {
+            after = Some(record);
+        }
+    });
+    let order = observed
+        .order
+        .map(|order| (order, digest(order)))
+        .filter(|(_, digest)| found.is_none_or(|case| case.digest() != *digest));
+    let unknown = found.is_none() && observed.order.is_none();
+    let save = (after.is_some() || order.is_some()) && !unknown;
+    let deviations = after.as_ref().map_or(0, |after| {
+        let (after, before) = (after.reading(), before.reading());
+        u64::from(after.deviations().saturating_sub(before.deviations()))
+    });
+    let save = save.then(|| {
+        let mut case = match found {
+            Some(case) => case.clone(),
+            None => Case::new(sight.order_id.clone()),
+        };
+        if let Some(record) = after {
+            case.set_record(record);
+        }
+        if let Some((order, digest)) = order {
+            case.saw(order, digest);
+        }
+        Save {
+            case,
+            order: order.map(|(order, _)| Arc::clone(order)),
+            arrivals,
+        }
+    });
+    Planned {
+        save,
+        fetch: next == Next::Fetch,
+        deviations,
+    }
+}
+
+/// A sight in the planner's words.
+struct Observed<'a> {
+    sight: &'a Sight,
+    order: Option<&'a Arc<Order>>,
+    told: Option<Vec<Arrival>>,
+}
+
+impl<'a> Observed<'a> {
+    fn of(sight: &'a Sight) -> Self {
+        let order = match &sight.what {
+            What::Listed(order) | What::Fetched(order) => Some(order),
+            What::Missing | What::Gone | What::Returned | What::Downloaded(_) => None,
+        };
+        Observed {
+            sight,
+            order,
+            told: order.and_then(|order| told(order)),
+        }
+    }
+
+    fn each(&self, mut observe: impl FnMut(&Observation<'_>)) {
+        let Sight {
+            what,
+            begun,
+            completed,
+            ..
+        } = self.sight;
+        let created = self.order.and_then(|order| order.created()?.time());
+        if let Some(told) = &self.told {
+            observe(&Observation::told(told, *begun).created(created));
+        }
+        let order = self
+            .order
+            .map(|order| (order.status(), order.fingerprint()));
+        let observation = match (what, &order) {
+            (What::Listed(_), Some((status, files))) => Observation::listed(status, files, *begun),
+            (What::Fetched(_), Some((status, files))) => {
+                Observation::fetched(status, files, *begun)
+            }
+            (What::Missing, _) => Observation::missing(*begun),
+            (What::Returned, _) => Observation::returned(*begun),
+            (What::Downloaded(ordinal), _) => Observation::downloaded(*ordinal, *begun),
+            (What::Gone | What::Listed(_) | What::Fetched(_), _) => Observation::gone(*begun),
+        };
+        let observation = observation.completed(*completed).created(created);
+        observe(&observation.jitter(fastrand::u32(..)));
+    }
+}
+
+/// The history that the service itself gave, if it did.
+fn told(order: &Order) -> Option<Vec<Arrival>> {
+    let entries = order.history()?.iter().map(|entry| {
+        let arrival = Arrival::new(entry.status());
+        match entry.time().and_then(WireTime::time) {
+            Some(time) => arrival.at(time),
+            None => arrival,
+        }
+    });
+    Some(entries.collect())
+}
+
+fn logged(step: &Step) -> impl Iterator<Item = NewArrival> + '_ {
+    step.arrivals().map(|arrived| NewArrival {
+        index: u32::try_from(arrived.index()).unwrap_or(u32::MAX),
+        ordinal: arrived.ordinal(),
+    })
+}
+
+/// What is new, told once it is durable.
+#[derive(Default)]
+struct News {
+    deliveries: u64,
+    changes: u64,
+    deviations: u64,
+}
+
+impl News {
+    fn add(&mut self, planned: &Planned) {
+        let arrivals = planned.save.iter().flat_map(|save| &save.arrivals);
+        for arrival in arrivals {
+            match arrival.ordinal {
+                Some(_) => self.deliveries += 1,
+                None => self.changes += 1,
+            }
+        }
+        self.deviations += planned.deviations;
+    }
+
+    fn report(self, inbox: &Inbox, round: &mut Round) {
+        round.deliveries += self.deliveries;
+        round.changes += self.changes;
+        round.deviations += self.deviations;
+        if self.deliveries + self.changes > 0 {
+            inbox.announce();
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Notifications: hints that are merged, bounded, and never believed.
+
+use std::time::Duration;
+
+use super::{Service, notification, symbols};
+
+#[tokio::test]
+async fn a_flood_costs_a_fetch_for_each_known_order_and_a_few_for_unknown_ones() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    for number in 1..=5 {
+        service.show(number, "Ready for Download");
+    }
+    inbox.poll().await.unwrap();
+    for forged in 0..10_000 {
+        inbox.notify(&notification(&format!("forged-{forged}")));
+        inbox.notify(&notification(&format!("rx-{}", forged % 5 + 1)));
+    }
+    // As long as the flood goes on.
+    for _ in 0..3 {
+        inbox.poll().await.unwrap();
+    }
+    let state = service.state();
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        state.looks.iter().partition(|rx| rx.starts_with("rx-"));
+    assert_eq!(known.len(), 5, "{known:?}");
+    assert!(unknown.len() <= 20, "{}", unknown.len());
+    drop(state);
+    let stats = inbox.stats().await.unwrap();
+    assert_eq!((stats.hints, stats.store.cases), (20_000, 5));
+}
+
+#[tokio::test]
+async fn a_notification_shows_what_the_listing_does_not() {
+    let service = Service::new();
+    let inbox = service.settled().await;
+    service.show(1, "Lab Review");
+    inbox.poll().await.unwrap();
+    service.show(1, "iTero Milling");
+    service.state().hidden = vec![1];
+    inbox.notify(&notification("rx-1"));
+    inbox.poll().await.unwrap();
+    assert_eq!(symbols(&inbox, "1").await, "RI");
+    // Duplicates and late ones change nothing.
+    for _ in 0..3 {
+        inbox.notify(&notification("rx-1"));
+        service.pass(Duration::from_secs(31));
+        inbox.poll().await.unwrap();
+    }
+    assert_eq!(symbols(&inbox, "1").await, "RI");
+}
+
+#[tokio::test]
+async fn a_notification_of_an_order_that_does_not_exist_leaves_nothing() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    inbox.notify(&notification("nobody"));
+    inbox.notify(&notification(&"x".repeat(5_000)));
+    let round = inbox.poll().await.unwrap();
+    assert_eq!((round.fetched(), round.problems().len()), (1, 0));
+    assert_eq!(inbox.stats().await.unwrap().store.cases, 0);
+}

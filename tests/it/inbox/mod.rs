@@ -1,0 +1,191 @@
+//! The inbox: what becomes of what a service shows.
+
+mod deliveries;
+mod hints;
+mod rounds;
+mod running;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use http::{Response, StatusCode, header};
+use lab_connector::inbox::{CaseStore, Delivery, Inbox, MemoryStore};
+use lab_connector::transport::{self, Body, Request, TransportError};
+use lab_connector::{Lab, Notification, OrderId, TokenStore};
+use serde_json::{Value, json};
+
+use crate::support::{TestClock, account, builder, tokens};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// A service of one lab, in memory, that shows what it is told to show.
+#[derive(Clone)]
+struct Service {
+    state: Arc<Mutex<State>>,
+    clock: TestClock,
+}
+
+#[derive(Default)]
+struct State {
+    /// Orders by their numbers: what *Get Order by Rx Id* shows.
+    orders: BTreeMap<u64, Value>,
+    /// Not listed although their status says so.
+    hidden: Vec<u64>,
+    /// A record of the listing that cannot be read.
+    unreadable: bool,
+    /// What every request is answered with.
+    outage: Option<StatusCode>,
+    lists: usize,
+    /// The Rx ids that were asked for.
+    looks: Vec<String>,
+    returns: usize,
+}
+
+impl Service {
+    fn new() -> Self {
+        Service {
+            state: Arc::default(),
+            clock: TestClock::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// An order with this number, Rx id `rx-<number>`, is in this status from now on.
+    fn show(&self, number: u64, status: &str) {
+        self.show_more(number, status, json!({}));
+    }
+
+    fn show_more(&self, number: u64, status: &str, more: Value) {
+        let mut order = json!({
+            "orderId": number, "rxId": format!("rx-{number}"), "status": status,
+            "patient": "canary",
+        });
+        order
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        self.state().orders.insert(number, order);
+        self.pass(Duration::from_secs(60));
+    }
+
+    fn remove(&self, number: u64) {
+        self.state().orders.remove(&number);
+        self.pass(Duration::from_secs(60));
+    }
+
+    fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// A client of the account, whose token outlasts every test.
+    async fn lab(&self) -> Lab {
+        let state = Arc::clone(&self.state);
+        let clock = self.clock.clone();
+        let store = lab_connector::MemoryTokenStore::new();
+        let kept = tokens(&clock, 10 * 365 * 86_400);
+        assert!(store.swap(&account(), None, &kept).await.unwrap());
+        let client = builder("https://service.example/", &clock)
+            .token_store(store)
+            .transport(transport::from_fn(move |request: Request| {
+                let answer = state.lock().unwrap().answer(&request);
+                // As much time as passes on a wire.
+                clock.advance(Duration::from_millis(20));
+                async move { answer }
+            }))
+            .build()
+            .unwrap();
+        client.account("account-77")
+    }
+
+    async fn inbox(&self) -> Inbox {
+        self.inbox_on(MemoryStore::new()).await
+    }
+
+    async fn inbox_on(&self, store: impl CaseStore + 'static) -> Inbox {
+        self.lab().await.inbox(store)
+    }
+
+    /// An inbox whose account was listed before, when it was empty: new orders are complete.
+    async fn settled(&self) -> Inbox {
+        let inbox = self.inbox().await;
+        inbox.poll().await.unwrap();
+        // Orders without a creation time are in doubt for 90 days.
+        for _ in 0..91 * 2 {
+            self.pass(HOUR * 12);
+            inbox.poll().await.unwrap();
+        }
+        self.state().lists = 0;
+        inbox
+    }
+}
+
+impl State {
+    fn answer(&mut self, request: &Request) -> Result<Response<Body>, TransportError> {
+        let path = request.uri().path().to_owned();
+        let (status, body) = match (&self.outage, path.rsplit_once('/')) {
+            (Some(outage), _) => (*outage, json!({ "error": "outage" })),
+            (None, Some((_, "orders"))) => {
+                self.lists += 1;
+                let listed = self.orders.iter().filter(|(number, order)| {
+                    let status = order["status"].as_str().unwrap();
+                    ["Ready for Download", "Lab Review"].contains(&status)
+                        && !self.hidden.contains(number)
+                });
+                let mut listed: Vec<_> = listed.map(|(_, order)| order.clone()).collect();
+                if self.unreadable {
+                    listed.push(json!({ "orderId": 99 }));
+                }
+                (StatusCode::OK, json!({ "orders": listed }))
+            }
+            (None, Some((_, "return"))) => {
+                self.returns += 1;
+                (StatusCode::OK, json!({}))
+            }
+            (None, Some((_, rx))) => {
+                self.looks.push(rx.to_owned());
+                let mut orders = self.orders.values();
+                match orders.find(|order| order["rxId"] == rx) {
+                    Some(order) => (StatusCode::OK, order.clone()),
+                    None => (StatusCode::NOT_FOUND, json!({ "error": "not_found" })),
+                }
+            }
+            (None, None) => (StatusCode::NOT_FOUND, json!({})),
+        };
+        Response::builder()
+            .status(status)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_string()))
+            .map_err(TransportError::broken)
+    }
+}
+
+fn notification(rx: &str) -> Notification {
+    let body = json!({ "rxId": rx, "accountNumber": "account-77" });
+    Notification::parse(body.to_string().as_bytes()).unwrap()
+}
+
+/// The names of deliveries, without the account.
+fn names(deliveries: &[Delivery]) -> Vec<(&str, u32)> {
+    let names = deliveries.iter();
+    names
+        .map(|delivery| (delivery.order_id().as_str(), delivery.ordinal()))
+        .collect()
+}
+
+/// The symbols of an order's history.
+async fn symbols(inbox: &Inbox, order: &str) -> String {
+    let case = inbox.history(&OrderId::from(order)).await.unwrap().unwrap();
+    let arrivals = case.history.arrivals().iter();
+    arrivals
+        .map(|arrival| {
+            arrival
+                .status()
+                .symbol()
+                .map_or("-", |symbol| symbol.as_str())
+        })
+        .collect()
+}

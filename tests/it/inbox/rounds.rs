@@ -1,0 +1,338 @@
+//! What a round concludes, and what it does not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::TryStreamExt;
+use lab_connector::History;
+use lab_connector::inbox::store::{Case, CaseKey, Claimed, Commit, Counts, Forget, Logged};
+use lab_connector::inbox::store::{Settlement, Stored};
+use lab_connector::inbox::{CaseHistory, CaseStore, MemoryStore, Problem};
+use lab_connector::{AccountId, OrderId};
+
+use super::{HOUR, Service, names, symbols};
+
+#[tokio::test]
+async fn an_order_that_drops_out_is_fetched_and_followed_to_its_end() {
+    let service = Service::new();
+    let inbox = service.settled().await;
+    for status in ["Lab Review", "iTero Milling", "Ready to Ship", "Downloaded"] {
+        service.show(1, status);
+        inbox.poll().await.unwrap();
+        service.pass(HOUR * 30);
+    }
+    assert_eq!(symbols(&inbox, "1").await, "RITD");
+    let looks = service.state().looks.len();
+    for _ in 0..50 {
+        service.pass(HOUR * 30);
+        inbox.poll().await.unwrap();
+    }
+    assert_eq!(
+        service.state().looks.len(),
+        looks,
+        "it is finished and still looked at"
+    );
+}
+
+#[tokio::test]
+async fn a_listing_that_flickers_delivers_nothing_twice() {
+    let service = Service::new();
+    let inbox = service.settled().await;
+    service.show(1, "Ready for Download");
+    for _ in 0..5 {
+        inbox.poll().await.unwrap();
+        service.state().hidden = vec![1];
+        service.pass(HOUR);
+        inbox.poll().await.unwrap();
+        service.state().hidden.clear();
+        service.pass(HOUR);
+    }
+    assert_eq!(symbols(&inbox, "1").await, "F");
+    assert_eq!(inbox.claim(10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_concluded_from_absence_where_a_record_cannot_be_read() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    service.show(1, "Ready for Download");
+    inbox.poll().await.unwrap();
+    service.state().unreadable = true;
+    service.state().hidden = vec![1];
+    service.pass(HOUR);
+    let round = inbox.poll().await.unwrap();
+    assert!(!round.is_complete());
+    assert!(matches!(round.problems(), [Problem::Unreadable(_)]));
+    assert_eq!(service.state().looks.len(), 0);
+    let stats = inbox.stats().await.unwrap();
+    assert_eq!((stats.polls, stats.unreadable), (2, 1));
+    assert!(stats.lag.unwrap() >= HOUR);
+}
+
+#[tokio::test]
+async fn an_order_that_is_gone_is_not_asked_for_again_and_can_come_back() {
+    let service = Service::new();
+    let inbox = service.settled().await;
+    service.show(1, "Ready for Download");
+    inbox.poll().await.unwrap();
+    service.remove(1);
+    inbox.poll().await.unwrap();
+    assert_eq!(service.state().looks, ["rx-1"]);
+    for _ in 0..10 {
+        service.pass(HOUR * 20);
+        inbox.poll().await.unwrap();
+    }
+    assert_eq!(service.state().looks.len(), 1);
+    service.show(1, "Lab Review");
+    inbox.poll().await.unwrap();
+    assert_eq!(symbols(&inbox, "1").await, "FR");
+}
+
+#[tokio::test]
+async fn a_fetch_that_fails_is_owed_and_made_up_for() {
+    let service = Service::new();
+    let inbox = service.inbox().await.looks(2);
+    for number in 1..=5 {
+        service.show(number, "Ready for Download");
+    }
+    inbox.poll().await.unwrap();
+    for number in 1..=5 {
+        service.show(number, "Downloaded");
+    }
+    // Two a round: no more than may be asked for.
+    for fetched in [2, 2, 1, 0] {
+        service.pass(HOUR);
+        assert_eq!(inbox.poll().await.unwrap().fetched(), fetched);
+    }
+    for number in 1..=5 {
+        assert_eq!(symbols(&inbox, &number.to_string()).await, "FD");
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_is_listed_twice_in_two_statuses_counts_twice() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    let mut state = service.state();
+    // The second record has another Rx id, by which the service would tell them apart.
+    for (key, status) in [(1, "Ready for Download"), (2, "Lab Review")] {
+        let order =
+            serde_json::json!({ "orderId": 7, "rxId": format!("rx-{key}"), "status": status });
+        state.orders.insert(key, order);
+    }
+    drop(state);
+    let round = inbox.poll().await.unwrap();
+    assert!(round.deliveries() >= 1);
+    assert!(!symbols(&inbox, "7").await.is_empty());
+}
+
+#[tokio::test]
+async fn an_order_without_an_rx_id_is_delivered_and_reported_once() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    let order = serde_json::json!({ "orderId": 7, "status": "Lab Review" });
+    service.state().orders.insert(7, order);
+    let round = inbox.poll().await.unwrap();
+    assert!(matches!(round.problems(), [Problem::NoRxId(id)] if id.as_str() == "7"));
+    assert!(inbox.poll().await.unwrap().problems().is_empty());
+    assert_eq!(names(&inbox.claim(1).await.unwrap()), [("7", 1)]);
+}
+
+#[tokio::test]
+async fn what_was_imported_is_not_delivered_and_counts() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    let json = r#"{"order_id": "1", "rx_id": "rx-1", "history": {"arrivals": ["Ready for Download", "Lab Review"]}}"#;
+    let case: CaseHistory = serde_json::from_str(json).unwrap();
+    assert!(inbox.import(case.clone()).await.unwrap());
+    assert!(!inbox.import(case).await.unwrap());
+    service.show(1, "Lab Review");
+    assert_eq!(inbox.poll().await.unwrap().deliveries(), 0);
+    service.show(1, "iTero Milling");
+    inbox.poll().await.unwrap();
+    service.show(1, "Lab Review");
+    inbox.poll().await.unwrap();
+    let delivery = inbox.claim(1).await.unwrap().remove(0);
+    assert_eq!((delivery.ordinal(), delivery.is_first()), (3, false));
+    assert!(!delivery.history().is_complete());
+}
+
+#[tokio::test]
+async fn histories_are_exported_and_read_back() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    // More than a page.
+    for number in 0..1_200 {
+        service.show(10_000 + number, "Ready for Download");
+    }
+    inbox.poll().await.unwrap();
+    let all: Vec<CaseHistory> = inbox.histories().try_collect().await.unwrap();
+    assert_eq!(all.len(), 1_200);
+    assert!(all.is_sorted_by(|one, other| one.order_id < other.order_id));
+    let json = serde_json::to_string(&all[7]).unwrap();
+    assert!(!json.contains("canary"));
+    assert_eq!(serde_json::from_str::<CaseHistory>(&json).unwrap(), all[7]);
+    assert_eq!(inbox.history(&"nope".into()).await.unwrap(), None);
+    let none = History::partial(Vec::<String>::new());
+    let empty = CaseHistory {
+        order_id: OrderId::new("e"),
+        rx_id: None,
+        history: none,
+    };
+    assert!(inbox.import(empty).await.unwrap());
+}
+
+/// Counts what is written, and is sometimes slower than another process.
+#[derive(Debug, Default)]
+struct Counting {
+    store: MemoryStore,
+    commits: Arc<AtomicUsize>,
+    /// So many commits find that somebody else was quicker.
+    conflicts: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl CaseStore for Counting {
+    async fn lease(
+        &self,
+        account: &AccountId,
+        holder: &str,
+        lease: std::time::Duration,
+        now: std::time::SystemTime,
+    ) -> lab_connector::Result<bool> {
+        self.store.lease(account, holder, lease, now).await
+    }
+
+    async fn epoch(
+        &self,
+        account: &AccountId,
+    ) -> lab_connector::Result<lab_connector::flow::plan::Epoch> {
+        self.store.epoch(account).await
+    }
+
+    async fn expected(
+        &self,
+        account: &AccountId,
+        orders: &[OrderId],
+    ) -> lab_connector::Result<Vec<Case>> {
+        self.store.expected(account, orders).await
+    }
+
+    async fn find(
+        &self,
+        account: &AccountId,
+        case: CaseKey<'_>,
+    ) -> lab_connector::Result<Option<Stored>> {
+        self.store.find(account, case).await
+    }
+
+    async fn due(
+        &self,
+        account: &AccountId,
+        now: std::time::SystemTime,
+        limit: usize,
+    ) -> lab_connector::Result<Vec<Case>> {
+        self.store.due(account, now, limit).await
+    }
+
+    async fn commit(
+        &self,
+        account: &AccountId,
+        commit: &Commit,
+        now: std::time::SystemTime,
+    ) -> lab_connector::Result<bool> {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        let left = self.conflicts.load(Ordering::Relaxed);
+        if left > 0 {
+            self.conflicts.store(left - 1, Ordering::Relaxed);
+            return Ok(false);
+        }
+        self.store.commit(account, commit, now).await
+    }
+
+    async fn claim(
+        &self,
+        account: &AccountId,
+        token: &str,
+        limit: usize,
+        lease: std::time::Duration,
+        now: std::time::SystemTime,
+    ) -> lab_connector::Result<Vec<Claimed>> {
+        self.store.claim(account, token, limit, lease, now).await
+    }
+
+    async fn settle(
+        &self,
+        account: &AccountId,
+        settlements: &[Settlement],
+        now: std::time::SystemTime,
+    ) -> lab_connector::Result<Vec<bool>> {
+        self.store.settle(account, settlements, now).await
+    }
+
+    async fn arrivals(
+        &self,
+        account: &AccountId,
+        after: u64,
+        limit: usize,
+    ) -> lab_connector::Result<Vec<Logged>> {
+        self.store.arrivals(account, after, limit).await
+    }
+
+    async fn cases(
+        &self,
+        account: &AccountId,
+        after: Option<&OrderId>,
+        limit: usize,
+    ) -> lab_connector::Result<Vec<Stored>> {
+        self.store.cases(account, after, limit).await
+    }
+
+    async fn counts(
+        &self,
+        account: &AccountId,
+        now: std::time::SystemTime,
+    ) -> lab_connector::Result<Counts> {
+        self.store.counts(account, now).await
+    }
+
+    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> lab_connector::Result<u64> {
+        self.store.forget(account, which).await
+    }
+}
+
+#[tokio::test]
+async fn a_round_in_which_nothing_changed_writes_nothing() {
+    let service = Service::new();
+    let store = Arc::new(Counting::default());
+    let inbox = service.inbox_on(Arc::clone(&store)).await;
+    for number in 0..20 {
+        service.show(number, "Ready for Download");
+    }
+    inbox.poll().await.unwrap();
+    let written = store.commits.load(Ordering::Relaxed);
+    for _ in 0..10 {
+        inbox.poll().await.unwrap();
+    }
+    assert_eq!(store.commits.load(Ordering::Relaxed), written);
+    // That the account was listed is written now and then, for the next start.
+    service.pass(HOUR * 2);
+    inbox.poll().await.unwrap();
+    assert_eq!(store.commits.load(Ordering::Relaxed), written + 1);
+}
+
+#[tokio::test]
+async fn a_commit_that_came_too_late_is_made_again() {
+    let service = Service::new();
+    let store = Arc::new(Counting::default());
+    let inbox = service.inbox_on(Arc::clone(&store)).await;
+    service.show(1, "Ready for Download");
+    store.conflicts.store(3, Ordering::Relaxed);
+    assert_eq!(inbox.poll().await.unwrap().deliveries(), 1);
+    assert_eq!(inbox.claim(10).await.unwrap().len(), 1);
+    store.conflicts.store(usize::MAX, Ordering::Relaxed);
+    service.show(1, "Lab Review");
+    assert!(inbox.poll().await.unwrap_err().is_store());
+    store.conflicts.store(0, Ordering::Relaxed);
+    assert_eq!(inbox.poll().await.unwrap().deliveries(), 1);
+}
