@@ -42,7 +42,19 @@ impl Printed {
 
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
-const PLAIN: [&str; 26] = [
+const PLAIN: [&str; 38] = [
+    "Action",
+    "UnknownAction",
+    "Behaviour",
+    "SimulatorBuilder",
+    "ClockMode",
+    "Fault",
+    "FaultRule",
+    "Faults",
+    "ResetAt",
+    "InvalidSettings",
+    "Truth",
+    "Shown",
     "Received",
     "Sha256",
     "Day",

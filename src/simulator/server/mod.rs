@@ -1,7 +1,10 @@
 //! The service as software sees it.
 
 mod auth;
+mod effects;
+mod listing;
 mod orders;
+mod shape;
 mod tool;
 
 use std::sync::Arc;
@@ -14,11 +17,14 @@ use axum::routing::{MethodFilter, get, on};
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::behaviour::Behaviour;
 use super::world::Owner;
 use crate::endpoints::Operation;
 use crate::model::AccountId;
 
 pub(super) use auth::consent;
+pub(super) use listing::Pages;
+pub(super) use shape::sha256;
 
 type App = State<Arc<Shared>>;
 
@@ -40,7 +46,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             Operation::GetAccounts => on(methods, auth::accounts),
             Operation::Pair => on(methods, auth::pair),
             Operation::Unpair => on(methods, auth::unpair),
-            Operation::GetOrders => on(methods, orders::list),
+            Operation::GetOrders => on(methods, listing::list),
             Operation::GetOrderByRxId => on(methods, orders::by_rx),
             Operation::DownloadAsset => on(methods, orders::asset),
             Operation::ReturnScan => on(methods, orders::return_scan),
@@ -51,7 +57,16 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         router = router.route(&Shared::path(*operation), handler);
     }
     router
+        .layer(axum::Extension(effects::Effects::default()))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "no such endpoint"))
+        .with_state(shared)
+}
+
+/// The origin of signed URLs.
+pub(super) fn files_router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/files/{number}/{revision}/{name}", get(orders::signed))
+        .layer(axum::Extension(effects::Effects::default()))
         .with_state(shared)
 }
 
@@ -64,6 +79,7 @@ async fn discovery(State(shared): App) -> Json<Value> {
 }
 
 /// An error answer.
+#[derive(Clone)]
 pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
@@ -90,6 +106,21 @@ impl Problem {
             "not_found",
             format!("no such {what}"),
         )
+    }
+
+    /// There is no such thing, with the status that says so.
+    fn missing(behaviour: &Behaviour, what: &str) -> Self {
+        let status = StatusCode::from_u16(behaviour.missing_code);
+        Problem {
+            status: status.unwrap_or(StatusCode::NOT_FOUND),
+            ..Problem::not_found(what)
+        }
+    }
+
+    fn expired(behaviour: &Behaviour) -> Self {
+        let status = StatusCode::from_u16(behaviour.expired_code);
+        let status = status.unwrap_or(StatusCode::FORBIDDEN);
+        Problem::new(status, "expired", "the URL is not good, or no longer")
     }
 
     fn bad_request(message: impl Into<String>) -> Self {
