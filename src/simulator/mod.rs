@@ -46,6 +46,7 @@
 mod action;
 mod behaviour;
 mod builder;
+mod calls;
 mod case;
 mod clock;
 mod dice;
@@ -58,6 +59,7 @@ mod server;
 mod settings;
 mod tokens;
 mod truth;
+mod wire;
 mod world;
 
 use std::fmt;
@@ -67,15 +69,18 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use url::Url;
 
 use crate::endpoints::{Endpoints, Operation};
 use crate::model::AccountId;
+use calls::Calls;
 use dice::For;
 use files::Kind;
 use notify::Notifier;
-use world::{Notice, World};
+use wire::{Line, Wires};
+use world::World;
 
 pub use action::{Action, UnknownAction};
 pub use behaviour::{
@@ -83,6 +88,7 @@ pub use behaviour::{
     Ids, KeyCase, Lists, NotificationBody, Paging, PairingRevokes, StatusSpelling, Times,
 };
 pub use builder::SimulatorBuilder;
+pub use calls::Call;
 pub use clock::ClockMode;
 pub use faults::{Fault, FaultRule, Faults, ResetAt};
 pub use people::Refused;
@@ -100,8 +106,12 @@ pub struct Simulator {
 #[derive(Debug)]
 struct Shared {
     world: Mutex<World>,
+    calls: Mutex<Calls>,
     notifier: Notifier,
     endpoints: Endpoints,
+    /// What Discovery names when it names another region.
+    other_region: Endpoints,
+    closing: watch::Sender<bool>,
     /// Where signed URLs lead.
     files: String,
     signing_key: u128,
@@ -266,6 +276,7 @@ impl Simulator {
     pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidSettings> {
         faults.check()?;
         self.world().set_faults(faults);
+        self.shared.calls().count_anew();
         Ok(())
     }
 
@@ -279,8 +290,6 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     set.faults.check()?;
     let listener = TcpListener::bind(set.listen).await?;
     let address = listener.local_addr()?;
-    let endpoints =
-        Endpoints::from_base_url(&format!("http://{address}/")).map_err(std::io::Error::other)?;
     let mut world = World::new(&set);
     if set.accounts.is_empty() {
         world.add_account("L-1".into(), "Demo Dental Lab");
@@ -292,23 +301,30 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
         world.add_login(&name, Some(accounts));
     }
     // Another port is another origin.
-    let files = TcpListener::bind(SocketAddr::new(address.ip(), 0)).await?;
+    let elsewhere = SocketAddr::new(address.ip(), 0);
+    let files = TcpListener::bind(elsewhere).await?;
+    let other_region = TcpListener::bind(elsewhere).await?;
     let shared = Arc::new(Shared {
         signing_key: world.dice.nth(For::Signatures, 0).u128(..),
         world: Mutex::new(world),
-        notifier: Notifier::start().map_err(std::io::Error::other)?,
-        endpoints,
+        calls: Mutex::default(),
+        notifier: Notifier::start(),
+        endpoints: endpoints(address)?,
+        other_region: endpoints(other_region.local_addr()?)?,
+        closing: watch::Sender::new(false),
         files: format!("http://{}", files.local_addr()?),
     });
     let serve = |listener, app: axum::Router| {
+        let app = app.into_make_service_with_connect_info::<Line>();
         let server = tokio::spawn(async move {
             // Ends with the handle only.
-            let _ = axum::serve(listener, app).await;
+            let _ = axum::serve(Wires(listener), app).await;
         });
         server.abort_handle()
     };
     let servers = vec![
         serve(listener, server::router(Arc::clone(&shared))),
+        serve(other_region, server::router(Arc::clone(&shared))),
         serve(files, server::files_router(Arc::clone(&shared))),
     ];
     Ok(Simulator {
@@ -318,15 +334,20 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     })
 }
 
+fn endpoints(address: SocketAddr) -> std::io::Result<Endpoints> {
+    Endpoints::from_base_url(&format!("http://{address}/")).map_err(std::io::Error::other)
+}
+
 impl Shared {
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn post(&self, notice: Option<Notice>) {
-        if let Some(notice) = notice {
-            self.notifier.post(notice);
-        }
+    /// When the simulator is gone.
+    async fn closed(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender is this one's own.
+        let _ = closing.wait_for(|closing| *closing).await;
     }
 
     /// A URL at which a file can be had until then, by whoever has it.
@@ -352,6 +373,7 @@ impl Shared {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
+        self.shared.closing.send_replace(true);
         for server in &self.servers {
             server.abort();
         }
