@@ -4,22 +4,37 @@
 mod package;
 
 use std::io::{Cursor, Write};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use zip::write::SimpleFileOptions;
 
-/// The files as they are now; they are made when they are asked for.
-#[derive(Debug)]
+use super::behaviour::Ids;
+use super::prescription::Prescription;
+
+/// The files of a case, at one of their revisions; they are made when they are asked for.
+#[derive(Clone)]
 pub(super) struct Files {
-    number: u64,
+    pub(super) number: u64,
     /// How often the files changed; none before the first scan.
-    revision: u32,
-    pub(super) modified: SystemTime,
-    /// Found when somebody asks: to know one, the file is made.
-    sizes: [OnceLock<u64>; 2],
+    pub(super) revision: u16,
+    pub(super) about: Arc<About>,
 }
+
+/// What the files say of the case.
+pub(super) struct About {
+    pub(super) prescription: Prescription,
+    pub(super) account: String,
+    pub(super) lab: String,
+    pub(super) created: SystemTime,
+    pub(super) modified: SystemTime,
+    pub(super) modeled: bool,
+}
+
+/// How long the files are, found when somebody asks.
+#[derive(Debug, Default)]
+pub(super) struct Sizes([OnceLock<u32>; 2]);
 
 /// Which file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,52 +52,69 @@ impl Kind {
             Kind::Thumbnails => "IMAGE_GALLERY",
         }
     }
-}
 
-impl Files {
-    pub(super) fn none(number: u64) -> Self {
-        Files {
-            number,
-            revision: 0,
-            modified: SystemTime::UNIX_EPOCH,
-            sizes: [const { OnceLock::new() }; 2],
+    /// In a URL.
+    pub(super) fn file_name(self) -> &'static str {
+        match self {
+            Kind::Export => "export.zip",
+            Kind::Thumbnails => "thumbnails.zip",
         }
     }
 
-    /// The case was scanned or modeled anew.
-    pub(super) fn renew(&mut self, now: SystemTime) {
-        self.revision += 1;
-        self.modified = now;
-        self.sizes = [const { OnceLock::new() }; 2];
+    /// The id of a file in one of the ways that ids may be.
+    pub(super) fn id(self, number: u64, revision: u16, ids: Ids, per_order: bool) -> String {
+        match ids {
+            Ids::Text => {
+                let letter = match self {
+                    Kind::Export => 'e',
+                    Kind::Thumbnails => 't',
+                };
+                if per_order {
+                    format!("{letter}{number}")
+                } else {
+                    format!("{letter}{number}-{revision}")
+                }
+            }
+            Ids::Number => {
+                let revision = if per_order { 0 } else { u64::from(revision) };
+                (number * 1_000_000 + revision * 10 + self as u64 + 1).to_string()
+            }
+        }
+    }
+}
+
+impl Sizes {
+    pub(super) fn of(&self, kind: Kind, files: impl FnOnce() -> Files) -> u64 {
+        let find = || u32::try_from(files().size(kind)).unwrap_or(u32::MAX);
+        (*self.0[kind as usize].get_or_init(find)).into()
+    }
+}
+
+impl Files {
+    /// Which file has this id, in whatever way.
+    pub(super) fn by_id(number: u64, revision: u16, id: &str) -> Option<Kind> {
+        let ways = [
+            (Ids::Text, false),
+            (Ids::Text, true),
+            (Ids::Number, false),
+            (Ids::Number, true),
+        ];
+        Kind::ALL.into_iter().find(|kind| {
+            let mut ways = ways.iter();
+            revision > 0
+                && ways.any(|(ids, per_order)| kind.id(number, revision, *ids, *per_order) == id)
+        })
     }
 
-    pub(super) fn exist(&self) -> bool {
-        self.revision > 0
-    }
-
-    /// The id stays while the content does.
-    pub(super) fn id(&self, kind: Kind) -> String {
-        let letter = match kind {
-            Kind::Export => 'e',
-            Kind::Thumbnails => 't',
-        };
-        format!("{letter}{}-{}", self.number, self.revision)
-    }
-
-    pub(super) fn by_id(&self, id: &str) -> Option<Kind> {
-        Kind::ALL
-            .into_iter()
-            .find(|kind| self.exist() && self.id(*kind) == id)
-    }
-
+    /// How long [`Files::make`] is.
     pub(super) fn size(&self, kind: Kind) -> u64 {
-        *self.sizes[kind as usize].get_or_init(|| self.make(kind).len() as u64)
+        self.make(kind).len() as u64
     }
 
     /// The bytes: the same ones for the same case and revision.
     pub(super) fn make(&self, kind: Kind) -> Bytes {
         let entries = match kind {
-            Kind::Export => package::entries(self.number, self.revision),
+            Kind::Export => package::entries(self),
             Kind::Thumbnails => vec![("thumbnail.gif".to_owned(), PIXEL.to_vec())],
         };
         zipped(&entries).unwrap_or_default().into()
@@ -106,23 +138,56 @@ const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x80\x80\x80\x00\x00\x0
 
 #[cfg(test)]
 mod tests {
+    use super::super::dice::Dice;
     use super::*;
+
+    fn files(number: u64, revision: u16) -> Files {
+        let about = About {
+            prescription: Prescription::of(Dice::new(0), number, None),
+            account: "L-1".to_owned(),
+            lab: "A Lab".to_owned(),
+            created: SystemTime::UNIX_EPOCH,
+            modified: SystemTime::UNIX_EPOCH,
+            modeled: false,
+        };
+        Files {
+            number,
+            revision,
+            about: Arc::new(about),
+        }
+    }
 
     #[test]
     fn files_are_zips_that_change_with_each_revision_only() {
-        let mut files = Files::none(7);
-        assert!(!files.exist() && files.by_id("e7-0").is_none());
-        files.renew(SystemTime::UNIX_EPOCH);
-        let first = files.make(Kind::Export);
-        assert_eq!(first, files.make(Kind::Export));
-        for kind in Kind::ALL {
-            assert_eq!(files.size(kind), files.make(kind).len() as u64);
-            assert_eq!(files.by_id(&files.id(kind)), Some(kind));
-        }
+        let first = files(7, 1).make(Kind::Export);
+        assert_eq!(first, files(7, 1).make(Kind::Export));
         let zip = zip::ZipArchive::new(Cursor::new(first.clone())).unwrap();
         // Two meshes in two formats, four manifests and the prescription.
         assert_eq!(zip.len(), 9);
-        files.renew(SystemTime::UNIX_EPOCH);
-        assert_ne!(first, files.make(Kind::Export));
+        assert_ne!(first, files(7, 2).make(Kind::Export));
+    }
+
+    #[test]
+    fn sizes_are_those_of_what_is_made() {
+        for number in 1..40 {
+            let files = files(number, 1 + (number % 3) as u16);
+            for kind in Kind::ALL {
+                assert_eq!(files.size(kind), files.make(kind).len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_of_an_id_leads_to_its_file() {
+        for kind in Kind::ALL {
+            for ids in [Ids::Text, Ids::Number] {
+                for per_order in [true, false] {
+                    let id = kind.id(7, 2, ids, per_order);
+                    assert_eq!(Files::by_id(7, 2, &id), Some(kind), "{id}");
+                    assert_eq!(Files::by_id(7, 0, &id), None, "{id}");
+                    assert_eq!(Files::by_id(7, 3, &id).is_some(), per_order, "{id}");
+                }
+            }
+        }
     }
 }

@@ -43,11 +43,23 @@
 //! # }
 //! ```
 
+mod action;
+mod behaviour;
+mod builder;
+mod calls;
+mod case;
+mod clock;
+mod dice;
+mod faults;
 mod files;
 mod notify;
 mod people;
+mod prescription;
 mod server;
+mod settings;
 mod tokens;
+mod truth;
+mod wire;
 mod world;
 
 use std::fmt;
@@ -57,37 +69,68 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use url::Url;
 
 use crate::endpoints::{Endpoints, Operation};
 use crate::model::AccountId;
+use calls::Calls;
+use dice::For;
+use files::Kind;
 use notify::Notifier;
-use world::{Notice, World};
+use wire::{Line, Wires};
+use world::World;
 
+pub use action::{Action, UnknownAction};
+pub use behaviour::{
+    AssetIds, AssetUrls, Behaviour, DiscoveryForm, DownloadedBy, Elsewhere, EmptyList, ErrorBodies,
+    Ids, KeyCase, Lists, NotificationBody, Paging, PairingRevokes, StatusSpelling, Times,
+};
+pub use builder::SimulatorBuilder;
+pub use calls::Call;
+pub use clock::ClockMode;
+pub use faults::{Fault, FaultRule, Faults, ResetAt};
 pub use people::Refused;
+pub use settings::InvalidSettings;
+pub use truth::{Shown, Truth};
 
 /// A running simulator. It stops when it is dropped; many can run at once.
 pub struct Simulator {
     shared: Arc<Shared>,
     address: SocketAddr,
-    server: AbortHandle,
+    other_region: SocketAddr,
+    servers: Vec<AbortHandle>,
 }
 
 /// What the server and the handle share.
 #[derive(Debug)]
 struct Shared {
     world: Mutex<World>,
+    calls: Mutex<Calls>,
     notifier: Notifier,
     endpoints: Endpoints,
+    /// What Discovery names when it names another region.
+    other_region: Endpoints,
+    closing: watch::Sender<bool>,
+    /// Where signed URLs lead.
+    files: String,
+    signing_key: u128,
 }
 
+/// The login that may act for all labs.
+const DEMO: &str = "demo";
 const CLIENT_ID: &str = "simulator";
 const CLIENT_SECRET: &str = "simulator-secret";
 /// Nothing listens there: the browser shows an error, and the address bar holds the URL.
 const REDIRECT_URL: &str = "https://lab.example/callback";
 
 impl Simulator {
+    /// What can be set before it starts.
+    pub fn builder() -> SimulatorBuilder {
+        SimulatorBuilder::new()
+    }
+
     /// Starts on a free port of the loopback address, with one lab, `L-1`.
     ///
     /// # Errors
@@ -98,7 +141,7 @@ impl Simulator {
     ///
     /// Safe.
     pub async fn start() -> std::io::Result<Self> {
-        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await
+        Self::builder().start().await
     }
 
     /// Starts on an address of your choice.
@@ -111,33 +154,20 @@ impl Simulator {
     ///
     /// Safe.
     pub async fn listen(address: SocketAddr) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let endpoints = Endpoints::from_base_url(&format!("http://{address}/"))
-            .map_err(std::io::Error::other)?;
-        let mut world = World::new();
-        world.add_account("L-1".into(), "Demo Dental Lab");
-        let shared = Arc::new(Shared {
-            world: Mutex::new(world),
-            notifier: Notifier::start().map_err(std::io::Error::other)?,
-            endpoints,
-        });
-        let app = server::router(Arc::clone(&shared));
-        let server = tokio::spawn(async move {
-            // Ends with the handle only.
-            let _ = axum::serve(listener, app).await;
-        });
-        Ok(Simulator {
-            shared,
-            address,
-            server: server.abort_handle(),
-        })
+        Self::builder().listen(address).start().await
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its other region listens, which Discovery names when [`Fault::OtherRegion`] is
+    /// played; a client goes there if it is an allowed host.
+    #[must_use]
+    pub fn other_region(&self) -> SocketAddr {
+        self.other_region
     }
 
     /// The endpoints, for a client.
@@ -186,15 +216,30 @@ impl Simulator {
         self.world().add_account(id.into(), name);
     }
 
-    /// A user signs in on the page of an authorization request and agrees. Gives the URL that
-    /// the browser is sent back to.
+    /// Adds a login that may act for these labs, or gives an old one other labs.
+    pub fn add_login<A: Into<AccountId>>(&self, name: &str, accounts: impl IntoIterator<Item = A>) {
+        let accounts = accounts.into_iter().map(Into::into).collect();
+        self.world().add_login(name, Some(accounts));
+    }
+
+    /// The user `demo`, who may act for all labs, signs in on the page of an authorization
+    /// request and agrees. Gives the URL that the browser is sent back to.
     ///
     /// # Errors
     ///
     /// The request is not one that the page accepts.
     pub fn consent(&self, page: &Url) -> Result<Url, InvalidRequest> {
+        self.consent_as(DEMO, page)
+    }
+
+    /// As [`Simulator::consent`], by a user of your choice.
+    ///
+    /// # Errors
+    ///
+    /// The request is not one that the page accepts, or there is no such login.
+    pub fn consent_as(&self, login: &str, page: &Url) -> Result<Url, InvalidRequest> {
         let query = page.query().unwrap_or_default();
-        server::consent(&self.shared, query).map_err(InvalidRequest)
+        server::consent(&self.shared, query, login).map_err(InvalidRequest)
     }
 
     /// The simulated time.
@@ -208,20 +253,127 @@ impl Simulator {
         self.world().advance(time);
     }
 
+    /// What the service does where nothing is documented.
+    #[must_use]
+    pub fn behaviour(&self) -> Behaviour {
+        Behaviour::clone(&self.world().behaviour)
+    }
+
+    /// Changes what the service does where nothing is documented, from the next call on.
+    ///
+    /// # Errors
+    ///
+    /// A value is one that cannot be played.
+    pub fn set_behaviour(&self, behaviour: Behaviour) -> Result<(), InvalidSettings> {
+        behaviour.check()?;
+        self.world().set_behaviour(behaviour);
+        Ok(())
+    }
+
+    /// What goes wrong.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        Faults::clone(&self.world().faults)
+    }
+
+    /// Changes what goes wrong, from the next call on. Calls are counted anew.
+    ///
+    /// # Errors
+    ///
+    /// A rule is one that cannot be played.
+    pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidSettings> {
+        faults.check()?;
+        self.world().set_faults(faults);
+        self.shared.calls().count_anew();
+        Ok(())
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.shared.world()
     }
+}
 
-    fn post(&self, notice: Option<Notice>) {
-        if let Some(notice) = notice {
-            self.shared.notifier.post(notice);
-        }
+async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
+    set.behaviour.check()?;
+    set.faults.check()?;
+    let listener = TcpListener::bind(set.listen).await?;
+    let address = listener.local_addr()?;
+    let mut world = World::new(&set);
+    if set.accounts.is_empty() {
+        world.add_account("L-1".into(), "Demo Dental Lab");
     }
+    for (id, name) in &set.accounts {
+        world.add_account(id.clone(), name);
+    }
+    for (name, accounts) in set.logins {
+        world.add_login(&name, Some(accounts));
+    }
+    // Another port is another origin.
+    let elsewhere = SocketAddr::new(address.ip(), 0);
+    let files = TcpListener::bind(elsewhere).await?;
+    let region = TcpListener::bind(elsewhere).await?;
+    let other_region = region.local_addr()?;
+    let shared = Arc::new(Shared {
+        signing_key: world.dice.nth(For::Signatures, 0).u128(..),
+        world: Mutex::new(world),
+        calls: Mutex::default(),
+        notifier: Notifier::start(),
+        endpoints: endpoints(address)?,
+        other_region: endpoints(other_region)?,
+        closing: watch::Sender::new(false),
+        files: format!("http://{}", files.local_addr()?),
+    });
+    let serve = |listener, app: axum::Router| {
+        let app = app.into_make_service_with_connect_info::<Line>();
+        let server = tokio::spawn(async move {
+            // Ends with the handle only.
+            let _ = axum::serve(Wires(listener), app).await;
+        });
+        server.abort_handle()
+    };
+    let servers = vec![
+        serve(listener, server::router(Arc::clone(&shared))),
+        serve(region, server::router(Arc::clone(&shared))),
+        serve(files, server::files_router(Arc::clone(&shared))),
+    ];
+    Ok(Simulator {
+        shared,
+        address,
+        other_region,
+        servers,
+    })
+}
+
+fn endpoints(address: SocketAddr) -> std::io::Result<Endpoints> {
+    Endpoints::from_base_url(&format!("http://{address}/")).map_err(std::io::Error::other)
 }
 
 impl Shared {
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the simulator is gone.
+    async fn closed(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender is this one's own.
+        let _ = closing.wait_for(|closing| *closing).await;
+    }
+
+    /// A URL at which a file can be had until then, by whoever has it.
+    fn signed_url(&self, number: u64, revision: u16, kind: Kind, until: SystemTime) -> String {
+        let until = until.duration_since(SystemTime::UNIX_EPOCH);
+        let expires = until.map_or(0, |until| until.as_secs());
+        let (origin, name) = (&self.files, kind.file_name());
+        let signature = self.signature(number, revision, kind, expires);
+        format!("{origin}/files/{number}/{revision}/{name}?expires={expires}&signature={signature}")
+    }
+
+    fn signature(&self, number: u64, revision: u16, kind: Kind, expires: u64) -> String {
+        let (key, name) = (self.signing_key, kind.file_name());
+        // Between two keys, so that nothing can be appended.
+        let signed = format!("{key:x}/{number}/{revision}/{name}/{expires}/{key:x}");
+        server::sha256(signed.as_bytes())
     }
 
     fn path(operation: Operation) -> String {
@@ -231,7 +383,10 @@ impl Shared {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        self.server.abort();
+        self.shared.closing.send_replace(true);
+        for server in &self.servers {
+            server.abort();
+        }
     }
 }
 

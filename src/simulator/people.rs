@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Simulator;
-use super::world::{Case, Patient};
+use super::world::{Notice, World};
+use super::{Action, Shared, Simulator};
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId};
 use crate::status::OrderStatus;
@@ -49,19 +49,28 @@ impl std::error::Error for Refused {}
 
 /// What people do. Each action is refused, with the reason, where the case is not.
 impl Simulator {
+    /// One of the actions below, by name.
+    ///
+    /// # Errors
+    ///
+    /// The case is not where this can be done, or there is no such case.
+    pub fn act(&self, order: &OrderId, action: Action) -> Result<(), Refused> {
+        self.shared.act(order, action)
+    }
+
+    /// What can be done with a case now; nothing if there is no such case.
+    #[must_use]
+    pub fn possible(&self, order: &OrderId) -> Vec<Action> {
+        self.shared.possible(order)
+    }
+
     /// A doctor fills in a prescription for a lab; the case is created and still to be scanned.
     ///
     /// # Errors
     ///
     /// There is no such account.
     pub fn prescribe(&self, account: impl Into<AccountId>) -> Result<OrderId, Refused> {
-        let account = account.into();
-        let mut world = self.world();
-        if !world.accounts.contains_key(&account) {
-            return Err(Refused::new("prescribe", None));
-        }
-        let patient = patient(world.cases.len());
-        Ok(world.prescribe(account, patient))
+        self.shared.prescribe(&account.into())
     }
 
     /// The scan of a prescribed case begins: *Scanning*.
@@ -70,17 +79,7 @@ impl Simulator {
     ///
     /// The case is scanned already.
     pub fn begin_scan(&self, order: &OrderId) -> Result<(), Refused> {
-        let action = "begin the scan";
-        let mut world = self.world();
-        let case = world
-            .cases
-            .get_mut(order)
-            .ok_or(Refused::new(action, None))?;
-        if case.phase() != Phase::Scan {
-            return Err(case.refuses(action));
-        }
-        case.show(OrderStatus::Scanning);
-        Ok(())
+        self.act(order, Action::BeginScan)
     }
 
     /// A doctor scans a new case and sends it straight to the lab: *Ready for Download*.
@@ -89,9 +88,7 @@ impl Simulator {
     ///
     /// There is no such account.
     pub fn scan(&self, account: impl Into<AccountId>) -> Result<OrderId, Refused> {
-        let order = self.prescribe(account)?;
-        self.finish_scan(&order)?;
-        Ok(order)
+        self.shared.scan(&account.into())
     }
 
     /// The scan of a prescribed case is sent to the lab: *Ready for Download*.
@@ -100,10 +97,16 @@ impl Simulator {
     ///
     /// The case is scanned already.
     pub fn finish_scan(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "finish the scan", |case| match case.phase() {
-            Phase::Scan => Some(Phase::AtLab),
-            _ => None,
-        })
+        self.act(order, Action::FinishScan)
+    }
+
+    /// The lab's people fetch the files in the portal: *Downloaded*.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing for the lab to fetch.
+    pub fn download(&self, order: &OrderId) -> Result<(), Refused> {
+        self.act(order, Action::Download)
     }
 
     /// The lab sends the case to modeling, in the portal: *iTero Modeling*. A clinic may also
@@ -113,9 +116,7 @@ impl Simulator {
     ///
     /// The case is with the doctor, with Align, or on its way.
     pub fn send_to_modeling(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "send to modeling", |case| {
-            starts_anew(case, Phase::ModelingP)
-        })
+        self.act(order, Action::SendToModeling)
     }
 
     /// The lab asks for a milled model, in the portal: the case goes to modeling first. After
@@ -125,9 +126,7 @@ impl Simulator {
     ///
     /// As [`Simulator::send_to_modeling`].
     pub fn request_milling(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "request milling", |case| {
-            starts_anew(case, Phase::ModelingM)
-        })
+        self.act(order, Action::RequestMilling)
     }
 
     /// The modelers are done: *Lab Review*.
@@ -136,12 +135,7 @@ impl Simulator {
     ///
     /// The case is not in modeling.
     pub fn finish_modeling(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "finish modeling", |case| match case.phase() {
-            Phase::ModelingP => Some(Phase::ReviewP),
-            Phase::ModelingM => Some(Phase::ReviewM),
-            Phase::ModelingG => Some(Phase::ReviewG),
-            _ => None,
-        })
+        self.act(order, Action::FinishModeling)
     }
 
     /// The lab clicks *Proceed* in the portal, and the model is milled: *iTero Milling*.
@@ -150,11 +144,7 @@ impl Simulator {
     ///
     /// The case is not in review, or milling was not asked for.
     pub fn proceed(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "proceed to milling", |case| match case.phase() {
-            Phase::ReviewM | Phase::ReviewedM => Some(Phase::MillingM),
-            Phase::Review2 | Phase::Reviewed2 => Some(Phase::MillingG),
-            _ => None,
-        })
+        self.act(order, Action::Proceed)
     }
 
     /// The modeler sends the case through interpretation 2 before it is milled; it shows *iTero
@@ -164,13 +154,7 @@ impl Simulator {
     ///
     /// The case is not in review, or milling was not asked for.
     pub fn begin_interpretation(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "begin interpretation 2", |case| match case.phase() {
-            Phase::ReviewM | Phase::ReviewedM => {
-                case.was_on_the_way_to_interpretation();
-                Some(Phase::Interp2)
-            }
-            _ => None,
-        })
+        self.act(order, Action::BeginInterpretation)
     }
 
     /// Interpretation 2 is done and the model is milled, the usual way: it goes on showing
@@ -180,9 +164,7 @@ impl Simulator {
     ///
     /// The case is not in interpretation 2.
     pub fn interpretation_to_milling(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "mill after interpretation 2", |case| {
-            (case.phase() == Phase::Interp2).then_some(Phase::MillingG)
-        })
+        self.act(order, Action::InterpretationToMilling)
     }
 
     /// Interpretation 2 is done and the lab is to review the case again: *Lab Review*. Rare.
@@ -191,9 +173,7 @@ impl Simulator {
     ///
     /// The case is not in interpretation 2.
     pub fn interpretation_to_review(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "send back to review", |case| {
-            (case.phase() == Phase::Interp2).then_some(Phase::Review2)
-        })
+        self.act(order, Action::InterpretationToReview)
     }
 
     /// The model is milled: *Ready to Ship*.
@@ -202,11 +182,7 @@ impl Simulator {
     ///
     /// The case is not in milling.
     pub fn finish_milling(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "finish milling", |case| match case.phase() {
-            Phase::MillingM => Some(Phase::ReadyM),
-            Phase::MillingG => Some(Phase::ReadyG),
-            _ => None,
-        })
+        self.act(order, Action::FinishMilling)
     }
 
     /// The model is shipped, and the milling flow is over: *Downloaded*.
@@ -215,11 +191,7 @@ impl Simulator {
     ///
     /// The model is not ready to ship.
     pub fn ship(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "ship", |case| match case.phase() {
-            Phase::ReadyM => Some(Phase::FinishedM),
-            Phase::ReadyG => Some(Phase::FinishedG),
-            _ => None,
-        })
+        self.act(order, Action::Ship)
     }
 
     /// The lab sends the case back to the doctor, in the portal: *Scanning*. After the end of
@@ -229,9 +201,7 @@ impl Simulator {
     ///
     /// The case is not with the lab.
     pub fn return_to_doctor(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "return to the doctor", |case| {
-            starts_anew(case, Phase::Rescan)
-        })
+        self.act(order, Action::ReturnToDoctor)
     }
 
     /// The doctor has scanned again and sends the case to the lab: *Ready for Download*.
@@ -240,63 +210,54 @@ impl Simulator {
     ///
     /// The case was not returned.
     pub fn rescan(&self, order: &OrderId) -> Result<(), Refused> {
-        self.act(order, "rescan", |case| {
-            (case.phase() == Phase::Rescan).then_some(Phase::AtLabAgain)
-        })
+        self.act(order, Action::Rescan)
+    }
+}
+
+impl Shared {
+    pub(super) fn prescribe(&self, account: &AccountId) -> Result<OrderId, Refused> {
+        let prescribed = self.world().prescribe(account, None);
+        prescribed.ok_or(Refused::new("prescribe", None))
     }
 
-    /// Where a case is in truth, and how it came there.
-    #[must_use]
-    pub fn path(&self, order: &OrderId) -> Option<Vec<Phase>> {
-        self.world().case(order).map(|case| case.path().to_vec())
+    pub(super) fn scan(&self, account: &AccountId) -> Result<OrderId, Refused> {
+        let order = self.prescribe(account)?;
+        self.act(&order, Action::FinishScan)?;
+        Ok(order)
     }
 
-    fn act(
-        &self,
-        order: &OrderId,
-        action: &'static str,
-        to: impl FnOnce(&mut Case) -> Option<Phase>,
-    ) -> Result<(), Refused> {
-        let mut world = self.world();
-        let case = world
-            .cases
-            .get_mut(order)
-            .ok_or(Refused::new(action, None))?;
-        let phase = to(case).ok_or_else(|| case.refuses(action))?;
-        let notice = world.enter(order, phase);
-        drop(world);
+    pub(super) fn act(&self, order: &OrderId, action: Action) -> Result<(), Refused> {
+        let notice = self.world().act(order, action)?;
         self.post(notice);
         Ok(())
     }
+
+    pub(super) fn possible(&self, order: &OrderId) -> Vec<Action> {
+        let world = self.world();
+        let phase = world.case(order).map(|case| case.phase());
+        let fits = |action: &Action| phase.is_some_and(|phase| action.leads(phase).is_some());
+        Action::ALL.iter().copied().filter(fits).collect()
+    }
 }
 
-/// The lab may start something new where the phase table says so, and again after the end of
-/// the milling flow.
-fn starts_anew(case: &Case, phase: Phase) -> Option<Phase> {
-    let now = case.phase();
-    let waits_for_doctor = matches!(now, Phase::Rescan);
-    let first_scan_returned = now == Phase::Scan && phase == Phase::Rescan;
-    let allowed = now.may_be_followed_by().contains(phase)
-        || matches!(now, Phase::FinishedM | Phase::FinishedG);
-    (allowed && !waits_for_doctor && !first_scan_returned).then_some(phase)
-}
-
-/// Names of our own; no patient bears them on purpose.
-fn patient(number: usize) -> Patient {
-    const FIRST: [&str; 8] = [
-        "Alva", "Bruno", "Celia", "Dario", "Edith", "Fabio", "Greta", "Hugo",
-    ];
-    const LAST: [&str; 7] = [
-        "Ashgrove",
-        "Birkwood",
-        "Calloway",
-        "Dunmore",
-        "Eastlake",
-        "Fernhill",
-        "Greystone",
-    ];
-    Patient {
-        first_name: FIRST[number % FIRST.len()].to_owned(),
-        last_name: LAST[number % LAST.len()].to_owned(),
+impl World {
+    /// The notice is to be posted.
+    pub(super) fn act(
+        &mut self,
+        order: &OrderId,
+        action: Action,
+    ) -> Result<Option<Notice>, Refused> {
+        let case = self.case_mut(order);
+        let case = case.ok_or(Refused::new(action.phrase(), None))?;
+        let to = action.leads(case.phase());
+        let to = to.ok_or_else(|| case.refuses(action.phrase()))?;
+        Ok(match action {
+            Action::BeginScan => self.show(order, to, OrderStatus::Scanning),
+            Action::BeginInterpretation => {
+                case.was_on_the_way_to_interpretation();
+                self.enter(order, to)
+            }
+            _ => self.enter(order, to),
+        })
     }
 }

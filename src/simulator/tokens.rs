@@ -1,19 +1,41 @@
-//! Refresh tokens that rotate, as the stricter authorization services do it.
+//! Tokens: how they end, as the different authorization services do it.
 
 use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use super::Simulator;
-use super::world::{Owner, World};
+use super::behaviour::{Behaviour, PairingRevokes};
+use super::world::{Grant, Owner, TOKEN_LIFE, World};
+use crate::model::AccountId;
 
 /// All refresh tokens. Those that came from the same sign-in or pairing are a family.
 #[derive(Debug, Default)]
 pub(super) struct RefreshTokens {
-    good: HashMap<String, (Owner, u64)>,
-    used: HashMap<String, u64>,
+    good: HashMap<String, Refresh>,
+    used: HashMap<String, Used>,
     families: u64,
-    forgives_reuse: bool,
     refreshes: u64,
     revoked_families: u64,
+}
+
+#[derive(Debug)]
+struct Refresh {
+    owner: Owner,
+    family: u64,
+    issued: SystemTime,
+}
+
+/// A token that was rotated.
+#[derive(Debug)]
+struct Used {
+    refresh: Refresh,
+    at: SystemTime,
+}
+
+/// New tokens; the second is missing where the old one goes on.
+pub(super) struct Issued {
+    pub(super) access: String,
+    pub(super) refresh: Option<String>,
 }
 
 impl RefreshTokens {
@@ -22,46 +44,110 @@ impl RefreshTokens {
         self.families
     }
 
-    pub(super) fn insert(&mut self, token: String, owner: Owner, family: u64) {
-        self.good.insert(token, (owner, family));
-    }
-
     pub(super) fn remove(&mut self, token: &str) -> Option<Owner> {
-        self.good.remove(token).map(|(owner, _)| owner)
-    }
-
-    pub(super) fn remove_all(&mut self, owner: &Owner) {
-        self.good.retain(|_, (other, _)| other != owner);
+        self.good.remove(token).map(|refresh| refresh.owner)
     }
 }
 
 impl World {
-    /// Whose the token is, and its family, if it is good. It is good for one use; the second
-    /// one is taken for a theft.
-    pub(super) fn use_refresh_token(&mut self, token: &str) -> Option<(Owner, u64)> {
+    /// New tokens. Older access tokens stay good until they expire.
+    pub(super) fn issue(&mut self, owner: Owner, family: u64, with_refresh: bool) -> Issued {
+        let (access, now) = (self.token("access"), self.now());
+        let grant = Grant {
+            owner: owner.clone(),
+            family,
+            expires_at: now + TOKEN_LIFE,
+        };
+        self.access.insert(access.clone(), grant);
+        let refresh = with_refresh.then(|| {
+            let refresh = self.token("refresh");
+            let issued = now;
+            let good = Refresh {
+                owner,
+                family,
+                issued,
+            };
+            self.refresh.good.insert(refresh.clone(), good);
+            refresh
+        });
+        Issued { access, refresh }
+    }
+
+    /// New tokens for a refresh token, if it is good.
+    pub(super) fn exchange(&mut self, token: &str) -> Option<Issued> {
+        let (behaviour, now) = (self.behaviour.clone(), self.now());
         self.refresh.refreshes += 1;
-        if let Some((owner, family)) = self.refresh.good.remove(token) {
-            self.refresh.used.insert(token.to_owned(), family);
-            return Some((owner, family));
+        if let Some(refresh) = self.refresh.good.get(token) {
+            let (owner, family) = (refresh.owner.clone(), refresh.family);
+            if is_over(&behaviour, refresh, now) {
+                self.refresh.good.remove(token);
+                return None;
+            }
+            if behaviour.refresh_rotation
+                && let Some(refresh) = self.refresh.good.remove(token)
+            {
+                let used = Used { refresh, at: now };
+                self.refresh.used.insert(token.to_owned(), used);
+            }
+            return Some(self.issue(owner, family, behaviour.refresh_rotation));
         }
-        let family = *self.refresh.used.get(token)?;
+        let used = self.refresh.used.get(token)?;
+        let (owner, family) = (used.refresh.owner.clone(), used.refresh.family);
+        let grace = Duration::from_secs(behaviour.refresh_grace);
+        if behaviour.refresh_grace > 0
+            && now <= used.at + grace
+            && !is_over(&behaviour, &used.refresh, now)
+        {
+            return Some(self.issue(owner, family, true));
+        }
+        // The second use is taken for a theft.
         let known = self.refresh.good.len();
-        if !self.refresh.forgives_reuse {
-            self.refresh.good.retain(|_, (_, other)| *other != family);
+        if behaviour.family_revocation {
+            self.refresh.good.retain(|_, other| other.family != family);
             self.access.retain(|_, grant| grant.family != family);
         }
         self.refresh.revoked_families += u64::from(self.refresh.good.len() < known);
         None
     }
+
+    /// The first tokens of a pairing.
+    pub(super) fn pair(&mut self, by: &Owner, account: AccountId) -> Issued {
+        let owner = Owner::Account(account);
+        match self.behaviour.pairing_revokes {
+            PairingRevokes::Nothing => {}
+            PairingRevokes::Account => self.end_tokens(&owner),
+            PairingRevokes::AccountAndLogin => {
+                self.end_tokens(&owner);
+                self.end_tokens(by);
+            }
+        }
+        let family = self.refresh.new_family();
+        self.issue(owner, family, true)
+    }
+
+    /// Ends all tokens of an owner. The used ones go too: a family that is gone has nothing left
+    /// to revoke.
+    pub(super) fn end_tokens(&mut self, owner: &Owner) {
+        self.access.retain(|_, grant| grant.owner != *owner);
+        self.refresh.good.retain(|_, other| other.owner != *owner);
+        let used = &mut self.refresh.used;
+        used.retain(|_, used| used.refresh.owner != *owner);
+    }
+}
+
+fn is_over(behaviour: &Behaviour, refresh: &Refresh, now: SystemTime) -> bool {
+    let life = behaviour.refresh_life.map(Duration::from_secs);
+    life.is_some_and(|life| now >= refresh.issued + life)
 }
 
 /// What became of refresh tokens.
 impl Simulator {
-    /// Whether a refresh token that is used twice revokes every token that came from the same
-    /// sign-in or pairing, as RFC 9700 section 4.14 recommends and Auth0 does it. Default: yes.
-    /// Otherwise the second use is refused, and nothing else happens.
+    /// Sets [`Behaviour::family_revocation`] by itself.
     pub fn revoke_on_reuse(&self, revoke: bool) {
-        self.world().refresh.forgives_reuse = !revoke;
+        let mut world = self.world();
+        let mut behaviour = Behaviour::clone(&world.behaviour);
+        behaviour.family_revocation = revoke;
+        world.set_behaviour(behaviour);
     }
 
     /// How many refreshes were asked for so far, granted or not.

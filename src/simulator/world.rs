@@ -1,11 +1,19 @@
-//! What is true in the simulator: labs, cases, tokens, and the time.
+//! What is true in the simulator: labs, logins, cases, tokens, and the time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::files::Files;
-use super::people::Refused;
+use super::behaviour::{Behaviour, Elsewhere, Ids};
+use super::builder::SimulatorBuilder;
+use super::case::Case;
+use super::clock::WorldClock;
+use super::dice::{Dice, For};
+use super::faults::Faults;
+use super::prescription::{Patient, Procedure};
+use super::server::Pages;
 use super::tokens::RefreshTokens;
+use super::{DEMO, action};
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId, RxId};
 use crate::status::{OrderStatus, Symbol};
@@ -13,37 +21,60 @@ use crate::status::{OrderStatus, Symbol};
 /// How long an access token lives: documented.
 pub(super) const TOKEN_LIFE: Duration = Duration::from_secs(60 * 60);
 
+/// The number of the first order.
+const FIRST: u64 = 100_000_001;
+/// Where ids are numbers, that of a prescription is so much higher than its order's.
+const RX_NUMBERS: u64 = 400_000_000;
+
 #[derive(Debug)]
 pub(super) struct World {
-    /// How far the simulated clock is ahead of the machine's.
-    ahead: Duration,
-    pub(super) accounts: BTreeMap<AccountId, LabAccount>,
-    pub(super) cases: BTreeMap<OrderId, Case>,
-    by_rx: HashMap<RxId, OrderId>,
+    pub(super) dice: Dice,
+    clock: WorldClock,
+    pub(super) behaviour: Arc<Behaviour>,
+    pub(super) faults: Arc<Faults>,
+    accounts: Vec<LabAccount>,
+    by_id: HashMap<AccountId, u32>,
+    /// The labs that each may act for; none: all.
+    pub(super) logins: BTreeMap<String, Option<BTreeSet<AccountId>>>,
+    /// By number, from the first one on.
+    cases: Vec<Case>,
     pub(super) codes: HashMap<String, Code>,
     pub(super) access: HashMap<String, Grant>,
     pub(super) refresh: RefreshTokens,
-    next_order: u64,
+    tokens: fastrand::Rng,
 }
 
 #[derive(Debug)]
 pub(super) struct LabAccount {
+    pub(super) id: AccountId,
     pub(super) name: String,
     pub(super) paired: bool,
     pub(super) notification_url: Option<String>,
+    /// The cases that *Get Orders* lists: only what is listed may cost.
+    pub(super) listed: BTreeSet<u32>,
+    /// Changes with whatever the list shows.
+    pub(super) version: u64,
+    /// Cases that have left the list lately, and the entry with which they last stood in it.
+    pub(super) left: VecDeque<(u32, u32)>,
+    /// The list as it was last sent.
+    pub(super) pages: Pages,
 }
+
+/// So many of the cases that left a list are remembered.
+const LEFT: usize = 32;
 
 /// An authorization code: good for one use.
 #[derive(Debug)]
 pub(super) struct Code {
     pub(super) redirect_uri: String,
     pub(super) challenge: Option<String>,
+    pub(super) login: String,
 }
 
 /// Whose a token is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Owner {
-    Login,
+    Login(String),
     Account(AccountId),
 }
 
@@ -54,29 +85,8 @@ pub(super) struct Grant {
     pub(super) expires_at: SystemTime,
 }
 
-/// A case as it truly is.
-#[derive(Debug)]
-pub(super) struct Case {
-    pub(super) id: OrderId,
-    pub(super) rx_id: RxId,
-    pub(super) account: AccountId,
-    pub(super) patient: Patient,
-    pub(super) created: SystemTime,
-    pub(super) modified: SystemTime,
-    /// Every phase so far, the current one last; never empty.
-    path: Vec<Phase>,
-    status: OrderStatus,
-    pub(super) files: Files,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Patient {
-    pub(super) first_name: String,
-    pub(super) last_name: String,
-}
-
 /// A change that the world's people are to be told of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Notice {
     pub(super) url: String,
     pub(super) rx_id: RxId,
@@ -84,98 +94,243 @@ pub(super) struct Notice {
 }
 
 impl World {
-    pub(super) fn new() -> Self {
-        World {
-            ahead: Duration::ZERO,
-            accounts: BTreeMap::new(),
-            cases: BTreeMap::new(),
-            by_rx: HashMap::new(),
+    pub(super) fn new(set: &SimulatorBuilder) -> Self {
+        let dice = Dice::new(set.seed.unwrap_or_default());
+        let tokens = match set.seed {
+            Some(_) => dice.nth(For::Tokens, 0),
+            // What an earlier run gave must not be good by chance.
+            None => fastrand::Rng::new(),
+        };
+        let mut world = World {
+            dice,
+            clock: WorldClock::new(set.clock, set.began),
+            behaviour: Arc::new(set.behaviour.clone()),
+            faults: Arc::new(set.faults.clone()),
+            accounts: Vec::new(),
+            by_id: HashMap::new(),
+            logins: BTreeMap::new(),
+            cases: Vec::new(),
             codes: HashMap::new(),
             access: HashMap::new(),
             refresh: RefreshTokens::default(),
-            next_order: 100_000_001,
-        }
+            tokens,
+        };
+        world.add_login(DEMO, None);
+        world
     }
 
     pub(super) fn now(&self) -> SystemTime {
-        SystemTime::now() + self.ahead
+        self.clock.now()
+    }
+
+    /// Whether its time may be another one than the machine's.
+    pub(super) fn has_own_time(&self) -> bool {
+        self.clock.is_own()
     }
 
     pub(super) fn advance(&mut self, time: Duration) {
-        self.ahead += time;
+        self.clock.advance(time);
+    }
+
+    pub(super) fn set_behaviour(&mut self, behaviour: Behaviour) {
+        self.behaviour = Arc::new(behaviour);
+        // Whatever was shown is shown otherwise.
+        for account in &mut self.accounts {
+            account.version += 1;
+        }
+    }
+
+    pub(super) fn set_faults(&mut self, faults: Faults) {
+        self.faults = Arc::new(faults);
+    }
+
+    pub(super) fn token(&mut self, kind: &str) -> String {
+        format!("{kind}-{:032x}", self.tokens.u128(..))
     }
 
     pub(super) fn add_account(&mut self, id: AccountId, name: &str) {
-        let account = LabAccount {
+        if let Some(known) = self.account_mut(&id) {
+            name.clone_into(&mut known.name);
+            return;
+        }
+        let number = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+        self.by_id.insert(id.clone(), number);
+        self.accounts.push(LabAccount {
+            id,
             name: name.to_owned(),
             paired: false,
             notification_url: None,
-        };
-        self.accounts.insert(id, account);
+            listed: BTreeSet::new(),
+            version: 0,
+            left: VecDeque::new(),
+            pages: Pages::default(),
+        });
     }
 
-    /// A doctor fills in a prescription; nothing is scanned yet.
-    pub(super) fn prescribe(&mut self, account: AccountId, patient: Patient) -> OrderId {
-        let number = self.next_order;
-        self.next_order += 1;
-        let id = OrderId::new(number.to_string());
-        // An Rx id is not the order's number: software must not mix them up.
-        let rx_id = RxId::new(format!("rx-{number:x}"));
-        let now = self.now();
-        self.by_rx.insert(rx_id.clone(), id.clone());
-        let case = Case {
-            id: id.clone(),
-            rx_id,
-            account,
-            patient,
-            created: now,
-            modified: now,
-            path: vec![Phase::Scan],
-            status: OrderStatus::RxCreated,
-            files: Files::none(number),
-        };
-        self.cases.insert(id.clone(), case);
-        id
+    pub(super) fn add_login(&mut self, name: &str, accounts: Option<Vec<AccountId>>) {
+        let accounts = accounts.map(|accounts| accounts.into_iter().collect());
+        self.logins.insert(name.to_owned(), accounts);
+    }
+
+    /// Whether a login may act for a lab.
+    pub(super) fn may(&self, login: &str, account: &AccountId) -> bool {
+        match self.logins.get(login) {
+            Some(Some(accounts)) => accounts.contains(account),
+            Some(None) => true,
+            None => false,
+        }
+    }
+
+    /// By id.
+    pub(super) fn accounts(&self) -> Vec<&LabAccount> {
+        let mut accounts: Vec<_> = self.accounts.iter().collect();
+        accounts.sort_by(|one, other| one.id.cmp(&other.id));
+        accounts
+    }
+
+    pub(super) fn account(&self, id: &AccountId) -> Option<&LabAccount> {
+        self.accounts.get(*self.by_id.get(id)? as usize)
+    }
+
+    pub(super) fn account_mut(&mut self, id: &AccountId) -> Option<&mut LabAccount> {
+        self.accounts.get_mut(*self.by_id.get(id)? as usize)
+    }
+
+    pub(super) fn account_of(&self, case: &Case) -> Option<&LabAccount> {
+        self.accounts.get(case.account as usize)
+    }
+
+    /// A doctor fills in a prescription; nothing is scanned yet. None if there is no such
+    /// account.
+    pub(super) fn prescribe(
+        &mut self,
+        account: &AccountId,
+        asked: Option<(Patient, Procedure)>,
+    ) -> Option<OrderId> {
+        let account = *self.by_id.get(account)?;
+        let number = FIRST + self.cases.len() as u64;
+        self.cases
+            .push(Case::prescribed(number, account, asked, self.now()));
+        Some(OrderId::new(number.to_string()))
+    }
+
+    /// The numbers of an account's cases.
+    pub(super) fn numbers_of(&self, account: &AccountId) -> Vec<u64> {
+        let at = self.by_id.get(account);
+        let own = self.cases.iter().filter(|case| Some(&case.account) == at);
+        own.map(|case| case.number).collect()
+    }
+
+    pub(super) fn case_count(&self) -> usize {
+        self.cases.len()
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        let at = usize::try_from(number.checked_sub(FIRST)?).ok()?;
+        (at < self.cases.len()).then_some(at)
+    }
+
+    pub(super) fn numbered(&self, number: u64) -> Option<&Case> {
+        self.cases.get(self.place(number)?)
+    }
+
+    /// By its place in the list of all.
+    pub(super) fn at(&self, place: u32) -> Option<&Case> {
+        self.cases.get(place as usize)
+    }
+
+    /// What the case at this place shows now was seen.
+    pub(super) fn see(&mut self, place: u32) {
+        if let Some(case) = self.cases.get_mut(place as usize) {
+            case.see();
+        }
     }
 
     pub(super) fn case(&self, id: &OrderId) -> Option<&Case> {
-        self.cases.get(id)
+        self.numbered(number(id.as_str())?)
+    }
+
+    pub(super) fn case_mut(&mut self, id: &OrderId) -> Option<&mut Case> {
+        let at = self.place(number(id.as_str())?)?;
+        self.cases.get_mut(at)
+    }
+
+    /// An Rx id is not the order's number: software must not mix them up. It is good in the
+    /// form that is shown now and in the other one.
+    pub(super) fn rx_id(&self, case: &Case) -> RxId {
+        match self.behaviour.ids {
+            Ids::Text => RxId::new(format!("rx-{:x}", case.number)),
+            Ids::Number => RxId::new((case.number + RX_NUMBERS).to_string()),
+        }
     }
 
     pub(super) fn case_by_rx(&self, rx_id: &RxId) -> Option<&Case> {
-        self.cases.get(self.by_rx.get(rx_id)?)
+        let text = rx_id.as_str();
+        let found = match text.strip_prefix("rx-") {
+            Some(hex) => {
+                let found = u64::from_str_radix(hex, 16).ok()?;
+                (format!("{found:x}") == hex).then_some(found)?
+            }
+            None => number(text)?.checked_sub(RX_NUMBERS)?,
+        };
+        self.numbered(found)
+    }
+
+    /// Whether the API shows the case at all.
+    pub(super) fn shows(&self, case: &Case) -> bool {
+        let with_lab = matches!(case.phase().shows(), Symbol::F | Symbol::R | Symbol::D);
+        with_lab || self.behaviour.elsewhere != Elsewhere::Missing
     }
 
     /// Moves a case on. The notice is to be posted, where the lab asked for notices.
     pub(super) fn enter(&mut self, id: &OrderId, phase: Phase) -> Option<Notice> {
+        self.show(id, phase, phase.shows().status())
+    }
+
+    /// Moves a case on, to a status that is not the usual one of its phase.
+    pub(super) fn show(
+        &mut self,
+        id: &OrderId,
+        phase: Phase,
+        status: OrderStatus,
+    ) -> Option<Notice> {
         let now = self.now();
-        let case = self.cases.get_mut(id)?;
-        case.path.push(phase);
-        case.status = phase.shows().status();
-        case.modified = now;
-        match phase.shows() {
-            // A scan and a rescan bring new files, and so does modeling.
-            Symbol::F | Symbol::R => case.files.renew(now),
-            _ => {}
+        let at = self.place(number(id.as_str())?)?;
+        let case = self.cases.get_mut(at)?;
+        let (notified, listed) = (status.is_notified(), status.is_listed());
+        case.enter(phase, &status, now);
+        let account = self.accounts.get_mut(case.account as usize)?;
+        let place = u32::try_from(at).ok()?;
+        let was_listed = account.listed.contains(&place);
+        if listed {
+            account.listed.insert(place);
+        } else if was_listed {
+            account.listed.remove(&place);
+            account.left.truncate(LEFT - 1);
+            // The entry before the one that it has just entered.
+            let entry = case.entries().len().saturating_sub(2);
+            account
+                .left
+                .push_front((place, u32::try_from(entry).unwrap_or(u32::MAX)));
         }
-        if !case.status.is_notified() {
+        account.version += u64::from(listed || was_listed);
+        if !notified {
             return None;
         }
-        let url = self.accounts.get(&case.account)?.notification_url.clone()?;
+        let (url, account) = (account.notification_url.clone()?, account.id.clone());
+        let rx_id = self.rx_id(&self.cases[at]);
         Some(Notice {
             url,
-            rx_id: case.rx_id.clone(),
-            account: case.account.clone(),
+            rx_id,
+            account,
         })
     }
 
-    /// The lab has fetched the zip. Convention: that is what marks an order *Downloaded*.
+    /// The lab has fetched what marks an order *Downloaded*.
     pub(super) fn downloaded(&mut self, id: &OrderId) {
-        let kept = self.case(id).and_then(|case| {
-            let next = case.phase().may_be_followed_by();
-            next.iter()
-                .find(|phase| phase.shows() == Symbol::D && case.phase().shows().is_delivery())
-        });
+        let kept = self
+            .case(id)
+            .and_then(|case| action::downloaded(case.phase()));
         if let Some(kept) = kept {
             // Downloaded is quiet: there is no notice.
             let _ = self.enter(id, kept);
@@ -183,39 +338,8 @@ impl World {
     }
 }
 
-impl Case {
-    /// Where the case is in truth.
-    pub(super) fn phase(&self) -> Phase {
-        self.path.last().copied().unwrap_or(Phase::Scan)
-    }
-
-    pub(super) fn path(&self) -> &[Phase] {
-        &self.path
-    }
-
-    pub(super) fn status(&self) -> &OrderStatus {
-        &self.status
-    }
-
-    pub(super) fn show(&mut self, status: OrderStatus) {
-        self.status = status;
-    }
-
-    /// The modeler has sent the case through interpretation 2: the way it came from modeling
-    /// was that way all along.
-    pub(super) fn was_on_the_way_to_interpretation(&mut self) {
-        for phase in self.path.iter_mut().rev() {
-            *phase = match *phase {
-                Phase::ModelingM => Phase::ModelingG,
-                Phase::ReviewM => Phase::ReviewG,
-                Phase::ReviewedM => Phase::ReviewedG,
-                _ => break,
-            };
-        }
-    }
-
-    /// An action that does not fit the phase.
-    pub(super) fn refuses(&self, action: &'static str) -> Refused {
-        Refused::new(action, Some(self.phase()))
-    }
+/// A number as it is written, and in no other way.
+fn number(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    plain.then(|| text.parse().ok()).flatten()
 }

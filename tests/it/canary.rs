@@ -43,12 +43,25 @@ impl Printed {
 
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
-const PLAIN: [&str; 31] = [
+const PLAIN: &[&str] = &[
+    "Call",
     "CaseKey",
     "Counts",
     "Forget",
     "NewArrival",
     "Outcome",
+    "Action",
+    "UnknownAction",
+    "Behaviour",
+    "SimulatorBuilder",
+    "ClockMode",
+    "Fault",
+    "FaultRule",
+    "Faults",
+    "ResetAt",
+    "InvalidSettings",
+    "Truth",
+    "Shown",
     "Received",
     "Sha256",
     "Day",
@@ -349,7 +362,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
         .0
         .iter()
         .map(|(name, _)| *name)
-        .chain(PLAIN)
+        .chain(PLAIN.iter().copied())
         .collect();
     let missing: Vec<_> = public_types()
         .into_iter()

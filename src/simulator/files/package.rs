@@ -2,9 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::Files;
+use crate::simulator::prescription::Procedure;
+
 /// The entries of a package, in order: a name, and the content. The same for the same case and
 /// revision.
-pub(super) fn entries(number: u64, revision: u32) -> Vec<(String, Vec<u8>)> {
+pub(super) fn entries(files: &Files) -> Vec<(String, Vec<u8>)> {
+    let (number, revision) = (files.number, files.revision);
     let seed = number ^ (u64::from(revision) << 48);
     // Packages are flat, or have a top folder, or litter besides.
     let (folder, litter) = match number % 3 {
@@ -36,7 +40,7 @@ pub(super) fn entries(number: u64, revision: u32) -> Vec<(String, Vec<u8>)> {
             "ITERO_Export"
         };
         let name = format!("{prefix}_#{number}_{suffix}.xml");
-        add(name, manifest(number, revision, version).into_bytes());
+        add(name, manifest(files, version).into_bytes());
     }
     add(format!("iTero_Rx_{number}.pdf"), pdf(number));
     entries
@@ -132,38 +136,70 @@ fn normal([a, b, c]: [[f32; 3]; 3]) -> [f32; 3] {
     cross.map(|value| value / length)
 }
 
-/// Files do not know the patient of the case, so nobody's name is in them: a simulated one.
-fn manifest(number: u64, revision: u32, version: &str) -> String {
+/// The manifest of a case: its own patient, order, doctor, due date and teeth.
+fn manifest(files: &Files, version: &str) -> String {
+    let Files {
+        number,
+        revision,
+        about,
+    } = files;
+    let rx = &about.prescription;
     // The first versions called it otherwise.
     let id = if version < "3.0" { "CaseId" } else { "OrderID" };
-    let modeled = revision > 1;
-    let (tooth, day) = (1 + number % 32, 1 + number % 28);
+    let modeled = about.modeled;
+    let text = escaped;
+    let mut teeth = String::new();
+    for tooth in &rx.teeth {
+        let kind = match (rx.procedure, tooth.pontic) {
+            (Procedure::Abutment, _) => 3,
+            (_, true) => 2,
+            _ => 1,
+        };
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            teeth,
+            r#"      <Tooth AdaId="{}" ToothType="{kind}" Shade="{}"/>"#,
+            tooth.ada, tooth.shade
+        );
+    }
+    let bridges = if rx.procedure == Procedure::Bridge {
+        let teeth = rx.teeth.iter();
+        let teeth = teeth.map(|tooth| format!(r#"<Tooth AdaId="{}"/>"#, tooth.ada));
+        let teeth: String = teeth.collect();
+        format!("<Bridges><Bridge>{teeth}</Bridge></Bridges>")
+    } else {
+        "<Bridges/>".to_owned()
+    };
+    let mut procedures = String::new();
+    for procedure in Procedure::ALL {
+        let (id, name) = (procedure.id(), procedure.name());
+        let _ = write!(procedures, r#"<Procedure Id="{id}" Name="{name}"/>"#);
+    }
     format!(
         r#"<?xml version="1.0" encoding="utf-8"?>
 <iTeroExport Version="{version}">
   <RxInfo>
     <{id}>{number}</{id}>
-    <OrderCode>SIM-{number}</OrderCode>
+    <OrderCode>SIM-{number}-{revision}</OrderCode>
     <Modeled>{modeled}</Modeled>
-    <Patient>Simulated, Patient {number}</Patient>
-    <ChartNumber>{number}</ChartNumber>
-    <Doctor>Dr. Simulated</Doctor>
-    <DoctorLicense>SIM-0001</DoctorLicense>
-    <LabName>Simulated Lab</LabName>
-    <LabID>1</LabID>
-    <DueDate>12/{day:02}/2030</DueDate>
-    <ExportTime>12/01/2030 08:00:00</ExportTime>
+    <Patient>{last}, {first}</Patient>
+    <ChartNumber>{chart}</ChartNumber>
+    <Doctor>{doctor}</Doctor>
+    <DoctorLicense>{licence}</DoctorLicense>
+    <LabName>{lab}</LabName>
+    <LabID>{account}</LabID>
+    <DueDate>{due}</DueDate>
+    <ExportTime>{exported}</ExportTime>
     <UtcOffset>+00:00</UtcOffset>
-    <Procedure>1</Procedure>
+    <Procedure>{procedure}</Procedure>
     <Teeth>
-      <Tooth AdaId="{tooth}" ToothType="1" Shade="A2"/>
-    </Teeth>
-    <Bridges/>
-    <Notes>Revision {revision} of a simulated case.</Notes>
+{teeth}    </Teeth>
+    {bridges}
+    <Notes>{notes}</Notes>
   </RxInfo>
   <RxDefines>
-    <Procedures><Procedure Id="1" Name="Fixed Restorative"/></Procedures>
-    <ToothTypes><ToothType Id="1" Name="Crown"/></ToothTypes>
+    <Procedures>{procedures}</Procedures>
+    <ToothTypes><ToothType Id="1" Name="Crown"/><ToothType Id="2" Name="Pontic"/><ToothType Id="3" Name="Abutment"/></ToothTypes>
     <Jaws><Jaw Id="1" Name="Upper"/><Jaw Id="2" Name="Lower"/></Jaws>
     <ObjectTypes><ObjectType Id="1" Name="Jaw"/></ObjectTypes>
   </RxDefines>
@@ -174,8 +210,40 @@ fn manifest(number: u64, revision: u32, version: &str) -> String {
     <Object ObjectType="1" JawId="2" FileName="{number}_LowerJaw.ply"/>
   </ExportedObjects>
 </iTeroExport>
-"#
+"#,
+        last = text(&rx.patient.last_name),
+        first = text(&rx.patient.first_name),
+        chart = rx.chart,
+        doctor = rx.doctor.name,
+        licence = rx.doctor.licence,
+        lab = text(&about.lab),
+        account = text(&about.account),
+        due = date(rx.due(about.created), "%m/%d/%Y"),
+        exported = date(about.modified, "%m/%d/%Y %H:%M:%S"),
+        procedure = rx.procedure.id(),
+        notes = rx.notes,
     )
+}
+
+/// Names from outside may hold anything.
+fn escaped(text: &str) -> String {
+    let legal = |c: &char| !c.is_control();
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars().filter(legal) {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+fn date(time: std::time::SystemTime, format: &str) -> String {
+    jiff::Timestamp::try_from(time)
+        .map(|time| time.strftime(format).to_string())
+        .unwrap_or_default()
 }
 
 /// One page with one line.

@@ -1,17 +1,21 @@
 //! Authorization, tokens, accounts and pairing.
 
-use axum::Form;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Json, Redirect, Response};
+use axum::{Extension, Form};
 use base64::Engine as _;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::super::world::{Code, Grant, Owner, TOKEN_LIFE, World};
-use super::super::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URL, Shared};
+use super::super::behaviour::Lists;
+use super::super::tokens::Issued;
+use super::super::world::{Code, Owner, TOKEN_LIFE, World};
+use super::super::{CLIENT_ID, CLIENT_SECRET, DEMO, REDIRECT_URL, Shared};
+use super::effects::Effects;
+use super::shape::{self, Shape};
 use super::{App, Problem, account, owner};
 use crate::endpoints::origin::is_loopback;
 use crate::model::AccountId;
@@ -55,9 +59,15 @@ impl Authorize {
         Ok(request)
     }
 
-    fn grant(self, world: &mut World) -> Result<Url, &'static str> {
+    fn grant(self, world: &mut World, login: &str) -> Result<Url, &'static str> {
+        if !world.logins.contains_key(login) {
+            return Err("there is no such login");
+        }
+        if world.behaviour.pkce_required && self.code_challenge.is_none() {
+            return Err("code_challenge is missing");
+        }
         let mut redirect = Url::parse(&self.redirect_uri).map_err(|_| "redirect_uri is no URL")?;
-        let code = random_token("code");
+        let code = world.token("code");
         redirect
             .query_pairs_mut()
             .append_pair("code", &code)
@@ -65,6 +75,7 @@ impl Authorize {
         let grant = Code {
             redirect_uri: self.redirect_uri,
             challenge: self.code_challenge,
+            login: login.to_owned(),
         };
         world.codes.insert(code, grant);
         Ok(redirect)
@@ -72,8 +83,12 @@ impl Authorize {
 }
 
 /// What happens when a user signs in and agrees.
-pub(in crate::simulator) fn consent(shared: &Shared, query: &str) -> Result<Url, &'static str> {
-    Authorize::parse(query)?.grant(&mut shared.world())
+pub(in crate::simulator) fn consent(
+    shared: &Shared,
+    query: &str,
+    login: &str,
+) -> Result<Url, &'static str> {
+    Authorize::parse(query)?.grant(&mut shared.world(), login)
 }
 
 pub(super) async fn authorize(State(shared): App, RawQuery(query): RawQuery) -> Response {
@@ -83,7 +98,7 @@ pub(super) async fn authorize(State(shared): App, RawQuery(query): RawQuery) -> 
         Err(what) => return Problem::bad_request(what).into_response(),
     };
     if request.consent.as_deref() == Some("yes") {
-        return match request.grant(&mut shared.world()) {
+        return match request.grant(&mut shared.world(), DEMO) {
             Ok(url) => Redirect::to(url.as_str()).into_response(),
             Err(what) => Problem::bad_request(what).into_response(),
         };
@@ -170,13 +185,14 @@ pub(super) async fn token(
                 return Err(invalid_grant("the code_verifier does not fit"));
             }
             let family = world.refresh.new_family();
-            Ok(Json(issue(&mut world, Owner::Login, family)))
+            let issued = world.issue(Owner::Login(code.login), family, true);
+            Ok(Json(tokens(issued)))
         }
         "refresh_token" => {
-            let (owner, family) = world
-                .use_refresh_token(&request.refresh_token)
+            let issued = world
+                .exchange(&request.refresh_token)
                 .ok_or_else(|| invalid_grant("the refresh_token is unknown, used or revoked"))?;
-            Ok(Json(issue(&mut world, owner, family)))
+            Ok(Json(tokens(issued)))
         }
         _ => Err(Problem::new(
             StatusCode::BAD_REQUEST,
@@ -190,26 +206,17 @@ fn invalid_grant(message: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_grant", message)
 }
 
-/// New tokens. Older access tokens stay good until they expire.
-fn issue(world: &mut World, owner: Owner, family: u64) -> Value {
-    let (access, refresh) = (random_token("access"), random_token("refresh"));
-    let grant = Grant {
-        owner: owner.clone(),
-        family,
-        expires_at: world.now() + TOKEN_LIFE,
-    };
-    world.access.insert(access.clone(), grant);
-    world.refresh.insert(refresh.clone(), owner, family);
-    json!({
-        "access_token": access,
-        "refresh_token": refresh,
+/// As RFC 6749 has it, section 5.1.
+fn tokens(issued: Issued) -> Value {
+    let mut tokens = json!({
+        "access_token": issued.access,
         "token_type": "Bearer",
         "expires_in": TOKEN_LIFE.as_secs(),
-    })
-}
-
-fn random_token(kind: &str) -> String {
-    format!("{kind}-{:032x}", fastrand::u128(..))
+    });
+    if let (Some(fields), Some(refresh)) = (tokens.as_object_mut(), issued.refresh) {
+        fields.insert("refresh_token".to_owned(), refresh.into());
+    }
+    tokens
 }
 
 /// RFC 7009: a token that is not known is no error. With a refresh token its owner's access
@@ -218,26 +225,51 @@ pub(super) async fn revoke(
     State(shared): App,
     headers: HeaderMap,
     Form(request): Form<TokenRequest>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     request.check_client(&headers)?;
     let mut world = shared.world();
     world.access.remove(&request.token);
     if let Some(owner) = world.refresh.remove(&request.token) {
         world.access.retain(|_, grant| grant.owner != owner);
     }
-    Ok(StatusCode::OK)
+    Ok(shape::done(&world.behaviour, world.behaviour.revoke_code))
 }
 
 pub(super) async fn accounts(
     State(shared): App,
+    Extension(effects): Extension<Effects>,
     headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
-    owner(&shared, &headers)?;
+) -> Result<Response, Problem> {
+    let owner = owner(&shared, &headers)?;
     let world = shared.world();
-    let accounts = world.accounts.iter().map(
-        |(id, account)| json!({ "accountId": id, "name": account.name, "paired": account.paired }),
-    );
-    Ok(Json(json!({ "accounts": accounts.collect::<Vec<_>>() })))
+    let behaviour = world.behaviour.clone();
+    let shape = Shape {
+        shared: &shared,
+        world: &world,
+        behaviour: &behaviour,
+        effects: &effects,
+    };
+    let accounts = world.accounts().into_iter();
+    let accounts = accounts.filter(|account| may(&world, &owner, &account.id));
+    let accounts = accounts.map(|account| {
+        let id = shape.id(account.id.as_str());
+        json!({ "accountId": id, "name": account.name, "paired": account.paired })
+    });
+    let accounts: Value = accounts.collect();
+    let body = match behaviour.lists {
+        Lists::Bare => accounts,
+        Lists::Wrapped => json!({ "accounts": accounts }),
+        Lists::Nested => json!({ "data": { "accounts": accounts } }),
+    };
+    Ok(shape::answer(&behaviour, StatusCode::OK, body))
+}
+
+/// What a login may act for; an account's own token is one of a login that may.
+fn may(world: &World, owner: &Owner, account: &AccountId) -> bool {
+    match owner {
+        Owner::Login(login) => world.may(login, account),
+        Owner::Account(_) => true,
+    }
 }
 
 pub(super) async fn pair(
@@ -245,36 +277,39 @@ pub(super) async fn pair(
     headers: HeaderMap,
     Path(id): Path<String>,
     body: Option<Json<Value>>,
-) -> Result<Json<Value>, Problem> {
-    owner(&shared, &headers)?;
+) -> Result<Response, Problem> {
+    let by = owner(&shared, &headers)?;
     let id = AccountId::from(id);
     let mut world = shared.world();
+    let behaviour = world.behaviour.clone();
+    if !may(&world, &by, &id) {
+        return Err(Problem::not_found("account"));
+    }
     let account = world
-        .accounts
-        .get_mut(&id)
+        .account_mut(&id)
         .ok_or_else(|| Problem::not_found("account"))?;
     account.paired = true;
     let url = body
         .as_ref()
         .and_then(|Json(body)| body.get("notificationUrl")?.as_str());
     account.notification_url = url.map(str::to_owned);
-    let family = world.refresh.new_family();
-    Ok(Json(issue(&mut world, Owner::Account(id), family)))
+    let issued = world.pair(&by, id);
+    let status = StatusCode::from_u16(behaviour.pair_code).unwrap_or(StatusCode::OK);
+    // Tokens are OAuth's, and keep its keys.
+    Ok((status, Json(tokens(issued))).into_response())
 }
 
 pub(super) async fn unpair(
     State(shared): App,
     headers: HeaderMap,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let id = account(&shared, &headers, &id)?;
     let mut world = shared.world();
-    if let Some(account) = world.accounts.get_mut(&id) {
+    if let Some(account) = world.account_mut(&id) {
         account.paired = false;
         account.notification_url = None;
     }
-    let owner = Owner::Account(id);
-    world.access.retain(|_, grant| grant.owner != owner);
-    world.refresh.remove_all(&owner);
-    Ok(StatusCode::NO_CONTENT)
+    world.end_tokens(&Owner::Account(id));
+    Ok(shape::done(&world.behaviour, world.behaviour.unpair_code))
 }

@@ -1,24 +1,33 @@
 //! The service as software sees it.
 
 mod auth;
+mod effects;
+mod listing;
 mod orders;
+mod shape;
+mod suffer;
 mod tool;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{MethodFilter, get, on};
+use axum::{Extension, Router};
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::behaviour::{Behaviour, DiscoveryForm};
 use super::world::Owner;
 use crate::endpoints::Operation;
 use crate::model::AccountId;
+use effects::Effects;
 
 pub(super) use auth::consent;
+pub(super) use listing::Pages;
+pub(super) use shape::{id_in, key_in, sha256};
 
 type App = State<Arc<Shared>>;
 
@@ -40,7 +49,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             Operation::GetAccounts => on(methods, auth::accounts),
             Operation::Pair => on(methods, auth::pair),
             Operation::Unpair => on(methods, auth::unpair),
-            Operation::GetOrders => on(methods, orders::list),
+            Operation::GetOrders => on(methods, listing::list),
             Operation::GetOrderByRxId => on(methods, orders::by_rx),
             Operation::DownloadAsset => on(methods, orders::asset),
             Operation::ReturnScan => on(methods, orders::return_scan),
@@ -48,6 +57,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             Operation::CreateNewOrderByRx => on(methods, tool::create_by_rx),
             Operation::AvailableProcedureMaps => on(methods, tool::procedures),
         };
+        let state = (Arc::clone(&shared), *operation);
+        let handler = handler.layer(from_fn_with_state(state, suffer::call));
         router = router.route(&Shared::path(*operation), handler);
     }
     router
@@ -55,15 +66,53 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
+/// The origin of signed URLs.
+pub(super) fn files_router(shared: Arc<Shared>) -> Router {
+    let state = (Arc::clone(&shared), Operation::DownloadAsset);
+    let handler = get(orders::signed).layer(from_fn_with_state(state, suffer::call));
+    Router::new()
+        .route("/files/{number}/{revision}/{name}", handler)
+        .with_state(shared)
+}
+
 async fn index() -> &'static str {
     "The lab-connector simulator. GET /discovery names its endpoints.\n"
 }
 
-async fn discovery(State(shared): App) -> Json<Value> {
-    Json(shared.endpoints.to_json())
+async fn discovery(State(shared): App, Extension(effects): Extension<Effects>) -> Response {
+    let behaviour = shared.world().behaviour.clone();
+    let endpoints = match effects.other_region {
+        true => &shared.other_region,
+        false => &shared.endpoints,
+    };
+    let json = endpoints.to_json();
+    let domain = json.get("base_url").cloned();
+    let told = match behaviour.discovery {
+        DiscoveryForm::Endpoints => json,
+        DiscoveryForm::List => Operation::ALL
+            .iter()
+            .map(|operation| {
+                json!({
+                    "name": operation.title(),
+                    "method": operation.method().as_str(),
+                    "domain": domain,
+                    "path": operation.path(),
+                })
+            })
+            .collect(),
+        DiscoveryForm::Domain => {
+            let paths = Operation::ALL.iter();
+            let paths =
+                paths.map(|operation| (operation.name().to_owned(), operation.path().into()));
+            json!({ "domain": domain, "endpoints": Value::Object(paths.collect()) })
+        }
+    };
+    // Names of operations are not keys that are spelled in some way.
+    Json(told).into_response()
 }
 
 /// An error answer.
+#[derive(Clone)]
 pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
@@ -92,6 +141,21 @@ impl Problem {
         )
     }
 
+    /// There is no such thing, with the status that says so.
+    fn missing(behaviour: &Behaviour, what: &str) -> Self {
+        let status = StatusCode::from_u16(behaviour.missing_code);
+        Problem {
+            status: status.unwrap_or(StatusCode::NOT_FOUND),
+            ..Problem::not_found(what)
+        }
+    }
+
+    fn expired(behaviour: &Behaviour) -> Self {
+        let status = StatusCode::from_u16(behaviour.expired_code);
+        let status = status.unwrap_or(StatusCode::FORBIDDEN);
+        Problem::new(status, "expired", "the URL is not good, or no longer")
+    }
+
     fn bad_request(message: impl Into<String>) -> Self {
         Problem::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
@@ -101,6 +165,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = Json(json!({ "error": self.code, "error_description": self.message }));
         let mut response = (self.status, body).into_response();
+        // Who passes it on may spell it in another way.
+        response.extensions_mut().insert(self.clone());
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = header::HeaderValue::from_static("Bearer");
             response

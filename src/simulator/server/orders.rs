@@ -1,72 +1,150 @@
-//! Orders and their files.
+//! Single orders and their files.
 
-use std::sync::Arc;
-use std::time::SystemTime;
-
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Json, Response};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::Shared;
-use super::super::files::Kind;
+use super::super::behaviour::DownloadedBy;
+use super::super::case::Case;
+use super::super::files::{Files, Kind};
 use super::super::people::Refused;
-use super::super::world::{Case, World};
+use super::super::world::World;
+use super::effects::Effects;
+use super::shape::{self, Shape};
 use super::{App, Problem, account};
-use crate::endpoints::Operation;
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId, RxId};
 use crate::status::Symbol;
 
-pub(super) async fn list(
-    State(shared): App,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    let id = account(&shared, &headers, &id)?;
-    let world = shared.world();
-    let orders = world
-        .cases
-        .values()
-        .filter(|case| case.account == id && case.status().is_listed())
-        .map(|case| order(&shared, case))
-        .collect::<Vec<_>>();
-    Ok(Json(json!({ "orders": orders })))
-}
-
 pub(super) async fn by_rx(
     State(shared): App,
+    Extension(effects): Extension<Effects>,
     headers: HeaderMap,
     Path((id, rx_id)): Path<(String, String)>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let id = account(&shared, &headers, &id)?;
-    let world = shared.world();
+    let mut world = shared.world();
+    let behaviour = world.behaviour.clone();
+    let missing = || Problem::missing(&behaviour, "order");
     let case = world
         .case_by_rx(&RxId::from(rx_id))
-        .filter(|case| case.account == id)
-        .ok_or_else(|| Problem::not_found("order"))?;
-    Ok(Json(order(&shared, case)))
+        .filter(|case| is_of(&world, case, &id) && world.shows(case))
+        .ok_or_else(missing)?;
+    let shape = Shape {
+        shared: &shared,
+        world: &world,
+        behaviour: &behaviour,
+        effects: &effects,
+    };
+    let order = shape.order(case, false).ok_or_else(missing)?;
+    let order_id = case.id();
+    if !effects.broken
+        && let Some(case) = world.case_mut(&order_id)
+    {
+        case.see();
+    }
+    Ok(shape::answer(&behaviour, StatusCode::OK, order))
 }
 
 pub(super) async fn asset(
     State(shared): App,
+    Extension(effects): Extension<Effects>,
+    method: Method,
     headers: HeaderMap,
     Path((id, order, asset)): Path<(String, String, String)>,
 ) -> Result<Response, Problem> {
     let id = account(&shared, &headers, &id)?;
-    let order = OrderId::from(order);
-    let (kind, bytes) = {
+    let (files, kind) = {
         let world = shared.world();
-        let case = case_of(&world, &id, &order)?;
-        let kind = case.files.by_id(&asset);
-        let kind = kind.ok_or_else(|| Problem::not_found("file"))?;
-        (kind, case.files.make(kind))
+        let case = case_of(&world, &id, &OrderId::from(order))?;
+        let kind = Files::by_id(case.number, case.revision(), &asset);
+        let kind = kind.ok_or_else(|| Problem::missing(&world.behaviour, "file"))?;
+        if effects.expired_url {
+            return Err(Problem::expired(&world.behaviour));
+        }
+        let entry = case.entries().last();
+        let entry = entry.ok_or_else(|| Problem::missing(&world.behaviour, "file"))?;
+        (shape::files(&world, case, entry), kind)
     };
-    // The id changes with the content, so it is a strong validator.
-    let etag = format!("\"{asset}\"");
+    Ok(serve(&shared, &effects, &method, &headers, &files, kind))
+}
+
+/// What a signed URL says.
+#[derive(Deserialize)]
+pub(super) struct Signed {
+    /// Seconds since 1970.
+    expires: u64,
+    signature: String,
+}
+
+/// A file at the other origin: whoever has the URL may have the file, and nobody else.
+pub(super) async fn signed(
+    State(shared): App,
+    Extension(effects): Extension<Effects>,
+    method: Method,
+    headers: HeaderMap,
+    Path((number, revision, kind)): Path<(u64, u16, String)>,
+    Query(signed): Query<Signed>,
+) -> Result<Response, Problem> {
+    // As stores of files do: two ways to prove oneself are one too many.
+    if headers.contains_key(header::AUTHORIZATION) {
+        return Err(Problem::bad_request(
+            "a signed URL takes no Authorization header",
+        ));
+    }
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|known| known.file_name() == kind);
+    let kind = kind.ok_or_else(|| Problem::not_found("file"))?;
+    let files = {
+        let world = shared.world();
+        let right = shared.signature(number, revision, kind, signed.expires);
+        let now = world
+            .now()
+            .duration_since(std::time::SystemTime::UNIX_EPOCH);
+        let over = now.map_or(0, |now| now.as_secs()) >= signed.expires;
+        if signed.signature != right || over || effects.expired_url {
+            return Err(Problem::expired(&world.behaviour));
+        }
+        let case = world.numbered(number);
+        let case = case.ok_or_else(|| Problem::missing(&world.behaviour, "file"))?;
+        // An older file stays for as long as its URL does.
+        let mut entries = case.entries().iter();
+        let entry = entries.find(|entry| entry.revision == revision);
+        let entry = entry.ok_or_else(|| Problem::missing(&world.behaviour, "file"))?;
+        shape::files(&world, case, entry)
+    };
+    Ok(serve(&shared, &effects, &method, &headers, &files, kind))
+}
+
+/// The file, or the part of it that is asked for.
+fn serve(
+    shared: &std::sync::Arc<Shared>,
+    effects: &Effects,
+    method: &Method,
+    headers: &HeaderMap,
+    files: &Files,
+    kind: Kind,
+) -> Response {
+    let behaviour = shared.world().behaviour.clone();
+    let bytes = files.make(kind);
+    // Changes with the content, so it is a strong validator.
+    let etag = format!(
+        "\"{}\"",
+        kind.id(
+            files.number,
+            files.revision,
+            crate::simulator::Ids::Text,
+            false
+        )
+    );
     let length = bytes.len();
     let mut answer_headers = HeaderMap::new();
     let mut set = |name, value: String| {
@@ -76,13 +154,24 @@ pub(super) async fn asset(
         }
     };
     set(header::CONTENT_TYPE, "application/zip".to_owned());
-    set(header::ACCEPT_RANGES, "bytes".to_owned());
-    set(header::ETAG, etag.clone());
-    let (status, bytes, ends) = match asked_range(&headers, &etag, length) {
+    if behaviour.etags {
+        set(header::ETAG, etag.clone());
+    }
+    if behaviour.asset_digests {
+        let name = header::HeaderName::from_static("repr-digest");
+        set(name, format!("sha-256=:{}:", base64_sha256(&bytes)));
+    }
+    let asked = if behaviour.ranges {
+        set(header::ACCEPT_RANGES, "bytes".to_owned());
+        asked_range(headers, &etag, length)
+    } else {
+        None
+    };
+    let (status, bytes, ends) = match asked {
         None => (StatusCode::OK, bytes, true),
         Some(Err(())) => {
             set(header::CONTENT_RANGE, format!("bytes */{length}"));
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, answer_headers).into_response());
+            return (StatusCode::RANGE_NOT_SATISFIABLE, answer_headers).into_response();
         }
         Some(Ok((first, last))) => {
             set(
@@ -94,12 +183,41 @@ pub(super) async fn asset(
         }
     };
     set(header::CONTENT_LENGTH, bytes.len().to_string());
+    let order = OrderId::new(files.number.to_string());
+    let revision = files.revision;
+    let mark = move |shared: &Shared| {
+        let mut world = shared.world();
+        // Files that were replaced meanwhile say nothing of those that there are now.
+        if world
+            .case(&order)
+            .is_some_and(|case| case.revision() == revision)
+        {
+            world.downloaded(&order);
+        }
+    };
+    let (at_once, at_end) = match (behaviour.downloaded_by, kind) {
+        (DownloadedBy::AnyAsset, _) | (DownloadedBy::ZipRequested, Kind::Export) => (true, false),
+        (DownloadedBy::ZipComplete, Kind::Export)
+        | (DownloadedBy::ThumbnailsComplete, Kind::Thumbnails) => (false, true),
+        _ => (false, false),
+    };
+    if at_once && *method == Method::GET {
+        mark(shared);
+    }
+    let at_end = at_end && ends && !effects.broken;
+    let shared = std::sync::Arc::clone(shared);
     let body = Body::from_stream(pieces(bytes, move || {
-        if kind == Kind::Export && ends {
-            shared.world().downloaded(&order);
+        if at_end {
+            mark(&shared);
         }
     }));
-    Ok((status, answer_headers, body).into_response())
+    (status, answer_headers, body).into_response()
+}
+
+fn base64_sha256(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(bytes))
 }
 
 /// The one range that is asked for, if it is to be given: first and last byte. `If-Range` with
@@ -137,24 +255,36 @@ pub(super) async fn return_scan(
     State(shared): App,
     headers: HeaderMap,
     Path((id, order)): Path<(String, String)>,
-) -> Result<StatusCode, Problem> {
+    body: Bytes,
+) -> Result<Response, Problem> {
     let id = account(&shared, &headers, &id)?;
     let order = OrderId::from(order);
     let mut world = shared.world();
+    let behaviour = world.behaviour.clone();
     let case = case_of(&world, &id, &order)?;
+    if behaviour.return_needs_reason && !has_reason(&body) {
+        return Err(Problem::bad_request("`reason` is missing"));
+    }
     // Who holds it decides: the lab can return what it has.
     let with_lab = matches!(case.phase().shows(), Symbol::F | Symbol::R | Symbol::D);
     if !with_lab || !case.phase().may_be_followed_by().contains(Phase::Rescan) {
         let why: Refused = case.refuses("return to the doctor");
+        let status = StatusCode::from_u16(behaviour.conflict_code);
         return Err(Problem::new(
-            StatusCode::CONFLICT,
+            status.unwrap_or(StatusCode::CONFLICT),
             "conflict",
             why.to_string(),
         ));
     }
     // Scanning is quiet: there is no notice.
     let _ = world.enter(&order, Phase::Rescan);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(shape::done(&behaviour, behaviour.return_code))
+}
+
+fn has_reason(body: &[u8]) -> bool {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let reason = body.get("reason").and_then(Value::as_str);
+    reason.is_some_and(|reason| !reason.trim().is_empty())
 }
 
 fn case_of<'w>(
@@ -164,54 +294,13 @@ fn case_of<'w>(
 ) -> Result<&'w Case, Problem> {
     world
         .case(order)
-        .filter(|case| case.account == *account)
-        .ok_or_else(|| Problem::not_found("order"))
+        .filter(|case| is_of(world, case, account))
+        .ok_or_else(|| Problem::missing(&world.behaviour, "order"))
 }
 
-/// An order as it is sent. Keys are a convention.
-fn order(shared: &Arc<Shared>, case: &Case) -> Value {
-    let assets = Kind::ALL
-        .into_iter()
-        .filter(|_| case.files.exist())
-        .map(|kind| {
-            json!({
-                "assetId": case.files.id(kind),
-                "type": kind.wire_name(),
-                "size": case.files.size(kind),
-                "modifiedAt": time(case.files.modified),
-                "url": url(shared, case, kind),
-            })
-        });
-    json!({
-        "orderId": case.id,
-        "rxId": case.rx_id,
-        "accountNumber": case.account,
-        "status": case.status(),
-        "createdAt": time(case.created),
-        "modifiedAt": time(case.modified),
-        "patient": {
-            "firstName": case.patient.first_name,
-            "lastName": case.patient.last_name,
-        },
-        "assets": assets.collect::<Vec<_>>(),
-    })
-}
-
-fn url(shared: &Shared, case: &Case, kind: Kind) -> Option<String> {
-    let asset_id = case.files.id(kind);
-    let endpoint = shared.endpoints.resolve(Operation::DownloadAsset).ok()?;
-    let variables = [
-        ("account_id", case.account.as_str()),
-        ("order_id", case.id.as_str()),
-        ("asset_id", asset_id.as_str()),
-    ];
-    endpoint.template.expand(&variables).ok().map(String::from)
-}
-
-fn time(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time)
-        .map(|time| format!("{time:.3}"))
-        .unwrap_or_default()
+fn is_of(world: &World, case: &Case, account: &AccountId) -> bool {
+    let owner = world.account_of(case);
+    owner.is_some_and(|owner| owner.id == *account)
 }
 
 /// The bytes in pieces; `sent` is called when the last one goes out.

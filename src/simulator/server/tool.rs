@@ -8,18 +8,17 @@ use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::super::world::{Patient, World};
+use super::super::prescription::{Patient, Procedure};
+use super::super::world::World;
 use super::super::{CLIENT_ID, CLIENT_SECRET};
 use super::{App, Problem};
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId, RxId};
 
-/// The procedures that a scan can be made for.
-const PROCEDURES: [(u32, &str); 3] = [(1, "Crown"), (2, "Bridge"), (3, "Implant abutment")];
-
 pub(super) async fn procedures(headers: HeaderMap) -> Result<Json<Value>, Problem> {
     check(&headers)?;
-    let maps = PROCEDURES.map(|(id, name)| json!({ "procedureMapId": id, "name": name }));
+    let maps = Procedure::ALL
+        .map(|procedure| json!({ "procedureMapId": procedure.id(), "name": procedure.name() }));
     Ok(Json(json!({ "procedureMaps": maps })))
 }
 
@@ -41,9 +40,11 @@ pub(super) async fn create(
     let account = AccountId::new(required("companyId")?);
     required("scannerSerialNumber")?;
     let procedure = required("procedureMapId")?;
-    if !PROCEDURES.iter().any(|(id, _)| id.to_string() == procedure) {
-        return Err(Problem::bad_request("`procedureMapId` is unknown"));
-    }
+    let known = Procedure::ALL.iter();
+    let procedure = known
+        .copied()
+        .find(|known| known.id().to_string() == procedure)
+        .ok_or_else(|| Problem::bad_request("`procedureMapId` is unknown"))?;
     let name = |name: &str| text(body.get("patient").and_then(|patient| patient.get(name)));
     let patient = Patient {
         first_name: name("firstName")
@@ -52,16 +53,13 @@ pub(super) async fn create(
     };
     let (order, notice) = {
         let mut world = shared.world();
-        if !world.accounts.contains_key(&account) {
-            return Err(Problem::bad_request("`companyId` is unknown"));
-        }
-        let order = world.prescribe(account, patient);
+        let order = world
+            .prescribe(&account, Some((patient, procedure)))
+            .ok_or_else(|| Problem::bad_request("`companyId` is unknown"))?;
         let notice = world.enter(&order, Phase::AtLab);
         (created(&world, &order), notice)
     };
-    if let Some(notice) = notice {
-        shared.notifier.post(notice);
-    }
+    shared.post(notice);
     Ok(order)
 }
 
@@ -83,18 +81,16 @@ pub(super) async fn create_by_rx(
             Phase::Rescan => Phase::AtLabAgain,
             _ => return Err(Problem::bad_request(case.refuses("scan").to_string())),
         };
-        let id = case.id.clone();
+        let id = case.id();
         let notice = world.enter(&id, to);
         (created(&world, &id), notice)
     };
-    if let Some(notice) = notice {
-        shared.notifier.post(notice);
-    }
+    shared.post(notice);
     Ok(order)
 }
 
 fn created(world: &World, order: &OrderId) -> Json<Value> {
-    let rx_id = world.case(order).map(|case| &case.rx_id);
+    let rx_id = world.case(order).map(|case| world.rx_id(case));
     Json(json!({ "orderId": order, "rxId": rx_id }))
 }
 

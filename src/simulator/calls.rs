@@ -1,0 +1,94 @@
+//! The calls so far.
+
+use std::collections::VecDeque;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::faults::Occasion;
+use super::{Shared, Simulator};
+use crate::endpoints::Operation;
+
+/// A call of the API, and what the software was answered.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Call {
+    /// Its number, from 1, among all calls.
+    pub number: u64,
+    /// When it came, in simulated time.
+    pub at: SystemTime,
+    /// What was asked for.
+    pub operation: Operation,
+    /// The path, without what follows the `?`: codes and signatures are there.
+    pub path: String,
+    /// The status of the answer; none if it was never to arrive.
+    pub status: Option<u16>,
+    /// How long the body was to be, in bytes, where that was known.
+    pub length: Option<u64>,
+    /// The [names](super::Fault::name) of the faults that it met.
+    pub faults: Vec<&'static str>,
+}
+
+/// So many calls are remembered.
+const REMEMBERED: usize = 1000;
+
+/// How often everything was asked for, and the last calls.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    total: u64,
+    log: VecDeque<Call>,
+    /// Since the faults were set: notifications first, then the operations.
+    counts: [u64; Operation::ALL.len() + 1],
+}
+
+impl Calls {
+    /// Counts one more, and says the how manieth it is since the faults were set.
+    pub(super) fn count(&mut self, occasion: Occasion) -> u64 {
+        let at = match occasion {
+            Occasion::Notification => 0,
+            Occasion::Call(operation) => operation as usize + 1,
+        };
+        self.counts[at] += 1;
+        self.counts[at]
+    }
+
+    pub(super) fn count_anew(&mut self) {
+        self.counts = Default::default();
+    }
+
+    pub(super) fn note(&mut self, mut call: Call) {
+        self.total += 1;
+        call.number = self.total;
+        if self.log.len() == REMEMBERED {
+            self.log.pop_front();
+        }
+        self.log.push_back(call);
+    }
+}
+
+impl Shared {
+    pub(super) fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last calls, oldest first, from this number on.
+    pub(super) fn calls_from(&self, number: u64) -> Vec<Call> {
+        let calls = self.calls();
+        let later = calls.log.iter().filter(|call| call.number >= number);
+        later.cloned().collect()
+    }
+}
+
+/// What the software did.
+impl Simulator {
+    /// The last 1000 calls of the API, oldest first. A call is among them when its answer begins.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls_from(0)
+    }
+
+    /// How many calls of the API there were.
+    #[must_use]
+    pub fn call_count(&self) -> u64 {
+        self.shared.calls().total
+    }
+}
