@@ -113,7 +113,10 @@ pub(super) async fn call(
         .and_then(|length| length.to_str().ok()?.parse().ok())
         .or_else(|| axum::body::HttpBody::size_hint(response.body()).exact());
     shared.calls().note(call);
-    if !fate.plan.is_none() && (has_body || fate.plan.cut.is_some()) {
+    if !has_body {
+        fate.plan.without_body();
+    }
+    if !fate.plan.is_none() {
         line.plan(fate.plan);
     }
     response
@@ -229,6 +232,19 @@ impl Plan {
             }),
             choice,
             ..Plan::default()
+        }
+    }
+}
+
+impl Plan {
+    /// An answer to HEAD tells the length of a body that does not come.
+    fn without_body(&mut self) {
+        self.length_by = None;
+        self.bytes_per_second = None;
+        if let Some(cut) = &mut self.cut
+            && matches!(cut.at, Place::InsideBody | Place::AfterBody)
+        {
+            cut.at = Place::AfterHead;
         }
     }
 }
