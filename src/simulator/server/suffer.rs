@@ -80,6 +80,14 @@ pub(super) async fn call(
         line.plan(Plan::reset(choice));
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
+    let too_many = behaviour.rate_limit.and_then(|limit| {
+        let path = request.uri().path();
+        shared.calls().limited(path, limit, now)
+    });
+    if let Some(wait) = too_many {
+        let seconds = wait.as_secs_f64().ceil() as u64;
+        fate.instead(Instead::Error(429, Some(seconds)));
+    }
     let mut response = match fate.instead.take() {
         Some(instead) => instead.response(),
         None => {
@@ -254,8 +262,11 @@ impl Instead {
         match self {
             Instead::Error(code, retry_after) => {
                 let status = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY);
-                let what = "the simulator was told to fail";
-                let mut response = Problem::new(status, "fault", what).into_response();
+                let (error, what) = match code {
+                    429 => ("too_many_requests", "too many calls, come again later"),
+                    _ => ("fault", "the simulator was told to fail"),
+                };
+                let mut response = Problem::new(status, error, what).into_response();
                 if let Some(seconds) = retry_after {
                     let name = header::RETRY_AFTER;
                     response
