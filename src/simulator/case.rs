@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::Action;
 use super::dice::Dice;
 use super::files::Sizes;
 use super::people::Refused;
@@ -160,6 +161,15 @@ impl Case {
                 _ => break,
             };
         }
+    }
+
+    /// What can be done with it now. To begin a scan that is begun would change nothing.
+    pub(super) fn possible(&self) -> Vec<Action> {
+        let begun = *self.status() == OrderStatus::Scanning;
+        let fits = |action: &Action| {
+            action.leads(self.phase()).is_some() && !(*action == Action::BeginScan && begun)
+        };
+        Action::ALL.iter().copied().filter(fits).collect()
     }
 
     /// An action that does not fit the phase.

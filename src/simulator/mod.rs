@@ -45,7 +45,9 @@
 
 mod action;
 mod behaviour;
+mod board;
 mod builder;
+mod calls;
 mod case;
 mod clock;
 mod dice;
@@ -56,6 +58,7 @@ mod people;
 mod prescription;
 mod server;
 mod settings;
+mod snapshot;
 mod tokens;
 mod truth;
 mod world;
@@ -72,6 +75,7 @@ use url::Url;
 
 use crate::endpoints::{Endpoints, Operation};
 use crate::model::AccountId;
+use calls::Calls;
 use dice::For;
 use files::Kind;
 use notify::Notifier;
@@ -105,6 +109,10 @@ struct Shared {
     /// Where signed URLs lead.
     files: String,
     signing_key: u128,
+    address: SocketAddr,
+    /// How it was set up.
+    initial: SimulatorBuilder,
+    calls: Mutex<Calls>,
 }
 
 /// The login that may act for all labs.
@@ -281,16 +289,7 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     let address = listener.local_addr()?;
     let endpoints =
         Endpoints::from_base_url(&format!("http://{address}/")).map_err(std::io::Error::other)?;
-    let mut world = World::new(&set);
-    if set.accounts.is_empty() {
-        world.add_account("L-1".into(), "Demo Dental Lab");
-    }
-    for (id, name) in &set.accounts {
-        world.add_account(id.clone(), name);
-    }
-    for (name, accounts) in set.logins {
-        world.add_login(&name, Some(accounts));
-    }
+    let world = beginning(&set);
     // Another port is another origin.
     let files = TcpListener::bind(SocketAddr::new(address.ip(), 0)).await?;
     let shared = Arc::new(Shared {
@@ -299,6 +298,9 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
         notifier: Notifier::start().map_err(std::io::Error::other)?,
         endpoints,
         files: format!("http://{}", files.local_addr()?),
+        address,
+        initial: set,
+        calls: Mutex::default(),
     });
     let serve = |listener, app: axum::Router| {
         let server = tokio::spawn(async move {
@@ -318,7 +320,32 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     })
 }
 
+/// The world before anything has happened.
+fn beginning(set: &SimulatorBuilder) -> World {
+    let mut world = World::new(set);
+    if set.accounts.is_empty() {
+        world.add_account("L-1".into(), "Demo Dental Lab");
+    }
+    for (id, name) in &set.accounts {
+        world.add_account(id.clone(), name);
+    }
+    for (name, accounts) in &set.logins {
+        world.add_login(name, Some(accounts.clone()));
+    }
+    world
+}
+
 impl Shared {
+    /// Everything as it was at the start.
+    fn reset(&self) {
+        *self.world() = beginning(&self.initial);
+        self.calls().clear();
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

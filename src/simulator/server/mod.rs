@@ -1,9 +1,14 @@
 //! The service as software sees it.
 
 mod auth;
+mod contract;
+pub(super) mod control;
 mod effects;
+pub(super) mod guard;
 mod listing;
+mod login;
 mod orders;
+mod record;
 mod shape;
 mod tool;
 
@@ -12,21 +17,22 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{MethodFilter, get, on};
+use axum::routing::{MethodFilter, get, on, post};
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::behaviour::Behaviour;
 use super::world::Owner;
+use super::{Shared, board};
 use crate::endpoints::Operation;
 use crate::model::AccountId;
 
-pub(super) use auth::consent;
 pub(super) use listing::Pages;
+pub(super) use login::consent;
 pub(super) use shape::sha256;
 
-type App = State<Arc<Shared>>;
+pub(super) type App = State<Arc<Shared>>;
 
 /// Each operation at its conventional method and path: the table of [`Operation`] is the only
 /// place that knows them.
@@ -35,11 +41,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let served = Operation::ALL
         .iter()
         .filter(|operation| **operation != Operation::RefreshToken);
-    let mut router = Router::new().route("/", get(index));
+    let mut router = Router::new();
     for operation in served {
         let methods = MethodFilter::try_from(operation.method()).unwrap_or(MethodFilter::GET);
         let handler = match operation {
-            Operation::Authorization => on(methods, auth::authorize),
+            Operation::Authorization => on(methods, login::authorize),
             Operation::GetToken | Operation::RefreshToken => on(methods, auth::token),
             Operation::RevokeToken => on(methods, auth::revoke),
             Operation::Discovery => on(methods, discovery),
@@ -54,9 +60,14 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             Operation::CreateNewOrderByRx => on(methods, tool::create_by_rx),
             Operation::AvailableProcedureMaps => on(methods, tool::procedures),
         };
-        router = router.route(&Shared::path(*operation), handler);
+        let log = from_fn_with_state((Arc::clone(&shared), *operation), record::record);
+        router = router.route(&Shared::path(*operation), handler.layer(log));
     }
     router
+        .route("/openapi.yaml", get(contract::openapi))
+        .route("/_simulator/sign-in", post(login::sign_in))
+        .merge(board::router())
+        .merge(control::router(&shared))
         .layer(axum::Extension(effects::Effects::default()))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "no such endpoint"))
         .with_state(shared)
@@ -68,10 +79,6 @@ pub(super) fn files_router(shared: Arc<Shared>) -> Router {
         .route("/files/{number}/{revision}/{name}", get(orders::signed))
         .layer(axum::Extension(effects::Effects::default()))
         .with_state(shared)
-}
-
-async fn index() -> &'static str {
-    "The lab-connector simulator. GET /discovery names its endpoints.\n"
 }
 
 async fn discovery(State(shared): App) -> Json<Value> {
