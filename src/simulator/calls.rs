@@ -1,99 +1,108 @@
-//! The log of API calls: what came, and what the client saw. No query, no header and no body is
-//! kept, so that no token and no patient can be in it.
+//! The calls so far.
 
 use std::collections::VecDeque;
-use std::time::{Duration, SystemTime};
+use std::sync::{MutexGuard, PoisonError};
+use std::time::SystemTime;
 
+use super::faults::Occasion;
+use super::{Shared, Simulator};
 use crate::endpoints::Operation;
 
-/// How many calls are kept.
-pub(super) const KEPT: usize = 1000;
-
-/// What is kept of a path.
-const LONGEST: usize = 160;
-
-/// The last calls, the newest last.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    kept: VecDeque<Call>,
-    count: u64,
+/// A call of the API, and what the software was answered.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Call {
+    /// Its number, from 1, among all calls.
+    pub number: u64,
+    /// When it came, in simulated time.
+    pub at: SystemTime,
+    /// What was asked for.
+    pub operation: Operation,
+    /// The path, without what follows the `?`: codes and signatures are there.
+    pub path: String,
+    /// The status of the answer; none if it was never to arrive.
+    pub status: Option<u16>,
+    /// How long the body was to be, in bytes, where that was known.
+    pub length: Option<u64>,
+    /// The [names](super::Fault::name) of the faults that it met.
+    pub faults: Vec<&'static str>,
 }
 
-/// One call as the client saw it.
-#[derive(Clone, Debug)]
-pub(super) struct Call {
-    /// From 1, without gaps.
-    pub(super) number: u64,
-    /// Simulated time.
-    pub(super) at: SystemTime,
-    pub(super) operation: Operation,
-    pub(super) path: String,
-    /// What the client saw; none if there was no answer.
-    pub(super) status: Option<u16>,
-    /// The faults that were played.
-    pub(super) faults: Vec<&'static str>,
-    /// Real time, until the head of the answer was ready.
-    pub(super) took: Duration,
+/// So many calls are remembered.
+const REMEMBERED: usize = 1000;
+
+/// How often everything was asked for, and the last calls.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    total: u64,
+    log: VecDeque<Call>,
+    /// Since the faults were set: notifications first, then the operations.
+    counts: [u64; Operation::ALL.len() + 1],
 }
 
 impl Calls {
-    /// Its number is given to it here.
-    pub(super) fn record(&mut self, mut call: Call) {
-        self.count += 1;
-        call.number = self.count;
-        if call.path.len() > LONGEST {
-            call.path = call.path.chars().take(LONGEST).collect();
+    /// Counts one more, and says the how manieth it is since the faults were set.
+    pub(super) fn count(&mut self, occasion: Occasion) -> u64 {
+        let at = match occasion {
+            Occasion::Notification => 0,
+            Occasion::Call(operation) => operation as usize + 1,
+        };
+        self.counts[at] += 1;
+        self.counts[at]
+    }
+
+    pub(super) fn count_anew(&mut self) {
+        self.counts = Default::default();
+    }
+
+    pub(super) fn note(&mut self, mut call: Call) {
+        self.total += 1;
+        call.number = self.total;
+        if self.log.len() == REMEMBERED {
+            self.log.pop_front();
         }
-        if self.kept.len() == KEPT {
-            self.kept.pop_front();
-        }
-        self.kept.push_back(call);
+        self.log.push_back(call);
     }
 
     /// The newest first.
     pub(super) fn newest(&self) -> impl Iterator<Item = &Call> {
-        self.kept.iter().rev()
+        self.log.iter().rev()
     }
 
-    /// Those after a number, the oldest first.
-    pub(super) fn after(&self, number: u64) -> impl Iterator<Item = &Call> {
-        self.kept.iter().filter(move |call| call.number > number)
+    pub(super) fn total(&self) -> u64 {
+        self.total
     }
 
-    /// How many there were, forgotten ones too.
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// Numbers go on.
-    pub(super) fn clear(&mut self) {
-        self.kept.clear();
+    /// Numbers and counts go on.
+    pub(super) fn forget(&mut self) {
+        self.log.clear();
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Shared {
+    pub(super) fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-    #[test]
-    fn the_newest_are_kept_and_numbers_go_on() {
-        let mut calls = Calls::default();
-        for _ in 0..KEPT + 5 {
-            calls.record(Call {
-                number: 0,
-                at: SystemTime::UNIX_EPOCH,
-                operation: Operation::GetOrders,
-                path: "/é".repeat(LONGEST),
-                status: Some(200),
-                faults: Vec::new(),
-                took: Duration::ZERO,
-            });
-        }
-        assert_eq!(calls.newest().count(), KEPT);
-        assert_eq!(calls.newest().next().unwrap().number, KEPT as u64 + 5);
-        assert_eq!(calls.after(KEPT as u64 + 3).count(), 2);
-        assert_eq!(calls.newest().next().unwrap().path.chars().count(), LONGEST);
-        calls.clear();
-        assert_eq!((calls.newest().count(), calls.count()), (0, 1005));
+    /// The last calls, oldest first, from this number on.
+    pub(super) fn calls_from(&self, number: u64) -> Vec<Call> {
+        let calls = self.calls();
+        let later = calls.log.iter().filter(|call| call.number >= number);
+        later.cloned().collect()
+    }
+}
+
+/// What the software did.
+impl Simulator {
+    /// The last 1000 calls of the API, oldest first. A call is among them when its answer begins.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls_from(0)
+    }
+
+    /// How many calls of the API there were.
+    #[must_use]
+    pub fn call_count(&self) -> u64 {
+        self.shared.calls().total
     }
 }

@@ -31,10 +31,13 @@ pub(super) struct WorldClock {
     started: Instant,
     /// How far it was moved by hand.
     ahead: Duration,
+    /// Whether it was said when it begins.
+    set: bool,
 }
 
 impl WorldClock {
     pub(super) fn new(mode: ClockMode, began: Option<SystemTime>) -> Self {
+        let set = began.is_some();
         let began = began.unwrap_or_else(|| match mode {
             ClockMode::Stepped => SystemTime::UNIX_EPOCH + Duration::from_secs(BEGINNING),
             _ => SystemTime::now(),
@@ -44,6 +47,7 @@ impl WorldClock {
             began,
             started: Instant::now(),
             ahead: Duration::ZERO,
+            set,
         }
     }
 
@@ -58,6 +62,11 @@ impl WorldClock {
             ClockMode::Stepped => Duration::ZERO,
         };
         self.began + passed + self.ahead
+    }
+
+    /// Whether it may show another time than the machine's.
+    pub(super) fn is_own(&self) -> bool {
+        self.mode != ClockMode::Real || !self.ahead.is_zero() || self.set
     }
 
     pub(super) fn advance(&mut self, time: Duration) {

@@ -61,6 +61,7 @@ mod settings;
 mod snapshot;
 mod tokens;
 mod truth;
+mod wire;
 mod world;
 
 use std::fmt;
@@ -70,6 +71,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use url::Url;
 
@@ -79,7 +81,8 @@ use calls::Calls;
 use dice::For;
 use files::Kind;
 use notify::Notifier;
-use world::{Notice, World};
+use wire::{Line, Wires};
+use world::World;
 
 pub use action::{Action, UnknownAction};
 pub use behaviour::{
@@ -87,6 +90,7 @@ pub use behaviour::{
     Ids, KeyCase, Lists, NotificationBody, Paging, PairingRevokes, StatusSpelling, Times,
 };
 pub use builder::SimulatorBuilder;
+pub use calls::Call;
 pub use clock::ClockMode;
 pub use faults::{Fault, FaultRule, Faults, ResetAt};
 pub use people::Refused;
@@ -104,15 +108,18 @@ pub struct Simulator {
 #[derive(Debug)]
 struct Shared {
     world: Mutex<World>,
+    calls: Mutex<Calls>,
     notifier: Notifier,
     endpoints: Endpoints,
+    /// What Discovery names when it names another region.
+    other_region: Endpoints,
+    closing: watch::Sender<bool>,
     /// Where signed URLs lead.
     files: String,
     signing_key: u128,
     address: SocketAddr,
     /// How it was set up.
     initial: SimulatorBuilder,
-    calls: Mutex<Calls>,
 }
 
 /// The login that may act for all labs.
@@ -274,6 +281,7 @@ impl Simulator {
     pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidSettings> {
         faults.check()?;
         self.world().set_faults(faults);
+        self.shared.calls().count_anew();
         Ok(())
     }
 
@@ -287,30 +295,34 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     set.faults.check()?;
     let listener = TcpListener::bind(set.listen).await?;
     let address = listener.local_addr()?;
-    let endpoints =
-        Endpoints::from_base_url(&format!("http://{address}/")).map_err(std::io::Error::other)?;
     let world = beginning(&set);
     // Another port is another origin.
-    let files = TcpListener::bind(SocketAddr::new(address.ip(), 0)).await?;
+    let elsewhere = SocketAddr::new(address.ip(), 0);
+    let files = TcpListener::bind(elsewhere).await?;
+    let other_region = TcpListener::bind(elsewhere).await?;
     let shared = Arc::new(Shared {
         signing_key: world.dice.nth(For::Signatures, 0).u128(..),
         world: Mutex::new(world),
-        notifier: Notifier::start().map_err(std::io::Error::other)?,
-        endpoints,
+        calls: Mutex::default(),
+        notifier: Notifier::start(),
+        endpoints: endpoints(address)?,
+        other_region: endpoints(other_region.local_addr()?)?,
+        closing: watch::Sender::new(false),
         files: format!("http://{}", files.local_addr()?),
         address,
         initial: set,
-        calls: Mutex::default(),
     });
     let serve = |listener, app: axum::Router| {
+        let app = app.into_make_service_with_connect_info::<Line>();
         let server = tokio::spawn(async move {
             // Ends with the handle only.
-            let _ = axum::serve(listener, app).await;
+            let _ = axum::serve(Wires(listener), app).await;
         });
         server.abort_handle()
     };
     let servers = vec![
         serve(listener, server::router(Arc::clone(&shared))),
+        serve(other_region, server::router(Arc::clone(&shared))),
         serve(files, server::files_router(Arc::clone(&shared))),
     ];
     Ok(Simulator {
@@ -335,25 +347,26 @@ fn beginning(set: &SimulatorBuilder) -> World {
     world
 }
 
+fn endpoints(address: SocketAddr) -> std::io::Result<Endpoints> {
+    Endpoints::from_base_url(&format!("http://{address}/")).map_err(std::io::Error::other)
+}
+
 impl Shared {
     /// Everything as it was at the start.
     fn reset(&self) {
         *self.world() = beginning(&self.initial);
-        self.calls().clear();
-    }
-
-    fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.calls() = Calls::default();
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn post(&self, notice: Option<Notice>) {
-        if let Some(notice) = notice {
-            self.notifier.post(notice);
-        }
+    /// When the simulator is gone.
+    async fn closed(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender is this one's own.
+        let _ = closing.wait_for(|closing| *closing).await;
     }
 
     /// A URL at which a file can be had until then, by whoever has it.
@@ -379,6 +392,7 @@ impl Shared {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
+        self.shared.closing.send_replace(true);
         for server in &self.servers {
             server.abort();
         }

@@ -123,6 +123,11 @@ impl World {
         self.clock.now()
     }
 
+    /// Whether its time may be another one than the machine's.
+    pub(super) fn has_own_time(&self) -> bool {
+        self.clock.is_own()
+    }
+
     pub(super) fn advance(&mut self, time: Duration) {
         self.clock.advance(time);
     }

@@ -133,7 +133,7 @@ async fn a_case_goes_its_way_and_tells_the_truth() -> Result {
             "interp2"
         ]
     );
-    assert_eq!(case["reading"]["deviations"], json!([10]));
+    assert_eq!(case["reading"]["deviations"], json!([13]));
     assert_eq!(case["history"].as_array().unwrap().len(), steps.len() + 1);
     Ok(())
 }

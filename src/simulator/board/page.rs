@@ -5,9 +5,11 @@ use std::time::SystemTime;
 use super::case;
 use super::html::{self, Text, hidden};
 use super::view::{Column, View};
-use crate::simulator::ClockMode;
-use crate::simulator::calls::Call;
+use crate::simulator::{Call, ClockMode};
 use crate::status::Holder;
+
+/// What is shown of a path.
+const LONGEST: usize = 120;
 
 /// The page. The notice says why a button did nothing.
 pub(super) fn of(view: &View, notice: Option<&str>) -> String {
@@ -157,7 +159,7 @@ fn calls(view: &View) -> String {
     } else {
         format!(
             "<table><thead><tr><th>Time</th><th>Operation</th><th>Request</th><th>Answer</th>\
-             <th>Took</th></tr></thead><tbody>{rows}</tbody></table>"
+             <th class=\"right\">Bytes</th></tr></thead><tbody>{rows}</tbody></table>"
         )
     };
     format!(
@@ -186,14 +188,15 @@ fn row(call: &Call) -> String {
         .faults
         .iter()
         .map(|fault| format!(r#" <span class="tag">{}</span>"#, Text(fault)));
+    let length = call.length.map_or(String::new(), |bytes| bytes.to_string());
+    let path: String = call.path.chars().take(LONGEST).collect();
     format!(
-        r#"<tr><td>{at}</td><td>{operation}</td><td class="wide mono"><span class="muted">{method}</span> {path}</td><td><span class="code {kind}">{status}</span>{faults}</td><td class="right muted">{took:.1} ms</td></tr>"#,
+        r#"<tr><td>{at}</td><td>{operation}</td><td class="wide mono"><span class="muted">{method}</span> {path}</td><td><span class="code {kind}">{status}</span>{faults}</td><td class="right muted">{length}</td></tr>"#,
         at = clock(call.at, "%H:%M:%S"),
         operation = call.operation.title(),
         method = call.operation.method(),
-        path = Text(&call.path),
+        path = Text(path),
         faults = faults.collect::<String>(),
-        took = call.took.as_secs_f64() * 1000.0,
     )
 }
 

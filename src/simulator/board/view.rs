@@ -5,9 +5,8 @@ use std::time::SystemTime;
 use super::Address;
 use crate::flow::Stage::{self, *};
 use crate::model::{AccountId, OrderId};
-use crate::simulator::calls::Call;
 use crate::simulator::snapshot::Snapshot;
-use crate::simulator::{Behaviour, ClockMode, Shared};
+use crate::simulator::{Behaviour, Call, ClockMode, Shared};
 use crate::status::Holder;
 
 /// How many cases a column shows.
@@ -119,7 +118,7 @@ impl View {
             cut,
             chosen,
             calls: calls.newest().take(CALLS).cloned().collect(),
-            calls_in_all: calls.count(),
+            calls_in_all: calls.total(),
         }
     }
 }

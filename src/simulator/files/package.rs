@@ -162,12 +162,13 @@ fn manifest(files: &Files, version: &str) -> String {
             tooth.ada, tooth.shade
         );
     }
-    let bridges = match (rx.procedure, rx.teeth.first(), rx.teeth.last()) {
-        (Procedure::Bridge, Some(first), Some(last)) => format!(
-            r#"<Bridges><Bridge Id="1" FromAdaId="{}" ToAdaId="{}"/></Bridges>"#,
-            first.ada, last.ada
-        ),
-        _ => "<Bridges/>".to_owned(),
+    let bridges = if rx.procedure == Procedure::Bridge {
+        let teeth = rx.teeth.iter();
+        let teeth = teeth.map(|tooth| format!(r#"<Tooth AdaId="{}"/>"#, tooth.ada));
+        let teeth: String = teeth.collect();
+        format!("<Bridges><Bridge>{teeth}</Bridge></Bridges>")
+    } else {
+        "<Bridges/>".to_owned()
     };
     let mut procedures = String::new();
     for procedure in Procedure::ALL {

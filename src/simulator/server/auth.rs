@@ -1,19 +1,22 @@
 //! Authorization, tokens, accounts and pairing.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
-use axum::{Extension, Form};
 use base64::Engine as _;
+use bytes::Bytes;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use url::Url;
 
 use super::super::behaviour::Lists;
 use super::super::tokens::Issued;
 use super::super::world::{Owner, TOKEN_LIFE, World};
 use super::super::{CLIENT_ID, CLIENT_SECRET};
 use super::effects::Effects;
+use super::input;
 use super::shape::{self, Shape};
 use super::{App, Problem, account, owner};
 use crate::model::AccountId;
@@ -62,8 +65,9 @@ impl TokenRequest {
 pub(super) async fn token(
     State(shared): App,
     headers: HeaderMap,
-    Form(request): Form<TokenRequest>,
+    body: Bytes,
 ) -> Result<Json<Value>, Problem> {
+    let request: TokenRequest = input::form(&headers, &body)?;
     request.check_client(&headers)?;
     let mut world = shared.world();
     match request.grant_type.as_str() {
@@ -125,9 +129,13 @@ fn tokens(issued: Issued) -> Value {
 pub(super) async fn revoke(
     State(shared): App,
     headers: HeaderMap,
-    Form(request): Form<TokenRequest>,
+    body: Bytes,
 ) -> Result<Response, Problem> {
+    let request: TokenRequest = input::form(&headers, &body)?;
     request.check_client(&headers)?;
+    if request.token.is_empty() {
+        return Err(input::invalid("token is missing"));
+    }
     let mut world = shared.world();
     world.access.remove(&request.token);
     if let Some(owner) = world.refresh.remove(&request.token) {
@@ -177,9 +185,10 @@ pub(super) async fn pair(
     State(shared): App,
     headers: HeaderMap,
     Path(id): Path<String>,
-    body: Option<Json<Value>>,
+    body: Bytes,
 ) -> Result<Response, Problem> {
     let by = owner(&shared, &headers)?;
+    let url = notification_url(&body)?;
     let id = AccountId::from(id);
     let mut world = shared.world();
     let behaviour = world.behaviour.clone();
@@ -190,14 +199,22 @@ pub(super) async fn pair(
         .account_mut(&id)
         .ok_or_else(|| Problem::not_found("account"))?;
     account.paired = true;
-    let url = body
-        .as_ref()
-        .and_then(|Json(body)| body.get("notificationUrl")?.as_str());
-    account.notification_url = url.map(str::to_owned);
+    account.notification_url = url;
     let issued = world.pair(&by, id);
     let status = StatusCode::from_u16(behaviour.pair_code).unwrap_or(StatusCode::OK);
     // Tokens are OAuth's, and keep its keys.
     Ok((status, Json(tokens(issued))).into_response())
+}
+
+/// Where notifications are to go.
+fn notification_url(body: &[u8]) -> Result<Option<String>, Problem> {
+    match input::object(body)?.remove("notificationUrl") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if Url::parse(&text).is_ok_and(|url| url.has_host()) => {
+            Ok(Some(text))
+        }
+        Some(_) => Err(Problem::bad_request("`notificationUrl` is no URL")),
+    }
 }
 
 pub(super) async fn unpair(

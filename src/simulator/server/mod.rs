@@ -5,32 +5,34 @@ mod contract;
 pub(super) mod control;
 mod effects;
 pub(super) mod guard;
+mod input;
 mod listing;
 mod login;
 mod orders;
-mod record;
 mod shape;
+mod suffer;
 mod tool;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{MethodFilter, get, on, post};
+use axum::{Extension, Router};
 use serde_json::{Value, json};
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, DiscoveryForm};
 use super::world::Owner;
 use super::{Shared, board};
 use crate::endpoints::Operation;
 use crate::model::AccountId;
+use effects::Effects;
 
 pub(super) use listing::Pages;
 pub(super) use login::consent;
-pub(super) use shape::sha256;
+pub(super) use shape::{id_in, key_in, sha256};
 
 pub(super) type App = State<Arc<Shared>>;
 
@@ -60,29 +62,60 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             Operation::CreateNewOrderByRx => on(methods, tool::create_by_rx),
             Operation::AvailableProcedureMaps => on(methods, tool::procedures),
         };
-        let log = from_fn_with_state((Arc::clone(&shared), *operation), record::record);
-        router = router.route(&Shared::path(*operation), handler.layer(log));
+        let state = (Arc::clone(&shared), *operation);
+        let handler = handler
+            .layer(map_response(input::in_our_words))
+            .layer(from_fn_with_state(state, suffer::call));
+        router = router.route(&Shared::path(*operation), handler);
     }
     router
         .route("/openapi.yaml", get(contract::openapi))
         .route("/_simulator/sign-in", post(login::sign_in))
         .merge(board::router())
         .merge(control::router(&shared))
-        .layer(axum::Extension(effects::Effects::default()))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "no such endpoint"))
         .with_state(shared)
 }
 
 /// The origin of signed URLs.
 pub(super) fn files_router(shared: Arc<Shared>) -> Router {
+    let state = (Arc::clone(&shared), Operation::DownloadAsset);
+    let handler = get(orders::signed).layer(from_fn_with_state(state, suffer::call));
     Router::new()
-        .route("/files/{number}/{revision}/{name}", get(orders::signed))
-        .layer(axum::Extension(effects::Effects::default()))
+        .route("/files/{number}/{revision}/{name}", handler)
         .with_state(shared)
 }
 
-async fn discovery(State(shared): App) -> Json<Value> {
-    Json(shared.endpoints.to_json())
+async fn discovery(State(shared): App, Extension(effects): Extension<Effects>) -> Response {
+    let behaviour = shared.world().behaviour.clone();
+    let endpoints = match effects.other_region {
+        true => &shared.other_region,
+        false => &shared.endpoints,
+    };
+    let json = endpoints.to_json();
+    let domain = json.get("base_url").cloned();
+    let told = match behaviour.discovery {
+        DiscoveryForm::Endpoints => json,
+        DiscoveryForm::List => Operation::ALL
+            .iter()
+            .map(|operation| {
+                json!({
+                    "name": operation.title(),
+                    "method": operation.method().as_str(),
+                    "domain": domain,
+                    "path": operation.path(),
+                })
+            })
+            .collect(),
+        DiscoveryForm::Domain => {
+            let paths = Operation::ALL.iter();
+            let paths =
+                paths.map(|operation| (operation.name().to_owned(), operation.path().into()));
+            json!({ "domain": domain, "endpoints": Value::Object(paths.collect()) })
+        }
+    };
+    // Names of operations are not keys that are spelled in some way.
+    Json(told).into_response()
 }
 
 /// An error answer.
@@ -139,8 +172,13 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = Json(json!({ "error": self.code, "error_description": self.message }));
         let mut response = (self.status, body).into_response();
+        // Who passes it on may spell it in another way.
+        response.extensions_mut().insert(self.clone());
         if self.status == StatusCode::UNAUTHORIZED {
-            let scheme = header::HeaderValue::from_static("Bearer");
+            let scheme = header::HeaderValue::from_static(match self.code {
+                "invalid_token" => "Bearer",
+                _ => "Basic realm=\"simulator\"",
+            });
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, scheme);

@@ -53,7 +53,7 @@ fn spelled(value: Value, keys: KeyCase) -> Value {
 }
 
 /// A key that is written in camel case.
-pub(super) fn key_in(key: &str, keys: KeyCase) -> String {
+pub(in crate::simulator) fn key_in(key: &str, keys: KeyCase) -> String {
     let mut spelled = String::with_capacity(key.len() + 4);
     for (at, letter) in key.chars().enumerate() {
         match keys {
@@ -68,6 +68,16 @@ pub(super) fn key_in(key: &str, keys: KeyCase) -> String {
     spelled
 }
 
+/// An id as it is written.
+pub(in crate::simulator) fn id_in(ids: Ids, text: &str) -> Value {
+    let plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse::<u64>().ok();
+    match number.filter(|_| plain && ids == Ids::Number) {
+        Some(number) => number.into(),
+        None => text.into(),
+    }
+}
+
 /// What is written into an answer, and how.
 pub(super) struct Shape<'a> {
     pub(super) shared: &'a Shared,
@@ -78,14 +88,7 @@ pub(super) struct Shape<'a> {
 
 impl Shape<'_> {
     pub(super) fn id(&self, text: &str) -> Value {
-        match self.behaviour.ids {
-            Ids::Text => text.into(),
-            Ids::Number => {
-                let plain = !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
-                let number = text.parse::<u64>().ok().filter(|_| plain);
-                number.map_or_else(|| text.into(), Value::from)
-            }
-        }
+        id_in(self.behaviour.ids, text)
     }
 
     pub(super) fn time(&self, time: SystemTime) -> Option<Value> {

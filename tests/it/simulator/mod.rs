@@ -1,5 +1,7 @@
 //! The simulator as a client, a webhook and a scanning tool see it.
 
+mod behaviour;
+mod faults;
 mod people;
 mod tool;
 

@@ -15,9 +15,8 @@ use super::cases::Nothing;
 use super::input::{body, number, query};
 use super::{Answer, Problem};
 use crate::endpoints::Operation;
-use crate::simulator::calls::{Call, KEPT};
 use crate::simulator::snapshot::time;
-use crate::simulator::{Behaviour, DEMO, Faults, InvalidSettings, Shared};
+use crate::simulator::{Behaviour, Call, DEMO, Faults, InvalidSettings, Shared};
 
 /// The year 9999, after which times cannot be written any more: seconds since 1970.
 const LATEST: u64 = 253_370_764_800;
@@ -78,6 +77,7 @@ pub(super) async fn set_faults(State(shared): App, bytes: Bytes) -> Answer {
     let faults = Faults::from_json(text(&bytes)?)?;
     let answer = written(&faults);
     shared.world().set_faults(faults);
+    shared.calls().count_anew();
     answer
 }
 
@@ -111,7 +111,7 @@ struct Wanted {
 pub(super) async fn calls(State(shared): App, RawQuery(text): RawQuery) -> Answer {
     let wanted: Wanted = query(text.as_deref())?;
     let after = number("after", wanted.after.as_deref(), 0)?;
-    let limit = number("limit", wanted.limit.as_deref(), KEPT as u64)?;
+    let limit = number("limit", wanted.limit.as_deref(), u64::MAX)?;
     let operation = match wanted.operation {
         None => None,
         Some(name) => Some(
@@ -119,13 +119,15 @@ pub(super) async fn calls(State(shared): App, RawQuery(text): RawQuery) -> Answe
                 .ok_or_else(|| Problem::bad_request("`operation` is unknown"))?,
         ),
     };
-    let calls = shared.calls();
+    let calls = shared.calls_from(after.saturating_add(1));
     let found = calls
-        .after(after)
+        .iter()
         .filter(|call| operation.is_none_or(|wanted| call.operation == wanted))
-        .take(usize::try_from(limit).unwrap_or(KEPT));
+        .take(usize::try_from(limit).unwrap_or(usize::MAX));
     let found = found.map(told).collect::<Vec<_>>();
-    Ok(Json(json!({ "calls": found, "count": calls.count() })))
+    Ok(Json(
+        json!({ "calls": found, "total": shared.calls().total() }),
+    ))
 }
 
 fn told(call: &Call) -> Value {
@@ -136,13 +138,13 @@ fn told(call: &Call) -> Value {
         "method": call.operation.method().as_str(),
         "path": call.path,
         "status": call.status,
+        "length": call.length,
         "faults": call.faults,
-        "milliseconds": call.took.as_secs_f64() * 1000.0,
     })
 }
 
 pub(super) async fn forget_calls(State(shared): App) -> StatusCode {
-    shared.calls().clear();
+    shared.calls().forget();
     StatusCode::NO_CONTENT
 }
 

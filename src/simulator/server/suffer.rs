@@ -1,0 +1,327 @@
+//! What goes wrong around a handler. Every call passes here.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use serde_json::json;
+
+use super::super::Shared;
+use super::super::behaviour::{Behaviour, ErrorBodies};
+use super::super::calls::Call;
+use super::super::dice::For;
+use super::super::faults::{Fault, Occasion, ResetAt};
+use super::super::wire::{Cut, Line, Place, Plan};
+use super::effects::Effects;
+use super::{Problem, shape};
+use crate::endpoints::Operation;
+
+/// One call: draws what goes wrong, and plays it.
+pub(super) async fn call(
+    State((shared, operation)): State<(Arc<Shared>, Operation)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (operation, mut request) = match told_apart(operation, request).await {
+        Ok(told) => told,
+        Err(response) => return response,
+    };
+    let number = shared.calls().count(Occasion::Call(operation));
+    let (behaviour, drawn, choice, now, own_time) = {
+        let world = shared.world();
+        let drawn = world
+            .faults
+            .draw(world.dice, Occasion::Call(operation), number);
+        let choice = if drawn.is_empty() {
+            0
+        } else {
+            let place = (operation as u64) << 48;
+            world.dice.nth(For::Faults, !(place ^ number)).u64(..)
+        };
+        let own_time = world.has_own_time();
+        (
+            world.behaviour.clone(),
+            drawn,
+            choice,
+            world.now(),
+            own_time,
+        )
+    };
+    let mut call = Call {
+        number: 0,
+        at: now,
+        operation,
+        path: request.uri().path().to_owned(),
+        status: None,
+        length: None,
+        faults: drawn.iter().map(Fault::name).collect(),
+    };
+    let line = request.extensions().get::<ConnectInfo<Line>>();
+    let line = line
+        .map(|ConnectInfo(line)| line.clone())
+        .unwrap_or_default();
+    let has_body = request.method() != Method::HEAD;
+
+    let mut fate = Fate::of(drawn, choice);
+    if let Some(late) = fate.late {
+        tokio::time::sleep(late).await;
+    }
+    if matches!(fate.instead, Some(Instead::Hang)) {
+        shared.calls().note(call);
+        shared.closed().await;
+        line.plan(Plan::reset(choice));
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let mut response = match fate.instead.take() {
+        Some(instead) => instead.response(),
+        None => {
+            let effects = Effects {
+                broken: !fate.plan.is_none() || fate.malformed,
+                ..fate.effects.clone()
+            };
+            request.extensions_mut().insert(effects);
+            next.run(request).await
+        }
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = problem_in(&behaviour, operation, &problem, response);
+    }
+    if fate.malformed {
+        response = malformed(response, choice).await;
+    }
+    if own_time || fate.effects.skew != 0 {
+        set_date(&mut response, fate.effects.skewed(now));
+    }
+    let arrives = !matches!(
+        fate.plan.cut,
+        Some(Cut {
+            at: Place::Start | Place::InsideHead,
+            ..
+        })
+    );
+    call.status = arrives.then(|| response.status().as_u16());
+    let length = response.headers().get(header::CONTENT_LENGTH);
+    call.length = length
+        .and_then(|length| length.to_str().ok()?.parse().ok())
+        .or_else(|| axum::body::HttpBody::size_hint(response.body()).exact());
+    shared.calls().note(call);
+    if !fate.plan.is_none() && (has_body || fate.plan.cut.is_some()) {
+        line.plan(fate.plan);
+    }
+    response
+}
+
+/// *Get Token* and *Refresh Token* share a path, and are told apart by what is sent.
+async fn told_apart(
+    operation: Operation,
+    request: Request,
+) -> Result<(Operation, Request), Response> {
+    if operation != Operation::GetToken {
+        return Ok((operation, request));
+    }
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 64 * 1024).await;
+    let body = body.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
+    let mut pairs = url::form_urlencoded::parse(&body);
+    let refreshes = pairs.any(|(name, value)| name == "grant_type" && value == "refresh_token");
+    let operation = if refreshes {
+        Operation::RefreshToken
+    } else {
+        Operation::GetToken
+    };
+    Ok((operation, Request::from_parts(parts, Body::from(body))))
+}
+
+/// All that goes wrong with one call.
+#[derive(Default)]
+struct Fate {
+    late: Option<Duration>,
+    instead: Option<Instead>,
+    effects: Effects,
+    malformed: bool,
+    plan: Plan,
+}
+
+/// What comes in place of the answer.
+enum Instead {
+    Hang,
+    Error(u16, Option<u64>),
+    Page,
+    /// The connection is reset before anything is done.
+    Nothing,
+}
+
+impl Fate {
+    fn of(drawn: Vec<Fault>, choice: u64) -> Self {
+        let mut fate = Fate::default();
+        fate.effects.choice = choice;
+        fate.plan.choice = choice;
+        for fault in drawn {
+            fate.meet(fault);
+        }
+        fate
+    }
+
+    /// Of faults that exclude each other the first counts.
+    fn meet(&mut self, fault: Fault) {
+        let cut = |at, reset| Some(Cut { at, reset });
+        match fault {
+            Fault::Latency { seconds } => {
+                let more = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+                self.late = Some(self.late.unwrap_or_default() + more);
+            }
+            Fault::Hang => self.instead(Instead::Hang),
+            Fault::Status { code, retry_after } => self.instead(Instead::Error(code, retry_after)),
+            Fault::Html => self.instead(Instead::Page),
+            Fault::Reset { at } => {
+                if at == ResetAt::Request {
+                    self.instead(Instead::Nothing);
+                }
+                let place = match at {
+                    ResetAt::Request | ResetAt::Answer => Place::Start,
+                    ResetAt::InsideHead => Place::InsideHead,
+                    ResetAt::AfterHead => Place::AfterHead,
+                    ResetAt::InsideBody => Place::InsideBody,
+                    ResetAt::AfterBody => Place::AfterBody,
+                };
+                self.plan.cut = self.plan.cut.or(cut(place, true));
+            }
+            Fault::Truncate => self.plan.cut = self.plan.cut.or(cut(Place::InsideBody, false)),
+            Fault::WrongLength { by } => self.plan.length_by = self.plan.length_by.or(Some(by)),
+            Fault::Drip { bytes_per_second } => {
+                let pace = &mut self.plan.bytes_per_second;
+                *pace = pace.or(Some(bytes_per_second));
+            }
+            Fault::MalformedJson => self.malformed = true,
+            Fault::UnreadableRecord => self.effects.unreadable_record = true,
+            Fault::MissingOrder => self.effects.missing_order = true,
+            Fault::StaleOrder => self.effects.stale_order = true,
+            Fault::ExpiredUrl => self.effects.expired_url = true,
+            Fault::ClockSkew { seconds } => self.effects.skew = seconds,
+            Fault::OtherRegion => self.effects.other_region = true,
+            Fault::NotificationLost
+            | Fault::NotificationDuplicated
+            | Fault::NotificationDelayed { .. }
+            | Fault::NotificationReordered
+            | Fault::NotificationForged => {}
+        }
+    }
+
+    fn instead(&mut self, instead: Instead) {
+        self.instead.get_or_insert(instead);
+    }
+}
+
+impl Plan {
+    fn reset(choice: u64) -> Self {
+        Plan {
+            cut: Some(Cut {
+                at: Place::Start,
+                reset: true,
+            }),
+            choice,
+            ..Plan::default()
+        }
+    }
+}
+
+impl Instead {
+    fn response(self) -> Response {
+        match self {
+            Instead::Error(code, retry_after) => {
+                let status = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY);
+                let what = "the simulator was told to fail";
+                let mut response = Problem::new(status, "fault", what).into_response();
+                if let Some(seconds) = retry_after {
+                    let name = header::RETRY_AFTER;
+                    response
+                        .headers_mut()
+                        .insert(name, HeaderValue::from(seconds));
+                }
+                response
+            }
+            Instead::Page => Html(
+                "<!doctype html><title>Maintenance</title><h1>We are back soon</h1>\
+                 <p>This page stands in place of an answer.</p>",
+            )
+            .into_response(),
+            Instead::Hang | Instead::Nothing => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
+    }
+}
+
+/// An error in the form that the behaviour has for it. OAuth's is given by its standard.
+fn problem_in(
+    behaviour: &Behaviour,
+    operation: Operation,
+    problem: &Problem,
+    response: Response,
+) -> Response {
+    let is_oauth = matches!(
+        operation,
+        Operation::Authorization
+            | Operation::GetToken
+            | Operation::RefreshToken
+            | Operation::RevokeToken
+    );
+    let body = match behaviour.errors {
+        _ if is_oauth => return response,
+        ErrorBodies::Flat => {
+            let fields = json!({ "error": problem.code, "errorDescription": problem.message });
+            // The default is OAuth's form here too.
+            if behaviour.keys == crate::simulator::KeyCase::Camel {
+                return response;
+            }
+            shape::bytes(behaviour, fields)
+        }
+        ErrorBodies::Nested => {
+            let fields = json!({ "code": problem.code, "message": problem.message });
+            shape::bytes(behaviour, json!({ "error": fields }))
+        }
+        ErrorBodies::Text => problem.message.clone().into_bytes(),
+        ErrorBodies::Empty => Vec::new(),
+    };
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let kind = match behaviour.errors {
+        ErrorBodies::Text => Some("text/plain; charset=utf-8"),
+        ErrorBodies::Empty => None,
+        _ => Some("application/json"),
+    };
+    parts.headers.remove(header::CONTENT_TYPE);
+    if let Some(kind) = kind {
+        let kind = HeaderValue::from_static(kind);
+        parts.headers.insert(header::CONTENT_TYPE, kind);
+    }
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// JSON that ends in the middle, in an answer that is whole.
+async fn malformed(response: Response, choice: u64) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !is_json {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // What the simulator makes in memory does not fail to come.
+    let bytes = body.collect().await.map(|body| body.to_bytes());
+    let bytes: Bytes = bytes.unwrap_or_default();
+    let end = 1 + usize::try_from(choice % (bytes.len().max(3) as u64 - 2)).unwrap_or(0);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(bytes.slice(..end.min(bytes.len()))))
+}
+
+fn set_date(response: &mut Response, now: SystemTime) {
+    let stamp = jiff::Timestamp::try_from(now);
+    let date = stamp.map(|stamp| stamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    if let Some(date) = date.ok().and_then(|date| date.parse().ok()) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+}
