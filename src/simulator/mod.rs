@@ -101,6 +101,7 @@ pub use truth::{Shown, Truth};
 pub struct Simulator {
     shared: Arc<Shared>,
     address: SocketAddr,
+    other_region: SocketAddr,
     servers: Vec<AbortHandle>,
 }
 
@@ -165,6 +166,13 @@ impl Simulator {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its other region listens, which Discovery names when [`Fault::OtherRegion`] is
+    /// played; a client goes there if it is an allowed host.
+    #[must_use]
+    pub fn other_region(&self) -> SocketAddr {
+        self.other_region
     }
 
     /// The endpoints, for a client.
@@ -299,14 +307,15 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     // Another port is another origin.
     let elsewhere = SocketAddr::new(address.ip(), 0);
     let files = TcpListener::bind(elsewhere).await?;
-    let other_region = TcpListener::bind(elsewhere).await?;
+    let region = TcpListener::bind(elsewhere).await?;
+    let other_region = region.local_addr()?;
     let shared = Arc::new(Shared {
         signing_key: world.dice.nth(For::Signatures, 0).u128(..),
         world: Mutex::new(world),
         calls: Mutex::default(),
         notifier: Notifier::start(),
         endpoints: endpoints(address)?,
-        other_region: endpoints(other_region.local_addr()?)?,
+        other_region: endpoints(other_region)?,
         closing: watch::Sender::new(false),
         files: format!("http://{}", files.local_addr()?),
         address,
@@ -322,12 +331,13 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     };
     let servers = vec![
         serve(listener, server::router(Arc::clone(&shared))),
-        serve(other_region, server::router(Arc::clone(&shared))),
+        serve(region, server::router(Arc::clone(&shared))),
         serve(files, server::files_router(Arc::clone(&shared))),
     ];
     Ok(Simulator {
         shared,
         address,
+        other_region,
         servers,
     })
 }

@@ -69,6 +69,8 @@ pub(super) async fn call(
     let has_body = request.method() != Method::HEAD;
 
     let mut fate = Fate::of(drawn, choice);
+    // A file is no JSON.
+    fate.malformed &= operation != Operation::DownloadAsset;
     if let Some(late) = fate.late {
         tokio::time::sleep(late).await;
     }
