@@ -214,7 +214,11 @@ async fn the_simulator_answers_as_the_contract_says() -> Result {
             .await?;
         assert_eq!(status, expected, "{error}");
     }
-    assert_eq!(c.call(Operation::GetToken, &[], plain).await?.0, 401);
+    let stranger = |request: RequestBuilder| {
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.body("token=x")
+    };
+    assert_eq!(c.call(Operation::GetToken, &[], stranger).await?.0, 401);
     assert_eq!(
         c.call(Operation::GetToken, &[], |request| client(request)
             .body("{}"))
@@ -348,7 +352,7 @@ async fn the_simulator_answers_as_the_contract_says() -> Result {
     c.call(Operation::Unpair, &lab, bearer(&paired)).await?;
     c.call(Operation::Unpair, &lab, bearer(&paired)).await?;
     let revoke = format!("token={}", login["refresh_token"].as_str().unwrap());
-    c.call(Operation::RevokeToken, &[], plain).await?;
+    c.call(Operation::RevokeToken, &[], stranger).await?;
     c.call(Operation::RevokeToken, &[], form("x=1".to_owned()))
         .await?;
     c.call(Operation::RevokeToken, &[], form(revoke)).await?;

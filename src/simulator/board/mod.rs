@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{RawForm, RawQuery, State};
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -75,7 +76,7 @@ struct Press {
 }
 
 /// Does what a button says, and leads back to the board.
-async fn press(State(shared): App, headers: HeaderMap, RawForm(form): RawForm) -> Response {
+async fn press(State(shared): App, headers: HeaderMap, form: Bytes) -> Response {
     if let Err(problem) = check_origin(&shared, &headers) {
         return problem.into_response();
     }

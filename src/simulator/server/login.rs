@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::{RawForm, RawQuery, State};
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
@@ -95,7 +96,7 @@ impl Authorize {
             return Err("there is no such login");
         }
         if world.behaviour.pkce_required && self.code_challenge.is_none() {
-            return Err("a code_challenge is required");
+            return Err("code_challenge is missing");
         }
         let redirect = Url::parse(&self.redirect_uri).map_err(|_| "redirect_uri is no URL")?;
         let code = world.token("code");
@@ -165,11 +166,7 @@ pub(super) async fn authorize(
 }
 
 /// What the page's form sends.
-pub(super) async fn sign_in(
-    State(shared): App,
-    headers: HeaderMap,
-    RawForm(form): RawForm,
-) -> Response {
+pub(super) async fn sign_in(State(shared): App, headers: HeaderMap, form: Bytes) -> Response {
     if let Err(problem) = check_origin(&shared, &headers) {
         return problem.into_response();
     }

@@ -370,7 +370,9 @@ async fn discovery_names_another_region() -> Result {
     let error = careful.login("me").accounts().await.unwrap_err();
     assert!(error.is_origin(), "{error}");
     // Where the host is allowed it serves the same world.
-    let open = builder(&service).allow_host(service.other_region().to_string()).build()?;
+    let open = builder(&service)
+        .allow_host(service.other_region().to_string())
+        .build()?;
     let login = signed_in(&service, &open).await?;
     assert_eq!(login.accounts().await?.len(), 1);
     let endpoints = open.endpoints();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
@@ -60,10 +61,17 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
 }
 
 async fn guarded(State(shared): App, request: Request, next: Next) -> Response {
-    match check_origin(&shared, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    if let Err(problem) = check_origin(&shared, request.headers()) {
+        return problem.into_response();
     }
+    let response = next.run(request).await;
+    let status = response.status();
+    // The router refuses a path that is no UTF-8 by itself, in plain text.
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain")) {
+        return Problem::new(status, "the request cannot be read").into_response();
+    }
+    response
 }
 
 async fn nothing() -> Problem {
