@@ -19,6 +19,11 @@ bearer = "{login}"
 
 [auth.openapi.lab]
 bearer = "{lab}"
+
+# Codes, tokens and ids that fit the schema and that nobody has given are refused with 400.
+[[operations]]
+include-operation-id = ["get_token", "create_new_order", "create_new_order_by_rx"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401"]
 """
 
 

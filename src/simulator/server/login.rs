@@ -59,6 +59,9 @@ impl Authorize {
             .collect();
         let request: Authorize = serde_json::from_value(Value::Object(fields))
             .map_err(|_| Refusal::Page("client_id or redirect_uri is missing"))?;
+        if !matches!(request.consent.as_deref(), None | Some("yes" | "no")) {
+            return Err(Refusal::Page("consent must be yes or no"));
+        }
         if request.client_id != CLIENT_ID {
             return Err(Refusal::Page("the client_id is unknown"));
         }
