@@ -10,11 +10,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use lab_connector::simulator::{Behaviour, ClockMode, Faults, Simulator};
+use lab_connector::simulator::{Behaviour, ClockMode, Faults, Life, Simulator};
 
 #[path = "common/arguments.rs"]
 mod arguments;
@@ -37,9 +37,10 @@ struct Arguments {
     /// How many cases there are at the start, with five days behind them.
     #[arg(long, default_value_t = 12)]
     cases: u32,
-    /// How many seconds lie between two things that people do; 0 leaves the world still.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    pace: u64,
+    /// About how many seconds of simulated time people take for one thing; 0 leaves the world
+    /// still [default: 10, or hours as in a real lab if there is a --speed].
+    #[arg(long, value_name = "SECONDS")]
+    pace: Option<f64>,
     /// How fast the simulated time passes; with 0 it stands until it is moved.
     #[arg(long, value_name = "TIMES", default_value_t = 1.0)]
     speed: f64,
@@ -68,17 +69,25 @@ async fn main() -> ExitCode {
 
 async fn serve(arguments: &Arguments) -> Result<()> {
     let service = start(arguments).await?;
-    let mut people = people::People::new(&service, arguments.seed.unwrap_or_default());
-    people.work_for(people::BEFORE, arguments.cases)?;
+    people::before(&service, arguments.cases)?;
+    let life = match arguments.pace {
+        Some(pace) if !(0.0..=1e6).contains(&pace) => bail!("--pace must be from 0 to 1000000"),
+        Some(0.0) => None,
+        Some(pace) => Some(people::hurried(pace)),
+        None if arguments.speed == 1.0 => Some(people::hurried(10.0)),
+        None => Some(Life::default()),
+    };
+    let still = life.is_none();
+    if let Some(life) = life {
+        service.set_life(life)?;
+    }
 
     println!("{:#}", service.configuration());
     tell(&service);
-    let pace = Duration::from_secs(arguments.pace);
     tokio::select! {
-        done = tokio::signal::ctrl_c() => done.context("cannot wait for Ctrl-C")?,
-        never = people.go_on(pace) => never?,
+        done = tokio::signal::ctrl_c() => done.context("cannot wait for Ctrl-C"),
+        () = people::act(&service), if !still => Ok(()),
     }
-    Ok(())
 }
 
 async fn start(arguments: &Arguments) -> Result<Simulator> {

@@ -42,7 +42,11 @@ impl Printed {
 
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
-const PLAIN: [&str; 38] = [
+const PLAIN: [&str; 42] = [
+    "Call",
+    "Deed",
+    "Life",
+    "Span",
     "Action",
     "UnknownAction",
     "Behaviour",

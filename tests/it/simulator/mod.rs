@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod faults;
+mod life;
 mod people;
 mod tool;
 

@@ -33,12 +33,26 @@ fn clock_of(shared: &Shared) -> Value {
 #[serde(deny_unknown_fields)]
 struct Advance {
     seconds: f64,
+    /// Whether people act meanwhile.
+    #[serde(default)]
+    people: bool,
 }
 
 pub(super) async fn advance(State(shared): App, bytes: Bytes) -> Answer {
     let advance: Advance = body(&bytes)?;
     let by = Duration::try_from_secs_f64(advance.seconds).map_err(|_| too_far())?;
-    move_on(&shared, by)?;
+    if advance.people {
+        let year = Duration::from_secs(366 * 24 * 60 * 60);
+        if by > year {
+            return Err(Problem::bad_request("people act for a year at most"));
+        }
+        let end = shared.world().now() + by;
+        while shared.step(Some(end)).is_some() {}
+        let rest = end.duration_since(shared.world().now());
+        move_on(&shared, rest.unwrap_or_default())?;
+    } else {
+        move_on(&shared, by)?;
+    }
     Ok(Json(clock_of(&shared)))
 }
 
