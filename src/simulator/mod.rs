@@ -42,6 +42,19 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # In a browser, and from other languages
+//!
+//! `GET /` shows the lab's board: cases by stage with what can be done with each, the clock, and a
+//! log of API calls. The authorization endpoint is a page on which a user signs in and agrees or
+//! declines. `/_simulator/` is a control API in JSON for tests in other languages: people, time,
+//! behaviour, faults, the log, consent and a reset. `/openapi.yaml` is the contract of what is
+//! spoken by default: conventions of this crate and not Align's specification. The guide
+//! `docs/integration-testing.md` of the repository tells how to use them.
+//!
+//! Board and control API have no authentication, as there is nothing to protect. On loopback they
+//! answer to loopback names only, and never to the page of another site; on any other address
+//! whoever reaches the port can act.
 
 mod action;
 mod behaviour;

@@ -6,6 +6,8 @@ const canonical = () => document.querySelector("main").dataset.url;
 // After a refused action the address is the form's; the page is the board.
 if (location.pathname !== "/") history.replaceState(null, "", canonical());
 
+setTimeout(() => document.querySelector(".notice")?.remove(), 8000);
+
 // What is replaced between a press and its release would lose the click.
 let pressed = false;
 addEventListener("pointerdown", () => { pressed = true; });
