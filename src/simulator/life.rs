@@ -12,6 +12,7 @@ use super::world::{Notice, World};
 use super::{Action, Shared, Simulator};
 use crate::flow::Phase;
 use crate::model::OrderId;
+use crate::status::Symbol;
 
 /// How busy people are, and what they like to do. Durations are simulated time.
 ///
@@ -226,10 +227,15 @@ impl World {
         let Some(case) = self.numbered(number) else {
             return;
         };
-        let moves = case.entries().len();
-        // By case and move: what happens to other cases does not change this one's course.
-        let mut rng = self.dice.nth(For::Life, number << 16 ^ moves as u64);
-        let Some((span, action)) = next(&life, case.phase(), case.was_modeled(), &mut rng) else {
+        let (phase, moves) = (case.phase(), case.entries().len());
+        // By case and move: what happens to other cases does not change this one's course. What a
+        // lab does with a set of files it decides once, whether it is downloaded meanwhile or not.
+        let decided = match phase.shows() {
+            Symbol::F | Symbol::R | Symbol::D => u64::from(case.revision()) | 1 << 15,
+            _ => moves as u64,
+        };
+        let mut rng = self.dice.nth(For::Life, number << 16 ^ decided);
+        let Some((span, action)) = next(&life, phase, case.was_modeled(), &mut rng) else {
             return;
         };
         let at = self.now() + span.draw(&mut rng);

@@ -1,14 +1,17 @@
 //! People who act by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use lab_connector::clock::Clock;
 use lab_connector::flow::Phase;
-use lab_connector::simulator::{ClockMode, Deed, Life, Simulator};
-use lab_connector::status::Symbol;
-use lab_connector::{History, OrderId};
+use lab_connector::simulator::{ClockMode, Deed, Fault, FaultRule, Faults, Life, Simulator, Span};
 
-use super::{Result, client, listed, signed_in};
+use lab_connector::status::Symbol;
+use lab_connector::{History, Operation, OrderId};
+
+use super::{Result, builder, client, listed, signed_in};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -139,19 +142,79 @@ async fn each_step_says_what_was_done() -> Result {
     Ok(())
 }
 
+/// The client lives in the simulator's time.
+#[derive(Debug)]
+struct SimulatedTime(Arc<Simulator>);
+
+#[async_trait::async_trait]
+impl Clock for SimulatedTime {
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// The truth and an inbox that looks often say the same, though lists flicker.
+#[tokio::test]
+async fn an_inbox_delivers_what_was_seen() -> Result {
+    let service = Arc::new(stepped(6).await?);
+    let client = builder(&service).clock(SimulatedTime(Arc::clone(&service)));
+    let login = signed_in(&service, &client.build()?).await?;
+    let inbox = login.pair("L-1").await?.inbox();
+    inbox.poll().await?;
+    let mut life = Life::default();
+    (life.portal_downloads, life.to_doctor) = (0.8, 0.2);
+    service.set_life(life)?;
+    let often = |fault| {
+        FaultRule::new(fault)
+            .on(Operation::GetOrders)
+            .probability(0.2)
+    };
+    let mut faults = Faults::default();
+    faults
+        .rules
+        .extend([Fault::MissingOrder, Fault::UnreadableRecord].map(often));
+    service.set_faults(faults)?;
+    let mut delivered: BTreeMap<OrderId, Vec<u32>> = BTreeMap::new();
+    for _ in 0..3 * 24 * 2 {
+        service.live(Duration::from_secs(30 * 60));
+        let round = inbox.poll().await?;
+        for delivery in round.deliveries() {
+            let order = delivery.order().id().clone();
+            delivered.entry(order).or_default().push(delivery.ordinal());
+        }
+    }
+    let mut again = 0;
+    for order in service.orders(&"L-1".into()) {
+        let truth = service.truth(&order).unwrap();
+        let seen = truth.deliveries().filter(|shown| shown.seen).count();
+        let ordinals = delivered.remove(&order).unwrap_or_default();
+        let expected: Vec<u32> = (1..).take(seen).collect();
+        assert_eq!(ordinals, expected, "{truth:?}");
+        again += usize::from(seen > 1);
+    }
+    assert!(delivered.is_empty() && again > 5, "{again}");
+    Ok(())
+}
+
 /// With a clock that runs by itself people do what is due, and software sees it.
 #[tokio::test]
 async fn a_fast_clock_makes_people_fast() -> Result {
-    // A day in less than a tenth of a second.
-    let builder = Simulator::builder().seed(1).clock(ClockMode::Scaled(1e6));
+    // Ten minutes a second: a token lives for six.
+    let builder = Simulator::builder().seed(1).clock(ClockMode::Scaled(600.0));
     let service = builder.start().await?;
+    let mut life = Life::default();
+    (life.cases_per_day, life.scan) = (1e5, Span::hours(0.0001, 1.1));
+    service.set_life(life)?;
     let lab = signed_in(&service, &client(&service)?)
         .await?
         .pair("L-1")
         .await?;
     let begun = service.now();
-    service.catch_up();
-    while service.now() < begun + 2 * DAY {
+    while service.now() < begun + Duration::from_secs(60) {
         tokio::task::yield_now().await;
     }
     assert!(service.catch_up() > 20);
