@@ -124,3 +124,8 @@ pub use {
 #[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And so does the guide's.
+#[cfg(all(doctest, feature = "simulator"))]
+#[doc = include_str!("../docs/integration-testing.md")]
+struct IntegrationTesting;

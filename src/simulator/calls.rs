@@ -84,6 +84,20 @@ impl Calls {
         }
         self.log.push_back(call);
     }
+
+    /// The newest first.
+    pub(super) fn newest(&self) -> impl Iterator<Item = &Call> {
+        self.log.iter().rev()
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Numbers and counts go on.
+    pub(super) fn forget(&mut self) {
+        self.log.clear();
+    }
 }
 
 impl Shared {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::Action;
 use super::dice::Dice;
 use super::files::Sizes;
 use super::people::Refused;
@@ -106,6 +107,11 @@ impl Case {
         self.entry().map_or(Phase::Scan, |entry| entry.phase)
     }
 
+    /// What the service shows.
+    pub(super) fn status(&self) -> &'static OrderStatus {
+        self.entry().map_or(&OrderStatus::RxCreated, Entry::status)
+    }
+
     /// Every phase so far, the current one last.
     pub(super) fn path(&self) -> Vec<Phase> {
         let mut path: Vec<_> = self.entries.iter().map(|entry| entry.phase).collect();
@@ -160,6 +166,15 @@ impl Case {
                 _ => break,
             };
         }
+    }
+
+    /// What can be done with it now. To begin a scan that is begun would change nothing.
+    pub(super) fn possible(&self) -> Vec<Action> {
+        let begun = *self.status() == OrderStatus::Scanning;
+        let fits = |action: &Action| {
+            action.leads(self.phase()).is_some() && !(*action == Action::BeginScan && begun)
+        };
+        Action::ALL.iter().copied().filter(fits).collect()
     }
 
     /// An action that does not fit the phase.

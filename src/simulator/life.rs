@@ -202,8 +202,9 @@ enum What {
 impl World {
     /// Makes people act as it says. What they had planned they do.
     fn live_as(&mut self, life: Life) {
-        let begins = self.plans.life.is_none();
-        self.plans.life = Some(life);
+        let old = self.plans.life.replace(life);
+        // Where no case came, none is planned that would lead to the next one.
+        let begins = old.is_none_or(|old| old.cases_per_day <= 0.0);
         if begins {
             for account in 0..self.account_count() {
                 self.plan_case(account);

@@ -263,6 +263,11 @@ impl World {
         }
     }
 
+    /// Where it is among all cases.
+    pub(super) fn place_of(&self, id: &OrderId) -> Option<u32> {
+        self.place(number(id.as_str())?)?.try_into().ok()
+    }
+
     pub(super) fn case(&self, id: &OrderId) -> Option<&Case> {
         self.numbered(number(id.as_str())?)
     }

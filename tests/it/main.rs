@@ -4,6 +4,7 @@
 mod answers;
 mod canary;
 mod classify;
+mod contract;
 mod decoding;
 mod discovery;
 mod downloads;
@@ -25,6 +26,8 @@ mod raw;
 mod reference;
 mod requests;
 mod simulator;
+mod simulator_board;
+mod simulator_control;
 mod spans;
 mod support;
 mod time;

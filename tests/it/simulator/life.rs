@@ -229,3 +229,19 @@ async fn a_fast_clock_makes_people_fast() -> Result {
     assert_eq!(listed(&lab).await?, waiting);
     Ok(())
 }
+
+/// Nobody scans for a while, and then doctors begin.
+#[tokio::test]
+async fn doctors_begin_when_they_are_told_to() -> Result {
+    let service = stepped(1).await?;
+    let mut life = Life::default();
+    life.cases_per_day = 0.0;
+    service.set_life(life.clone())?;
+    service.live(DAY);
+    assert_eq!(service.case_count(), 0);
+    life.cases_per_day = 40.0;
+    service.set_life(life)?;
+    service.live(DAY);
+    assert!(service.case_count() > 10, "{}", service.case_count());
+    Ok(())
+}
