@@ -27,7 +27,7 @@ fuzz_target!(|body: &[u8]| {
         let store = MemoryTokenStore::new();
         let tokens = Tokens::from_json(tokens).expect("tokens");
         let account = TokenKey::Account("1".into());
-        store.save(&account, &tokens).await.expect("a store");
+        store.swap(&account, None, &tokens).await.expect("a store");
         let answer = body.to_vec();
         let client = Client::builder()
             .endpoints(Endpoints::from_base_url("https://a.example/").expect("a URL"))

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use super::lenient::FromScalar;
+
 /// A point in time as the service wrote it, and what it means where that can be read.
 ///
 /// The format is not documented. Read are RFC 3339 and its relatives (`2026-03-14T09:26:53Z`,
@@ -31,6 +33,12 @@ impl WireTime {
     #[must_use]
     pub fn time(&self) -> Option<SystemTime> {
         read(self.text.trim())
+    }
+}
+
+impl FromScalar for WireTime {
+    fn text(text: &str) -> Option<Self> {
+        Some(WireTime::parse(text))
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::fault::Fault;
 use super::key::{Key, WireKey};
-use super::record::{Extra, Missing, Record};
+use super::record::{Extra, Fields, Fill, Missing, Record};
 
 /// Keys under which a list may be wrapped, the best first.
 const WRAPPERS: [Key; 13] = [
@@ -176,7 +176,7 @@ impl<T: Record> Records<T> {
             // What was repaired somewhere may have been repaired here.
             Ok(_) if repaired && json.contains(char::REPLACEMENT_CHARACTER) => Err(Fault::NotUtf8),
             Ok(fields) => T::from_fields(fields).map_err(|Missing(what)| Fault::Missing(what)),
-            Err(error) if error.is_data() => Err(Fault::shape(json, T::WHAT)),
+            Err(error) if error.is_data() => Err(Fault::shape(json, T::Fields::WHAT)),
             Err(_) => Err(Fault::Syntax),
         };
         match read {
@@ -276,7 +276,11 @@ impl<'de, T: Record> Visitor<'de> for Wrapped<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Wrapping<T>, A::Error> {
         let mut list = Vec::new();
-        while let Some(fields) = seq.next_element()? {
+        loop {
+            let mut fields = T::Fields::default();
+            if seq.next_element_seed(Fill(&mut fields))?.is_none() {
+                break;
+            }
             list.push(T::from_fields(fields).map_err(|Missing(what)| A::Error::custom(what))?);
         }
         Ok(Wrapping {

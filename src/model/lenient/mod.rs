@@ -15,7 +15,7 @@ mod record;
 mod value;
 
 pub(crate) use fault::Fault;
-pub(crate) use key::{Key, Names, WireKey, same_key};
+pub(crate) use key::{Key, Names, same_key};
 pub(crate) use listing::{Records, UNREADABLE_LIMIT, one, records};
-pub(crate) use record::{Extra, Missing, Record, record, take};
-pub(crate) use value::{AnyEntry, Entry, Id, Many, Size, Text};
+pub(crate) use record::{Extra, Fields, Fill, Find, Found, Missing, Record, record, take};
+pub(crate) use value::{Entry, FromScalar, exact_text};
