@@ -19,7 +19,7 @@ use crate::auth::refresh::TokenSource;
 use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Kind, Result, answer};
-use crate::model::lenient::{self, Fault, Record};
+use crate::model::lenient::{self, Fault, Located, Record};
 use crate::retry::{GaveUp, RetryDecision, RetryEvent, RetryPolicy, RetryState};
 use crate::transport::{Request, Response};
 
@@ -399,16 +399,17 @@ impl Answer {
 
     /// The answer as one record.
     pub(crate) fn record<T: Record>(&self) -> Result<T> {
-        lenient::one(&self.body).map_err(|fault| self.unreadable(fault))
+        lenient::one(&self.body).map_err(|located| self.unreadable(located))
     }
 
     /// The error for an answer that is not what was due.
-    pub(crate) fn unreadable(&self, fault: Fault) -> Error {
-        let what = match fault {
+    pub(crate) fn unreadable(&self, located: impl Into<Located>) -> Error {
+        let located = located.into();
+        let what = match located.fault {
             Fault::NotJson => answer::describe(&self.headers, &self.body).to_owned(),
-            fault => fault.to_string(),
+            _ => located.to_string(),
         };
-        self.unfit(Error::decode(what))
+        self.unfit(Error::decode(what).with_path(&located.path))
     }
 
     /// The error with what is known of the answer that it is about.

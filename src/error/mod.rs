@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::model::lenient::Path;
+
 /// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -32,6 +34,7 @@ struct Inner {
     repeatable: bool,
     sent: Sent,
     excerpt: Option<Box<str>>,
+    path: Option<Box<str>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -115,6 +118,7 @@ impl Error {
             repeatable: false,
             sent,
             excerpt: None,
+            path: None,
             source: None,
         }))
     }
@@ -171,6 +175,14 @@ impl Error {
 
     pub(crate) fn with_excerpt(self, excerpt: String) -> Self {
         self.changed(|inner| inner.excerpt = Some(excerpt.into()))
+    }
+
+    /// Where in the answer the field is that cannot be read.
+    pub(crate) fn with_path(self, path: &Path) -> Self {
+        if path.is_empty() {
+            return self;
+        }
+        self.changed(|inner| inner.path = Some(path.to_string().into()))
     }
 
     pub(crate) fn with_sent(self, sent: Sent) -> Self {
@@ -273,6 +285,16 @@ impl Error {
     #[must_use]
     pub fn excerpt(&self) -> Option<&str> {
         self.0.excerpt.as_deref()
+    }
+
+    /// Where in the JSON of the answer the field is that cannot be read or is missing, as in
+    /// `orders[3].status`: of an error for which [`Error::is_decode`] is true, where it is known.
+    ///
+    /// It is made of indexes and of names that this crate knows, in the crate's spelling: what
+    /// lies in a field of another name ends at the record. Indexes are those of the page.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.0.path.as_deref()
     }
 
     /// The error with everything that led to it, in one line: for a log.

@@ -48,9 +48,10 @@ impl Record for Account {
 
     fn from_fields(fields: Fields) -> Result<Self, Missing> {
         Ok(Account {
-            id: fields
-                .id
-                .ok_or(Missing("an account without an account id (`accountId`)"))?,
+            id: fields.id.ok_or(Missing {
+                what: "an account without an account id (`accountId`)",
+                names: &["accountid"],
+            })?,
             name: fields.name,
             extra: fields.extra,
         })
@@ -60,7 +61,7 @@ impl Record for Account {
 impl<'de> Deserialize<'de> for Account {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = Fields::deserialize(deserializer)?;
-        Account::from_fields(fields).map_err(|Missing(what)| D::Error::custom(what))
+        Account::from_fields(fields).map_err(|missing| D::Error::custom(missing.what))
     }
 }
 

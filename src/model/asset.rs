@@ -90,6 +90,8 @@ impl<'de> Deserialize<'de> for Asset {
 }
 
 impl Entry for Asset {
+    type Fields = Fields;
+
     fn push<'de, A: MapAccess<'de>>(list: &mut Vec<Self>, map: A) -> Result<(), A::Error> {
         list.push(Asset(Fields::default()));
         match list.last_mut() {

@@ -140,15 +140,17 @@ impl Record for Order {
         let id = fields.id.filter(|id| filled(id.as_str()));
         let id = id
             .or_else(|| rx_id.as_ref().map(|id| id.as_str().into()))
-            .ok_or(Missing(
-                "an order with neither an order id (`orderId`) nor an Rx id (`rxId`)",
-            ))?;
+            .ok_or(Missing {
+                what: "an order with neither an order id (`orderId`) nor an Rx id (`rxId`)",
+                names: &["orderid", "rxid"],
+            })?;
         Ok(Order {
             id,
             rx_id,
-            status: fields
-                .status
-                .ok_or(Missing("an order without a status (`status`)"))?,
+            status: fields.status.ok_or(Missing {
+                what: "an order without a status (`status`)",
+                names: &["status"],
+            })?,
             account_id: fields.account_id,
             created: fields.created,
             modified: fields.modified,
@@ -162,7 +164,7 @@ impl Record for Order {
 impl<'de> Deserialize<'de> for Order {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = Fields::deserialize(deserializer)?;
-        Order::from_fields(fields).map_err(|Missing(what)| D::Error::custom(what))
+        Order::from_fields(fields).map_err(|missing| D::Error::custom(missing.what))
     }
 }
 
@@ -221,6 +223,8 @@ impl<'de> Deserialize<'de> for HistoryEntry {
 }
 
 impl Entry for HistoryEntry {
+    type Fields = EntryFields;
+
     fn push<'de, A: MapAccess<'de>>(list: &mut Vec<Self>, map: A) -> Result<(), A::Error> {
         let mut fields = EntryFields::default();
         fields.fill(map)?;

@@ -100,6 +100,7 @@ fn short(key: &[u8]) -> Option<Key> {
 
 /// The names of a record's fields, found in one or two looks. Made at compile time.
 pub(crate) struct Names {
+    list: &'static [(&'static str, u8)],
     /// Each name stands at its place, or in the first free one after it.
     table: [Name; PLACES],
 }
@@ -119,7 +120,7 @@ const FREE: u8 = u8::MAX;
 
 impl Names {
     /// Names with their fields; those of a field stand best first.
-    pub(crate) const fn new(list: &[(&str, u8)]) -> Self {
+    pub(crate) const fn new(list: &'static [(&'static str, u8)]) -> Self {
         assert!(list.len() < 100, "the table is too small");
         let none = Name {
             key: Key(0),
@@ -144,7 +145,7 @@ impl Names {
             table[place] = Name { key, field, rank };
             at += 1;
         }
-        Names { table }
+        Names { list, table }
     }
 
     /// The field that goes by this key, and the name's rank.
@@ -154,6 +155,12 @@ impl Names {
         // beside what is kept of a field that nobody knows.
         let short = short(key.as_bytes()).and_then(|key| self.look(key));
         short.or_else(|| self.find_any(key))
+    }
+
+    /// The name of this rank among the field's.
+    pub(crate) fn name(&self, field: u8, rank: u8) -> Option<&'static str> {
+        let names = self.list.iter().filter(|(_, of)| *of == field);
+        names.map(|(name, _)| *name).nth(usize::from(rank))
     }
 
     #[cold]
@@ -243,6 +250,8 @@ mod tests {
             ("s_t_a_t_u_s_______", Some((1, 0))),
         ] {
             assert_eq!(NAMES.find(key), found, "{key}");
+            let name = found.and_then(|(field, rank)| NAMES.name(field, rank));
+            assert!(name.is_none_or(|name| same_key(key, name)), "{key}");
         }
     }
 

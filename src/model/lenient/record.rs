@@ -8,13 +8,18 @@ use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Ma
 use serde_json::Value;
 
 use super::key::{Key, Names, WireKey};
+use super::path::Path;
 
 /// Fields that no other field took, by their own keys.
 pub(crate) type Extra = serde_json::Map<String, Value>;
 
 /// What a record lacks, in words of ours: never of its own.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Missing(pub(crate) &'static str);
+pub(crate) struct Missing {
+    pub(crate) what: &'static str,
+    /// The fields, by their best names, of which one would do.
+    pub(crate) names: &'static [&'static str],
+}
 
 /// The fields of a record, of which none is required.
 pub(crate) trait Fields: Default + DeserializeOwned {
@@ -23,6 +28,12 @@ pub(crate) trait Fields: Default + DeserializeOwned {
 
     /// Reads an object into fields that are empty.
     fn fill<'de, A: MapAccess<'de>>(&mut self, map: A) -> Result<(), A::Error>;
+
+    /// The names by which they go.
+    fn names() -> &'static Names;
+
+    /// Goes on to what is bad in a field's value, see [`Field::locate`].
+    fn locate(field: u8, json: &str, is_bad: &dyn Fn(&str) -> bool, path: &mut Path);
 }
 
 /// Reads an object into fields where they are: they take hundreds of bytes, which are not moved
@@ -67,6 +78,9 @@ pub(crate) trait Field: Sized {
     fn read<'de, D>(deserializer: D, place: Place<'_, Self>) -> Result<Taken, D::Error>
     where
         D: Deserializer<'de>;
+
+    /// Goes on to what is bad in a value, where there are fields in it.
+    fn locate(_json: &str, _is_bad: &dyn Fn(&str) -> bool, _path: &mut Path) {}
 }
 
 /// Where a value goes.
@@ -171,19 +185,39 @@ macro_rules! record {
             extra: $crate::model::lenient::Extra,
         }
 
+        const _: () = {
+        #[allow(non_camel_case_types, reason = "named as the fields are")]
+        enum Field { $($field),+ }
+
+        const FIELDS: usize = [$(Field::$field),+].len();
+
+        // Not a constant: that would be copied wherever it is used.
+        static NAMES: $crate::model::lenient::Names =
+            $crate::model::lenient::Names::new(&[$($(($name, Field::$field as u8)),+),+]);
+
         impl $crate::model::lenient::Fields for $fields {
             const WHAT: &'static str = $what;
 
+            fn names() -> &'static $crate::model::lenient::Names {
+                &NAMES
+            }
+
+            fn locate(
+                field: u8,
+                json: &str,
+                is_bad: &dyn Fn(&str) -> bool,
+                path: &mut $crate::model::lenient::Path,
+            ) {
+                match field {
+                    $(field if field == Field::$field as u8 => {
+                        <$type as $crate::model::lenient::Field>::locate(json, is_bad, path);
+                    })+
+                    _ => {}
+                }
+            }
+
             fn fill<'de, A: serde::de::MapAccess<'de>>(&mut self, mut map: A) -> Result<(), A::Error> {
                 use $crate::model::lenient;
-
-                #[allow(non_camel_case_types, reason = "named as the fields are")]
-                enum Field { $($field),+ }
-
-                const FIELDS: usize = [$(Field::$field),+].len();
-                // Not a constant: that would be copied wherever it is used.
-                static NAMES: lenient::Names =
-                    lenient::Names::new(&[$($(($name, Field::$field as u8)),+),+]);
 
                 let mut taken = [u8::MAX; FIELDS];
                 let find = || lenient::Find::<Self>(&NAMES, std::marker::PhantomData);
@@ -213,6 +247,7 @@ macro_rules! record {
                 Ok(fields)
             }
         }
+        };
     };
 }
 pub(crate) use record;

@@ -8,7 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 use url::Url;
 
-use super::record::{Field, Place, Taken};
+use super::path::{Path, locate_in_list};
+use super::record::{Field, Fields, Place, Taken};
 use crate::status::OrderStatus;
 
 /// What is made of text, or of a number.
@@ -134,6 +135,8 @@ impl<'de, T: FromScalar> Visitor<'de> for Scalar<'_, T> {
 
 /// An entry of a list inside a record: an object, or one text in its place.
 pub(crate) trait Entry: Sized {
+    type Fields: Fields;
+
     /// Reads an object to the end of the list.
     fn push<'de, A: MapAccess<'de>>(list: &mut Vec<Self>, map: A) -> Result<(), A::Error>;
 
@@ -149,6 +152,10 @@ impl<T: Entry> Field for Vec<T> {
         D: Deserializer<'de>,
     {
         deserializer.deserialize_any(List(place))
+    }
+
+    fn locate(json: &str, is_bad: &dyn Fn(&str) -> bool, path: &mut Path) {
+        locate_in_list::<T::Fields>(json, is_bad, path);
     }
 }
 
