@@ -49,7 +49,7 @@ pub(super) struct Prepared {
     pub(super) method: Method,
     pub(super) url: Url,
     /// The URL without values, for traces.
-    pub(super) template: String,
+    pub(super) template: Arc<str>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Whether the service may see it more than once.
@@ -110,7 +110,7 @@ impl<'a> Call<'a> {
 
 impl Prepared {
     /// A request for JSON, of a method that says whether it may be repeated.
-    pub(super) fn new(title: &'static str, method: Method, url: Url, template: &str) -> Self {
+    pub(super) fn new(title: &'static str, method: Method, url: Url, template: Arc<str>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         Prepared {
@@ -118,7 +118,7 @@ impl Prepared {
             repeatable: method.is_idempotent(),
             method,
             url,
-            template: template.to_owned(),
+            template,
             headers,
             body: Bytes::new(),
             transferred: None,
@@ -158,7 +158,7 @@ impl Caller {
                 .expand(&call.variables)
                 .map_err(|error| error.with_operation(operation.title()))?,
         };
-        let template = endpoint.template.as_str();
+        let template = endpoint.template.shared();
         let mut prepared = Prepared::new(operation.title(), endpoint.method, url, template);
         // Some services read with POST, and some write with GET: the operation decides.
         prepared.repeatable = operation.method() == Method::GET;

@@ -42,7 +42,7 @@ impl Printed {
 
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
-const PLAIN: [&str; 26] = [
+const PLAIN: [&str; 27] = [
     "Received",
     "Sha256",
     "Day",
@@ -61,6 +61,7 @@ const PLAIN: [&str; 26] = [
     "InvalidRequest",
     "Operation",
     "Progress",
+    "ProgressStream",
     "Refused",
     "RetryDecision",
     "RetryPolicy",
