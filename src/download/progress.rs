@@ -48,7 +48,6 @@ impl Progress {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn stream() -> (impl FnMut(Progress) + Send + 'static, ProgressStream) {
         let shared = Arc::<Mutex<Shared>>::default();
         let teller = Teller(Arc::clone(&shared));
