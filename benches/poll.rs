@@ -160,7 +160,10 @@ struct Counting;
 
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 
-#[allow(unsafe_code, reason = "an allocator is unsafe to write; this one only counts")]
+#[allow(
+    unsafe_code,
+    reason = "an allocator is unsafe to write; this one only counts"
+)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size().cast_signed(), Relaxed);

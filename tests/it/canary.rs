@@ -83,6 +83,7 @@ const PLAIN: &[&str] = &[
     "InvalidRequest",
     "Operation",
     "Progress",
+    "ProgressStream",
     "Refused",
     "RetryDecision",
     "RetryPolicy",
