@@ -3,6 +3,7 @@
 
 mod answers;
 mod canary;
+mod case_stores;
 mod classify;
 mod decoding;
 mod discovery;
