@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use lab_connector::auth::{AuthorizationRequest, ClientAuth, TokenKey, Tokens};
 use lab_connector::clock::SystemClock;
 use lab_connector::inbox::Inbox;
+use lab_connector::inbox::store::{PostgresStore, SqliteStore};
 use lab_connector::retry::RetryPolicy;
 use lab_connector::simulator::Simulator;
 use lab_connector::transport::{self, Body, Request, TransportError};
@@ -42,7 +43,7 @@ impl Printed {
 
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
-const PLAIN: [&str; 26] = [
+const PLAIN: [&str; 27] = [
     "Received",
     "Sha256",
     "Day",
@@ -54,6 +55,8 @@ const PLAIN: [&str; 26] = [
     "NextPage",
     "Page",
     "Paging",
+    // Connected to a database, it is printed where its errors are tested.
+    "PostgresStore",
     "$name",
     "ClientAuth",
     "Downloaded",
@@ -135,6 +138,10 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
         let files = FileTokenStore::open(directory.path().join("tokens")).unwrap();
         assert!(files.swap(&key, None, &tokens).await.unwrap());
         printed.debug("FileTokenStore", &files);
+        let database = SqliteStore::open(directory.path().join("cases.db")).await;
+        let database = database.unwrap();
+        let _ = database.swap(&key, None, &tokens).await.unwrap();
+        printed.debug("SqliteStore", &database);
     }
 
     let order_id = service.scan("L-1").unwrap();
@@ -287,6 +294,8 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.error(&Tokens::from_json("canary").unwrap_err());
     printed.error(&AuthorizationRequest::from_json("canary").unwrap_err());
     printed.error(&Endpoints::from_json("canary").unwrap_err());
+    let address = "postgres://canary:canary@canary.example/canary";
+    printed.debug("PostgresStoreBuilder", &PostgresStore::builder(address));
     printed.debug("TransportError", &TransportError::broken("it broke"));
     let problem = later.problems();
     printed.debug("Problem", &problem);
@@ -391,6 +400,8 @@ fn secrets_are_neither_displayed_nor_serialized() {
         AuthorizationRequest,
         MemoryTokenStore,
         FileTokenStore,
+        PostgresStore,
+        SqliteStore,
         Client
     );
     // The question can be answered with yes.

@@ -21,6 +21,7 @@ mod misbehaving;
 mod network;
 mod origins;
 mod paging;
+mod postgres;
 mod raw;
 mod reference;
 mod requests;

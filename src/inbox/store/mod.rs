@@ -7,7 +7,7 @@
 //! *Default.* [`MemoryStore`], which forgets everything when the process ends.
 //! *When to change it.* Always, but in tests: `SqliteStore` (feature `sqlite`) for one machine,
 //! `PostgresStore` (feature `postgres`) for many, or a [`CaseStore`] of your own on the
-//! database that your software has already.
+//! database that your software has already. Both are a [`TokenStore`](crate::TokenStore) too.
 //!
 //! # What is kept
 //!
@@ -33,6 +33,12 @@
 #[cfg(feature = "simulator")]
 mod conformance;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,6 +56,10 @@ pub use crate::auth::Violation;
 #[cfg(feature = "simulator")]
 pub use conformance::check_case_store;
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 /// Keeps the cases of accounts, and hands out their deliveries.
 ///
