@@ -3,6 +3,7 @@
 
 mod answers;
 mod canary;
+mod case_stores;
 mod classify;
 mod contract;
 mod decoding;
@@ -22,6 +23,7 @@ mod misbehaving;
 mod network;
 mod origins;
 mod paging;
+mod postgres;
 mod raw;
 mod reference;
 mod requests;

@@ -7,7 +7,7 @@
 //! *Default.* [`MemoryStore`], which forgets everything when the process ends.
 //! *When to change it.* Always, but in tests: `SqliteStore` (feature `sqlite`) for one machine,
 //! `PostgresStore` (feature `postgres`) for many, or a [`CaseStore`] of your own on the
-//! database that your software has already.
+//! database that your software has already. Both are a [`TokenStore`](crate::TokenStore) too.
 //!
 //! # What is kept
 //!
@@ -30,7 +30,15 @@
 //! a store that many machines share trusts no caller's clock and takes its own, also for
 //! [`CaseStore::now`].
 
+#[cfg(feature = "simulator")]
+mod conformance;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,7 +51,15 @@ use crate::error::{Error, Result};
 use crate::flow::plan::{Epoch, Record};
 use crate::model::{AccountId, Order, OrderId, RxId};
 
+#[cfg(feature = "simulator")]
+pub use crate::auth::Violation;
+#[cfg(feature = "simulator")]
+pub use conformance::check_case_store;
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 /// Keeps the cases of accounts, and hands out their deliveries.
 ///
@@ -83,7 +99,11 @@ pub use memory::MemoryStore;
 /// ```
 ///
 /// An order's data and what [`Case::to_json`] gives are the only texts whose length has no
-/// bound. Times are whole milliseconds. Failures are [`Error::store`].
+/// bound. Times are whole milliseconds; a lease may be as long as [`Duration::MAX`], and a
+/// thousand years stand for it. Failures are [`Error::store`].
+///
+/// `check_case_store`, with the feature `simulator`, tells whether an implementation keeps these
+/// rules.
 #[async_trait]
 pub trait CaseStore: fmt::Debug + Send + Sync {
     /// The time that counts: `callers`, unless the store has a better clock.
