@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use lab_connector::auth::{AuthorizationRequest, ClientAuth, TokenKey, Tokens};
 use lab_connector::clock::{Clock, SystemClock};
-use lab_connector::inbox::store::{
-    Commit, Outcome, PostgresStore, Save, Settlement, SqliteStore,
-};
+use lab_connector::inbox::store::{Commit, Outcome, PostgresStore, Save, Settlement, SqliteStore};
 use lab_connector::inbox::{CaseStore, Inbox, MemoryStore, Problem};
 use lab_connector::retry::RetryPolicy;
 use lab_connector::simulator::Simulator;

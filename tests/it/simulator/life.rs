@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use lab_connector::clock::Clock;
 use lab_connector::flow::Phase;
+use lab_connector::inbox::MemoryStore;
 use lab_connector::simulator::{ClockMode, Deed, Fault, FaultRule, Faults, Life, Simulator, Span};
 
 use lab_connector::status::Symbol;
@@ -163,7 +164,7 @@ async fn an_inbox_delivers_what_was_seen() -> Result {
     let service = Arc::new(stepped(6).await?);
     let client = builder(&service).clock(SimulatedTime(Arc::clone(&service)));
     let login = signed_in(&service, &client.build()?).await?;
-    let inbox = login.pair("L-1").await?.inbox();
+    let inbox = login.pair("L-1").await?.inbox(MemoryStore::new());
     inbox.poll().await?;
     let mut life = Life::default();
     (life.portal_downloads, life.to_doctor) = (0.8, 0.2);
@@ -181,10 +182,11 @@ async fn an_inbox_delivers_what_was_seen() -> Result {
     let mut delivered: BTreeMap<OrderId, Vec<u32>> = BTreeMap::new();
     for _ in 0..3 * 24 * 2 {
         service.live(Duration::from_secs(30 * 60));
-        let round = inbox.poll().await?;
-        for delivery in round.deliveries() {
-            let order = delivery.order().id().clone();
+        inbox.poll().await?;
+        while let Some(delivery) = inbox.claim(1).await?.pop() {
+            let order = delivery.order_id().clone();
             delivered.entry(order).or_default().push(delivery.ordinal());
+            delivery.acknowledge().await?;
         }
     }
     let mut again = 0;
