@@ -37,6 +37,13 @@ impl Schema {
         self.builder().connect().await.unwrap()
     }
 
+    /// The URL with more parameters; later ones count.
+    pub(crate) fn url_with(&self, parameters: &[(&str, &str)]) -> String {
+        let mut url = url::Url::parse(&self.url).unwrap();
+        url.query_pairs_mut().extend_pairs(parameters);
+        url.to_string()
+    }
+
     /// The database as any other program sees it.
     pub(crate) async fn bare(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.unwrap()

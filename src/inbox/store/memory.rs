@@ -246,6 +246,7 @@ impl CaseStore for MemoryStore {
             let open = || account.open.values();
             Counts {
                 cases: count(account.cases.len()),
+                arrivals: count(account.log.len()),
                 open: count(account.open.len()),
                 hidden: count(open().filter(|open| open.due > now).count()),
                 failed: count(open().filter(|open| open.failure.is_some()).count()),

@@ -459,7 +459,7 @@ pub struct Logged {
 }
 
 /// A delivery that was claimed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Claimed {
     /// Its number in the account's log.
     pub sequence: u64,
@@ -489,7 +489,7 @@ pub struct Settlement {
 }
 
 /// What became of a claimed delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It is done, and never handed out again.
     Acknowledged,
@@ -504,11 +504,42 @@ pub enum Outcome {
     Held(Duration),
 }
 
+// Reasons are texts of the lab's software: who knows what is in them.
+impl fmt::Debug for Claimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claimed")
+            .field("sequence", &self.sequence)
+            .field("stored", &self.stored)
+            .field("index", &self.index)
+            .field("ordinal", &self.ordinal)
+            .field("arrived_at", &self.arrived_at)
+            .field("attempts", &self.attempts)
+            .field("failed", &self.failure.is_some())
+            .finish()
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Acknowledged => f.write_str("Acknowledged"),
+            Outcome::Again { after, failure } => f
+                .debug_struct("Again")
+                .field("after", after)
+                .field("failed", &failure.is_some())
+                .finish(),
+            Outcome::Held(lease) => f.debug_tuple("Held").field(lease).finish(),
+        }
+    }
+}
+
 /// How much a store has of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Cases.
     pub cases: u64,
+    /// Arrivals in the log: the number of the last one.
+    pub arrivals: u64,
     /// Deliveries that are not acknowledged.
     pub open: u64,
     /// Those of them that are hidden now: claimed or put off.

@@ -105,7 +105,8 @@ statements! {
     counts = "
         SELECT coalesce((SELECT a.cases FROM @accounts a WHERE a.account = $1), 0),
             count(*), count(CASE WHEN d.due > (SELECT coalesce($2, @clock)) THEN 1 END),
-            count(d.failure), min(d.arrived_at)
+            count(d.failure), min(d.arrived_at),
+            coalesce((SELECT a.sequence FROM @accounts a WHERE a.account = $1), 0)
         FROM @deliveries d WHERE d.account = $1";
     /// Account, time.
     forget_before = "

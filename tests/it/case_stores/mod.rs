@@ -20,6 +20,32 @@ async fn memory_keeps_the_rules() {
     check_case_store(store).await.unwrap();
 }
 
+#[tokio::test]
+async fn reasons_are_not_printed() {
+    let (store, account, now) = (MemoryStore::new(), "L-1".into(), SystemTime::now());
+    let commit = Commit {
+        saves: vec![support::delivery("1", 0, 1)],
+        epoch: None,
+    };
+    let lease = Duration::from_secs(600);
+    assert!(store.commit(&account, &commit, now).await.unwrap());
+    store.claim(&account, "t", 1, lease, now).await.unwrap();
+    let failed = Settlement {
+        sequence: 1,
+        token: "t".into(),
+        outcome: Outcome::Again {
+            after: Duration::ZERO,
+            failure: Some("patient Doe is unknown".into()),
+        },
+    };
+    let printed = format!("{failed:?} {failed:#?}");
+    store.settle(&account, &[failed], now).await.unwrap();
+    let claimed = store.claim(&account, "u", 1, lease, now).await.unwrap();
+    assert!(claimed[0].failure.is_some());
+    let printed = printed + &format!("{claimed:?} {claimed:#?}");
+    assert!(!printed.contains("Doe"), "{printed}");
+}
+
 /// Text columns of databases have trouble with them, and a service may send one.
 async fn ids_with_a_nul_are_kept(store: &impl CaseStore) {
     let (account, now) = (

@@ -160,7 +160,8 @@ pub(super) async fn conflicts<S: CaseStore + 'static>(
         rule,
     )?;
     let counts = check.store.counts(&check.account, check.now).await?;
-    holds((counts.cases, counts.open) == (1, 2), rule)?;
+    let counted = (counts.cases, counts.arrivals, counts.open);
+    holds(counted == (1, 2, 2), rule)?;
     check.keep(vec![delivery("new", 0, 1)?]).await?;
     let last = check.log().await?.last().map(|logged| logged.sequence);
     holds(

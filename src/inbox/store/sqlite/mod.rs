@@ -275,6 +275,7 @@ impl CaseStore for SqliteStore {
         let oldest = row.try_get::<Option<i64>, _>(4).map_err(failed)?;
         Ok(Counts {
             cases: get(0)?,
+            arrivals: get(5)?,
             open: get(1)?,
             hidden: get(2)?,
             failed: get(3)?,
