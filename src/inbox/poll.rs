@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 
 use super::Inbox;
-use super::record::{Sight, Target, What, by_order, record, record_one};
+use super::record::{Known, Sight, Target, What, record, record_one, stands_still};
 use super::round::{Problem, Round};
 use super::run;
 use super::store::Commit;
@@ -60,9 +60,9 @@ async fn listing(inbox: &Inbox, round: &mut Round) -> Result<Vec<Target>> {
     let ids: Vec<OrderId> = orders.iter().map(|order| order.id().clone()).collect();
     let epoch = inbox.epoch().await?;
     let expected = inbox.store().expected(inbox.account(), &ids).await?;
-    let known = by_order(expected);
+    let known = Known::new(expected);
     let nameless = orders.iter().filter(|order| order.rx_id().is_none());
-    let nameless = nameless.filter(|order| !known.contains_key(order.id()));
+    let nameless = nameless.filter(|order| known.find(order.id()).is_none());
     round
         .problems
         .extend(nameless.map(|order| Problem::NoRxId(order.id().clone())));
@@ -73,16 +73,18 @@ async fn listing(inbox: &Inbox, round: &mut Round) -> Result<Vec<Target>> {
         begun,
         completed,
     };
-    let mut sights: Vec<Sight> = orders
-        .into_iter()
-        .zip(&ids)
-        .map(|(order, id)| sight(id.clone(), What::Listed(Arc::new(order))))
+    let changed = orders.into_iter().filter(|order| {
+        let case = known.find(order.id());
+        !case.is_some_and(|case| stands_still(case, order))
+    });
+    let mut sights: Vec<Sight> = changed
+        .map(|order| sight(order.id().clone(), What::Listed(Arc::new(order))))
         .collect();
     if complete {
         let listed: HashSet<&OrderId> = ids.iter().collect();
         // In an order that does not depend on chance.
         let mut missing: Vec<_> = known
-            .values()
+            .cases()
             .filter(|case| case.is_listed() && !listed.contains(case.order_id()))
             .map(|case| case.order_id().clone())
             .collect();

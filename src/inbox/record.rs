@@ -1,6 +1,8 @@
 //! What was seen becomes what is kept: the planner decides, the store keeps.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -41,11 +43,61 @@ pub(super) enum What {
 }
 
 /// Cases by their orders, as they were read.
-pub(super) type Known = HashMap<OrderId, Case>;
+#[derive(Debug)]
+pub(super) struct Known(HashSet<ByOrder>);
 
-pub(super) fn by_order(cases: Vec<Case>) -> Known {
-    let cases = cases.into_iter();
-    cases.map(|case| (case.order_id().clone(), case)).collect()
+/// A case that is found by its order.
+#[derive(Debug)]
+struct ByOrder(Case);
+
+impl Known {
+    pub(super) fn new(cases: Vec<Case>) -> Self {
+        Known(cases.into_iter().map(ByOrder).collect())
+    }
+
+    pub(super) fn find(&self, order: &OrderId) -> Option<&Case> {
+        self.0.get(order).map(|ByOrder(case)| case)
+    }
+
+    pub(super) fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.0.iter().map(|ByOrder(case)| case)
+    }
+
+    fn renew(&mut self, cases: Vec<Case>) {
+        for case in cases {
+            self.0.replace(ByOrder(case));
+        }
+    }
+}
+
+impl Borrow<OrderId> for ByOrder {
+    fn borrow(&self) -> &OrderId {
+        self.0.order_id()
+    }
+}
+
+impl PartialEq for ByOrder {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.order_id() == other.0.order_id()
+    }
+}
+
+impl Eq for ByOrder {}
+
+impl Hash for ByOrder {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.order_id().hash(state);
+    }
+}
+
+/// Whether a listing shows of a case what is recorded of it, so that nothing would follow: of
+/// most orders, in most rounds.
+pub(super) fn stands_still(case: &Case, order: &Order) -> bool {
+    let record = case.record();
+    record.shown() == Some(order.status())
+        && record.missing_since().is_none()
+        && record.gone_since().is_none()
+        && case.digest() == digest(order)
 }
 
 /// Records what was seen. Gives the cases that have to be fetched now.
@@ -68,7 +120,7 @@ pub(super) async fn record(
         }
         (now, rest) = once(rest);
         let ids: Vec<_> = now.iter().map(|sight| sight.order_id.clone()).collect();
-        known = by_order(inbox.store().expected(inbox.account(), &ids).await?);
+        known = Known::new(inbox.store().expected(inbox.account(), &ids).await?);
     }
 }
 
@@ -118,7 +170,7 @@ async fn commit(
         let mut fetch = Vec::new();
         let mut news = News::default();
         for sight in sights {
-            let found = known.get(&sight.order_id);
+            let found = known.find(&sight.order_id);
             let planned = plan(found, sight, inbox.plan_policy(), epoch);
             let case = planned.save.as_ref().map(|save| &save.case).or(found);
             if planned.fetch {
@@ -138,7 +190,7 @@ async fn commit(
             return Ok(());
         }
         let ids: Vec<_> = sights.iter().map(|sight| sight.order_id.clone()).collect();
-        known.extend(by_order(inbox.store().expected(account, &ids).await?));
+        known.renew(inbox.store().expected(account, &ids).await?);
     }
     Err(Error::store(
         "other processes were quicker again and again; try again",
@@ -157,7 +209,7 @@ pub(super) async fn record_one(
         .await?
         .map(|stored| stored.case);
     let epoch = inbox.epoch().await?;
-    let known = by_order(found.into_iter().collect());
+    let known = Known::new(found.into_iter().collect());
     record(inbox, known, &epoch, vec![sight], round).await
 }
 
@@ -185,10 +237,21 @@ fn plan(found: Option<&Case>, sight: &Sight, policy: &Policy, epoch: &Epoch) -> 
             after = Some(record);
         }
     });
+    // What came too late to count says nothing about the order's data either.
+    let counts = |order: &Arc<Order>| {
+        let record = after.as_ref().unwrap_or(before);
+        let files = || {
+            record
+                .files()
+                .map(|files| files.differs(&order.fingerprint()))
+        };
+        record.shown() == Some(order.status()) && !files().unwrap_or_default()
+    };
     let order = observed
         .order
         .map(|order| (order, digest(order)))
-        .filter(|(_, digest)| found.is_none_or(|case| case.digest() != *digest));
+        .filter(|(_, digest)| found.is_none_or(|case| case.digest() != *digest))
+        .filter(|(order, _)| counts(order));
     let unknown = found.is_none() && observed.order.is_none();
     let save = (after.is_some() || order.is_some()) && !unknown;
     let deviations = after.as_ref().map_or(0, |after| {

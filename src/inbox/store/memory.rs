@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -29,16 +28,21 @@ pub struct MemoryStore {
 struct Account {
     epoch: Epoch,
     lease: Option<(String, SystemTime)>,
-    cases: BTreeMap<OrderId, Kept>,
-    by_rx: HashMap<RxId, OrderId>,
+    /// A case has the same slot for ever.
+    cases: Vec<Kept>,
+    by_order: HashMap<OrderId, Slot>,
+    by_rx: HashMap<RxId, Slot>,
     /// The cases that a complete listing should have.
-    listed: BTreeSet<OrderId>,
-    due: BTreeSet<(SystemTime, OrderId)>,
+    listed: BTreeSet<Slot>,
+    due: BTreeSet<(SystemTime, Slot)>,
     /// Arrival number *n* is at *n* − 1.
     log: Vec<Entry>,
     /// The deliveries in the log that are not acknowledged.
     open: BTreeMap<u64, Open>,
 }
+
+/// The index of a case.
+type Slot = usize;
 
 struct Kept {
     case: Case,
@@ -46,7 +50,7 @@ struct Kept {
 }
 
 struct Entry {
-    order_id: OrderId,
+    slot: Slot,
     arrival: NewArrival,
 }
 
@@ -111,21 +115,24 @@ impl CaseStore for MemoryStore {
 
     async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
         Ok(self.read(account, |account| {
-            let asked = orders.iter().filter(|id| !account.listed.contains(*id));
-            let asked: BTreeSet<_> = asked.collect();
-            let all = account.listed.iter().chain(asked);
-            all.filter_map(|id| Some(account.cases.get(id)?.case.clone()))
-                .collect()
+            let asked = orders.iter().filter_map(|id| account.by_order.get(id));
+            let mut chosen: Vec<Slot> = asked.chain(&account.listed).copied().collect();
+            chosen.sort_unstable();
+            chosen.dedup();
+            let cases = chosen
+                .into_iter()
+                .filter_map(|slot| account.cases.get(slot));
+            cases.map(|kept| kept.case.clone()).collect()
         }))
     }
 
     async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
         Ok(self.read(account, |account| {
-            let id = match case {
-                CaseKey::Order(id) => id,
+            let slot = match case {
+                CaseKey::Order(id) => account.by_order.get(id)?,
                 CaseKey::Rx(rx_id) => account.by_rx.get(rx_id)?,
             };
-            Some(account.cases.get(id)?.stored())
+            Some(account.cases.get(*slot)?.stored())
         }))
     }
 
@@ -133,7 +140,7 @@ impl CaseStore for MemoryStore {
         Ok(self.read(account, |account| {
             let due = account.due.iter().take_while(|(time, _)| *time <= now);
             due.take(limit)
-                .filter_map(|(_, id)| Some(account.cases.get(id)?.case.clone()))
+                .filter_map(|(_, slot)| Some(account.cases.get(*slot)?.case.clone()))
                 .collect()
         }))
     }
@@ -141,7 +148,7 @@ impl CaseStore for MemoryStore {
     async fn commit(&self, account: &AccountId, commit: &Commit, now: SystemTime) -> Result<bool> {
         Ok(self.write(account, |account| {
             let as_read = commit.saves.iter().all(|save| {
-                let kept = account.cases.get(save.case.order_id());
+                let kept = account.kept(save.case.order_id());
                 kept.map_or(0, |kept| kept.case.version()) == save.case.version()
             });
             if as_read {
@@ -173,8 +180,8 @@ impl CaseStore for MemoryStore {
                 let Some((entry, ordinal)) = delivery(&account.log, *sequence) else {
                     continue;
                 };
-                let is_first = first_of.insert(&entry.order_id);
-                let Some(kept) = account.cases.get(&entry.order_id) else {
+                let is_first = first_of.insert(entry.slot);
+                let Some(kept) = account.cases.get(entry.slot) else {
                     continue;
                 };
                 if !is_first || open.due > now {
@@ -220,7 +227,7 @@ impl CaseStore for MemoryStore {
                     sequence,
                     index: entry.arrival.index,
                     ordinal: entry.arrival.ordinal,
-                    stored: account.cases.get(&entry.order_id)?.stored(),
+                    stored: account.cases.get(entry.slot)?.stored(),
                 })
             })
             .collect()
@@ -234,9 +241,12 @@ impl CaseStore for MemoryStore {
         limit: usize,
     ) -> Result<Vec<Stored>> {
         Ok(self.read(account, |account| {
-            let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let behind = account.cases.range::<OrderId, _>((begin, Bound::Unbounded));
-            behind.take(limit).map(|(_, kept)| kept.stored()).collect()
+            let before = match after {
+                Some(id) => account.by_order.get(id).map_or(usize::MAX, |slot| slot + 1),
+                None => 0,
+            };
+            let behind = account.cases.iter().skip(before);
+            behind.take(limit).map(Kept::stored).collect()
         }))
     }
 
@@ -260,15 +270,15 @@ impl CaseStore for MemoryStore {
             let busy: BTreeSet<_> = account
                 .open
                 .keys()
-                .filter_map(|sequence| Some(&delivery(&account.log, *sequence)?.0.order_id))
+                .filter_map(|sequence| Some(delivery(&account.log, *sequence)?.0.slot))
                 .collect();
             let mut forgotten = 0;
-            for (id, kept) in &mut account.cases {
+            for (slot, kept) in account.cases.iter_mut().enumerate() {
                 let chosen = match which {
                     Forget::Before(time) => kept.case.changed_at().is_none_or(|at| at < time),
-                    Forget::Order(order) => order == id,
+                    Forget::Order(order) => order == kept.case.order_id(),
                 };
-                let idle = !kept.case.is_listed() && !busy.contains(id);
+                let idle = !kept.case.is_listed() && !busy.contains(&slot);
                 if chosen && idle && kept.order.take().is_some() {
                     forgotten += 1;
                 }
@@ -279,31 +289,51 @@ impl CaseStore for MemoryStore {
 }
 
 impl Account {
+    fn kept(&self, order: &OrderId) -> Option<&Kept> {
+        self.cases.get(*self.by_order.get(order)?)
+    }
+
     fn keep(&mut self, save: &Save, now: SystemTime) {
         let id = save.case.order_id();
-        let before = self.cases.remove(id);
-        if let Some(before) = &before {
+        let known = self.by_order.get(id).copied();
+        let slot = known.unwrap_or(self.cases.len());
+        if let Some(before) = self.cases.get(slot) {
             if let Some(time) = before.case.look_at() {
-                self.due.remove(&(time, id.clone()));
+                self.due.remove(&(time, slot));
             }
             if let Some(rx_id) = before.case.rx_id().filter(|_| save.case.rx_id().is_some()) {
                 self.by_rx.remove(rx_id);
             }
+        } else {
+            self.by_order.insert(id.clone(), slot);
         }
         if let Some(rx_id) = save.case.rx_id() {
-            self.by_rx.insert(rx_id.clone(), id.clone());
+            self.by_rx.insert(rx_id.clone(), slot);
         }
         if let Some(time) = save.case.look_at() {
-            self.due.insert((time, id.clone()));
+            self.due.insert((time, slot));
         }
         if save.case.is_listed() {
-            self.listed.insert(id.clone());
+            self.listed.insert(slot);
         } else {
-            self.listed.remove(id);
+            self.listed.remove(&slot);
+        }
+        let case = save.case.clone().written();
+        match self.cases.get_mut(slot) {
+            Some(kept) => {
+                kept.case = case;
+                if save.order.is_some() {
+                    kept.order.clone_from(&save.order);
+                }
+            }
+            None => self.cases.push(Kept {
+                case,
+                order: save.order.clone(),
+            }),
         }
         for arrival in &save.arrivals {
             self.log.push(Entry {
-                order_id: id.clone(),
+                slot,
                 arrival: *arrival,
             });
             if arrival.ordinal.is_some() {
@@ -318,11 +348,6 @@ impl Account {
                 self.open.insert(sequence, open);
             }
         }
-        let kept = Kept {
-            case: save.case.clone().written(),
-            order: save.order.clone().or(before.and_then(|kept| kept.order)),
-        };
-        self.cases.insert(id.clone(), kept);
     }
 
     fn settle(&mut self, settlement: &Settlement, now: SystemTime) -> bool {

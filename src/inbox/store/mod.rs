@@ -273,7 +273,8 @@ pub struct Case {
     order_id: OrderId,
     rx_id: Option<RxId>,
     version: u64,
-    state: State,
+    /// Shared: most cases that are read are not changed.
+    state: Arc<State>,
 }
 
 /// What a store keeps as one text: more may be in it one day.
@@ -292,7 +293,7 @@ impl Case {
             order_id,
             rx_id: None,
             version: 0,
-            state: State::default(),
+            state: Arc::default(),
         }
     }
 
@@ -307,13 +308,13 @@ impl Case {
         version: u64,
         json: &str,
     ) -> Result<Self> {
-        let state = serde_json::from_str(json)
+        let state: State = serde_json::from_str(json)
             .map_err(|_| Error::store(format!("the record of order {order_id} is damaged")))?;
         Ok(Case {
             order_id,
             rx_id,
             version,
-            state,
+            state: Arc::new(state),
         })
     }
 
@@ -323,7 +324,7 @@ impl Case {
     ///
     /// [`Error::is_store`], for a status that cannot be written; there is none.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(&self.state).map_err(Error::store)
+        serde_json::to_string(&*self.state).map_err(Error::store)
     }
 
     /// The order's number.
@@ -377,7 +378,7 @@ impl Case {
     }
 
     pub(crate) fn set_record(&mut self, record: Record) {
-        self.state.record = record;
+        Arc::make_mut(&mut self.state).record = record;
     }
 
     /// Takes over what an order that was seen says about how it is found.
@@ -385,7 +386,7 @@ impl Case {
         if let Some(rx_id) = order.rx_id() {
             self.rx_id = Some(rx_id.clone());
         }
-        self.state.digest = digest;
+        Arc::make_mut(&mut self.state).digest = digest;
     }
 
     pub(crate) fn set_rx_id(&mut self, rx_id: Option<RxId>) {
