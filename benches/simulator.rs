@@ -54,7 +54,7 @@ fn figures() -> ExitCode {
     };
     let runtime = runtime();
 
-    let mut start = || {
+    let start = || {
         let begun = Instant::now();
         let _service = runtime.block_on(Simulator::start()).unwrap();
         begun.elapsed().as_secs_f64() * 1e3
