@@ -2,9 +2,12 @@
 
 mod behaviour;
 mod faults;
+mod files;
 mod life;
 mod people;
+mod tokens;
 mod tool;
+mod truth;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
