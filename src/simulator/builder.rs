@@ -15,6 +15,7 @@ use crate::model::AccountId;
 pub struct SimulatorBuilder {
     pub(super) seed: Option<u64>,
     pub(super) listen: SocketAddr,
+    pub(super) files: Option<SocketAddr>,
     pub(super) clock: ClockMode,
     pub(super) began: Option<SystemTime>,
     pub(super) behaviour: Behaviour,
@@ -28,6 +29,7 @@ impl SimulatorBuilder {
         SimulatorBuilder {
             seed: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            files: None,
             clock: ClockMode::default(),
             began: None,
             behaviour: Behaviour::default(),
@@ -47,6 +49,12 @@ impl SimulatorBuilder {
     /// Where it listens. Default: a free port of the loopback address.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
+        self
+    }
+
+    /// Where the origin of signed URLs listens. Default: a free port beside the other.
+    pub fn listen_for_files(mut self, address: SocketAddr) -> Self {
+        self.files = Some(address);
         self
     }
 

@@ -16,7 +16,29 @@ use crate::status::Symbol;
 
 /// How busy people are, and what they like to do. Durations are simulated time.
 ///
-/// As JSON it is an object; what is left out has its default.
+/// As JSON it is an object; what is left out has its default. The default is a model of ours and
+/// nobody's statistics.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use lab_connector::simulator::{ClockMode, Life, Simulator};
+///
+/// let service = Simulator::builder().seed(7).clock(ClockMode::Stepped).start().await?;
+/// service.set_life(Life::from_json(r#"{ "cases_per_day": 100, "to_milling": 0.5 }"#)?)?;
+/// // Software under test looks every hour.
+/// for hour in 0..24 {
+///     service.live(Duration::from_secs(60 * 60));
+///     // …
+/// }
+/// for order in service.orders(&"L-1".into()) {
+///     let truth = service.truth(&order).ok_or("no such case")?;
+///     println!("{order}: {}, {} to process", truth.phase(), truth.deliveries().count());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

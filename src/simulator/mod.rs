@@ -10,9 +10,20 @@
 //! on arrival, access tokens expire after an hour of simulated time, pairing issues new tokens.
 //! The people outside the API are methods: [`Simulator::scan`], [`Simulator::proceed`], …
 //!
-//! What is not documented it decides by convention: an order becomes *Downloaded* when its zip
-//! has been fetched; a refresh token is good for one use, and one that is used twice revokes all
-//! tokens that came from the same sign-in or pairing ([`Simulator::revoke_on_reuse`]).
+//! *When to change it.* Before it starts, with [`Simulator::builder`], and most of it while it
+//! runs:
+//!
+//! * [`Behaviour`]: what nobody outside Align knows, in either way. By default an order becomes
+//!   *Downloaded* when its zip has been fetched, and a refresh token is good for one use; one that
+//!   is used twice revokes all tokens that came from the same sign-in or pairing.
+//! * [`Faults`]: what goes wrong, by probability or at the n-th call: errors, waits, connections
+//!   that break in the middle of a head, lists that flicker, notifications that are lost.
+//! * [`ClockMode`]: time as the machine's, faster, or by hand. A seed makes names, ids, tokens,
+//!   durations and faults the same in every run.
+//! * [`Life`]: people who act by themselves, so that a month of a busy lab goes by in a second.
+//!
+//! [`Simulator::truth`] says what every case showed and what of it was seen, to hold against what
+//! software made of it; [`Simulator::calls`], what the software asked for.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -321,7 +332,7 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     let world = beginning(&set);
     // Another port is another origin.
     let elsewhere = SocketAddr::new(address.ip(), 0);
-    let files = TcpListener::bind(elsewhere).await?;
+    let files = TcpListener::bind(set.files.unwrap_or(elsewhere)).await?;
     let region = TcpListener::bind(elsewhere).await?;
     let other_region = region.local_addr()?;
     let shared = Arc::new(Shared {

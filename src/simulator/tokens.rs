@@ -16,6 +16,8 @@ pub(super) struct RefreshTokens {
     families: u64,
     refreshes: u64,
     revoked_families: u64,
+    /// So many access tokens are kept before the expired ones are forgotten.
+    prune_at: usize,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,11 @@ impl World {
             family,
             expires_at: now + TOKEN_LIFE,
         };
+        // What has expired is forgotten now and then, so that long runs do not grow.
+        if self.access.len() >= self.refresh.prune_at {
+            self.access.retain(|_, grant| now < grant.expires_at);
+            self.refresh.prune_at = 1024.max(2 * self.access.len());
+        }
         self.access.insert(access.clone(), grant);
         let refresh = with_refresh.then(|| {
             let refresh = self.token("refresh");

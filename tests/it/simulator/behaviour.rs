@@ -436,6 +436,15 @@ async fn signed_urls_expire_and_are_renewed() -> Result {
 }
 
 #[tokio::test]
+async fn the_other_origin_listens_where_it_is_told_to() -> Result {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let builder = Simulator::builder().listen_for_files(taken.local_addr()?);
+    let error = builder.start().await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    Ok(())
+}
+
+#[tokio::test]
 async fn files_are_the_same_over_ranges_and_digests_fit() -> Result {
     for urls in [AssetUrls::SameHost, AssetUrls::Signed] {
         let behaviour = with(|b| (b.asset_urls, b.asset_digests) = (urls, true));
