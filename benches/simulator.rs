@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use axum::serve::ListenerExt;
 use criterion::Criterion;
 use lab_connector::simulator::{Action, ClockMode, Simulator};
 use lab_connector::{Client, Lab};
@@ -170,6 +171,8 @@ impl World {
         );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let plain = listener.local_addr().unwrap();
+        // As the simulator does it: otherwise the last piece of an answer waits.
+        let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });
         World {
             service,
