@@ -207,7 +207,12 @@ async fn every_paging_style_leads_to_every_order() -> Result {
             Paging::Page,
             Paging::Offset,
         ] {
-            for keys in [KeyCase::Camel, KeyCase::Pascal, KeyCase::Snake] {
+            // Only beside a list are there keys that lead on.
+            let spellings: &[KeyCase] = match lists {
+                Lists::Wrapped => &[KeyCase::Camel, KeyCase::Pascal, KeyCase::Snake],
+                _ => &[KeyCase::Camel],
+            };
+            for &keys in spellings {
                 let (service, lab) = paired(with(|b| {
                     (b.lists, b.paging, b.page_size, b.keys) = (lists, paging, 3, keys);
                 }))
@@ -694,6 +699,54 @@ async fn calls_are_counted_by_the_minute() -> Result {
         // Each account by itself.
         listed(&other).await?;
         service.advance(Duration::from_secs(40));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_status_of_success_is_one() -> Result {
+    for code in [200, 201, 202, 204] {
+        let (service, lab) = paired(with(|b| {
+            b.pair_code = if code == 204 { 200 } else { code };
+            (b.unpair_code, b.return_code, b.revoke_code) = (code, code, code);
+        }))
+        .await?;
+        let order = service.scan("L-1")?;
+        lab.orders().return_to_doctor(&order).await?;
+        assert_eq!(service.path(&order).unwrap().last(), Some(&Phase::Rescan));
+        let login = signed_in(&service, &client(&service)?).await?;
+        login.pair("L-1").await?.unpair().await?;
+        login.revoke().await?;
+        let statuses = service.calls().into_iter().map(|call| call.status);
+        let given = statuses.filter(|status| *status == Some(code)).count();
+        assert!(given >= 3, "{code}: {given}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_expired_url_is_renewed_whatever_its_status() -> Result {
+    for code in [400, 401, 403, 404, 410] {
+        let (service, lab) = paired(with(|b| {
+            (b.asset_urls, b.expired_code) = (AssetUrls::Signed, code);
+            // Nor does it matter whether anybody knows how long the file is.
+            b.asset_sizes = code % 2 == 0;
+        }))
+        .await?;
+        service.scan("L-1")?;
+        let listing = lab.orders().list().await?;
+        let order = &listing.orders()[0];
+        let sized = order.assets().iter().all(|asset| asset.size().is_some());
+        assert_eq!(sized, code % 2 == 0);
+        service.advance(Duration::from_secs(15 * 60));
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("a.zip");
+        let export = order.assets().iter().find(|asset| asset.is_export());
+        let download = lab.assets().download(order, export.unwrap());
+        let file = download.to_file(&path).await?;
+        assert_eq!(file.bytes, std::fs::metadata(&path)?.len());
+        assert!(service.calls().iter().any(|call| call.status == Some(code)));
+        assert!(listed(&lab).await?.is_empty());
     }
     Ok(())
 }
