@@ -72,15 +72,12 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     people::before(&service, arguments.cases)?;
     let life = match arguments.pace {
         Some(pace) if !(0.0..=1e6).contains(&pace) => bail!("--pace must be from 0 to 1000000"),
-        Some(0.0) => None,
-        Some(pace) => Some(people::hurried(pace)),
-        None if arguments.speed == 1.0 => Some(people::hurried(10.0)),
-        None => Some(Life::default()),
+        Some(pace) if pace > 0.0 => people::hurried(pace),
+        None if arguments.speed == 1.0 => people::hurried(10.0),
+        _ => Life::default(),
     };
-    let still = life.is_none();
-    if let Some(life) = life {
-        service.set_life(life)?;
-    }
+    service.set_life(life)?;
+    let still = arguments.pace == Some(0.0);
 
     println!("{:#}", service.configuration());
     tell(&service);

@@ -509,6 +509,29 @@ async fn a_user_signs_in_without_a_browser_and_time_ends_the_token() -> Result {
     Ok(())
 }
 
+/// A day of a lab: people act, each thing at its time.
+#[tokio::test]
+async fn people_act_while_time_passes() -> Result {
+    let control = Control::start().await?;
+    let began = control.service.now();
+    let day = json!({ "seconds": 86_400, "people": true });
+    let path = "/_simulator/clock/advance";
+    let answer = control.call(Method::POST, path, Some(day)).await?;
+    assert_eq!(answer.status(), 200);
+    let passed = control.service.now().duration_since(began)?.as_secs();
+    assert!((86_400..86_460).contains(&passed), "{passed}");
+    let cases = control.get("/cases?limit=1000").await?;
+    let cases = cases["cases"].as_array().unwrap();
+    assert!(cases.len() > 10, "{}", cases.len());
+    assert!(cases.iter().any(|case| case["phase"] != "scan"));
+    let long = json!({ "seconds": 1e9, "people": true });
+    let (status, _) = control
+        .refused(Method::POST, "/clock/advance", Some(long))
+        .await?;
+    assert_eq!(status, 400);
+    Ok(())
+}
+
 /// What is logged is what was asked and seen, and nothing that identifies or opens anything.
 #[tokio::test]
 async fn the_log_holds_no_secret() -> Result {

@@ -77,7 +77,7 @@ fn bar(view: &View) -> String {
     let new = form(
         view,
         "",
-        r#"<button name="action" value="prescribe" data-key="prescribe" title="A doctor fills in a prescription">New prescription</button>
+        r#"<button name="action" value="prescribe" data-key="prescribe" title="A doctor fills in a prescription">Prescribe</button>
 <button name="action" value="scan" data-key="scan" class="primary" title="A doctor scans a new case and sends it to this lab">New scan</button>"#,
     );
     let mode = match view.clock {
@@ -107,11 +107,12 @@ fn bar(view: &View) -> String {
 <nav class="tabs" aria-label="Labs">{tabs}</nav>
 {flags}
 <span class="space"></span>
-<div class="clock"><time>{now}</time><span class="mode">{mode}</span>{advance}</div>
+<div class="clock"><time title="The simulated time, UTC: {year}">{now}</time><span class="mode">{mode}</span>{advance}</div>
 <div class="new">{new}</div>
 </header>"#,
         tabs = tabs.collect::<String>(),
-        now = clock(view.now, "%a %d %b %Y  %H:%M:%S"),
+        year = clock(view.now, "%Y"),
+        now = clock(view.now, "%a %d %b %H:%M:%S"),
         advance = advance.concat(),
     )
 }
