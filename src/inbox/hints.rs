@@ -145,7 +145,7 @@ mod tests {
         for _ in 0..1_000 {
             hints.add(&rx, at(0));
         }
-        assert_eq!(hints.take(at(0), 10), [rx.clone()]);
+        assert_eq!(hints.take(at(0), 10), std::slice::from_ref(&rx));
         assert!(hints.allows(&rx, true, at(0)));
         // What comes after the fetch was begun may be news, and is not lost.
         hints.add(&rx, at(1));

@@ -20,12 +20,11 @@ async fn a_flood_costs_a_fetch_for_each_known_order_and_a_few_for_unknown_ones()
     for _ in 0..3 {
         inbox.poll().await.unwrap();
     }
-    let state = service.state();
+    let looks = service.state().looks.clone();
     let (known, unknown): (Vec<_>, Vec<_>) =
-        state.looks.iter().partition(|rx| rx.starts_with("rx-"));
+        looks.into_iter().partition(|rx| rx.starts_with("rx-"));
     assert_eq!(known.len(), 5, "{known:?}");
     assert!(unknown.len() <= 20, "{}", unknown.len());
-    drop(state);
     let stats = inbox.stats().await.unwrap();
     assert_eq!((stats.hints, stats.store.cases), (20_000, 5));
 }

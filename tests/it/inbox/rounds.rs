@@ -113,14 +113,12 @@ async fn a_fetch_that_fails_is_owed_and_made_up_for() {
 async fn an_order_that_is_listed_twice_in_two_statuses_counts_twice() {
     let service = Service::new();
     let inbox = service.inbox().await;
-    let mut state = service.state();
     // The second record has another Rx id, by which the service would tell them apart.
     for (key, status) in [(1, "Ready for Download"), (2, "Lab Review")] {
         let order =
             serde_json::json!({ "orderId": 7, "rxId": format!("rx-{key}"), "status": status });
-        state.orders.insert(key, order);
+        service.state().orders.insert(key, order);
     }
-    drop(state);
     let round = inbox.poll().await.unwrap();
     assert!(round.deliveries() >= 1);
     assert!(!symbols(&inbox, "7").await.is_empty());
