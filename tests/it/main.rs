@@ -17,6 +17,7 @@ mod hostile;
 mod inbox;
 mod interop;
 mod leniency;
+mod limits;
 mod misbehaving;
 mod network;
 mod origins;
