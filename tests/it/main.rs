@@ -20,6 +20,7 @@ mod leniency;
 mod limits;
 mod misbehaving;
 mod network;
+mod notifications;
 mod origins;
 mod paging;
 mod raw;
