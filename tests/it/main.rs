@@ -3,6 +3,7 @@
 
 mod answers;
 mod canary;
+mod case_stores;
 mod classify;
 mod decoding;
 mod discovery;
@@ -23,6 +24,7 @@ mod network;
 mod notifications;
 mod origins;
 mod paging;
+mod postgres;
 mod raw;
 mod reference;
 mod requests;
