@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::limits::Allowance;
+use super::limits::{Allowance, Total, TotalAllowance};
 use super::{Client, Inner, Observer, Paging};
 use crate::auth::{
     ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
@@ -41,6 +41,7 @@ pub struct ClientBuilder {
     retry: RetryPolicy,
     on_retry: Option<Observer>,
     allowance: Allowance,
+    total: TotalAllowance,
     paging: Paging,
 }
 
@@ -65,6 +66,7 @@ impl ClientBuilder {
             retry: RetryPolicy::default(),
             on_retry: None,
             allowance: Allowance::default(),
+            total: TotalAllowance::default(),
             paging: Paging::default(),
         }
     }
@@ -237,6 +239,36 @@ impl ClientBuilder {
         self
     }
 
+    /// How many requests of all accounts and logins together may be under way at a time; at
+    /// least 1. For software that works for many labs. Default: no limit but that of each
+    /// [account](ClientBuilder::concurrency).
+    ///
+    /// Others wait their turn: who asked first goes first, and since no account can ask for more
+    /// than its own limit at a time, a busy one does not push the others aside. A place is free
+    /// again while an operation waits to be tried again. An account whose requests hang does take
+    /// places until they time out: allow more than that. Downloads of files do not count, see
+    /// [`ClientBuilder::total_downloads`], nor do requests for tokens. Time spent waiting does
+    /// not count as the [operation's](Timeouts::operation).
+    pub fn total_concurrency(mut self, requests: usize) -> Self {
+        self.total.calls.concurrency = requests;
+        self
+    }
+
+    /// How many files of all accounts together may be downloaded at a time; at least 1. Others
+    /// wait their turn, and no call waits for them. Default: no limit but that of each account.
+    pub fn total_downloads(mut self, files: usize) -> Self {
+        self.total.files.concurrency = files;
+        self
+    }
+
+    /// How many requests of all accounts and logins together may begin in a period, repeats
+    /// included; they are spread evenly over it. What counts is the same as for
+    /// [`ClientBuilder::total_concurrency`]. Default: no limit.
+    pub fn total_rate(mut self, requests: u32, period: Duration) -> Self {
+        self.total.calls.spacing = Some(period / requests.max(1));
+        self
+    }
+
     /// How the pages of a listing are found. Default: by whatever the answer offers, see
     /// [`Paging`].
     pub fn paging(mut self, paging: Paging) -> Self {
@@ -315,6 +347,7 @@ impl ClientBuilder {
                 on_retry: self.on_retry,
                 budget: Budget::full(),
                 allowance: self.allowance,
+                total: Total::new(self.total),
                 paging: self.paging,
                 shared: Mutex::new(HashMap::new()),
             }),

@@ -1,4 +1,4 @@
-//! How much of the service one account takes at a time.
+//! How much of the service one account takes at a time, and how much all of them.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,43 @@ impl Default for Allowance {
         Allowance {
             concurrency: 8,
             spacing: None,
+        }
+    }
+}
+
+/// What all accounts and logins of a client may take together. Files have a lane of their own: no
+/// call waits for a download.
+#[derive(Debug)]
+pub(super) struct Total {
+    pub(super) calls: Limits,
+    pub(super) files: Limits,
+}
+
+/// What is allowed to all together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TotalAllowance {
+    pub(super) calls: Allowance,
+    pub(super) files: Allowance,
+}
+
+impl Default for TotalAllowance {
+    fn default() -> Self {
+        let unlimited = Allowance {
+            concurrency: Semaphore::MAX_PERMITS,
+            spacing: None,
+        };
+        TotalAllowance {
+            calls: unlimited,
+            files: unlimited,
+        }
+    }
+}
+
+impl Total {
+    pub(super) fn new(allowance: TotalAllowance) -> Self {
+        Total {
+            calls: Limits::new(allowance.calls),
+            files: Limits::new(allowance.files),
         }
     }
 }

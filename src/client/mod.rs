@@ -45,7 +45,7 @@ use crate::endpoints::{Endpoints, Operation};
 use crate::error::Result;
 use crate::model::AccountId;
 use crate::retry::{Budget, RetryEvent, RetryPolicy};
-use limits::{Allowance, Limits};
+use limits::{Allowance, Limits, Total};
 use pipeline::{Call, Caller};
 
 pub use accounts::Pairing;
@@ -69,6 +69,7 @@ struct Inner {
     on_retry: Option<Observer>,
     budget: Budget,
     allowance: Allowance,
+    total: Total,
     paging: Paging,
     shared: Mutex<HashMap<TokenKey, Shared>>,
 }

@@ -270,11 +270,20 @@ impl Caller {
         let mut renewed = false;
         loop {
             attempts += 1;
+            let asked = wire.clock.now();
+            let lane = match prepared.transferred {
+                Some(_) => &inner.total.files,
+                None => &inner.total.calls,
+            };
+            let place = lane.enter(&*wire.clock).await;
+            // Others were in the way, and not the service.
+            resumed.since += wire.clock.now().duration_since(asked).unwrap_or_default();
             let limit = match prepared.transferred {
                 Some(_) => Duration::MAX,
                 None => left(&resumed),
             };
             let outcome = wire.within(limit, attempt(current.clone())).await;
+            drop(place);
             if let Some(bytes) = &prepared.transferred
                 && resumed.notes(bytes.load(Ordering::Relaxed), attempts, wire.clock.now())
             {

@@ -70,6 +70,13 @@ impl Delivery {
         self.claimed.ordinal
     }
 
+    /// Its number in the account's log, as [`Change::sequence`](super::Change::sequence) has it.
+    /// Logs name a delivery by it: it leads to no patient by itself.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.claimed.sequence
+    }
+
     /// Whether the order was never delivered before.
     #[must_use]
     pub fn is_first(&self) -> bool {

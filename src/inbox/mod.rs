@@ -69,6 +69,7 @@ mod round;
 mod run;
 mod stats;
 pub mod store;
+mod trace;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -110,6 +111,7 @@ pub struct Inbox {
 struct Settings {
     policy: Policy,
     interval: Duration,
+    start_within: Duration,
     visibility: Duration,
     looks: usize,
 }
@@ -139,6 +141,7 @@ impl Lab {
             settings: Arc::new(Settings {
                 policy: Policy::default(),
                 interval: Duration::from_secs(5 * 60),
+                start_within: Duration::ZERO,
                 visibility: Duration::from_secs(15 * 60),
                 looks: 200,
             }),
@@ -171,6 +174,16 @@ impl Inbox {
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.settings_mut().interval = interval.max(Duration::from_secs(1));
+        self
+    }
+
+    /// Within which time from the start the first poll of [`Inbox::run`] and the streams comes, by
+    /// chance. Default: at once. Software that starts with many labs gives the interval here, so
+    /// that their polls are spread over it and stay so; deliveries that are in the store
+    /// already are handed out meanwhile, and notified orders are fetched.
+    #[must_use]
+    pub fn start_within(mut self, time: Duration) -> Self {
+        self.settings_mut().start_within = time;
         self
     }
 
@@ -225,6 +238,7 @@ impl Inbox {
             Ok(round) => self.counters().polled(round, self.callers_now()),
             Err(error) => self.counters().failed(error),
         }
+        trace::polled(&result);
         let observer = self.lock_observer().clone();
         if let Some(observer) = observer {
             observer(&result);
@@ -268,9 +282,10 @@ impl Inbox {
         let visibility = self.settings.visibility;
         let claimed = store.claim(account, &token, limit, visibility, self.callers_now());
         let claimed = claimed.await?.into_iter();
-        claimed
-            .map(|claimed| Delivery::new(self, claimed, &token))
-            .collect()
+        let deliveries = claimed.map(|claimed| Delivery::new(self, claimed, &token));
+        let deliveries: Vec<Delivery> = deliveries.collect::<Result<_>>()?;
+        deliveries.iter().for_each(trace::handed_out);
+        Ok(deliveries)
     }
 
     /// Deliveries to work on, one after the other, without end. While it waits for the next, it
@@ -497,6 +512,9 @@ impl Inbox {
         let settled = settled.await?;
         // A later delivery of the same order can be claimed now, or this one again.
         self.announce();
+        for (settlement, held) in settlements.iter().zip(&settled) {
+            trace::settled(settlement, *held);
+        }
         if settled.len() == settlements.len() && settled.iter().all(|held| *held) {
             return Ok(());
         }

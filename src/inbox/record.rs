@@ -10,9 +10,10 @@ use super::Inbox;
 use super::digest::digest;
 use super::round::Round;
 use super::store::{Case, CaseKey, Commit, NewArrival, Save};
+use super::trace;
 use crate::error::{Error, Result};
-use crate::flow::Arrival;
 use crate::flow::plan::{Epoch, Next, Observation, Policy, Record, Step, observe};
+use crate::flow::{Arrival, Symbol};
 use crate::model::{Order, OrderId, RxId, WireTime};
 
 /// So many cases are committed at a time. More at once are faster, fewer are less to do again
@@ -356,6 +357,8 @@ struct News {
     deliveries: u64,
     changes: u64,
     deviations: u64,
+    /// What each case shows that deviates.
+    deviating: Vec<Option<Symbol>>,
 }
 
 impl News {
@@ -368,12 +371,18 @@ impl News {
             }
         }
         self.deviations += planned.deviations;
+        if let Some(save) = planned.save.as_ref().filter(|_| planned.deviations > 0) {
+            let last = save.case.record().history().last();
+            self.deviating
+                .push(last.and_then(|last| last.status().symbol()));
+        }
     }
 
     fn report(self, inbox: &Inbox, round: &mut Round) {
         round.deliveries += self.deliveries;
         round.changes += self.changes;
         round.deviations += self.deviations;
+        self.deviating.into_iter().for_each(trace::deviates);
         if self.deliveries + self.changes > 0 {
             inbox.announce();
         }

@@ -12,6 +12,7 @@ use super::poll;
 use super::record::Target;
 use super::round::Round;
 use super::store::CaseKey;
+use super::trace;
 use crate::error::{Error, Result};
 
 /// Without news an inbox looks into its store so often: another process may have put something
@@ -24,19 +25,22 @@ const SOONEST: Duration = Duration::from_secs(60);
 /// When the next round is due. Who holds it does the rounds of this process.
 #[derive(Debug, Default)]
 pub(super) struct Runner {
-    /// At once if there was none.
+    /// None before the first.
     next: Option<SystemTime>,
     last: Option<SystemTime>,
+    /// Whether this process polls the account; not known before it asked.
+    leads: Option<bool>,
 }
 
 impl Runner {
     /// Does what is due. What may pass by itself is no error.
     async fn turn(&mut self, inbox: &Inbox) -> Result<()> {
         let now = inbox.callers_now();
-        if self.next.is_none_or(|next| next <= now) {
+        let next = self.next.get_or_insert_with(|| start(inbox, now));
+        if *next <= now {
             self.last = Some(now);
             self.next = now.checked_add(interval(inbox));
-            if inbox.lease(lease(inbox)).await? {
+            if self.lead(inbox).await? {
                 // All that was hinted at beyond what could be kept is in it.
                 inbox.hints().take_overflow();
                 tolerate(inbox.poll().await)?;
@@ -45,10 +49,20 @@ impl Runner {
         }
         let brought = hinted(inbox).await;
         if inbox.hints().take_overflow() {
+            trace::overflow();
             let soonest = self.last.and_then(|last| last.checked_add(SOONEST));
             self.next = self.next.min(Some(soonest.unwrap_or(now).max(now)));
         }
         tolerate(brought).map(drop)
+    }
+
+    /// Takes the right to poll the account, if nobody else has it.
+    async fn lead(&mut self, inbox: &Inbox) -> Result<bool> {
+        let leads = inbox.lease(lease(inbox)).await?;
+        if self.leads.replace(leads) != Some(leads) {
+            trace::lease(leads);
+        }
+        Ok(leads)
     }
 
     /// How long nothing is due.
@@ -71,6 +85,7 @@ pub(super) async fn hinted(inbox: &Inbox) -> Result<Round> {
     if !targets.is_empty() {
         poll::fetch(inbox, targets, &mut round).await?;
         inbox.counters().fetched(&round);
+        trace::fetched(&round);
     }
     Ok(round)
 }
@@ -146,6 +161,9 @@ impl Inbox {
                 break;
             }
         }
+        if runner.leads.take() == Some(true) {
+            trace::stopped();
+        }
         self.lease(Duration::ZERO).await.map(drop)
     }
 
@@ -189,6 +207,12 @@ fn is_lasting(error: &Error) -> bool {
         || error.is_store()
         || error.is_configuration()
         || error.is_origin()
+}
+
+/// When the first poll is due.
+fn start(inbox: &Inbox, now: SystemTime) -> SystemTime {
+    let wait = inbox.settings.start_within.mul_f64(fastrand::f64());
+    now.checked_add(wait).unwrap_or(now)
 }
 
 /// With up to a tenth more, so that many accounts do not poll in step.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::dice::{Dice, For};
 use super::settings::{self, InvalidSettings};
 use crate::endpoints::Operation;
+use crate::model::AccountId;
 
 /// What goes wrong between the service and the software: a list of rules, each drawn by itself.
 /// None by default.
@@ -43,6 +44,9 @@ pub struct FaultRule {
     /// To which operations; empty: to every one. Notifications are none, their faults name them.
     #[serde(default, with = "names", skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<Operation>,
+    /// To calls for which accounts; empty: to all, and to those that are for none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<AccountId>,
     /// At which calls of an operation, counted from 1 from when the faults were set; empty: at
     /// every one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -203,8 +207,14 @@ impl Faults {
         Ok(())
     }
 
-    /// What goes wrong at the n-th occasion, counted from 1.
-    pub(super) fn draw(&self, dice: Dice, occasion: Occasion, n: u64) -> Vec<Fault> {
+    /// What goes wrong at the n-th occasion, counted from 1, and for which account it is.
+    pub(super) fn draw(
+        &self,
+        dice: Dice,
+        occasion: Occasion,
+        n: u64,
+        account: Option<&str>,
+    ) -> Vec<Fault> {
         let place = match occasion {
             Occasion::Call(operation) => operation as u64,
             Occasion::Notification => u64::MAX >> 32,
@@ -216,9 +226,12 @@ impl Faults {
                 }
                 Occasion::Notification => true,
             };
+            let concerned = rule.accounts.is_empty()
+                || account.is_some_and(|id| rule.accounts.iter().any(|one| one.as_str() == id));
             let due = rule.calls.is_empty() || rule.calls.contains(&n);
             let of_notifications = rule.fault.is_of_notifications();
             wanted
+                && concerned
                 && due
                 && of_notifications == (occasion == Occasion::Notification)
                 && (rule.probability >= 1.0 || {
@@ -238,6 +251,7 @@ impl FaultRule {
         FaultRule {
             fault,
             operations: Vec::new(),
+            accounts: Vec::new(),
             calls: Vec::new(),
             probability: 1.0,
         }
@@ -247,6 +261,13 @@ impl FaultRule {
     #[must_use]
     pub fn on(mut self, operation: Operation) -> Self {
         self.operations.push(operation);
+        self
+    }
+
+    /// At calls for this account, and for those that were named before.
+    #[must_use]
+    pub fn account(mut self, account: impl Into<AccountId>) -> Self {
+        self.accounts.push(account.into());
         self
     }
 
@@ -374,12 +395,23 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_for_an_account_leaves_the_others_alone() {
+        let json = r#"{"rules": [{"fault": "hang", "accounts": ["L-2"]}]}"#;
+        let faults = Faults::from_json(json).unwrap();
+        let rule = FaultRule::new(Fault::Hang).account("L-2");
+        assert_eq!(faults.rules, [rule]);
+        let call = Occasion::Call(Operation::GetOrders);
+        let hangs = |account| !faults.draw(Dice::new(7), call, 1, account).is_empty();
+        assert!(hangs(Some("L-2")) && !hangs(Some("L-1")) && !hangs(None));
+    }
+
+    #[test]
     fn a_script_and_a_probability_are_drawn_by_call() {
         let mut faults = Faults::default();
         let hang = FaultRule::new(Fault::Hang).on(Operation::Pair).calls([2]);
         let rare = FaultRule::new(Fault::Html).probability(0.25);
         faults.rules = vec![hang, rare];
-        let draw = |operation, n| faults.draw(Dice::new(7), Occasion::Call(operation), n);
+        let draw = |operation, n| faults.draw(Dice::new(7), Occasion::Call(operation), n, None);
         let hangs = |operation, n| draw(operation, n).contains(&Fault::Hang);
         assert!(hangs(Operation::Pair, 2) && !hangs(Operation::Pair, 1));
         assert!(!hangs(Operation::GetOrders, 2));
@@ -390,7 +422,7 @@ mod tests {
         assert_eq!(draw(Operation::Pair, 9), draw(Operation::Pair, 9));
         assert!(
             faults
-                .draw(Dice::new(7), Occasion::Notification, 1)
+                .draw(Dice::new(7), Occasion::Notification, 1, None)
                 .is_empty()
         );
     }

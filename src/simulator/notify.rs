@@ -73,11 +73,12 @@ impl Shared {
     pub(super) fn post(&self, notice: Option<Notice>) {
         let Some(notice) = notice else { return };
         let number = self.calls().count(Occasion::Notification);
+        let account = Some(notice.account.as_str());
         let (faults, behaviour) = {
             let world = self.world();
             let faults = world
                 .faults
-                .draw(world.dice, Occasion::Notification, number);
+                .draw(world.dice, Occasion::Notification, number, account);
             (faults, world.behaviour.clone())
         };
         let mut posting = Posting {

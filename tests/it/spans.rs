@@ -13,11 +13,18 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::{CANARIES, TestClock, builder, store};
 
-type Fields = BTreeMap<String, String>;
+pub(crate) type Fields = BTreeMap<String, String>;
 
 /// Keeps the fields of our spans and events.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<(Vec<Fields>, Vec<Fields>)>>);
+pub(crate) struct Seen(Arc<Mutex<(Vec<Fields>, Vec<Fields>)>>);
+
+impl Seen {
+    /// The events so far, which are then forgotten.
+    pub(crate) fn take_events(&self) -> Vec<Fields> {
+        std::mem::take(&mut self.0.lock().unwrap().1)
+    }
+}
 
 struct Into<'a>(&'a mut Fields);
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, RawPathParams, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
@@ -25,6 +25,7 @@ use crate::endpoints::Operation;
 /// One call: draws what goes wrong, and plays it.
 pub(super) async fn call(
     State((shared, operation)): State<(Arc<Shared>, Operation)>,
+    params: RawPathParams,
     request: Request,
     next: Next,
 ) -> Response {
@@ -33,11 +34,13 @@ pub(super) async fn call(
         Err(response) => return response,
     };
     let number = shared.calls().count(Occasion::Call(operation));
+    let account = params.iter().find(|(name, _)| *name == "account_id");
+    let account = account.map(|(_, id)| id);
     let (behaviour, drawn, choice, now, own_time) = {
         let world = shared.world();
         let drawn = world
             .faults
-            .draw(world.dice, Occasion::Call(operation), number);
+            .draw(world.dice, Occasion::Call(operation), number, account);
         let choice = if drawn.is_empty() {
             0
         } else {

@@ -4,6 +4,7 @@ mod deliveries;
 mod hints;
 mod rounds;
 mod running;
+mod told;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};

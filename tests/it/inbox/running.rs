@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
 use lab_connector::inbox::{CaseStore, Inbox, MemoryStore};
 use tokio::sync::oneshot;
 
@@ -21,7 +21,7 @@ async fn run_until(inbox: &Inbox, mut when: impl FnMut() -> bool + Send) {
 }
 
 /// Runs an inbox and drops it when it has done what is due and waits.
-async fn dropped_after_a_turn(inbox: &Inbox) {
+pub(super) async fn dropped_after_a_turn(inbox: &Inbox) {
     let mut running = std::pin::pin!(inbox.run());
     for _ in 0..1_000 {
         assert!(running.as_mut().now_or_never().is_none());
@@ -39,6 +39,34 @@ async fn it_polls_at_the_interval_with_some_chance() {
     let waited = service.clock.now().duration_since(begun).unwrap();
     assert!(waited >= Duration::from_secs(19 * 50), "{waited:?}");
     assert!(waited <= Duration::from_secs(21 * 56), "{waited:?}");
+}
+
+#[tokio::test]
+async fn the_first_polls_of_many_are_spread_and_hints_do_not_wait_for_them() {
+    let mut waited = Vec::new();
+    for _ in 0..20 {
+        let service = Service::new();
+        let inbox = service.inbox().await;
+        let inbox = inbox.start_within(Duration::from_secs(50));
+        let begun = service.clock.now();
+        run_until(&inbox, || service.state().lists == 1).await;
+        waited.push(service.clock.now().duration_since(begun).unwrap());
+    }
+    waited.sort_unstable();
+    assert!(waited[19] < Duration::from_secs(51), "{waited:?}");
+    assert!(
+        waited[19] - waited[0] > Duration::from_secs(10),
+        "{waited:?}"
+    );
+
+    let service = Service::new();
+    service.show(1, "Lab Review");
+    let inbox = service.inbox().await;
+    let inbox = inbox.start_within(Duration::from_secs(u64::MAX));
+    inbox.notify(&notification("rx-1"));
+    let delivery = inbox.deliveries().try_next().await.unwrap().unwrap();
+    assert_eq!(delivery.order_id().as_str(), "1");
+    assert_eq!(service.state().lists, 0);
 }
 
 #[tokio::test]

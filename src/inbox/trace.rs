@@ -1,0 +1,156 @@
+//! What an inbox tells of itself, where the feature `tracing` is on. Never an id, a status in the
+//! service's own words, or a reason that somebody gave: ids lead to patients. Who works for several
+//! labs puts the future of each into a span of their own that names it.
+
+#[cfg(not(feature = "tracing"))]
+pub(super) use nothing::*;
+#[cfg(feature = "tracing")]
+pub(super) use told::*;
+
+#[cfg(feature = "tracing")]
+mod told {
+    use super::super::delivery::Delivery;
+    use super::super::round::{Problem, Round};
+    use super::super::store::{Outcome, Settlement};
+    use crate::error::Result;
+    use crate::flow::Symbol;
+
+    /// A round that listed the orders, or could not.
+    pub(in super::super) fn polled(result: &Result<Round>) {
+        match result {
+            Ok(round) => {
+                problems(round);
+                tracing::debug!(
+                    target: "lab_connector",
+                    listed = round.listed(),
+                    complete = round.is_complete(),
+                    fetched = round.fetched(),
+                    deliveries = round.deliveries(),
+                    changes = round.changes(),
+                    deviations = round.deviations(),
+                    problems = round.problems().len(),
+                    "polled"
+                );
+            }
+            Err(error) => tracing::warn!(target: "lab_connector", %error, "the poll failed"),
+        }
+    }
+
+    /// Orders were fetched because of hints.
+    pub(in super::super) fn fetched(round: &Round) {
+        problems(round);
+        tracing::debug!(
+            target: "lab_connector",
+            fetched = round.fetched(),
+            deliveries = round.deliveries(),
+            changes = round.changes(),
+            deviations = round.deviations(),
+            problems = round.problems().len(),
+            "fetched what was notified"
+        );
+    }
+
+    fn problems(round: &Round) {
+        for problem in round.problems() {
+            match problem {
+                Problem::Listing(error) => {
+                    tracing::warn!(target: "lab_connector", %error, "the listing is not complete");
+                }
+                Problem::Unreadable(record) => tracing::warn!(
+                    target: "lab_connector",
+                    position = record.position(),
+                    error = %record.error(),
+                    "a record of the listing cannot be read"
+                ),
+                Problem::NoRxId(_) => {
+                    tracing::warn!(target: "lab_connector", "an order has no rx id and cannot be followed");
+                }
+                Problem::NotFetched(_, error) => {
+                    tracing::warn!(target: "lab_connector", %error, "an order cannot be fetched");
+                }
+            }
+        }
+    }
+
+    /// A case arrived where the model does not expect it.
+    pub(in super::super) fn deviates(shows: Option<Symbol>) {
+        tracing::warn!(
+            target: "lab_connector",
+            shows = shows.map(|symbol| symbol.as_str()),
+            "a case deviates from the model"
+        );
+    }
+
+    pub(in super::super) fn handed_out(delivery: &Delivery) {
+        tracing::debug!(
+            target: "lab_connector",
+            sequence = delivery.sequence(),
+            ordinal = delivery.ordinal(),
+            attempts = delivery.attempts(),
+            "a delivery is handed out"
+        );
+    }
+
+    /// What was said of a delivery, and whether whoever said it still held it.
+    pub(in super::super) fn settled(settlement: &Settlement, held: bool) {
+        let sequence = settlement.sequence;
+        if !held {
+            tracing::warn!(target: "lab_connector", sequence, "a delivery was held for too long");
+            return;
+        }
+        match &settlement.outcome {
+            Outcome::Acknowledged => {
+                tracing::debug!(target: "lab_connector", sequence, "a delivery is acknowledged");
+            }
+            Outcome::Again { after, failure } => {
+                let again_after_s = after.as_secs();
+                if failure.is_some() {
+                    tracing::warn!(target: "lab_connector", sequence, again_after_s, "a delivery failed");
+                } else {
+                    tracing::debug!(target: "lab_connector", sequence, again_after_s, "a delivery is put off");
+                }
+            }
+            Outcome::Held(_) => {
+                tracing::trace!(target: "lab_connector", sequence, "a delivery is held for longer");
+            }
+        }
+    }
+
+    /// Whether this process polls the account, where that is news.
+    pub(in super::super) fn lease(leads: bool) {
+        if leads {
+            tracing::info!(target: "lab_connector", "polling the account");
+        } else {
+            tracing::info!(target: "lab_connector", "another process polls the account");
+        }
+    }
+
+    pub(in super::super) fn stopped() {
+        tracing::info!(target: "lab_connector", "polling was stopped");
+    }
+
+    pub(in super::super) fn overflow() {
+        tracing::warn!(
+            target: "lab_connector",
+            "more was notified than is fetched one by one: the orders will be listed"
+        );
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod nothing {
+    use super::super::delivery::Delivery;
+    use super::super::round::Round;
+    use super::super::store::Settlement;
+    use crate::error::Result;
+    use crate::flow::Symbol;
+
+    pub(in super::super) fn polled(_: &Result<Round>) {}
+    pub(in super::super) fn fetched(_: &Round) {}
+    pub(in super::super) fn deviates(_: Option<Symbol>) {}
+    pub(in super::super) fn handed_out(_: &Delivery) {}
+    pub(in super::super) fn settled(_: &Settlement, _: bool) {}
+    pub(in super::super) fn lease(_: bool) {}
+    pub(in super::super) fn stopped() {}
+    pub(in super::super) fn overflow() {}
+}
