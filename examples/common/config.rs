@@ -76,6 +76,7 @@ pub fn choose<'a>(accounts: &'a [Account], wanted: Option<&str>) -> Result<&'a A
 }
 
 /// Asks the person at the terminal for the address that the browser was sent to.
+#[allow(dead_code, reason = "not every example asks for it")]
 pub fn pasted() -> Result<Url> {
     eprint!("Then paste the address that the browser was sent to: ");
     std::io::stderr().flush()?;
