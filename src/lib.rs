@@ -4,8 +4,8 @@
 //! A lab's software sees of a case its order id, its status and its history. From these it has to
 //! follow every way the case can go: direct to the lab, after modeling, after a rescan, milling,
 //! interpretation 2. This crate is a typed client for the API ([`client`]), a pure module that reads
-//! a history and says which scenarios it can be ([`flow`]), an inbox that turns polling into
-//! deliveries ([`inbox`]), and a simulator of the service ([`simulator`]), since credentials take
+//! a history and says which scenarios it can be ([`flow`]), an inbox that turns polling and
+//! notifications into deliveries that come until they are acknowledged ([`inbox`]), and a simulator of the service ([`simulator`]), since credentials take
 //! months to get.
 //!
 //! # Where to begin
@@ -13,6 +13,8 @@
 //! * *Which scenario is it?* [`History`] and the page of [`flow`].
 //! * *The whole job*: [`inbox`], and the example `lab_inbox`, which runs against the simulator
 //!   without any setup.
+//! * *A web server for notifications*, and *hundreds of labs*: the examples
+//!   `receive_notifications` and `many_labs`.
 //! * *Single calls*: [`Client`].
 //! * *No credentials yet*: [`simulator`].
 //! * *Why is it so?* [`design`].

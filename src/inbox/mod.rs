@@ -11,6 +11,10 @@
 //! drop out are fetched by their Rx ids, and those with Align or the doctor are followed to their
 //! end. What an answer means is decided by [`flow::plan`](crate::flow::plan).
 //!
+//! Three words: an *arrival* is a change of an order into a status, and each is a [`Change`] in the
+//! account's log. Arrivals in *Ready for Download* and *Lab Review* are *deliveries*, because the
+//! lab has something to do. A [`Round`] is one look at the service.
+//!
 //! ```no_run
 //! # async fn example(lab: lab_connector::Lab) -> lab_connector::Result<()> {
 //! use futures_util::TryStreamExt;
@@ -37,16 +41,40 @@
 //! Deliveries of one order come one after the other. One that [fails](Delivery::fail) holds up
 //! the later ones of its order, and no others.
 //!
+//! # Who polls
+//!
+//! Somebody has to: [`Inbox::deliveries`] and [`Inbox::changes`] poll while they are waited for, so
+//! a loop over one of them is enough. Where the work takes long, or where others
+//! [claim](Inbox::claim), spawn [`Inbox::run_until`] beside it. [`Inbox::poll`] is a single round,
+//! for software with a timer of its own.
+//!
 //! # Several processes
 //!
 //! They share a [`CaseStore`] that is made for it. One of them polls the account, by a lease;
-//! each delivery has one holder at a time, and one that held it for too long is told so.
+//! each delivery has one holder at a time, and one that held it for too long is told so. A process
+//! that dies leaves its lease, which ends after two intervals and two minutes.
+//!
+//! # Many labs
+//!
+//! An inbox for each, in a task of its own; they may share a store, in which each account is apart.
+//! [Spread](Inbox::start_within) their polls, and bound what they take together:
+//! [`ClientBuilder::total_concurrency`](crate::client::ClientBuilder::total_concurrency). See the
+//! example `many_labs`.
 //!
 //! # Notifications
 //!
 //! [`Inbox::notify`] takes in what a web server of yours received. A notification is a hint:
 //! nothing of it is believed, so a forged, duplicate, late or lost one changes nothing. Floods
-//! are merged. Polling goes on all the same, as the safety net.
+//! are merged. Polling goes on all the same, as the safety net. The example
+//! `receive_notifications` is a whole web server.
+//!
+//! # Seeing what it does
+//!
+//! [`Inbox::stats`] has counters, ages and the last error; [`Inbox::on_round`] is told of each
+//! round. With the feature `tracing` there are events, target `lab_connector`: rounds and
+//! deliveries at DEBUG, who polls at INFO, what failed, deviates or cannot be read at WARN. They
+//! hold no ids, which lead to patients: a delivery is named by [`Delivery::sequence`], and a lab by
+//! a span of yours around its future.
 //!
 //! # What is kept of patients
 //!

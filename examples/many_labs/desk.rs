@@ -1,0 +1,116 @@
+//! Serving labs: what a process of the lab's software does.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use futures_util::StreamExt;
+use lab_connector::client::ClientBuilder;
+use lab_connector::inbox::{CaseStore, Inbox};
+use lab_connector::transport::Timeouts;
+use lab_connector::{AccountId, Client, Endpoints, OrderId, TokenStore};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::Arguments;
+
+/// A lab whose access is gone is asked again so often; until then somebody may have signed in.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Something to tell about a lab.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Event {
+    Delivered {
+        order: OrderId,
+        ordinal: u32,
+    },
+    /// A round was made, or it failed for this reason.
+    Polled {
+        lab: AccountId,
+        failed: Option<String>,
+    },
+}
+
+/// One client for all labs: connections and limits are shared.
+pub fn client(endpoints: Endpoints, arguments: &Arguments) -> ClientBuilder {
+    let mut timeouts = Timeouts::default();
+    timeouts.attempt = Duration::from_secs(2);
+    timeouts.operation = Duration::from_secs(5);
+    Client::builder()
+        .endpoints(endpoints)
+        .timeouts(timeouts)
+        .total_concurrency(arguments.together as usize)
+}
+
+/// Serves labs for ever, each in a task of its own: what holds up one holds up no other.
+pub fn serve<S>(
+    client: &Client,
+    labs: impl IntoIterator<Item = AccountId>,
+    store: &S,
+    arguments: &Arguments,
+    told: &UnboundedSender<Event>,
+) where
+    S: CaseStore + Clone + 'static,
+{
+    for lab in labs {
+        let (rounds, name) = (told.clone(), lab.clone());
+        let inbox = client
+            .account(lab)
+            .inbox(store.clone())
+            .interval(arguments.interval())
+            // Not all of them at once, now or later.
+            .start_within(arguments.interval())
+            .on_round(move |round| {
+                let failed = round.as_ref().err().map(ToString::to_string);
+                let lab = name.clone();
+                // Nobody listens any more when it ends.
+                let _ = rounds.send(Event::Polled { lab, failed });
+            });
+        tokio::spawn(work(inbox, told.clone()));
+    }
+}
+
+async fn work(inbox: Inbox, told: UnboundedSender<Event>) {
+    let mut deliveries = inbox.deliveries();
+    while let Some(delivery) = deliveries.next().await {
+        let done = match delivery {
+            Ok(delivery) => {
+                let (order, ordinal) = (delivery.order_id().clone(), delivery.ordinal());
+                let done = delivery.acknowledge().await;
+                if done.is_ok() {
+                    let _ = told.send(Event::Delivered { order, ordinal });
+                }
+                done
+            }
+            Err(error) => Err(error),
+        };
+        if done.is_err() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Signs in once, and pairs with every lab.
+pub async fn pair(
+    service: &lab_connector::simulator::Simulator,
+    arguments: &Arguments,
+    tokens: impl TokenStore + 'static,
+    labs: &[AccountId],
+) -> Result<Client> {
+    let client = client(service.endpoints(), arguments)
+        .credentials(service.client_id(), service.client_secret())
+        .redirect_url(service.redirect_url())
+        .token_store(tokens)
+        .build()?;
+    let login = client.login("many_labs");
+    let request = login.authorize()?;
+    let redirected = service.consent(request.url())?;
+    login.finish(&request, &redirected).await?;
+    let mut pairings = futures_util::stream::iter(labs)
+        .map(|lab| login.pair(lab.clone()).into_future())
+        .buffer_unordered(8);
+    while let Some(paired) = pairings.next().await {
+        paired?;
+    }
+    drop(pairings);
+    Ok(client)
+}
