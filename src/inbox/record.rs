@@ -388,3 +388,78 @@ impl News {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(second: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + second)
+    }
+
+    fn order(status: &str, note: &str) -> Arc<Order> {
+        let order = serde_json::json!({ "orderId": 1, "rxId": 2, "status": status, "note": note });
+        Arc::new(serde_json::from_value(order).unwrap())
+    }
+
+    fn sight(what: What, begun: u64, completed: u64) -> Sight {
+        Sight {
+            order_id: "1".into(),
+            what,
+            begun: at(begun),
+            completed: at(completed),
+        }
+    }
+
+    fn planned(found: Option<&Case>, sight: &Sight) -> Option<Save> {
+        plan(found, sight, &Policy::default(), &Epoch::new()).save
+    }
+
+    #[test]
+    fn what_came_too_late_does_not_replace_newer_data() {
+        let newer = order("Lab Review", "new");
+        let first = sight(What::Fetched(newer), 10, 20);
+        let case = planned(None, &first).unwrap().case;
+        // Begun before, complete after.
+        let older = sight(What::Listed(order("Ready for Download", "old")), 5, 30);
+        assert!(planned(Some(&case), &older).is_none());
+        let newest = sight(What::Listed(order("Ready for Download", "newest")), 40, 50);
+        let save = planned(Some(&case), &newest).unwrap();
+        assert_eq!((save.arrivals.len(), save.order.is_some()), (1, true));
+    }
+
+    #[test]
+    fn data_alone_are_kept_without_an_arrival() {
+        let first = sight(What::Listed(order("Lab Review", "one")), 10, 20);
+        let case = planned(None, &first).unwrap().case;
+        assert!(stands_still(&case, &order("Lab Review", "one")));
+        assert!(planned(Some(&case), &first).is_none());
+        let other = order("Lab Review", "two");
+        assert!(!stands_still(&case, &other));
+        let save = planned(Some(&case), &sight(What::Listed(other), 30, 40)).unwrap();
+        assert_eq!((save.arrivals.len(), save.order.is_some()), (0, true));
+    }
+
+    #[test]
+    fn a_case_that_was_missing_does_not_stand_still() {
+        let first = sight(What::Listed(order("Lab Review", "one")), 10, 20);
+        let case = planned(None, &first).unwrap().case;
+        let missing = sight(What::Missing, 30, 40);
+        let case = planned(Some(&case), &missing).unwrap().case;
+        assert!(!stands_still(&case, &order("Lab Review", "one")));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_an_order_that_was_never_seen() {
+        for what in [
+            What::Missing,
+            What::Gone,
+            What::Returned,
+            What::Downloaded(1),
+        ] {
+            assert!(planned(None, &sight(what, 10, 20)).is_none());
+        }
+    }
+}
