@@ -41,7 +41,7 @@ struct Arguments {
     )]
     flood: usize,
     /// Work with a real service: a JSON file with `client_id`, `redirect_url`, and `base_url` or
-    /// `endpoints`. The example `authorize` has signed in before.
+    /// `endpoints`.
     #[arg(long, value_name = "FILE", requires = "public_url")]
     config: Option<PathBuf>,
     /// With --config: how the service reaches this endpoint, as in `https://lab.example`.

@@ -4,7 +4,7 @@ use std::future::IntoFuture;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use futures_util::{FutureExt, TryStreamExt};
 use lab_connector::inbox::{Inbox, MemoryStore};
 use tokio::net::TcpListener;
@@ -21,7 +21,10 @@ pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()>
     let (client, _) = config::connect(path, &arguments.tokens).await?;
     let login = client.login(config::LOGIN);
     if !login.is_signed_in().await? {
-        bail!("nobody has signed in: run the example `authorize` first");
+        let request = login.authorize()?;
+        eprintln!("Open this page and sign in:\n\n  {}\n", request.url());
+        let redirected = config::pasted()?;
+        login.finish(&request, &redirected).await?;
     }
     let accounts = login.accounts().await?;
     let account = config::choose(&accounts, arguments.account.as_deref())?;
