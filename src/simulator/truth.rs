@@ -2,8 +2,12 @@
 
 use std::time::SystemTime;
 
+use bytes::Bytes;
+
 use super::Simulator;
 use super::case::Case;
+use super::files::Kind;
+use super::server::files_of;
 use super::world::World;
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId, RxId};
@@ -88,6 +92,22 @@ impl Simulator {
     #[must_use]
     pub fn path(&self, order: &OrderId) -> Option<Vec<Phase>> {
         self.world().case(order).map(Case::path)
+    }
+
+    /// The bytes of a file as they truly were when the order's files had changed for the n-th time
+    /// ([`Shown::revision`]): to hold against what was downloaded. `kind` is the one that answers
+    /// give, `IDE` or `IMAGE_GALLERY`. None if there is no such file.
+    #[must_use]
+    pub fn file(&self, order: &OrderId, revision: u32, kind: &str) -> Option<Bytes> {
+        let kind = Kind::ALL.into_iter().find(|one| one.wire_name() == kind)?;
+        let files = {
+            let world = self.world();
+            let case = world.case(order)?;
+            let mut entries = case.entries().iter().filter(|entry| entry.revision > 0);
+            let entry = entries.find(|entry| u32::from(entry.revision) == revision)?;
+            files_of(&world, case, entry)
+        };
+        Some(files.make(kind))
     }
 
     /// The orders of a lab, oldest first; none if there is no such lab.

@@ -4,6 +4,7 @@
 mod answers;
 mod canary;
 mod case_stores;
+mod chaos;
 mod classify;
 mod contract;
 mod decoding;

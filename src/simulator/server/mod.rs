@@ -32,7 +32,7 @@ use effects::Effects;
 
 pub(super) use listing::Pages;
 pub(super) use login::consent;
-pub(super) use shape::{id_in, key_in, sha256};
+pub(super) use shape::{files as files_of, id_in, key_in, sha256};
 
 pub(super) type App = State<Arc<Shared>>;
 

@@ -278,7 +278,7 @@ impl Shape<'_> {
 }
 
 /// The files of a case as they were.
-pub(super) fn files(world: &World, case: &Case, entry: &Entry) -> Files {
+pub(in crate::simulator) fn files(world: &World, case: &Case, entry: &Entry) -> Files {
     let account = world.account_of(case);
     let about = About {
         prescription: case.prescription(world.dice),

@@ -1,0 +1,238 @@
+//! What was handed out, held against what was true.
+//!
+//! Not asked for, since nobody can know it (see *What cannot be known* in `flow::plan`):
+//!
+//! - An arrival in the same status as the last one that was seen, where answers do not tell the
+//!   order's files apart and nothing was seen in between.
+//! - Where a listing showed an order as it was before, that is recorded as if the case had gone
+//!   back: such a delivery is counted as stale. What is read of that case from then on is not held
+//!   against the truth, nor is what such a state is alike.
+//! - Candidates, where an arrival before was missed, or where a milled model was finished unseen
+//!   and the case made anew: the model of cases follows what was seen.
+//!
+//! And where a process died, or nobody knows whether an answer came, an arrival may have been seen
+//! by the service's account and by nobody: it is asked for only if a later round could see it.
+
+use std::path::Path;
+
+use lab_connector::OrderId;
+use lab_connector::flow::Phase;
+use lab_connector::simulator::{Shown, Simulator};
+use sha2::{Digest, Sha256};
+
+use super::mix;
+use super::process::millis;
+use super::world::{Out, World};
+use crate::watch::canary;
+
+/// The processes' clock lags behind the service's while people go on, and histories that the
+/// service tells have its own times.
+const LAG: u64 = 15 * 60 * 1000;
+
+const UNEXPLAINED: u32 = 100;
+
+/// The last revision at which the service had such a file of the order.
+pub(super) fn revision(service: &Simulator, order: &str, path: &Path) -> Option<u32> {
+    let bytes = std::fs::read(path).ok()?;
+    let digest = Sha256::digest(&bytes);
+    let order = OrderId::from(order);
+    let last = service.truth(&order)?.shown.last()?.revision;
+    (1..=last).rev().find(|revision| {
+        ["IDE", "IMAGE_GALLERY"].iter().any(|kind| {
+            let file = service.file(&order, *revision, kind);
+            file.is_some_and(|file| Sha256::digest(&file) == digest)
+        })
+    })
+}
+
+/// How many lines of a text hold what they must not.
+pub(super) fn leaks(text: &str) -> u64 {
+    text.lines().filter(|line| canary(line).is_some()).count() as u64
+}
+
+pub(super) fn judge(world: &mut World) {
+    for order in world.orders() {
+        judge_order(world, &order);
+    }
+}
+
+fn judge_order(world: &mut World, order: &OrderId) {
+    let truth = world.service.truth(order).unwrap();
+    let id = order.as_str().to_owned();
+    let range = (id.clone(), 0)..=(id.clone(), u32::MAX);
+    let (ordinals, outs): (Vec<u32>, Vec<Out>) = world
+        .outs
+        .range(range)
+        .map(|((_, ordinal), out)| (*ordinal, out.clone()))
+        .unzip();
+    let sure = |at: usize| truth.shown[at].seen && !world.unsure.contains(&(id.clone(), at));
+    let tells_files = mix::tells_files(&world.behaviour);
+    let alike = |at: usize| {
+        let before = (0..at).rev().find(|before| sure(*before));
+        let same =
+            |before: usize| truth.shown[before].status.symbol() == truth.shown[at].status.symbol();
+        !tells_files && before.is_some_and(same)
+    };
+    let is_listed = |at: usize| truth.shown[at].status.is_listed();
+    let must: Vec<bool> = (0..truth.shown.len())
+        .map(|at| is_listed(at) && sure(at) && !alike(at))
+        .collect();
+    let fits = explain(&truth.shown, &outs, &must);
+    let is_stale = |out: &Out| {
+        let mut spans = world.stale.iter();
+        let during = |(from, to): &(u64, u64)| *from <= out.at && out.at <= to + 60_000;
+        out.after_stale && spans.any(during)
+    };
+    let mut sums = super::Sums::default();
+    let mut story = Vec::new();
+    let mut disturbed = false;
+    for (at, fit) in fits.iter().enumerate() {
+        sums.deliveries += 1;
+        let (out, ordinal) = (&outs[at], ordinals[at]);
+        let Some(state) = *fit else {
+            if is_stale(out) {
+                sums.stale += 1;
+                disturbed = true;
+            } else if !disturbed {
+                sums.double += 1;
+                story.push(format!("DOUBLE: {id}-{ordinal} never arrived: {out:?}"));
+            }
+            continue;
+        };
+        let shown = &truth.shown[state];
+        let old = |file: &&std::path::PathBuf| {
+            revision(&world.service, &id, file).is_some_and(|is| is < shown.revision)
+        };
+        if let Some(file) = out.files.iter().find(old)
+            && !disturbed
+        {
+            sums.corrupt += 1;
+            story.push(format!("CORRUPT: {} is old: {shown:?}", file.display()));
+        }
+        if disturbed || is_clouded(&truth.shown, &fits, out, state, &sure) {
+            continue;
+        }
+        sums.judged += 1;
+        if !has_scenario(out, shown) {
+            sums.wrong += 1;
+            story.push(format!("WRONG: {id}-{ordinal} is {shown:?}, not {out:?}"));
+        }
+    }
+    for (at, shown) in truth.shown.iter().enumerate() {
+        let delivered = fits.contains(&Some(at));
+        if must[at] {
+            sums.owed += 1;
+            if !delivered && (tells_files || !disturbed) {
+                sums.lost += 1;
+                story.push(format!("LOST: {id} {shown:?}"));
+            }
+        } else if !delivered && is_listed(at) && shown.seen {
+            if sure(at) {
+                sums.alike += 1;
+            } else {
+                sums.unsure += 1;
+            }
+        }
+    }
+    let tells_histories = world.behaviour.history;
+    let numbered = ordinals.iter().copied().eq((1..).take(ordinals.len()));
+    if !tells_histories && !numbered {
+        sums.lost += 1;
+        story.push(format!("LOST: {id} was handed out as {ordinals:?}"));
+    }
+    if !story.is_empty() {
+        for shown in &truth.shown {
+            let place = (
+                id.clone(),
+                truth.shown.iter().position(|s| s == shown).unwrap_or(0),
+            );
+            let unsure = world.unsure.contains(&place);
+            story.push(format!("  {} unsure {unsure} {shown:?}", millis(shown.at)));
+        }
+        for out in &outs {
+            story.push(format!("  {out:?}"));
+        }
+    }
+    for line in story {
+        world.say(line);
+    }
+    world.sums += sums;
+}
+
+/// Which true state each delivery is of, so that the fewest things are unexplained.
+fn explain(shown: &[Shown], outs: &[Out], must: &[bool]) -> Vec<Option<usize>> {
+    // From the end: the least that is unexplained from this delivery and this state on.
+    let mut least = vec![vec![0_u32; shown.len() + 1]; outs.len() + 1];
+    let missed = |at: usize| if must[at] { UNEXPLAINED } else { 0 };
+    let matched = |out: usize, at: usize| {
+        let fits = could_be(&outs[out], shown, at);
+        fits.then(|| u32::from(!has_scenario(&outs[out], &shown[at])))
+    };
+    for out in (0..=outs.len()).rev() {
+        for at in (0..=shown.len()).rev() {
+            let mut ways = Vec::new();
+            if at < shown.len() {
+                ways.push(missed(at) + least[out][at + 1]);
+            }
+            if out < outs.len() {
+                ways.push(UNEXPLAINED + least[out + 1][at]);
+            }
+            if at < shown.len()
+                && out < outs.len()
+                && let Some(cost) = matched(out, at)
+            {
+                ways.push(cost + least[out + 1][at + 1]);
+            }
+            least[out][at] = ways.into_iter().min().unwrap_or(0);
+        }
+    }
+    let mut fits = vec![None; outs.len()];
+    let (mut out, mut at) = (0, 0);
+    while out < outs.len() {
+        let here = least[out][at];
+        if at < shown.len()
+            && let Some(cost) = matched(out, at)
+            && here == cost + least[out + 1][at + 1]
+        {
+            fits[out] = Some(at);
+            (out, at) = (out + 1, at + 1);
+        } else if at < shown.len() && here == missed(at) + least[out][at + 1] {
+            at += 1;
+        } else {
+            out += 1;
+        }
+    }
+    fits
+}
+
+/// Whether a delivery may be of this state, by what it shows and when it was seen.
+fn could_be(out: &Out, shown: &[Shown], at: usize) -> bool {
+    let state = &shown[at];
+    let same = state.status.symbol().map(|symbol| symbol.as_str()) == Some(&out.symbol);
+    let end = shown.get(at + 1).map_or(u64::MAX, |next| millis(next.at));
+    let timed =
+        out.at == 0 || (millis(state.at) <= out.at + LAG && out.at <= end.saturating_add(LAG));
+    state.status.is_listed() && same && timed
+}
+
+fn has_scenario(out: &Out, shown: &Shown) -> bool {
+    let scenario = shown.phase.scenario();
+    scenario.is_none_or(|scenario| out.candidates.contains(&scenario.number()))
+}
+
+/// Whether something before this state was not seen that a reading stands on.
+fn is_clouded(
+    shown: &[Shown],
+    fits: &[Option<usize>],
+    out: &Out,
+    state: usize,
+    sure: &impl Fn(usize) -> bool,
+) -> bool {
+    let first = fits.iter().flatten().next().copied();
+    let begin = if out.complete { 0 } else { first.unwrap_or(0) };
+    (begin..state).any(|at| {
+        let missed = shown[at].status.is_listed() && !fits.contains(&Some(at));
+        let finished = matches!(shown[at].phase, Phase::FinishedM | Phase::FinishedG);
+        missed || (finished && !sure(at))
+    })
+}

@@ -1,0 +1,583 @@
+//! One world: people live, faults happen, processes work and die.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use fastrand::Rng;
+use lab_connector::clock::Clock;
+use lab_connector::inbox::store::SqliteStore;
+use lab_connector::simulator::{Behaviour, ClockMode, Faults, Simulator};
+use lab_connector::{AccountId, Operation, OrderId};
+use tempfile::TempDir;
+
+use super::crew::Process;
+use super::process::builder;
+use super::{Sums, judge, mix};
+use crate::support::RawServer;
+use crate::watch::{SLIPPED, canary};
+
+/// A delivery that was handed out.
+#[derive(Clone, Debug)]
+pub(super) struct Out {
+    pub(super) symbol: String,
+    /// When it was seen, in milliseconds; 0 where nobody noted it.
+    pub(super) at: u64,
+    pub(super) complete: bool,
+    pub(super) candidates: Vec<u8>,
+    /// Whether a listing was lagging behind when it was handed out first, or before.
+    pub(super) after_stale: bool,
+    acknowledging: bool,
+    acknowledged: bool,
+    pub(super) files: Vec<PathBuf>,
+}
+
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) service: Arc<Simulator>,
+    pub(super) behaviour: Behaviour,
+    pub(super) outs: BTreeMap<(String, u32), Out>,
+    /// Places in the truth of orders, of which it is not known whether a process has seen them.
+    pub(super) unsure: BTreeSet<(String, usize)>,
+    seen: BTreeSet<(String, usize)>,
+    /// When a listing lagged behind, in simulated time: from, to.
+    pub(super) stale: Vec<(u64, u64)>,
+    pub(super) sums: Sums,
+    pub(super) story: String,
+    directory: TempDir,
+    hook: RawServer,
+    notified: usize,
+    rng: Rng,
+    calls: u64,
+    told: Instant,
+}
+
+impl World {
+    /// With at most about so many cases.
+    pub(super) async fn play(
+        seed: u64,
+        cases: u64,
+        crew: &mut [Process; 2],
+        errors: &Path,
+    ) -> Sums {
+        let mut rng = Rng::with_seed(seed);
+        let behaviour = mix::behaviour(&mut rng);
+        let service = Simulator::builder()
+            .seed(seed)
+            .clock(ClockMode::Stepped)
+            .behaviour(behaviour.clone())
+            .faults(mix::faults(&mut rng, &behaviour));
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("files")).unwrap();
+        let mut world = World {
+            seed,
+            service: Arc::new(service.start().await.unwrap()),
+            behaviour,
+            outs: BTreeMap::new(),
+            unsure: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            stale: Vec::new(),
+            sums: Sums::default(),
+            story: String::new(),
+            directory,
+            hook: RawServer::start("HTTP/1.1 204 No Content\r\n\r\n").await,
+            notified: 0,
+            rng,
+            calls: 0,
+            told: Instant::now(),
+        };
+        world.live_through(cases, crew, errors).await;
+        world.settle(crew, errors).await;
+        world.files();
+        judge::judge(&mut world);
+        world.sums.worlds = 1;
+        world.sums.cases = world.service.case_count() as u64;
+        if !world.sums.is_clean() || std::env::var_os("CHAOS_SEED").is_some() {
+            println!(
+                "CHAOS_SEED={seed} {:?}\n{:?}\n{}CHAOS_SEED={seed}",
+                world.behaviour,
+                world.service.faults(),
+                world.story
+            );
+        }
+        world.sums
+    }
+
+    pub(super) fn say(&mut self, what: impl std::fmt::Display) {
+        let now = super::process::millis(self.service.now()) / 1000;
+        let _ = writeln!(self.story, "{now} {what}");
+    }
+
+    fn chance(&mut self, percent: u8) -> bool {
+        self.rng.u8(0..100) < percent
+    }
+
+    pub(super) fn orders(&self) -> Vec<OrderId> {
+        self.service.orders(&AccountId::from("L-1")).collect()
+    }
+
+    async fn live_through(&mut self, cases: u64, crew: &mut [Process; 2], errors: &Path) {
+        self.sign_in().await;
+        for process in 0..2 {
+            self.open(crew, process, errors).await;
+        }
+        // The account is known before its first case is.
+        self.until_good(crew, errors).await;
+        let mut life = mix::life(&mut self.rng);
+        self.service.set_life(life.clone()).unwrap();
+        let target = self.rng.u64(40..160).min(cases);
+        let mut rest = 30;
+        while rest > 0 {
+            if self.service.case_count() as u64 >= target {
+                if life.cases_per_day > 0.0 {
+                    life.cases_per_day = 0.0;
+                    self.service.set_life(life.clone()).unwrap();
+                }
+                rest -= 1;
+            }
+            self.step(crew, errors).await;
+        }
+    }
+
+    /// Some time passes, and some of the software does something.
+    async fn step(&mut self, crew: &mut [Process; 2], errors: &Path) {
+        let minutes = self.rng.u64(5..50);
+        // No less than has passed for the processes.
+        let passed = self.told.elapsed() + Duration::from_secs(1);
+        self.service
+            .live(Duration::from_secs(60 * minutes).max(passed));
+        self.notify(crew).await;
+        let (one, other) = (self.rng.usize(0..2), self.rng.usize(0..2));
+        let looks = if self.chance(80) { "poll" } else { "run" };
+        self.alone(crew, one, looks.to_owned(), errors).await;
+        let work = self.some_work();
+        if self.chance(30) {
+            // Both at once, while people go on.
+            let jobs = match one {
+                0 => [Some("run".to_owned()), Some(work)],
+                _ => [Some(work), Some("run".to_owned())],
+            };
+            self.phase(crew, jobs, errors).await;
+        } else {
+            self.alone(crew, other, work, errors).await;
+        }
+    }
+
+    fn some_work(&mut self) -> String {
+        format!("work {} {}", self.rng.u8(1..30), self.rng.u64(..))
+    }
+
+    async fn alone(
+        &mut self,
+        crew: &mut [Process; 2],
+        process: usize,
+        job: String,
+        errors: &Path,
+    ) -> bool {
+        let mut jobs = [None, None];
+        jobs[process] = Some(job);
+        self.phase(crew, jobs, errors).await
+    }
+
+    /// Processes do their jobs; the second may be killed meanwhile, or before another one takes
+    /// its place. Gives whether everything went well.
+    async fn phase(
+        &mut self,
+        crew: &mut [Process; 2],
+        jobs: [Option<String>; 2],
+        errors: &Path,
+    ) -> bool {
+        self.tell_time(crew);
+        let begun = super::process::millis(self.service.now());
+        let mut busy = [false; 2];
+        for (process, job) in jobs.iter().enumerate() {
+            if let Some(job) = job {
+                self.say(format_args!("{process}: {job}"));
+                crew[process].tell(job);
+                busy[process] = true;
+            }
+        }
+        let both = busy == [true; 2];
+        let is_poll = jobs.iter().flatten().all(|job| job == "poll");
+        let mut dies = (busy[1] && self.chance(6)).then(|| {
+            let calls = self.rng.u64(0..20);
+            (self.service.call_count() + calls, self.rng.u32(0..3_000))
+        });
+        // People go on for some minutes while both work.
+        let mut lives = if both { self.rng.u32(0..6) } else { 0 };
+        let mut phase = Phase::default();
+        while busy != [false; 2] {
+            let waits = dies.is_none() && lives == 0;
+            let [first, second] = crew;
+            let (process, line) = tokio::select! {
+                biased;
+                line = first.line(), if busy[0] => (0, line),
+                line = second.line(), if busy[1] => (1, line),
+                () = tokio::task::yield_now(), if !waits => {
+                    if lives > 0 && self.chance(1) {
+                        lives -= 1;
+                        self.service.live(Duration::from_secs(40));
+                    }
+                    match &mut dies {
+                        Some((calls, yields)) if self.service.call_count() >= *calls => {
+                            if *yields == 0 {
+                                dies = None;
+                                second.kill();
+                            } else {
+                                *yields -= 1;
+                            }
+                        }
+                        _ => {}
+                    }
+                    continue;
+                }
+            };
+            match line {
+                Some(line) if line == "done" => {
+                    busy[process] = false;
+                    if process == 1 {
+                        dies = None;
+                    }
+                }
+                Some(line) => self.hear(&line, &mut phase),
+                None => {
+                    busy[process] = false;
+                    phase.died = true;
+                    self.replace(crew, process, errors).await;
+                }
+            }
+        }
+        let ended = super::process::millis(self.service.now());
+        self.look(&phase, is_poll && !both, (begun, ended));
+        if phase.unauthorized {
+            self.sign_in().await;
+        }
+        phase.good && !phase.died
+    }
+
+    /// Takes in what a process said.
+    fn hear(&mut self, line: &str, phase: &mut Phase) {
+        self.say(format_args!("  {line}"));
+        if canary(line).is_some() {
+            self.sums.leaked += 1;
+        }
+        let words: Vec<&str> = line.split(' ').collect();
+        let name = |at: usize| {
+            let ordinal = words.get(at + 1)?.parse().ok()?;
+            Some(((*words.get(at)?).to_owned(), ordinal))
+        };
+        match words[0] {
+            "good" => {
+                phase.good = true;
+                self.sums.good_rounds += 1;
+            }
+            "leaked" => self.sums.leaked += 1,
+            "unauthorized" => phase.unauthorized = true,
+            "timeout" => phase.unclear = true,
+            "problem" => {
+                phase.unclear = true;
+                self.sums.problems += 1;
+            }
+            "open" => phase.open = words[1].parse().ok(),
+            "out" => self.handed_out(name(1).unwrap(), &words, phase),
+            "file" => {
+                let path = line.splitn(4, ' ').nth(3).unwrap();
+                self.sums.files += 1;
+                if judge::revision(&self.service, words[1], Path::new(path)).is_none() {
+                    self.sums.corrupt += 1;
+                    self.say("CORRUPT");
+                }
+                let out = self.outs.get_mut(&name(1).unwrap()).unwrap();
+                out.files.push(path.into());
+            }
+            "acknowledging" => self.outs.get_mut(&name(1).unwrap()).unwrap().acknowledging = true,
+            "acknowledged" => {
+                let out = self.outs.get_mut(&name(1).unwrap()).unwrap();
+                if std::mem::replace(&mut out.acknowledged, true) {
+                    self.sums.double += 1;
+                    self.say("DOUBLE: acknowledged twice");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn handed_out(&mut self, name: (String, u32), words: &[&str], phase: &mut Phase) {
+        phase.handed_out += 1;
+        let after_stale = !self.stale.is_empty() || self.lagged();
+        let out = Out {
+            symbol: words[3].to_owned(),
+            at: words[4].parse().unwrap(),
+            complete: words[5] == "true",
+            candidates: words[6]
+                .split(',')
+                .filter_map(|number| number.parse().ok())
+                .collect(),
+            after_stale,
+            acknowledging: false,
+            acknowledged: false,
+            files: Vec::new(),
+        };
+        match self.outs.get_mut(&name) {
+            None => {
+                self.outs.insert(name, out);
+            }
+            Some(before) => {
+                let again = before.acknowledged;
+                let other = before.symbol != out.symbol || before.candidates != out.candidates;
+                before.acknowledging = false;
+                if again || other {
+                    self.sums.double += 1;
+                    self.say("DOUBLE: handed out again");
+                }
+            }
+        }
+    }
+
+    /// Whether a listing has lagged behind since the last look at the calls.
+    fn lagged(&self) -> bool {
+        let calls = self.service.calls();
+        let mut new = calls.iter().filter(|call| call.number > self.calls);
+        new.any(|call| call.faults.contains(&"stale_order"))
+    }
+
+    /// What was shown for the first time in a phase was seen, if all went well and it is shown
+    /// still: otherwise the process may have died before it noted it, or an answer that was
+    /// overtaken by a later one may have shown it. What is not sure becomes so by a later round
+    /// that lists everything.
+    fn look(&mut self, phase: &Phase, one_round: bool, span: (u64, u64)) {
+        let calls = self.service.calls();
+        let new = calls.iter().filter(|call| call.number > self.calls);
+        let mut listing_is_whole = true;
+        let mut stale = false;
+        for call in new {
+            if call.operation == Operation::GetOrders {
+                listing_is_whole &= call.faults.is_empty();
+                stale |= call.faults.contains(&"stale_order");
+            }
+        }
+        if stale {
+            self.stale.push(span);
+        }
+        self.calls = self.service.call_count();
+        let fine = one_round && phase.good && !phase.unclear && !phase.died;
+        for order in self.orders() {
+            let truth = self.service.truth(&order).unwrap();
+            let last = truth.shown.len() - 1;
+            for (at, shown) in truth.shown.iter().enumerate() {
+                let place = (order.as_str().to_owned(), at);
+                if !shown.seen {
+                    continue;
+                }
+                let sure = fine && at == last;
+                if self.seen.insert(place.clone()) {
+                    if !sure {
+                        self.unsure.insert(place);
+                    }
+                } else if sure && listing_is_whole && shown.status.is_listed() {
+                    self.unsure.remove(&place);
+                }
+            }
+        }
+    }
+
+    fn tell_time(&mut self, crew: &mut [Process; 2]) {
+        self.told = Instant::now();
+        let (simulated, real) = (self.service.now(), SystemTime::now());
+        for process in crew {
+            process.tell_time(simulated, real);
+        }
+    }
+
+    /// The lab's web server passes on what was posted to it, to one process or both or none.
+    async fn notify(&mut self, crew: &mut [Process; 2]) {
+        // Those that are on their way may come now or later.
+        tokio::task::yield_now().await;
+        let requests = self.hook.requests();
+        for request in requests.iter().skip(self.notified) {
+            let body = request.split_once("\r\n\r\n").map(|(_, body)| body);
+            for process in crew.iter_mut() {
+                if self.rng.bool() {
+                    process.tell(&format!("notify {}", body.unwrap_or_default()));
+                }
+            }
+        }
+        self.notified = requests.len();
+    }
+
+    /// A process that has died is replaced.
+    async fn replace(&mut self, crew: &mut [Process; 2], process: usize, errors: &Path) {
+        let ended = crew[process].ended();
+        if ended.code() == Some(SLIPPED) {
+            self.sums.leaked += 1;
+        } else {
+            let said = std::fs::read_to_string(errors).unwrap_or_default();
+            let killed = ended.code().is_none() && process == 1;
+            assert!(killed, "{ended} CHAOS_SEED={}: {said}", self.seed);
+            self.sums.killed += 1;
+        }
+        self.say(format_args!("{process} died"));
+        crew[process] = Process::start(errors);
+        self.tell_time(crew);
+        self.open(crew, process, errors).await;
+    }
+
+    /// A process takes up its work.
+    async fn open(&mut self, crew: &mut [Process; 2], process: usize, errors: &Path) {
+        self.tell_time(crew);
+        let line = format!(
+            "world http://{}/ {} {}",
+            self.service.address(),
+            self.service.other_region(),
+            self.directory.path().display()
+        );
+        crew[process].tell(&line);
+        let mut phase = Phase::default();
+        loop {
+            match crew[process].line().await {
+                Some(line) if line == "done" => break,
+                Some(line) => self.hear(&line, &mut phase),
+                None => {
+                    let said = std::fs::read_to_string(errors).unwrap_or_default();
+                    panic!("CHAOS_SEED={}: {said}", self.seed);
+                }
+            }
+        }
+    }
+
+    /// A person signs in and pairs, as often as it takes.
+    async fn sign_in(&mut self) {
+        self.sums.signed_in += 1;
+        self.say("a person signs in");
+        let store = SqliteStore::open(self.directory.path().join("cases.db"));
+        let url = format!("http://{}/", self.service.address());
+        let client = builder(&url, store.await.unwrap())
+            .clock(SimulatedTime(Arc::clone(&self.service)))
+            .build()
+            .unwrap();
+        for _ in 0..50 {
+            let login = client.login("me");
+            let request = login.authorize().unwrap();
+            let redirected = self.service.consent(request.url()).unwrap();
+            if login.finish(&request, &redirected).await.is_err() {
+                continue;
+            }
+            let pairing = login.pair("L-1").notification_url(self.hook.url("/hook"));
+            if pairing.await.is_ok() {
+                return;
+            }
+        }
+        panic!("CHAOS_SEED={}: nobody can sign in", self.seed);
+    }
+
+    async fn until_good(&mut self, crew: &mut [Process; 2], errors: &Path) {
+        for _ in 0..200 {
+            self.service
+                .advance(self.told.elapsed() + Duration::from_secs(60));
+            if self.alone(crew, 0, "poll".to_owned(), errors).await {
+                return;
+            }
+        }
+        panic!("CHAOS_SEED={}: no round is good\n{}", self.seed, self.story);
+    }
+
+    /// Faults end, and everybody stands still: all can be seen, and worked on.
+    async fn settle(&mut self, crew: &mut [Process; 2], errors: &Path) {
+        self.say("the end");
+        self.service.set_faults(Faults::default()).unwrap();
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        // Also what is looked at only now and then.
+        for wait in [HOUR, HOUR * 30, HOUR * 30] {
+            self.service.advance(wait);
+            self.until_good(crew, errors).await;
+        }
+        let mut open = None;
+        for _ in 0..40 {
+            self.service.advance(HOUR * 2);
+            self.until_good(crew, errors).await;
+            self.service.advance(HOUR);
+            self.alone(crew, 0, "finish 1000 1".to_owned(), errors)
+                .await;
+            open = self.count(crew).await;
+            if open == Some(0) {
+                break;
+            }
+        }
+        if open != Some(0) {
+            self.sums.lost += open.unwrap_or(1);
+            self.say(format_args!("LOST: {open:?} are still open"));
+        }
+        let outs = self.outs.clone();
+        for (name, out) in outs {
+            if !out.acknowledged && !out.acknowledging {
+                self.sums.lost += 1;
+                self.say(format_args!("LOST: {name:?} was never finished"));
+            }
+        }
+    }
+
+    async fn count(&mut self, crew: &mut [Process; 2]) -> Option<u64> {
+        crew[0].tell("count");
+        let mut phase = Phase::default();
+        while let Some(line) = crew[0].line().await {
+            if line == "done" {
+                break;
+            }
+            self.hear(&line, &mut phase);
+        }
+        phase.open
+    }
+
+    /// Whatever is there under a final name is whole.
+    fn files(&mut self) {
+        let files = self.directory.path().join("files");
+        for directory in std::fs::read_dir(&files).unwrap() {
+            let directory = directory.unwrap().path();
+            let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
+            let order = name.rsplit_once('-').unwrap().0.to_owned();
+            for file in std::fs::read_dir(&directory).unwrap() {
+                let path = file.unwrap().path();
+                let text = path.to_str().unwrap();
+                if canary(text).is_some() {
+                    self.sums.leaked += 1;
+                }
+                let kept = [".part", ".json", ".new"];
+                if kept.iter().any(|end| text.ends_with(end)) {
+                    continue;
+                }
+                if judge::revision(&self.service, &order, &path).is_none() {
+                    self.sums.corrupt += 1;
+                    self.say(format_args!("CORRUPT: {text}"));
+                }
+            }
+        }
+    }
+}
+
+/// What was heard in a phase.
+#[derive(Debug, Default)]
+struct Phase {
+    good: bool,
+    unclear: bool,
+    died: bool,
+    unauthorized: bool,
+    handed_out: u64,
+    open: Option<u64>,
+}
+
+/// The one who signs in lives in the service's time.
+#[derive(Debug)]
+struct SimulatedTime(Arc<Simulator>);
+
+#[async_trait::async_trait]
+impl Clock for SimulatedTime {
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration / 10).await;
+    }
+}
