@@ -58,6 +58,7 @@ mod prescription;
 mod server;
 mod settings;
 mod tokens;
+mod transport;
 mod truth;
 mod wire;
 mod world;
@@ -79,6 +80,7 @@ use calls::Calls;
 use dice::For;
 use files::Kind;
 use notify::Notifier;
+use transport::Routers;
 use wire::{Line, Wires};
 use world::World;
 
@@ -101,6 +103,7 @@ pub struct Simulator {
     address: SocketAddr,
     other_region: SocketAddr,
     servers: Vec<AbortHandle>,
+    routers: Routers,
 }
 
 /// What the server and the handle share.
@@ -313,6 +316,7 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     let files = TcpListener::bind(elsewhere).await?;
     let region = TcpListener::bind(elsewhere).await?;
     let other_region = region.local_addr()?;
+    let signed_files = files.local_addr()?;
     let shared = Arc::new(Shared {
         signing_key: world.dice.nth(For::Signatures, 0).u128(..),
         world: Mutex::new(world),
@@ -321,9 +325,11 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
         endpoints: endpoints(address)?,
         other_region: endpoints(other_region)?,
         closing: watch::Sender::new(false),
-        files: format!("http://{}", files.local_addr()?),
+        files: format!("http://{signed_files}"),
     });
-    let serve = |listener, app: axum::Router| {
+    let mut routers = Routers::default();
+    let mut serve = |listener, address, app: axum::Router| {
+        routers.add(address, app.clone());
         let app = app.into_make_service_with_connect_info::<Line>();
         let server = tokio::spawn(async move {
             // Ends with the handle only.
@@ -332,15 +338,20 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
         server.abort_handle()
     };
     let servers = vec![
-        serve(listener, server::router(Arc::clone(&shared))),
-        serve(region, server::router(Arc::clone(&shared))),
-        serve(files, server::files_router(Arc::clone(&shared))),
+        serve(listener, address, server::router(Arc::clone(&shared))),
+        serve(region, other_region, server::router(Arc::clone(&shared))),
+        serve(
+            files,
+            signed_files,
+            server::files_router(Arc::clone(&shared)),
+        ),
     ];
     Ok(Simulator {
         shared,
         address,
         other_region,
         servers,
+        routers,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod hints;
+mod model;
 mod rounds;
 mod running;
 
