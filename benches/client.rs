@@ -5,7 +5,7 @@
 //! headers and time limits, serde's derive with the exact keys, the same fields kept. A second
 //! fixture has fields that the client does not know and keeps in `extra`, as `flatten` does by
 //! hand. Who knows them beforehand can declare them, and is faster: that is measured too, and
-//! has no limit.
+//! has no limit. Last, answers that are meant to hurt: how their time grows with their length.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
@@ -20,9 +20,13 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::client::Listing;
+use lab_connector::transport::{self, Body, Request};
 use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, Order, RxId, TokenStore};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
+
+#[path = "../src/model/lenient/listing/hostile.rs"]
+mod hostile;
 
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--figures") {
@@ -136,11 +140,60 @@ fn figures() -> ExitCode {
         false,
     );
 
+    for (name, ratio) in hostile_growth(&one) {
+        let name = format!("client_hostile_32mib_{name}_per_4_times_8mib");
+        report(&name, ratio, 1.5, true);
+    }
+
     if met {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// For each hostile answer, how much longer one of 32 MiB takes than four of 8 MiB.
+fn hostile_growth(runtime: &Runtime) -> Vec<(String, f64)> {
+    // The client takes no more than 32 MiB, and the last piece may be long.
+    const LONG: usize = (32 << 20) - (16 << 10);
+    let growth = hostile::HOSTILE.iter().map(|(name, body)| {
+        let short = answering(runtime, body(LONG / 4).into());
+        let long = answering(runtime, body(LONG).into());
+        let ratio = best(3, f64::min, || {
+            let short = (0..4).map(|_| time(|| runtime.block_on(short.orders().list())));
+            time(|| runtime.block_on(long.orders().list())) / short.sum::<f64>()
+        });
+        (name.replace(' ', "_"), ratio)
+    });
+    growth.collect()
+}
+
+/// A lab whose service has one answer, in memory.
+fn answering(runtime: &Runtime, body: bytes::Bytes) -> Lab {
+    assert!(body.len() <= 32 << 20, "it would be refused unread");
+    let answer = transport::from_fn(move |_: Request| {
+        let body = body.clone();
+        async move { Ok(http::Response::new(Body::from(body))) }
+    });
+    let endpoints = Endpoints::from_base_url("https://a.example/").expect("a URL");
+    let client = Client::builder()
+        .endpoints(endpoints)
+        .credentials("id", "secret")
+        .token_store(store(runtime))
+        .transport(answer)
+        .build();
+    client.expect("a client").account("1")
+}
+
+/// A store with a token for account 1.
+fn store(runtime: &Runtime) -> MemoryTokenStore {
+    let tokens = r#"{"access_token": "token", "refresh_token": null, "expires_at": 4000000000, "generation": 1}"#;
+    let tokens = Tokens::from_json(tokens).expect("tokens");
+    let store = MemoryTokenStore::new();
+    runtime
+        .block_on(store.swap(&TokenKey::Account("1".into()), None, &tokens))
+        .expect("a store");
+    store
 }
 
 fn best_of_three(turns: usize, turn: impl FnMut() -> f64) -> f64 {
@@ -216,16 +269,10 @@ impl Pair {
         let body = listing.len();
         let address = serve(listing, order(7, unknown).into_bytes().into());
         let base = format!("http://{address}/");
-        let tokens = r#"{"access_token": "token", "refresh_token": null, "expires_at": 4000000000, "generation": 1}"#;
-        let tokens = Tokens::from_json(tokens).expect("tokens");
-        let store = MemoryTokenStore::new();
-        runtime
-            .block_on(store.swap(&TokenKey::Account("1".into()), None, &tokens))
-            .expect("a store");
         let client = Client::builder()
             .endpoints(Endpoints::from_base_url(&base).expect("a URL"))
             .credentials("id", "secret")
-            .token_store(store)
+            .token_store(store(runtime))
             .no_proxy()
             .build()
             .expect("a client");

@@ -7,6 +7,7 @@
 //! It runs against the embedded simulator and ends by itself: one download is dropped in its
 //! middle first, as Ctrl-C does, and then all are fetched.
 
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -79,7 +80,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
             Ok(file) => {
                 let sha256 = file.sha256.map(|sha256| sha256.to_string());
                 let (path, bytes) = (file.path.display(), file.bytes);
-                println!("{path}  {bytes} bytes  {}", sha256.unwrap_or_default());
+                say(&format!(
+                    "{path}  {bytes} bytes  {}",
+                    sha256.unwrap_or_default()
+                ))?;
             }
             Err(error) => {
                 eprintln!("order {}: {}", fetched.order.id(), error.report());
@@ -119,10 +123,18 @@ async fn interrupt(lab: &Lab, order: &Order, to: &Path) -> Result<()> {
     tokio::select! {
         done = download.to_file(to.join(file_name(order, zip))) => drop(done?),
         bytes = came.recv() => {
-            println!("dropped after {} bytes; the next one goes on", bytes.unwrap_or_default());
+            say(&format!("dropped after {} bytes; the next one goes on", bytes.unwrap_or_default()))?;
         }
     }
     Ok(())
+}
+
+/// Whoever reads this may have seen enough and be gone: the files are fetched all the same.
+fn say(line: &str) -> io::Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
 }
 
 fn bar(bars: &MultiProgress, order: &Order, asset: &Asset) -> impl FnMut(Progress) + Send + use<> {

@@ -45,6 +45,14 @@ struct Arguments {
         requires = "config"
     )]
     tokens: PathBuf,
+    /// With --config: the file in which cases are kept.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "lab_inbox.db",
+        requires = "config"
+    )]
+    cases: PathBuf,
     /// With --config: the account to pair with, if the login offers several.
     #[arg(long, value_name = "ID", requires = "config")]
     account: Option<String>,

@@ -45,7 +45,9 @@
 //! | `tracing` | yes | events for `tracing`, without secrets and patient data |
 //! | `serde` | with `client` | (de)serialization of statuses, histories and readings |
 //! | `export` | | [`export`]: opens the zip of a case without trusting it |
-//! | `simulator` | | [`simulator`] |
+//! | `sqlite` | | [`inbox::store`]: cases and tokens in a file, with SQLite compiled in |
+//! | `postgres` | | [`inbox::store`]: cases and tokens on PostgreSQL; encrypted with `rustls` |
+//! | `simulator` | | [`simulator`], and the checks for stores of your own |
 // Where a feature is off, links to what it brings lead to the published pages.
 #![cfg_attr(
     not(feature = "simulator"),
@@ -62,7 +64,8 @@
     doc = "",
     doc = "[`client`]: https://docs.rs/lab-connector/latest/lab_connector/client/",
     doc = "[`Client`]: https://docs.rs/lab-connector/latest/lab_connector/client/struct.Client.html",
-    doc = "[`inbox`]: https://docs.rs/lab-connector/latest/lab_connector/inbox/"
+    doc = "[`inbox`]: https://docs.rs/lab-connector/latest/lab_connector/inbox/",
+    doc = "[`inbox::store`]: https://docs.rs/lab-connector/latest/lab_connector/inbox/store/"
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -124,3 +127,8 @@ pub use {
 #[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And so does the guide's.
+#[cfg(all(doctest, feature = "simulator"))]
+#[doc = include_str!("../docs/integration-testing.md")]
+struct IntegrationTesting;

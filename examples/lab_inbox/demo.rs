@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use lab_connector::clock::Clock;
-use lab_connector::inbox::{Delivery, MemoryStore};
+use lab_connector::inbox::Delivery;
+use lab_connector::inbox::store::SqliteStore;
 use lab_connector::simulator::{Refused, Simulator};
 use lab_connector::{Client, OrderId};
 
@@ -125,8 +126,11 @@ pub async fn run(files: PathBuf, json: bool) -> Result<()> {
     login.finish(&request, &redirected).await?;
     let lab = login.pair(account).await?;
 
+    // Anew each time, as the simulator is.
+    let directory = tempfile::tempdir()?;
+    let cases = SqliteStore::open(directory.path().join("cases.db")).await?;
     let desk = Desk {
-        inbox: lab.inbox(MemoryStore::new()).on_round(desk::problems),
+        inbox: lab.inbox(cases).on_round(desk::problems),
         files,
         json,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
-use lab_connector::inbox::MemoryStore;
+use lab_connector::inbox::store::SqliteStore;
 use lab_connector::{Client, Lab, Login};
 
 use crate::desk::{self, Desk};
@@ -14,8 +14,9 @@ use crate::{Arguments, config};
 pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<()> {
     let (client, _) = config::connect(path, &arguments.tokens).await?;
     let lab = lab(&client, arguments.account.as_deref()).await?;
+    let cases = SqliteStore::open(&arguments.cases).await?;
     let inbox = lab
-        .inbox(MemoryStore::new())
+        .inbox(cases)
         .interval(Duration::from_secs(arguments.interval))
         .on_round(desk::problems);
     let desk = Desk {
@@ -34,7 +35,8 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
 /// Takes in deliveries and shows changes as they come; polls meanwhile.
 async fn work(desk: &Desk) -> Result<()> {
     let mut deliveries = desk.inbox.deliveries();
-    let mut changes = desk.inbox.changes(0);
+    let shown = desk.inbox.stats().await?.store.arrivals;
+    let mut changes = desk.inbox.changes(shown);
     loop {
         tokio::select! {
             change = changes.try_next() => match change? {

@@ -49,7 +49,7 @@ impl Protocol {
         };
         #[cfg(feature = "tracing")]
         if let Err(error) = &result {
-            tracing::debug!(%error, "discovery failed");
+            tracing::debug!(target: "lab_connector", %error, "discovery failed");
         }
         // Older integrations have none. If nothing can be reached, the refresh says so.
         let _ = result;

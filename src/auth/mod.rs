@@ -28,6 +28,8 @@ pub use authorize::AuthorizationRequest;
 pub(crate) use discover::Asked;
 pub use health::Health;
 pub(crate) use protocol::{Protocol, not_permitted, refuse_redirect, set_uri};
+#[cfg(feature = "simulator")]
+pub(crate) use store::holds;
 pub use store::{FileTokenStore, MemoryTokenStore, TokenStore};
 #[cfg(feature = "simulator")]
 pub use store::{Violation, check_token_store};

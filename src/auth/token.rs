@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Kind, Result};
-use crate::model::lenient::{self, Text};
+use crate::model::lenient;
 use crate::secret::Secret;
 
 /// An access token with what belongs to it.
@@ -138,23 +138,23 @@ pub(crate) struct TokenAnswer {
 }
 
 lenient::record!(Fields, "an object with tokens" {
-    access: Text = ["accesstoken", "token"],
-    refresh: Text = ["refreshtoken"],
-    expires_in: Text = ["expiresin", "expires"],
+    access: String = ["accesstoken", "token"],
+    refresh: String = ["refreshtoken"],
+    expires_in: String = ["expiresin", "expires"],
 });
 
 impl<'de> Deserialize<'de> for TokenAnswer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = Fields::deserialize(deserializer)?;
         let filled = |text: &String| !text.is_empty();
-        let text = |field: Option<(u8, Text)>| field.map(|(_, Text(text))| text).filter(filled);
-        let access =
-            text(fields.access).ok_or_else(|| D::Error::custom("no `access_token` in it"))?;
+        let access = fields.access.filter(filled);
+        let access = access.ok_or_else(|| D::Error::custom("no `access_token` in it"))?;
         Ok(TokenAnswer {
             access: AccessToken::new(access),
-            refresh: text(fields.refresh).map(RefreshToken::new),
+            refresh: fields.refresh.filter(filled).map(RefreshToken::new),
             kind: BasicTokenType::Bearer,
-            expires_in: text(fields.expires_in)
+            expires_in: fields
+                .expires_in
                 .and_then(|text| text.trim().parse::<f64>().ok())
                 // Nothing lives for no time; a service that says so means something else.
                 .filter(|seconds| *seconds > 0.0)

@@ -17,7 +17,7 @@ use crate::endpoints::origin::{Allowed, Pattern};
 use crate::error::{Error, Result};
 use crate::retry::{Budget, RetryEvent, RetryPolicy};
 use crate::secret::Secret;
-use crate::transport::wire::Wire;
+use crate::transport::wire::{ANSWER_LIMIT, Wire};
 use crate::transport::{Network, Proxy, Reqwest, Timeouts, Transport};
 
 /// Sets up a [`Client`]. Setters take anything; [`ClientBuilder::build`] checks it.
@@ -37,6 +37,7 @@ pub struct ClientBuilder {
     network: Network,
     clock: Arc<dyn Clock>,
     timeouts: Timeouts,
+    answer_limit: usize,
     retry: RetryPolicy,
     on_retry: Option<Observer>,
     allowance: Allowance,
@@ -60,6 +61,7 @@ impl ClientBuilder {
             network: Network::default(),
             clock: Arc::new(SystemClock),
             timeouts: Timeouts::default(),
+            answer_limit: ANSWER_LIMIT,
             retry: RetryPolicy::default(),
             on_retry: None,
             allowance: Allowance::default(),
@@ -228,6 +230,13 @@ impl ClientBuilder {
         self
     }
 
+    /// How many bytes an answer may have, files excepted: of a longer one no more is read, and
+    /// the call fails with [`Error::is_decode`]. What is read is held in memory. Default: 32 MiB.
+    pub fn answer_limit(mut self, bytes: usize) -> Self {
+        self.answer_limit = bytes;
+        self
+    }
+
     /// How the pages of a listing are found. Default: by whatever the answer offers, see
     /// [`Paging`].
     pub fn paging(mut self, paging: Paging) -> Self {
@@ -292,6 +301,7 @@ impl ClientBuilder {
                         transport,
                         clock: self.clock,
                         timeouts: self.timeouts,
+                        answer_limit: self.answer_limit,
                     },
                     directory: Arc::new(Directory::new(endpoints)),
                     allowed: Arc::new(allowed),

@@ -19,7 +19,7 @@ use crate::auth::refresh::TokenSource;
 use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Kind, Result, answer};
-use crate::model::lenient::{self, Fault, Record};
+use crate::model::lenient::{self, Fault, Located, Record};
 use crate::retry::{GaveUp, RetryDecision, RetryEvent, RetryPolicy, RetryState};
 use crate::transport::{Request, Response};
 
@@ -49,7 +49,7 @@ pub(super) struct Prepared {
     pub(super) method: Method,
     pub(super) url: Url,
     /// The URL without values, for traces.
-    pub(super) template: String,
+    pub(super) template: Arc<str>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Whether the service may see it more than once.
@@ -110,7 +110,7 @@ impl<'a> Call<'a> {
 
 impl Prepared {
     /// A request for JSON, of a method that says whether it may be repeated.
-    pub(super) fn new(title: &'static str, method: Method, url: Url, template: &str) -> Self {
+    pub(super) fn new(title: &'static str, method: Method, url: Url, template: Arc<str>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         Prepared {
@@ -118,7 +118,7 @@ impl Prepared {
             repeatable: method.is_idempotent(),
             method,
             url,
-            template: template.to_owned(),
+            template,
             headers,
             body: Bytes::new(),
             transferred: None,
@@ -158,7 +158,7 @@ impl Caller {
                 .expand(&call.variables)
                 .map_err(|error| error.with_operation(operation.title()))?,
         };
-        let template = endpoint.template.as_str();
+        let template = endpoint.template.shared();
         let mut prepared = Prepared::new(operation.title(), endpoint.method, url, template);
         // Some services read with POST, and some write with GET: the operation decides.
         prepared.repeatable = operation.method() == Method::GET;
@@ -399,16 +399,17 @@ impl Answer {
 
     /// The answer as one record.
     pub(crate) fn record<T: Record>(&self) -> Result<T> {
-        lenient::one(&self.body).map_err(|fault| self.unreadable(fault))
+        lenient::one(&self.body).map_err(|located| self.unreadable(located))
     }
 
     /// The error for an answer that is not what was due.
-    pub(crate) fn unreadable(&self, fault: Fault) -> Error {
-        let what = match fault {
+    pub(crate) fn unreadable(&self, located: impl Into<Located>) -> Error {
+        let located = located.into();
+        let what = match located.fault {
             Fault::NotJson => answer::describe(&self.headers, &self.body).to_owned(),
-            fault => fault.to_string(),
+            _ => located.to_string(),
         };
-        self.unfit(Error::decode(what))
+        self.unfit(Error::decode(what).with_path(&located.path))
     }
 
     /// The error with what is known of the answer that it is about.

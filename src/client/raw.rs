@@ -212,7 +212,7 @@ impl RawRequest {
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
-        let mut prepared = Prepared::new(title, method, url, template.as_str());
+        let mut prepared = Prepared::new(title, method, url, template.shared());
         match &self.body {
             None => {}
             Some(Body::Json(body)) => prepared.json(body),

@@ -26,7 +26,7 @@ impl Trace {
             http.request.method = prepared.method.as_str(),
             server.address = prepared.url.host_str(),
             server.port = prepared.url.port_or_known_default(),
-            url.template = prepared.template.as_str(),
+            url.template = &*prepared.template,
             http.response.status_code = tracing::field::Empty,
             http.request.resend_count = tracing::field::Empty,
             error.type = tracing::field::Empty,

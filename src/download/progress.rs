@@ -2,7 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
+
+use futures_core::Stream;
 
 /// How far a download has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +20,101 @@ pub struct Progress {
     pub total: Option<u64>,
     /// Bytes a second over the last five seconds; none for the first quarter of a second.
     pub rate: Option<u64>,
+}
+
+impl Progress {
+    /// A report to give to [`Download::progress`](crate::client::Download::progress) or
+    /// [`DownloadAll::progress`](crate::client::DownloadAll::progress), and the stream of what is
+    /// told to it.
+    ///
+    /// The stream gives the latest progress: one that is polled seldom skips what was in between
+    /// and holds nothing up. It ends when the download is over, however it ended, or was dropped.
+    ///
+    /// ```no_run
+    /// # async fn example(lab: lab_connector::Lab, order: lab_connector::Order) -> lab_connector::Result<()> {
+    /// use futures_util::StreamExt;
+    /// use lab_connector::download::Progress;
+    ///
+    /// let (report, mut progress) = Progress::stream();
+    /// let assets = lab.assets();
+    /// let download = assets.download(&order, &order.assets()[0]).progress(report);
+    /// let show = async {
+    ///     while let Some(at) = progress.next().await {
+    ///         println!("{} of {:?} bytes, {:?} a second", at.bytes, at.total, at.rate);
+    ///     }
+    /// };
+    /// let (file, ()) = futures_util::join!(download.to_file("case.zip"), show);
+    /// file?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stream() -> (impl FnMut(Progress) + Send + 'static, ProgressStream) {
+        let shared = Arc::<Mutex<Shared>>::default();
+        let teller = Teller(Arc::clone(&shared));
+        let report = move |progress| teller.tell(|shared| shared.latest = Some(progress));
+        (report, ProgressStream(shared))
+    }
+}
+
+/// How far a download has come, as it goes: see [`Progress::stream`].
+#[must_use = "streams do nothing unless polled"]
+pub struct ProgressStream(Arc<Mutex<Shared>>);
+
+#[derive(Default)]
+struct Shared {
+    /// What was not yet given.
+    latest: Option<Progress>,
+    over: bool,
+    waker: Option<Waker>,
+}
+
+/// Ends the stream when it is dropped.
+struct Teller(Arc<Mutex<Shared>>);
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Teller {
+    fn tell(&self, change: impl FnOnce(&mut Shared)) {
+        let waker = {
+            let mut shared = lock(&self.0);
+            change(&mut shared);
+            shared.waker.take()
+        };
+        // Unlocked: whom it wakes may poll at once.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.tell(|shared| shared.over = true);
+    }
+}
+
+impl Stream for ProgressStream {
+    type Item = Progress;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Progress>> {
+        let mut shared = lock(&self.0);
+        match shared.latest.take() {
+            Some(progress) => Poll::Ready(Some(progress)),
+            None if shared.over => Poll::Ready(None),
+            None => {
+                shared.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ProgressStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProgressStream")
+    }
 }
 
 /// What is told of it.
@@ -62,6 +162,44 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::{FutureExt, StreamExt};
+
+    #[tokio::test]
+    async fn a_stream_gives_the_latest_and_ends_with_the_download() {
+        let at = |bytes| Progress {
+            bytes,
+            total: None,
+            rate: None,
+        };
+        let (mut report, mut stream) = Progress::stream();
+        assert_eq!(stream.next().now_or_never(), None);
+        report(at(1));
+        report(at(2));
+        assert_eq!(stream.next().now_or_never(), Some(Some(at(2))));
+        assert_eq!(stream.next().now_or_never(), None);
+        // Whoever waits is woken, by progress and by the end.
+        let waiting = tokio::spawn(async move { (stream.next().await, stream) });
+        tokio::task::yield_now().await;
+        report(at(3));
+        let (next, mut stream) = waiting.await.unwrap();
+        assert_eq!(next, Some(at(3)));
+        let waiting = tokio::spawn(async move { (stream.next().await, stream) });
+        tokio::task::yield_now().await;
+        drop(report);
+        let (next, mut stream) = waiting.await.unwrap();
+        assert_eq!(next, None);
+        assert_eq!(stream.next().await, None);
+
+        // What was told last is not lost to the end, and nobody need listen.
+        let (mut report, mut stream) = Progress::stream();
+        report(at(4));
+        drop(report);
+        assert_eq!(stream.next().await, Some(at(4)));
+        assert_eq!(stream.next().await, None);
+        let (mut report, stream) = Progress::stream();
+        drop(stream);
+        report(at(5));
+    }
 
     #[test]
     fn the_rate_is_that_of_the_last_seconds() {

@@ -92,7 +92,7 @@ impl Allowed {
     pub(crate) fn permits(&self, url: &Url) -> bool {
         let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
         let named = self.hosts.iter().any(|pattern| pattern.matches(url))
-            || self.origins.contains(&url.origin());
+            || self.origins.iter().any(|origin| is_of(url, origin));
         is_clean(url) && safe && named
     }
 
@@ -106,6 +106,20 @@ impl Allowed {
         };
         is_clean(url) && safe
     }
+}
+
+/// What `url.origin() == *origin` says, without making one: every call asks.
+fn is_of(url: &Url, origin: &Origin) -> bool {
+    let Origin::Tuple(scheme, host, port) = origin else {
+        return false;
+    };
+    let same_host = match (host, url.host()) {
+        (Host::Domain(one), Some(Host::Domain(other))) => one == other,
+        (Host::Ipv4(one), Some(Host::Ipv4(other))) => *one == other,
+        (Host::Ipv6(one), Some(Host::Ipv6(other))) => *one == other,
+        _ => false,
+    };
+    same_host && scheme == url.scheme() && url.port_or_known_default() == Some(*port)
 }
 
 /// No user info: it is how a URL pretends to lead elsewhere, and it would be sent.

@@ -1,6 +1,7 @@
 //! URI templates, RFC 6570 level 1: `https://host/orders/{order_id}`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
@@ -14,15 +15,15 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// An absolute URL with variables in braces.
+/// An absolute URL with variables in braces. Clones share it: every call has one.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Template(String);
+pub(crate) struct Template(Arc<str>);
 
 impl Template {
     /// Takes a template that makes an absolute http or https URL, without user info and
     /// without a fragment.
     pub(crate) fn new(text: &str) -> Result<Self> {
-        let template = Template(text.trim().to_owned());
+        let template = Template(text.trim().into());
         if let Some(name) = template.names().find(|name| !is_name(name)) {
             return Err(Error::configuration(format!(
                 "`{{{name}}}` is no variable of a URI template of level 1"
@@ -70,6 +71,10 @@ impl Template {
         &self.0
     }
 
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The URL with its variables filled in. Their names are read like the keys of JSON:
     /// `{accountId}` is `{account_id}`.
     pub(crate) fn expand(&self, variables: &[(&str, &str)]) -> Result<Url> {
@@ -81,7 +86,7 @@ impl Template {
 
     fn expand_with<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Result<Url> {
         let mut text = String::with_capacity(self.0.len() + 32);
-        let mut rest = self.0.as_str();
+        let mut rest = &*self.0;
         while let Some((before, after)) = rest.split_once('{') {
             let (name, after) = after
                 .split_once('}')
@@ -110,11 +115,11 @@ impl Template {
 
 /// Whether two spellings name one variable.
 pub(crate) fn same_name(one: &str, other: &str) -> bool {
-    let letters = |text: &'_ str| -> Vec<u8> {
+    fn letters(text: &str) -> impl Iterator<Item = u8> + '_ {
         let counting = text.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
-        counting.map(|byte| byte.to_ascii_lowercase()).collect()
-    };
-    letters(one) == letters(other)
+        counting.map(|byte| byte.to_ascii_lowercase())
+    }
+    letters(one).eq(letters(other))
 }
 
 /// A plain name: operators, lists and modifiers belong to higher levels.

@@ -29,6 +29,10 @@ const MESSAGES: [&str; 5] = [
     "detail",
 ];
 
+/// Longer bodies are not parsed to be described: as values they would take many times their
+/// length.
+const DESCRIBED: usize = 1024 * 1024;
+
 /// The error that a refusing answer makes.
 pub(crate) fn error(
     status: StatusCode,
@@ -85,6 +89,9 @@ pub(crate) fn excerpt(body: &[u8], refuses: bool) -> String {
     if is_page(body) {
         return format!("an HTML page of {length} bytes");
     }
+    if length > DESCRIBED {
+        return format!("{length} bytes, too many to look into");
+    }
     let text = match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => {
             format!("a JSON object, {length} bytes: {}", shape(&fields, refuses))
@@ -126,6 +133,9 @@ fn shape(fields: &Map<String, Value>, refuses: bool) -> String {
 fn said(body: &[u8]) -> Option<String> {
     if is_page(body) {
         return Some("an HTML page".to_owned());
+    }
+    if body.len() > DESCRIBED {
+        return None;
     }
     let Value::Object(fields) = serde_json::from_slice(body).ok()? else {
         return None;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::model::lenient::Path;
+
 /// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -32,6 +34,7 @@ struct Inner {
     repeatable: bool,
     sent: Sent,
     excerpt: Option<Box<str>>,
+    path: Option<Box<str>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -118,6 +121,7 @@ impl Error {
             repeatable: false,
             sent,
             excerpt: None,
+            path: None,
             source: None,
         }))
     }
@@ -174,6 +178,14 @@ impl Error {
 
     pub(crate) fn with_excerpt(self, excerpt: String) -> Self {
         self.changed(|inner| inner.excerpt = Some(excerpt.into()))
+    }
+
+    /// Where in the answer the field is that cannot be read.
+    pub(crate) fn with_path(self, path: &Path) -> Self {
+        if path.is_empty() {
+            return self;
+        }
+        self.changed(|inner| inner.path = Some(path.to_string().into()))
     }
 
     pub(crate) fn with_sent(self, sent: Sent) -> Self {
@@ -279,6 +291,16 @@ impl Error {
         self.0.excerpt.as_deref()
     }
 
+    /// Where in the JSON of the answer the field is that cannot be read or is missing, as in
+    /// `orders[3].status`: of an error for which [`Error::is_decode`] is true, where it is known.
+    ///
+    /// It is made of indexes and of names that this crate knows, in the crate's spelling: what
+    /// lies in a field of another name ends at the record. Indexes are those of the page.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.0.path.as_deref()
+    }
+
     /// The error with everything that led to it, in one line: for a log.
     ///
     /// `Display` leaves its causes to [`source`](StdError::source), as callers that print the
@@ -335,21 +357,25 @@ impl Error {
     }
 
     /// The connection broke before the whole answer had come. [`Error::was_sent`] says whether
-    /// the service may have done what it was asked for.
+    /// the service may have done what it was asked for. Usual causes: the service was restarted,
+    /// a proxy or a firewall closes connections, something that speaks no HTTP answers there.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         matches!(self.0.kind, Kind::Broken)
     }
 
     /// The service did not accept the credentials (401), also after the access token was
-    /// refreshed; or it refused the client id or secret.
+    /// refreshed; or it refused the client id or secret. Usual causes: the access was revoked in
+    /// the portal, the software was unpaired elsewhere, the client secret was replaced.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
         self.0.status == Some(StatusCode::UNAUTHORIZED)
     }
 
     /// A person must sign in again: no tokens are stored, or the service takes none of them
-    /// any more. Trying later does not help.
+    /// any more. Trying later does not help. Usual causes: nobody has signed in or paired yet,
+    /// the store was lost or is another one, the refresh token was revoked or is too old, another
+    /// process used it with a store of its own.
     #[must_use]
     pub fn is_reauthorization_needed(&self) -> bool {
         matches!(self.0.kind, Kind::Reauthorization(_))
@@ -408,26 +434,33 @@ impl Error {
     }
 
     /// The service answered, but not as expected. Usual causes: a proxy's or a sign-in page in
-    /// place of the service's answer, a field that is missing.
+    /// place of the service's answer, a field that is missing, an endpoint of another service,
+    /// an answer that is too [long](crate::client::ClientBuilder::answer_limit).
+    /// [`Error::path`] may say where.
     #[must_use]
     pub fn is_decode(&self) -> bool {
         matches!(self.cause(), Kind::Decode(_))
     }
 
     /// A credential would have gone to a host that is not allowed, or an answer redirected
-    /// elsewhere; it was not followed.
+    /// elsewhere; it was not followed. Usual causes: Discovery names a host that is not
+    /// [allowed](crate::client::ClientBuilder::allow_host), an endpoint that has moved, a sign-in
+    /// page in place of the service.
     #[must_use]
     pub fn is_origin(&self) -> bool {
         matches!(self.cause(), Kind::Origin(_) | Kind::Redirect(..))
     }
 
-    /// The authorization was not given, or its answer does not belong to the request.
+    /// The authorization was not given, or its answer does not belong to the request. Usual
+    /// causes: the user declined, the page was reloaded or opened twice, the code is too old, the
+    /// redirect URL is not the registered one.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self.0.kind, Kind::Refused(_))
     }
 
-    /// A store, of tokens or of cases, could not read or write.
+    /// A store, of tokens or of cases, could not read or write. Usual causes: no permission, a
+    /// full disk, a damaged file, a database that is down.
     #[must_use]
     pub fn is_store(&self) -> bool {
         matches!(self.cause(), Kind::Store(_))
@@ -458,7 +491,8 @@ impl Error {
         self.file_error().is_some_and(|kind| full.contains(&kind))
     }
 
-    /// The system does not allow a downloaded file to be written there.
+    /// The system does not allow a downloaded file to be written there. Usual causes: another
+    /// owner, a mount that is read-only, a file that another program holds open (Windows).
     #[must_use]
     pub fn is_permission_denied(&self) -> bool {
         use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
@@ -473,7 +507,9 @@ impl Error {
             .map(|error| error.kind())
     }
 
-    /// A file ended before it was whole. Nothing is under its final name.
+    /// A file ended before it was whole, or is not what was announced. Nothing is under its final
+    /// name. Usual causes: the connection broke again and again, a proxy cuts long answers, the
+    /// file was replaced while it was fetched.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
         matches!(self.0.kind, Kind::Incomplete(_) | Kind::Cut(_))
@@ -509,6 +545,7 @@ impl fmt::Debug for Error {
             .field("elapsed", &inner.elapsed)
             .field("sent", &inner.sent)
             .field("excerpt", &inner.excerpt)
+            .field("path", &inner.path)
             .field("source", &inner.source.as_ref().map(ToString::to_string))
             .finish()
     }

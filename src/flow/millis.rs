@@ -7,12 +7,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time without what is finer than a millisecond.
-pub(super) fn cut(time: SystemTime) -> SystemTime {
+pub(crate) fn cut(time: SystemTime) -> SystemTime {
     from(since_epoch(time)).unwrap_or(time)
 }
 
 /// Rounds down, also before 1970.
-pub(super) fn since_epoch(time: SystemTime) -> i64 {
+pub(crate) fn since_epoch(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
         Err(before) => {
@@ -23,7 +23,7 @@ pub(super) fn since_epoch(time: SystemTime) -> i64 {
 }
 
 /// None where the machine's clock does not reach.
-pub(super) fn from(millis: i64) -> Option<SystemTime> {
+pub(crate) fn from(millis: i64) -> Option<SystemTime> {
     let distance = Duration::from_millis(millis.unsigned_abs());
     if millis < 0 {
         UNIX_EPOCH.checked_sub(distance)

@@ -256,7 +256,7 @@ mod diagram;
 mod explain;
 mod history;
 mod many;
-mod millis;
+pub(crate) mod millis;
 mod perspective;
 mod phase;
 pub mod plan;

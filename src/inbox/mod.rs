@@ -327,7 +327,8 @@ impl Inbox {
     }
 
     /// Every arrival behind the number `after` in the account's log, without end: to show them.
-    /// Begin with 0, or with the [`Change::sequence`] that you saw last. While it waits, it does
+    /// Begin with 0, with the [`Change::sequence`] that you saw last, or for new ones only with the
+    /// number of [`arrivals`](store::Counts::arrivals) in [`Stats::store`]. While it waits, it does
     /// what [`Inbox::run`] does, unless that runs.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fmt;
 
 use super::id::AccountId;
-use super::lenient::{self, Extra, Id, Key, Missing, Record, Text};
+use super::lenient::{self, Extra, Key, Missing, Record};
 
 /// A lab, as *Get Accounts* lists it. One login may offer several.
 #[derive(Clone, PartialEq)]
@@ -17,8 +17,8 @@ pub struct Account {
 }
 
 lenient::record!(Fields, "an account" {
-    id: Id = ["accountid", "id", "accountnumber", "companyid"],
-    name: Text = ["name", "accountname", "companyname", "displayname"],
+    id: AccountId = ["accountid", "id", "accountnumber", "companyid"],
+    name: String = ["name", "accountname", "companyname", "displayname"],
 });
 
 impl Account {
@@ -44,16 +44,15 @@ impl Account {
 impl Record for Account {
     type Fields = Fields;
 
-    const WHAT: &'static str = "an account";
     const OWN: &'static [Key] = &[Key::name("accountid")];
 
     fn from_fields(fields: Fields) -> Result<Self, Missing> {
-        let (_, Id(id)) = fields
-            .id
-            .ok_or(Missing("an account without an account id (`accountId`)"))?;
         Ok(Account {
-            id: AccountId::new(id),
-            name: fields.name.map(|(_, Text(name))| name),
+            id: fields.id.ok_or(Missing {
+                what: "an account without an account id (`accountId`)",
+                names: &["accountid"],
+            })?,
+            name: fields.name,
             extra: fields.extra,
         })
     }
@@ -62,7 +61,7 @@ impl Record for Account {
 impl<'de> Deserialize<'de> for Account {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = Fields::deserialize(deserializer)?;
-        Account::from_fields(fields).map_err(|Missing(what)| D::Error::custom(what))
+        Account::from_fields(fields).map_err(|missing| D::Error::custom(missing.what))
     }
 }
 

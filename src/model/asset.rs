@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use serde::de::MapAccess;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use url::Url;
 
 use super::id::AssetId;
-use super::lenient::{self, Entry, Extra, Id, Size, Text};
+use super::lenient::{self, Entry, Fields as _};
 use super::order::{entry, extra};
 use super::time::WireTime;
 
@@ -17,40 +18,34 @@ use super::time::WireTime;
 /// Kinds seen in the field are `IDE` (the zip) and `IMAGE_GALLERY`; neither they nor the other
 /// fields are documented, so all are optional and unknown ones are kept.
 #[derive(Clone, PartialEq)]
-pub struct Asset {
-    id: Option<AssetId>,
-    kind: Option<String>,
-    url: Option<Url>,
-    size: Option<u64>,
-    modified: Option<WireTime>,
-    extra: Extra,
-}
+pub struct Asset(Fields);
 
-lenient::record!(Fields, "an asset" {
-    id: Id = ["assetid", "id", "fileid"],
-    kind: Text = ["assettype", "type", "kind"],
+lenient::record!(#[derive(Clone, PartialEq)] Fields, "an asset" {
+    id: AssetId = ["assetid", "id", "fileid"],
+    kind: String = ["assettype", "type", "kind"],
     url: Url = ["downloadurl", "url", "href", "uri", "link"],
-    size: Size = ["size", "filesize", "contentlength", "length"],
-    modified: Text = ["modifiedat", "modified", "lastmodified", "updatedat", "updated"],
+    size: u64 = ["size", "filesize", "contentlength", "length"],
+    modified: WireTime = ["modifiedat", "modified", "lastmodified", "updatedat", "updated"],
 });
 
 impl Asset {
     /// The id, if it has one.
     #[must_use]
     pub fn id(&self) -> Option<&AssetId> {
-        self.id.as_ref()
+        self.0.id.as_ref()
     }
 
     /// The kind as the service names it.
     #[must_use]
     pub fn kind(&self) -> Option<&str> {
-        self.kind.as_deref()
+        self.0.kind.as_deref()
     }
 
     /// Whether it is the zip of exported scans. Convention: its kind is `IDE`.
     #[must_use]
     pub fn is_export(&self) -> bool {
-        self.kind
+        self.0
+            .kind
             .as_deref()
             .is_some_and(|kind| lenient::same_key(kind, "ide"))
     }
@@ -58,7 +53,8 @@ impl Asset {
     /// Whether it is the image thumbnails. Convention: its kind is `IMAGE_GALLERY`.
     #[must_use]
     pub fn is_thumbnails(&self) -> bool {
-        self.kind
+        self.0
+            .kind
             .as_deref()
             .is_some_and(|kind| lenient::same_key(kind, "imagegallery"))
     }
@@ -67,74 +63,75 @@ impl Asset {
     /// asked for it. May be signed: it is a secret for as long as it lives.
     #[must_use]
     pub fn url(&self) -> Option<&Url> {
-        self.url.as_ref()
+        self.0.url.as_ref()
     }
 
     /// How long it is, in bytes.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        self.size
+        self.0.size
     }
 
     /// When it was last changed.
     #[must_use]
     pub fn modified(&self) -> Option<&WireTime> {
-        self.modified.as_ref()
+        self.0.modified.as_ref()
     }
 
     /// Fields that have no accessor, by their own keys.
     #[must_use]
     pub fn extra(&self) -> &serde_json::Map<String, Value> {
-        &self.extra
-    }
-}
-
-impl From<Fields> for Asset {
-    fn from(fields: Fields) -> Self {
-        Asset {
-            id: fields.id.map(|(_, Id(id))| AssetId::new(id)),
-            kind: fields.kind.map(|(_, Text(kind))| kind),
-            url: fields.url.map(|(_, url)| url),
-            size: fields.size.map(|(_, Size(size))| size),
-            modified: fields.modified.map(|(_, Text(text))| WireTime::parse(text)),
-            extra: fields.extra,
-        }
+        &self.0.extra
     }
 }
 
 impl<'de> Deserialize<'de> for Asset {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Fields::deserialize(deserializer).map(Asset::from)
+        Fields::deserialize(deserializer).map(Asset)
     }
 }
 
 impl Serialize for Asset {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        entry(&mut map, "assetId", self.id.as_ref())?;
-        entry(&mut map, "assetType", self.kind.as_ref())?;
-        entry(&mut map, "downloadUrl", self.url.as_ref().map(Url::as_str))?;
-        entry(&mut map, "size", self.size.as_ref())?;
-        entry(&mut map, "modifiedAt", self.modified.as_ref())?;
-        extra(&mut map, &self.extra)?;
+        entry(&mut map, "assetId", self.0.id.as_ref())?;
+        entry(&mut map, "assetType", self.0.kind.as_ref())?;
+        entry(
+            &mut map,
+            "downloadUrl",
+            self.0.url.as_ref().map(Url::as_str),
+        )?;
+        entry(&mut map, "size", self.0.size.as_ref())?;
+        entry(&mut map, "modifiedAt", self.0.modified.as_ref())?;
+        extra(&mut map, &self.0.extra)?;
         map.end()
     }
 }
 
 impl Entry for Asset {
+    type Fields = Fields;
+
+    fn push<'de, A: MapAccess<'de>>(list: &mut Vec<Self>, map: A) -> Result<(), A::Error> {
+        list.push(Asset(Fields::default()));
+        match list.last_mut() {
+            Some(Asset(fields)) => fields.fill(map),
+            None => Ok(()),
+        }
+    }
+
     fn from_text(text: &str) -> Self {
         let mut fields = Fields::default();
         match Url::parse(text) {
-            Ok(url) => fields.url = Some((0, url)),
-            Err(_) => fields.id = Some((0, Id(text.to_owned()))),
+            Ok(url) => fields.url = Some(url),
+            Err(_) => fields.id = Some(text.into()),
         }
-        fields.into()
+        Asset(fields)
     }
 
     fn from_other(value: Value) -> Self {
         let mut fields = Fields::default();
         fields.extra.insert("value".to_owned(), value);
-        fields.into()
+        Asset(fields)
     }
 }
 
@@ -142,11 +139,11 @@ impl Entry for Asset {
 impl fmt::Debug for Asset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asset")
-            .field("id", &self.id)
-            .field("kind", &self.kind)
-            .field("host", &self.url.as_ref().and_then(Url::host_str))
-            .field("size", &self.size)
-            .field("modified", &self.modified)
+            .field("id", &self.0.id)
+            .field("kind", &self.0.kind)
+            .field("host", &self.0.url.as_ref().and_then(Url::host_str))
+            .field("size", &self.0.size)
+            .field("modified", &self.0.modified)
             .finish_non_exhaustive()
     }
 }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::lenient::{FromScalar, exact_text};
+
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
@@ -51,6 +53,17 @@ macro_rules! id {
         impl From<&str> for $name {
             fn from(id: &str) -> Self {
                 $name(id.to_owned())
+            }
+        }
+
+        /// Text, or a number that lost nothing in being read.
+        impl FromScalar for $name {
+            fn text(text: &str) -> Option<Self> {
+                Some($name::from(text))
+            }
+
+            fn number(number: &serde_json::Number) -> Option<Self> {
+                exact_text(number).map($name)
             }
         }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::id::{AccountId, RxId};
-use super::lenient::{self, Id};
+use super::lenient;
 use crate::error::{Error, Result};
 
 /// What the service posts when a case becomes *Ready for Download* or comes to *Lab Review*.
@@ -20,8 +20,8 @@ pub struct Notification {
 }
 
 lenient::record!(Fields, "a notification" {
-    rx_id: Id = ["rxid", "rx", "prescriptionid", "rxnumber"],
-    account_id: Id = ["accountnumber", "accountid", "account", "companyid"],
+    rx_id: RxId = ["rxid", "rx", "prescriptionid", "rxnumber"],
+    account_id: AccountId = ["accountnumber", "accountid", "account", "companyid"],
 });
 
 impl Notification {
@@ -45,11 +45,10 @@ impl Notification {
             }
             Err(_) => form(body),
         };
-        let rx_id = fields.rx_id.map(|(_, Id(id))| id);
-        match rx_id.filter(|id| !id.trim().is_empty()) {
-            Some(id) => Ok(Notification {
-                rx_id: RxId::new(id),
-                account_id: fields.account_id.map(|(_, Id(id))| AccountId::new(id)),
+        match fields.rx_id.filter(|id| !id.as_str().trim().is_empty()) {
+            Some(rx_id) => Ok(Notification {
+                rx_id,
+                account_id: fields.account_id,
             }),
             None => Err(unreadable("it holds no Rx id (`rxId`)")),
         }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::de::Error as _;
+use serde::de::{Error as _, MapAccess};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::asset::Asset;
 use super::id::{AccountId, AssetId, OrderId, RxId};
-use super::lenient::{self, AnyEntry, Entry, Extra, Id, Key, Many, Missing, Record, Text};
+use super::lenient::{self, Entry, Extra, Fields as _, Key, Missing, Record};
 use super::time::WireTime;
 use crate::flow::plan::{File, Fingerprint};
 use crate::status::OrderStatus;
@@ -38,14 +38,14 @@ pub struct Order {
 }
 
 lenient::record!(Fields, "an order" {
-    id: Id = ["orderid", "id", "caseid", "ordernumber", "casenumber"],
-    rx_id: Id = ["rxid", "rx", "prescriptionid", "rxnumber"],
+    id: OrderId = ["orderid", "id", "caseid", "ordernumber", "casenumber"],
+    rx_id: RxId = ["rxid", "rx", "prescriptionid", "rxnumber"],
     status: OrderStatus = ["status", "orderstatus", "scanstatus", "casestatus"],
-    account_id: Id = ["accountid", "accountnumber", "companyid", "labid"],
-    created: Text = ["createdat", "created", "creationtime", "createddate", "creationdate", "createdon"],
-    modified: Text = ["modifiedat", "modified", "updatedat", "updated", "lastmodified", "lastupdated"],
-    assets: Many<AnyEntry<Asset>> = ["assets", "files"],
-    history: Many<AnyEntry<HistoryEntry>> = ["history", "statushistory", "statuses"],
+    account_id: AccountId = ["accountid", "accountnumber", "companyid", "labid"],
+    created: WireTime = ["createdat", "created", "creationtime", "createddate", "creationdate", "createdon"],
+    modified: WireTime = ["modifiedat", "modified", "updatedat", "updated", "lastmodified", "lastupdated"],
+    assets: Vec<Asset> = ["assets", "files"],
+    history: Vec<HistoryEntry> = ["history", "statushistory", "statuses"],
 });
 
 impl Order {
@@ -136,33 +136,31 @@ impl Order {
 impl Record for Order {
     type Fields = Fields;
 
-    const WHAT: &'static str = "an order";
     const OWN: &'static [Key] = &[Key::name("orderid"), Key::name("rxid")];
 
     fn from_fields(fields: Fields) -> Result<Self, Missing> {
-        let text = |field: Option<(u8, Text)>| field.map(|(_, Text(text))| text);
-        let id_text = |field: Option<(u8, Id)>| field.map(|(_, Id(text))| text);
-        let filled = |text: &String| !text.trim().is_empty();
+        let filled = |text: &str| !text.chars().all(char::is_whitespace);
 
-        let rx_id = id_text(fields.rx_id).filter(filled);
-        let id = id_text(fields.id)
-            .filter(filled)
-            .or_else(|| rx_id.clone())
-            .ok_or(Missing(
-                "an order with neither an order id (`orderId`) nor an Rx id (`rxId`)",
-            ))?;
-        let (_, status) = fields
-            .status
-            .ok_or(Missing("an order without a status (`status`)"))?;
+        let rx_id = fields.rx_id.filter(|id| filled(id.as_str()));
+        let id = fields.id.filter(|id| filled(id.as_str()));
+        let id = id
+            .or_else(|| rx_id.as_ref().map(|id| id.as_str().into()))
+            .ok_or(Missing {
+                what: "an order with neither an order id (`orderId`) nor an Rx id (`rxId`)",
+                names: &["orderid", "rxid"],
+            })?;
         Ok(Order {
-            id: OrderId::new(id),
-            rx_id: rx_id.map(RxId::new),
-            status,
-            account_id: id_text(fields.account_id).map(AccountId::new),
-            created: text(fields.created).map(WireTime::parse),
-            modified: text(fields.modified).map(WireTime::parse),
-            assets: entries(fields.assets),
-            history: entries(fields.history),
+            id,
+            rx_id,
+            status: fields.status.ok_or(Missing {
+                what: "an order without a status (`status`)",
+                names: &["status"],
+            })?,
+            account_id: fields.account_id,
+            created: fields.created,
+            modified: fields.modified,
+            assets: fields.assets,
+            history: fields.history,
             extra: fields.extra,
         })
     }
@@ -171,7 +169,7 @@ impl Record for Order {
 impl<'de> Deserialize<'de> for Order {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = Fields::deserialize(deserializer)?;
-        Order::from_fields(fields).map_err(|Missing(what)| D::Error::custom(what))
+        Order::from_fields(fields).map_err(|missing| D::Error::custom(missing.what))
     }
 }
 
@@ -208,10 +206,6 @@ pub(super) fn extra<M: SerializeMap>(map: &mut M, extra: &Extra) -> Result<(), M
         .try_for_each(|(key, value)| map.serialize_entry(key, value))
 }
 
-fn entries<T>(field: Option<(u8, Many<AnyEntry<T>>)>) -> Option<Vec<T>> {
-    field.map(|(_, Many(list))| list.into_iter().map(|AnyEntry(entry)| entry).collect())
-}
-
 impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Order")
@@ -234,7 +228,7 @@ pub struct HistoryEntry {
 
 lenient::record!(EntryFields, "an entry of a history" {
     status: OrderStatus = ["status", "orderstatus", "scanstatus", "casestatus", "name", "value"],
-    time: Text = ["at", "time", "timestamp", "date", "changedat", "createdat", "created", "modifiedat"],
+    time: WireTime = ["at", "time", "timestamp", "date", "changedat", "createdat", "created", "modifiedat"],
 });
 
 impl HistoryEntry {
@@ -251,14 +245,18 @@ impl HistoryEntry {
     }
 }
 
+impl From<EntryFields> for HistoryEntry {
+    fn from(fields: EntryFields) -> Self {
+        HistoryEntry {
+            status: fields.status.unwrap_or_else(|| OrderStatus::from("")),
+            time: fields.time,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for HistoryEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fields = EntryFields::deserialize(deserializer)?;
-        let status = fields.status.map(|(_, status)| status);
-        Ok(HistoryEntry {
-            status: status.unwrap_or_else(|| OrderStatus::from("")),
-            time: fields.time.map(|(_, Text(text))| WireTime::parse(text)),
-        })
+        EntryFields::deserialize(deserializer).map(HistoryEntry::from)
     }
 }
 
@@ -272,6 +270,15 @@ impl Serialize for HistoryEntry {
 }
 
 impl Entry for HistoryEntry {
+    type Fields = EntryFields;
+
+    fn push<'de, A: MapAccess<'de>>(list: &mut Vec<Self>, map: A) -> Result<(), A::Error> {
+        let mut fields = EntryFields::default();
+        fields.fill(map)?;
+        list.push(fields.into());
+        Ok(())
+    }
+
     fn from_text(text: &str) -> Self {
         HistoryEntry {
             status: OrderStatus::from(text),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use super::lenient::FromScalar;
+
 /// A point in time as the service wrote it, and what it means where that can be read.
 ///
 /// The format is not documented. Read are RFC 3339 and its relatives (`2026-03-14T09:26:53Z`,
@@ -37,6 +39,12 @@ impl WireTime {
 impl serde::Serialize for WireTime {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
+    }
+}
+
+impl FromScalar for WireTime {
+    fn text(text: &str) -> Option<Self> {
+        Some(WireTime::parse(text))
     }
 }
 

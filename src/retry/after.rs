@@ -22,6 +22,23 @@ pub(crate) fn parse(value: &str, now: SystemTime) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_header_is_a_wait_of_at_most_a_day_or_none(value in r"\PC{0,40}|[0-9 ]{0,40}|[A-Z][a-z]{2}, [0-9]{1,2} [A-Z][a-z]{2} [0-9]{1,5} [0-9:]{0,9} [+A-Z0-9-]{0,5}", now in any::<u32>()) {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.into());
+            let wait = parse(&value, now);
+            prop_assert!(wait.is_none_or(|wait| wait <= Duration::from_secs(86_400)));
+        }
+
+        #[test]
+        fn any_number_is_that_many_seconds(seconds in 0u64..=86_400, blanks in " {0,2}") {
+            let value = format!("{blanks}{seconds}{blanks}");
+            let wait = parse(&value, SystemTime::UNIX_EPOCH);
+            prop_assert_eq!(wait, Some(Duration::from_secs(seconds)));
+        }
+    }
 
     #[test]
     fn seconds_and_dates() {

@@ -87,6 +87,10 @@ pub struct Behaviour {
     /// Whether files have an `ETag`.
     pub etags: bool,
 
+    /// How many calls a minute of simulated time are taken for an account, and how many of what
+    /// concerns none; none: any number. The others are answered 429, and told when to come again.
+    pub rate_limit: Option<u32>,
+
     /// The body of a notification.
     pub notifications: NotificationBody,
     /// How often a notification that is not taken is posted again.
@@ -141,6 +145,7 @@ impl Default for Behaviour {
             asset_digests: false,
             ranges: true,
             etags: true,
+            rate_limit: None,
             notifications: NotificationBody::default(),
             notification_retries: 0,
             pair_code: 200,

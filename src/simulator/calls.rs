@@ -1,8 +1,8 @@
 //! The calls so far.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::faults::Occasion;
 use super::{Shared, Simulator};
@@ -38,6 +38,9 @@ pub(super) struct Calls {
     log: VecDeque<Call>,
     /// Since the faults were set: notifications first, then the operations.
     counts: [u64; Operation::ALL.len() + 1],
+    /// In the minute that began then: how many there were for each account.
+    minute: Option<SystemTime>,
+    in_minute: HashMap<String, u32>,
 }
 
 impl Calls {
@@ -55,6 +58,24 @@ impl Calls {
         self.counts = Default::default();
     }
 
+    /// Counts one more against a limit for each minute, and says how long to wait if it was one
+    /// too many.
+    pub(super) fn limited(&mut self, path: &str, limit: u32, now: SystemTime) -> Option<Duration> {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let begun = self.minute.filter(|begun| now < *begun + MINUTE);
+        let begun = begun.unwrap_or_else(|| {
+            self.in_minute.clear();
+            now
+        });
+        self.minute = Some(begun);
+        let account = path.strip_prefix("/accounts/").unwrap_or_default();
+        let account = account.split('/').next().unwrap_or_default();
+        let count = self.in_minute.entry(account.to_owned()).or_default();
+        *count += 1;
+        let left = (begun + MINUTE).duration_since(now).unwrap_or_default();
+        (*count > limit).then_some(left)
+    }
+
     pub(super) fn note(&mut self, mut call: Call) {
         self.total += 1;
         call.number = self.total;
@@ -62,6 +83,20 @@ impl Calls {
             self.log.pop_front();
         }
         self.log.push_back(call);
+    }
+
+    /// The newest first.
+    pub(super) fn newest(&self) -> impl Iterator<Item = &Call> {
+        self.log.iter().rev()
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Numbers and counts go on.
+    pub(super) fn forget(&mut self) {
+        self.log.clear();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::Action;
 use super::dice::Dice;
 use super::files::Sizes;
 use super::people::Refused;
@@ -66,8 +67,10 @@ impl Case {
         }
         let known = OrderStatus::KNOWN.iter().position(|known| known == status);
         let at = now.duration_since(SystemTime::UNIX_EPOCH);
+        let at = at.map_or(0, |at| u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
         self.entries.push(Entry {
-            at: at.map_or(0, |at| u64::try_from(at.as_millis()).unwrap_or(u64::MAX)),
+            // What is noted late may have been overtaken.
+            at: at.max(self.entry().map_or(0, |last| last.at)),
             revision: before.saturating_add(renews.into()),
             phase,
             status: known
@@ -86,6 +89,12 @@ impl Case {
         &self.entries
     }
 
+    /// Whether modelers had it.
+    pub(super) fn was_modeled(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| entry.phase.shows() == Symbol::M)
+    }
+
     /// What is shown now was seen.
     pub(super) fn see(&mut self) {
         if let Some(entry) = self.entries.last_mut() {
@@ -98,6 +107,11 @@ impl Case {
         self.entry().map_or(Phase::Scan, |entry| entry.phase)
     }
 
+    /// What the service shows.
+    pub(super) fn status(&self) -> &'static OrderStatus {
+        self.entry().map_or(&OrderStatus::RxCreated, Entry::status)
+    }
+
     /// Every phase so far, the current one last.
     pub(super) fn path(&self) -> Vec<Phase> {
         let mut path: Vec<_> = self.entries.iter().map(|entry| entry.phase).collect();
@@ -105,18 +119,10 @@ impl Case {
         path
     }
 
-    pub(super) fn status(&self) -> &'static OrderStatus {
-        self.entry().map_or(&OrderStatus::RxCreated, Entry::status)
-    }
-
     pub(super) fn created(&self) -> SystemTime {
         self.entries
             .first()
             .map_or(SystemTime::UNIX_EPOCH, Entry::at)
-    }
-
-    pub(super) fn modified(&self) -> SystemTime {
-        self.entry().map_or(SystemTime::UNIX_EPOCH, Entry::at)
     }
 
     /// How often its files changed; 0 before the first scan.
@@ -160,6 +166,15 @@ impl Case {
                 _ => break,
             };
         }
+    }
+
+    /// What can be done with it now. To begin a scan that is begun would change nothing.
+    pub(super) fn possible(&self) -> Vec<Action> {
+        let begun = *self.status() == OrderStatus::Scanning;
+        let fits = |action: &Action| {
+            action.leads(self.phase()).is_some() && !(*action == Action::BeginScan && begun)
+        };
+        Action::ALL.iter().copied().filter(fits).collect()
     }
 
     /// An action that does not fit the phase.

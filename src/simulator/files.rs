@@ -12,6 +12,7 @@ use zip::write::SimpleFileOptions;
 
 use super::behaviour::Ids;
 use super::prescription::Prescription;
+use package::Content;
 
 /// The files of a case, at one of their revisions; they are made when they are asked for.
 #[derive(Clone)]
@@ -106,29 +107,40 @@ impl Files {
         })
     }
 
-    /// How long [`Files::make`] is.
+    /// How long [`Files::make`] is; nothing is made for it.
     pub(super) fn size(&self, kind: Kind) -> u64 {
-        self.make(kind).len() as u64
+        let entries = self.entries(kind);
+        // Of each entry the zip holds a local and a central header with its name, then its end.
+        let entry = |(name, content): &(String, Content)| 30 + 46 + 2 * name.len() + content.len();
+        (entries.iter().map(entry).sum::<usize>() + 22) as u64
     }
 
     /// The bytes: the same ones for the same case and revision.
     pub(super) fn make(&self, kind: Kind) -> Bytes {
-        let entries = match kind {
+        zipped(self.entries(kind)).unwrap_or_default().into()
+    }
+
+    fn entries(&self, kind: Kind) -> Vec<(String, Content)> {
+        match kind {
             Kind::Export => package::entries(self),
-            Kind::Thumbnails => vec![("thumbnail.gif".to_owned(), PIXEL.to_vec())],
-        };
-        zipped(&entries).unwrap_or_default().into()
+            Kind::Thumbnails => {
+                vec![("thumbnail.gif".to_owned(), Content::Bytes(PIXEL.to_vec()))]
+            }
+        }
     }
 }
 
 /// Writing to memory does not fail.
-fn zipped(entries: &[(String, Vec<u8>)]) -> zip::result::ZipResult<Vec<u8>> {
+fn zipped(entries: Vec<(String, Content)>) -> zip::result::ZipResult<Vec<u8>> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    // No time of day: the bytes are to be the same each time.
-    let options = SimpleFileOptions::default().last_modified_time(zip::DateTime::default());
+    // No time of day: the bytes are to be the same each time. Not compressed: then the size is
+    // known beforehand, and lists are cheap.
+    let options = SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Stored)
+        .last_modified_time(zip::DateTime::default());
     for (name, content) in entries {
-        zip.start_file(name.as_str(), options)?;
-        zip.write_all(content)?;
+        zip.start_file(name, options)?;
+        zip.write_all(&content.into_bytes())?;
     }
     Ok(zip.finish()?.into_inner())
 }

@@ -42,9 +42,23 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # In a browser, and from other languages
+//!
+//! `GET /` shows the lab's board: cases by stage with what can be done with each, the clock, and a
+//! log of API calls. The authorization endpoint is a page on which a user signs in and agrees or
+//! declines. `/_simulator/` is a control API in JSON for tests in other languages: people, time,
+//! behaviour, faults, the log, consent and a reset. `/openapi.yaml` is the contract of what is
+//! spoken by default: conventions of this crate and not Align's specification. The guide
+//! `docs/integration-testing.md` of the repository tells how to use them.
+//!
+//! Board and control API have no authentication, as there is nothing to protect. On loopback they
+//! answer to loopback names only, and never to the page of another site; on any other address
+//! whoever reaches the port can act.
 
 mod action;
 mod behaviour;
+mod board;
 mod builder;
 mod calls;
 mod case;
@@ -52,11 +66,13 @@ mod clock;
 mod dice;
 mod faults;
 mod files;
+mod life;
 mod notify;
 mod people;
 mod prescription;
 mod server;
 mod settings;
+mod snapshot;
 mod tokens;
 mod transport;
 mod truth;
@@ -93,6 +109,7 @@ pub use builder::SimulatorBuilder;
 pub use calls::Call;
 pub use clock::ClockMode;
 pub use faults::{Fault, FaultRule, Faults, ResetAt};
+pub use life::{Deed, Life, Span};
 pub use people::Refused;
 pub use settings::InvalidSettings;
 pub use truth::{Shown, Truth};
@@ -119,6 +136,9 @@ struct Shared {
     /// Where signed URLs lead.
     files: String,
     signing_key: u128,
+    address: SocketAddr,
+    /// How it was set up.
+    initial: SimulatorBuilder,
 }
 
 /// The login that may act for all labs.
@@ -301,16 +321,7 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     set.faults.check()?;
     let listener = TcpListener::bind(set.listen).await?;
     let address = listener.local_addr()?;
-    let mut world = World::new(&set);
-    if set.accounts.is_empty() {
-        world.add_account("L-1".into(), "Demo Dental Lab");
-    }
-    for (id, name) in &set.accounts {
-        world.add_account(id.clone(), name);
-    }
-    for (name, accounts) in set.logins {
-        world.add_login(&name, Some(accounts));
-    }
+    let world = beginning(&set);
     // Another port is another origin.
     let elsewhere = SocketAddr::new(address.ip(), 0);
     let files = TcpListener::bind(elsewhere).await?;
@@ -326,6 +337,8 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
         other_region: endpoints(other_region)?,
         closing: watch::Sender::new(false),
         files: format!("http://{signed_files}"),
+        address,
+        initial: set,
     });
     let mut routers = Routers::default();
     let mut serve = |listener, address, app: axum::Router| {
@@ -355,11 +368,32 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     })
 }
 
+/// The world before anything has happened.
+fn beginning(set: &SimulatorBuilder) -> World {
+    let mut world = World::new(set);
+    if set.accounts.is_empty() {
+        world.add_account("L-1".into(), "Demo Dental Lab");
+    }
+    for (id, name) in &set.accounts {
+        world.add_account(id.clone(), name);
+    }
+    for (name, accounts) in &set.logins {
+        world.add_login(name, Some(accounts.clone()));
+    }
+    world
+}
+
 fn endpoints(address: SocketAddr) -> std::io::Result<Endpoints> {
     Endpoints::from_base_url(&format!("http://{address}/")).map_err(std::io::Error::other)
 }
 
 impl Shared {
+    /// Everything as it was at the start.
+    fn reset(&self) {
+        *self.world() = beginning(&self.initial);
+        *self.calls() = Calls::default();
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::case::Case;
 use super::world::{Notice, World};
 use super::{Action, Shared, Simulator};
 use crate::flow::Phase;
@@ -234,9 +235,7 @@ impl Shared {
 
     pub(super) fn possible(&self, order: &OrderId) -> Vec<Action> {
         let world = self.world();
-        let phase = world.case(order).map(|case| case.phase());
-        let fits = |action: &Action| phase.is_some_and(|phase| action.leads(phase).is_some());
-        Action::ALL.iter().copied().filter(fits).collect()
+        world.case(order).map(Case::possible).unwrap_or_default()
     }
 }
 

@@ -306,18 +306,19 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// The answer's end. An error makes the server give the connection up.
-    fn poll_end(&mut self, context: &mut Context<'_>, then: Then) -> Poll<io::Result<()>> {
+    /// Sends what is still to go out, and ends the answer if it is to end. An error makes the
+    /// server give the connection up.
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_drain(context))?;
-        match then {
-            Then::More => return Poll::Ready(Ok(())),
-            Then::Done => {
+        match self.answer.as_ref().and_then(|answer| answer.ended) {
+            None | Some(Then::More) => return Poll::Ready(Ok(())),
+            Some(Then::Done) => {
                 self.answer = None;
                 return Poll::Ready(Ok(()));
             }
             // Dropped with this option, a connection is reset.
-            Then::Reset => self.stream.set_zero_linger()?,
-            Then::Close => ready!(Pin::new(&mut self.stream).poll_shutdown(context))?,
+            Some(Then::Reset) => self.stream.set_zero_linger()?,
+            Some(Then::Close) => ready!(Pin::new(&mut self.stream).poll_shutdown(context))?,
         }
         Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
     }
@@ -340,6 +341,8 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        // The last answer first, if it is not out yet.
+        ready!(this.poll_ended(context))?;
         if this.answer.is_none()
             && let Some(plan) = this.line.take()
         {
@@ -355,19 +358,12 @@ impl AsyncWrite for Wire {
         }
         // Nothing is taken before the last bytes are out: so no more than that is kept.
         ready!(this.poll_drain(context))?;
-        let Some(answer) = &mut this.answer else {
-            return Poll::Ready(Ok(0));
-        };
-        let then = match &answer.ended {
-            Some(then) => *then,
-            None => answer.script.take(bytes, &mut answer.out),
-        };
-        match then {
-            Then::More => {}
-            then => answer.ended = Some(then),
+        if let Some(answer) = &mut this.answer {
+            let then = answer.script.take(bytes, &mut answer.out);
+            answer.ended = (then != Then::More).then_some(then);
         }
         // What was taken is taken, whether it is out by now or not.
-        match this.poll_end(context, then) {
+        match this.poll_ended(context) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(bytes.len())),
         }
@@ -396,15 +392,13 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let then = this.answer.as_ref().and_then(|answer| answer.ended);
-        ready!(this.poll_end(context, then.unwrap_or(Then::More)))?;
+        ready!(this.poll_ended(context))?;
         Pin::new(&mut this.stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let then = this.answer.as_ref().and_then(|answer| answer.ended);
-        ready!(this.poll_end(context, then.unwrap_or(Then::More)))?;
+        ready!(this.poll_ended(context))?;
         Pin::new(&mut this.stream).poll_shutdown(context)
     }
 }

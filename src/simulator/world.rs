@@ -10,6 +10,7 @@ use super::case::Case;
 use super::clock::WorldClock;
 use super::dice::{Dice, For};
 use super::faults::Faults;
+use super::life::Plans;
 use super::prescription::{Patient, Procedure};
 use super::server::Pages;
 use super::tokens::RefreshTokens;
@@ -30,6 +31,8 @@ const RX_NUMBERS: u64 = 400_000_000;
 pub(super) struct World {
     pub(super) dice: Dice,
     clock: WorldClock,
+    /// The time at which something happens that nobody has noted yet.
+    pub(super) backdated: Option<SystemTime>,
     pub(super) behaviour: Arc<Behaviour>,
     pub(super) faults: Arc<Faults>,
     accounts: Vec<LabAccount>,
@@ -42,6 +45,7 @@ pub(super) struct World {
     pub(super) access: HashMap<String, Grant>,
     pub(super) refresh: RefreshTokens,
     tokens: fastrand::Rng,
+    pub(super) plans: Plans,
 }
 
 #[derive(Debug)]
@@ -104,6 +108,7 @@ impl World {
         let mut world = World {
             dice,
             clock: WorldClock::new(set.clock, set.began),
+            backdated: None,
             behaviour: Arc::new(set.behaviour.clone()),
             faults: Arc::new(set.faults.clone()),
             accounts: Vec::new(),
@@ -114,13 +119,14 @@ impl World {
             access: HashMap::new(),
             refresh: RefreshTokens::default(),
             tokens,
+            plans: Plans::default(),
         };
         world.add_login(DEMO, None);
         world
     }
 
     pub(super) fn now(&self) -> SystemTime {
-        self.clock.now()
+        self.backdated.unwrap_or_else(|| self.clock.now())
     }
 
     /// Whether its time may be another one than the machine's.
@@ -165,6 +171,7 @@ impl World {
             left: VecDeque::new(),
             pages: Pages::default(),
         });
+        self.plan_for_new_account(number);
     }
 
     pub(super) fn add_login(&mut self, name: &str, accounts: Option<Vec<AccountId>>) {
@@ -179,6 +186,15 @@ impl World {
             Some(None) => true,
             None => false,
         }
+    }
+
+    pub(super) fn account_count(&self) -> u32 {
+        u32::try_from(self.accounts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// By its place.
+    pub(super) fn account_at(&self, place: u32) -> Option<&LabAccount> {
+        self.accounts.get(place as usize)
     }
 
     /// By id.
@@ -211,6 +227,7 @@ impl World {
         let number = FIRST + self.cases.len() as u64;
         self.cases
             .push(Case::prescribed(number, account, asked, self.now()));
+        self.plan_next(number);
         Some(OrderId::new(number.to_string()))
     }
 
@@ -244,6 +261,11 @@ impl World {
         if let Some(case) = self.cases.get_mut(place as usize) {
             case.see();
         }
+    }
+
+    /// Where it is among all cases.
+    pub(super) fn place_of(&self, id: &OrderId) -> Option<u32> {
+        self.place(number(id.as_str())?)?.try_into().ok()
     }
 
     pub(super) fn case(&self, id: &OrderId) -> Option<&Case> {
@@ -314,10 +336,10 @@ impl World {
                 .push_front((place, u32::try_from(entry).unwrap_or(u32::MAX)));
         }
         account.version += u64::from(listed || was_listed);
-        if !notified {
-            return None;
-        }
-        let (url, account) = (account.notification_url.clone()?, account.id.clone());
+        let told = account.notification_url.clone().filter(|_| notified);
+        let account = account.id.clone();
+        self.plan_next(FIRST + at as u64);
+        let url = told?;
         let rx_id = self.rx_id(&self.cases[at]);
         Some(Notice {
             url,

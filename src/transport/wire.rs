@@ -21,10 +21,14 @@ pub(crate) struct Wire {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timeouts: Timeouts,
+    /// Longer answers are refused.
+    pub(crate) answer_limit: usize,
 }
 
-/// Longer answers are refused: 32 MiB.
-pub(crate) const BODY_LIMIT: usize = 32 * 1024 * 1024;
+/// What answers may have by default: 32 MiB.
+pub(crate) const ANSWER_LIMIT: usize = 32 * MIB;
+
+const MIB: usize = 1024 * 1024;
 
 impl Wire {
     /// The head of the answer; its body still streams.
@@ -40,7 +44,7 @@ impl Wire {
     /// The whole answer.
     pub(crate) async fn exchange(&self, url: &Url, request: Request) -> Result<(Parts, Bytes)> {
         let (head, body) = self.head(url, request).await?.into_parts();
-        let collecting = body.collect(BODY_LIMIT);
+        let collecting = body.collect(self.answer_limit);
         let answered = |error: Error| {
             error.with_answer(
                 head.status,
@@ -54,7 +58,13 @@ impl Wire {
                 Err(self.failed(url, error).with_sent(Sent::Yes))
             }
             Some(Err(CollectError::TooLong)) => {
-                Err(answered(Error::decode("it is longer than 32 MiB")))
+                let limit = match self.answer_limit {
+                    whole if whole.is_multiple_of(MIB) => format!("{} MiB", whole / MIB),
+                    odd => format!("{odd} bytes"),
+                };
+                Err(answered(Error::decode(format!(
+                    "it is longer than {limit}"
+                ))))
             }
             None => Err(Error::new(Kind::Timeout(self.timeouts.attempt)).with_sent(Sent::Yes)),
         }

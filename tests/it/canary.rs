@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use lab_connector::auth::{AuthorizationRequest, ClientAuth, TokenKey, Tokens};
 use lab_connector::clock::{Clock, SystemClock};
-use lab_connector::inbox::store::{Commit, Outcome, Save, Settlement};
+use lab_connector::inbox::store::{Commit, Outcome, PostgresStore, Save, Settlement, SqliteStore};
 use lab_connector::inbox::{CaseStore, Inbox, MemoryStore, Problem};
 use lab_connector::retry::RetryPolicy;
 use lab_connector::simulator::Simulator;
@@ -50,6 +50,9 @@ const PLAIN: &[&str] = &[
     "Forget",
     "NewArrival",
     "Outcome",
+    "Deed",
+    "Life",
+    "Span",
     "Action",
     "UnknownAction",
     "Behaviour",
@@ -73,6 +76,8 @@ const PLAIN: &[&str] = &[
     "NextPage",
     "Page",
     "Paging",
+    // Connected to a database, it is printed where its errors are tested.
+    "PostgresStore",
     "$name",
     "ClientAuth",
     "Downloaded",
@@ -80,6 +85,7 @@ const PLAIN: &[&str] = &[
     "InvalidRequest",
     "Operation",
     "Progress",
+    "ProgressStream",
     "Refused",
     "RetryDecision",
     "RetryPolicy",
@@ -154,6 +160,10 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
         let files = FileTokenStore::open(directory.path().join("tokens")).unwrap();
         assert!(files.swap(&key, None, &tokens).await.unwrap());
         printed.debug("FileTokenStore", &files);
+        let database = SqliteStore::open(directory.path().join("cases.db")).await;
+        let database = database.unwrap();
+        let _ = database.swap(&key, None, &tokens).await.unwrap();
+        printed.debug("SqliteStore", &database);
     }
 
     let order_id = service.scan("L-1").unwrap();
@@ -336,6 +346,8 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.error(&Tokens::from_json("canary").unwrap_err());
     printed.error(&AuthorizationRequest::from_json("canary").unwrap_err());
     printed.error(&Endpoints::from_json("canary").unwrap_err());
+    let address = "postgres://canary:canary@canary.example/canary";
+    printed.debug("PostgresStoreBuilder", &PostgresStore::builder(address));
     printed.debug("TransportError", &TransportError::broken("it broke"));
     let problem = lab.orders().by_rx(&"1".into()).await.err();
     let problem = Problem::NotFetched(Some(order_id), problem.unwrap());
@@ -441,6 +453,8 @@ fn secrets_are_neither_displayed_nor_serialized() {
         AuthorizationRequest,
         MemoryTokenStore,
         FileTokenStore,
+        PostgresStore,
+        SqliteStore,
         Client
     );
     // The question can be answered with yes.

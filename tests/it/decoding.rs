@@ -93,9 +93,19 @@ async fn a_bad_record_is_named_by_its_place_and_its_fault() {
         .collect();
     assert_eq!(said[0].0, 1);
     assert!(
-        said[0].1.contains("record 1") && said[0].1.contains("`status`"),
+        said[0]
+            .1
+            .contains("record 1 at orders[1].status: an order without a status (`status`)"),
         "{}",
         said[0].1
+    );
+    let paths = listing
+        .unreadable()
+        .iter()
+        .map(|record| record.error().path());
+    assert_eq!(
+        paths.collect::<Vec<_>>(),
+        [Some("orders[1].status"), Some("orders[2]")]
     );
     assert_eq!(said[1].0, 2);
     assert!(

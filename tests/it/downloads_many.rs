@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures_util::FutureExt;
-use lab_connector::download::file_name;
+use futures_util::{FutureExt, StreamExt};
+use lab_connector::download::{Progress, file_name};
 use lab_connector::retry::RetryPolicy;
 use lab_connector::{Order, Result};
 use serde_json::json;
@@ -69,6 +69,71 @@ async fn one_that_fails_does_not_stop_the_rest_and_zips_come_last() -> Result<()
         assert!(at(format!("{id}-images")) < at(format!("{id}-zip")));
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn an_order_that_is_listed_twice_is_fetched_once() {
+    let server = Server::start().await;
+    let zip = small_zip(b"content");
+    let source = zip.clone();
+    server.play(move |_, request| {
+        if request.contains("1-images") {
+            return Framing::Length.answer("404 Gone", b"", 0);
+        }
+        honest(request, Some(ETAG), &source, Framing::Length)
+    });
+    let lab = server.lab(RetryPolicy::never()).await;
+    let orders = [1, 1, 2, 1].map(with_files);
+    let directory = tempfile::tempdir().unwrap();
+    let fetched = lab.assets().download_all(&orders);
+    let fetched = fetched.to_directory(directory.path()).await;
+    assert_eq!(server.requests().len(), 4);
+    assert_eq!(fetched.len(), 8);
+    for (position, fetched) in fetched.iter().enumerate() {
+        assert!(std::ptr::eq(fetched.order, &orders[position / 2]));
+        let fails = position % 2 == 0 && position != 4;
+        match &fetched.result {
+            Ok(file) => {
+                let name = file_name(fetched.order, fetched.asset);
+                assert!(!fails && file.path == directory.path().join(name));
+            }
+            Err(error) => assert!(fails && error.is_not_found(), "{position}: {error}"),
+        }
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+}
+
+#[tokio::test]
+async fn progress_is_a_stream_too() {
+    let server = Server::start().await;
+    let zip = small_zip(&vec![3; 300_000]);
+    let length = zip.len() as u64;
+    let lab = server.lab(RetryPolicy::never()).await;
+    let order = with_files(1);
+    let directory = tempfile::tempdir().unwrap();
+    for cut in [false, true] {
+        let source = zip.clone();
+        server.play(move |_, request| {
+            let answer = honest(request, Some(ETAG), &source, Framing::Length);
+            answer[..if cut { 200_000 } else { answer.len() }].to_vec()
+        });
+        let (report, progress) = Progress::stream();
+        let assets = lab.assets();
+        let download = assets.download(&order, &order.assets()[0]).progress(report);
+        let download = download.to_file(directory.path().join("case.zip"));
+        let told = progress.collect::<Vec<Progress>>();
+        let (result, told) = futures_util::future::join(download, told).await;
+        assert_eq!(result.is_err(), cut);
+        assert!(told.iter().all(|progress| progress.total == Some(length)));
+        assert!(told.is_sorted_by_key(|progress| progress.bytes));
+        let last = told.last().unwrap().bytes;
+        assert!(if cut { last < length } else { last == length }, "{last}");
+    }
+    // Dropped before it began.
+    let (report, mut progress) = Progress::stream();
+    let assets = lab.assets();
+    drop(assets.download(&order, &order.assets()[0]).progress(report));
+    assert_eq!(progress.next().await, None);
 }
 
 #[tokio::test]

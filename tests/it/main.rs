@@ -3,7 +3,9 @@
 
 mod answers;
 mod canary;
+mod case_stores;
 mod classify;
+mod contract;
 mod decoding;
 mod discovery;
 mod downloads;
@@ -21,10 +23,13 @@ mod misbehaving;
 mod network;
 mod origins;
 mod paging;
+mod postgres;
 mod raw;
 mod reference;
 mod requests;
 mod simulator;
+mod simulator_board;
+mod simulator_control;
 mod spans;
 mod support;
 mod time;

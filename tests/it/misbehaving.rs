@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lab_connector::transport::Timeouts;
-use lab_connector::{Client, Error, Sent};
+use lab_connector::auth::{TokenKey, Tokens};
+use lab_connector::transport::{self, Timeouts};
+use lab_connector::{Client, Endpoints, Error, MemoryTokenStore, Sent, TokenStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -262,6 +263,61 @@ async fn a_service_that_hangs_is_given_its_time_and_no_more() {
         let most = Duration::from_secs(91);
         assert!(elapsed <= most, "{manner:?}: {elapsed:?}");
         assert_discreet(&error);
+    }
+}
+
+/// A byte a second: each comes in good time, and the whole never does.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_drips_has_the_time_of_an_attempt() {
+    let drips = transport::from_fn(|_: transport::Request| async {
+        let body = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok(bytes::Bytes::from_static(b"[")), ()))
+        });
+        Ok(http::Response::new(transport::Body::from_stream(body)))
+    });
+    let tokens = r#"{"access_token": "a", "expires_at": 4102444800, "generation": 1}"#;
+    let store = MemoryTokenStore::new();
+    let key = TokenKey::Account("account-77".into());
+    let tokens = Tokens::from_json(tokens).unwrap();
+    store.swap(&key, None, &tokens).await.unwrap();
+    let client = Client::builder()
+        .endpoints(Endpoints::from_base_url("https://lab.example/").unwrap())
+        .credentials("id", "secret")
+        .token_store(store)
+        .transport(drips)
+        .build()
+        .unwrap();
+    let begun = tokio::time::Instant::now();
+    let error = client
+        .account("account-77")
+        .orders()
+        .list()
+        .await
+        .unwrap_err();
+    assert!(error.is_timeout() && error.is_retryable(), "{error:?}");
+    assert_eq!((error.attempts(), error.was_sent()), (3, Sent::Yes));
+    // Three attempts of 30 seconds, and two waits of less than a second.
+    let elapsed = begun.elapsed().as_secs();
+    assert!((90..=92).contains(&elapsed), "{elapsed}");
+}
+
+#[tokio::test]
+async fn an_answer_may_have_as_many_bytes_as_the_limit_says() {
+    for (limit, said) in [(1 << 20, "1 MiB"), (1000, "1000 bytes")] {
+        for (length, fits) in [(limit, true), (limit + 1, false)] {
+            let server = Server::start(Body(length)).await;
+            let clock = TestClock::new();
+            let client = builder(&server.url(), &clock)
+                .answer_limit(limit)
+                .token_store(store(&clock, 3600).await);
+            let lab = client.build().unwrap().account("account-77");
+            let error = lab.orders().list().await.unwrap_err();
+            // Blanks are no list; whether they were read is what differs.
+            assert!(error.is_decode(), "{error:?}");
+            let expected = format!("it is longer than {said}");
+            assert_eq!(error.to_string().contains(&expected), !fits, "{error}");
+        }
     }
 }
 

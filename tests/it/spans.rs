@@ -136,7 +136,9 @@ async fn a_success_tells_its_status_and_a_renewed_token_is_a_repeat() {
     let guard = tracing::subscriber::set_default(seen.clone());
     client.account("account-77").orders().list().await.unwrap();
     drop(guard);
-    let (spans, _) = &*seen.0.lock().unwrap();
+    let (spans, events) = &*seen.0.lock().unwrap();
+    let said = |text: &str| events.iter().any(|event| event["message"] == text);
+    assert!(said("the token was refused, renewing it") && said("the token is renewed"));
     let of = |name: &str| spans.iter().find(|span| span["otel.name"] == name);
     let listed = of("Get Orders").unwrap();
     assert_eq!(listed["http.response.status_code"], "200");

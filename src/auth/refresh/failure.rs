@@ -55,7 +55,7 @@ impl TokenSource {
     pub(super) fn note(&self, error: &Error) {
         let now = self.now();
         #[cfg(feature = "tracing")]
-        tracing::warn!(%error, "the token cannot be renewed");
+        tracing::warn!(target: "lab_connector", %error, "the token cannot be renewed");
         self.state().last_failure = Some((now, error.clone()));
     }
 

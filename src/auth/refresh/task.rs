@@ -70,7 +70,11 @@ impl TokenSource {
             }
             self.protocol.discover_if_due().await;
             match self.claim_and_refresh(&current.tokens).await {
-                Ok(Step::New(tokens)) => return self.publish_new(epoch, tokens),
+                Ok(Step::New(tokens)) => {
+                    #[cfg(feature = "tracing")]
+                    tracing::debug!(target: "lab_connector", "the token is renewed");
+                    return self.publish_new(epoch, tokens);
+                }
                 Ok(Step::Changed) => {}
                 Ok(Step::Held) => self.wait(waits.next()?).await,
                 Err(error) => {

@@ -150,19 +150,25 @@ fn tokens(generation: u64) -> Result<Tokens, Error> {
     ))
 }
 
-fn holds(rule: bool, what: &'static str) -> Result<(), Violation> {
+pub(crate) fn holds(rule: bool, what: &'static str) -> Result<(), Violation> {
     if rule {
         Ok(())
     } else {
-        Err(Violation { what, source: None })
+        Err(Violation::of(what))
     }
 }
 
-/// A rule of [`TokenStore`] that a store breaks.
+/// A rule of [`TokenStore`] or [`CaseStore`](crate::inbox::store::CaseStore) that a store breaks.
 #[derive(Debug)]
 pub struct Violation {
     what: &'static str,
     source: Option<Error>,
+}
+
+impl Violation {
+    pub(crate) fn of(what: &'static str) -> Self {
+        Violation { what, source: None }
+    }
 }
 
 impl From<Error> for Violation {

@@ -40,6 +40,8 @@ use super::{TokenKey, Tokens};
 use crate::error::Result;
 
 #[cfg(feature = "simulator")]
+pub(crate) use conformance::holds;
+#[cfg(feature = "simulator")]
 pub use conformance::{Violation, check_token_store};
 pub use file::FileTokenStore;
 pub use memory::MemoryTokenStore;

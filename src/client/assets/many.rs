@@ -1,6 +1,7 @@
 //! Several files at once.
 
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use futures_util::{StreamExt, stream};
 
@@ -71,11 +72,13 @@ impl<'a> DownloadAll<'a> {
     }
 
     /// Downloads to a directory that exists, under the names of [`file_name`];
-    /// where several of an order's files have the same, the second begins with `2-`, and so on.
+    /// where several files of the call have the same, the second begins with `2-`, and so on.
     ///
     /// One that fails does not stop the rest. Of each order the zip comes last: what marks an
     /// order as *Downloaded* is not documented, and after it the thumbnails might be out of reach.
-    /// The results are in the order of the orders, and within each as they were fetched.
+    /// The results are in the order of the orders, and within each as they were fetched. A file
+    /// that is there more than once, the same asset of the same order, is fetched once, and what
+    /// came of it is reported for each.
     ///
     /// # Cancel safety
     ///
@@ -84,48 +87,97 @@ impl<'a> DownloadAll<'a> {
     pub async fn to_directory(self, directory: impl AsRef<Path>) -> Vec<Fetched<'a>> {
         let directory = directory.as_ref().to_owned();
         let this = &self;
-        let fetching = self.orders.iter().map(|order| {
-            let directory = directory.clone();
-            this.order(order, directory)
-        });
+        let plan = plan(self.orders);
+        let fetching = plan.iter().map(|files| this.files(files, &directory));
         // Built first: a closure that borrows would not be general enough for the stream.
         let fetching: Vec<_> = fetching.collect();
         let fetched = stream::iter(fetching).buffered(self.concurrency);
-        fetched
-            .collect::<Vec<_>>()
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
+        let results: Vec<Vec<_>> = fetched.collect().await;
+        // What is fetched once is planned before what only repeats it.
+        let mut all: Vec<Fetched<'a>> = Vec::new();
+        for (file, result) in plan.iter().flatten().zip(results.into_iter().flatten()) {
+            let result = match (&file.to, result) {
+                (To::Name(_), Some(result)) => result,
+                (To::SameAs(first), _) => all[*first].result.clone(),
+                (To::Name(_), None) => continue,
+            };
+            all.push(Fetched {
+                order: file.order,
+                asset: file.asset,
+                result,
+            });
+        }
+        all
     }
 
-    async fn order(&self, order: &'a Order, directory: PathBuf) -> Vec<Fetched<'a>> {
-        let mut assets: Vec<_> = order.assets().iter().collect();
-        assets.sort_by_key(|asset| (asset.is_export(), !asset.is_thumbnails()));
-        let mut fetched = Vec::with_capacity(assets.len());
-        let mut names: Vec<String> = Vec::new();
-        for asset in assets {
+    /// Fetches an order's files, one after the other; nothing for those that repeat another.
+    async fn files(
+        &self,
+        files: &[Planned<'a>],
+        directory: &Path,
+    ) -> Vec<Option<Result<Downloaded>>> {
+        let mut results = Vec::with_capacity(files.len());
+        for Planned { order, asset, to } in files {
+            let To::Name(name) = to else {
+                results.push(None);
+                continue;
+            };
             let mut download = Assets::new(self.lab).download(order, asset);
             download.sha256 = self.sha256;
             if let Some(report) = &self.report {
                 download = download.progress(report(order, asset));
             }
-            // Assets without ids may share a kind.
-            let name = file_name(order, asset);
-            let earlier = names.iter().filter(|earlier| **earlier == name).count();
-            let target = directory.join(match earlier {
-                0 => name.clone(),
-                _ => format!("{}-{name}", earlier + 1),
-            });
-            names.push(name);
-            fetched.push(Fetched {
-                order,
-                asset,
-                result: download.to_file(target).await,
-            });
+            results.push(Some(download.to_file(directory.join(name)).await));
         }
-        fetched
+        results
     }
+}
+
+/// A file, and where it goes.
+struct Planned<'a> {
+    order: &'a Order,
+    asset: &'a Asset,
+    to: To,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum To {
+    Name(String),
+    /// Nowhere: it is the same as that one, counted over all orders.
+    SameAs(usize),
+}
+
+/// The files of each order as they are fetched, no two of them to one name.
+fn plan(orders: &[Order]) -> Vec<Vec<Planned<'_>>> {
+    let mut names = HashSet::new();
+    let mut first: HashMap<(&str, String), Vec<(usize, &Asset)>> = HashMap::new();
+    let mut count = 0;
+    let planned = orders.iter().map(|order| {
+        let mut assets: Vec<_> = order.assets().iter().collect();
+        assets.sort_by_key(|asset| (asset.is_export(), !asset.is_thumbnails()));
+        let planned = assets.into_iter().map(|asset| {
+            let name = file_name(order, asset);
+            // Files of one name are few: an order's, or the same order's again.
+            let alike = first
+                .entry((order.id().as_str(), name.clone()))
+                .or_default();
+            let same = alike.iter().find(|(_, other)| *other == asset);
+            let to = match same {
+                Some((first, _)) => To::SameAs(*first),
+                None => {
+                    alike.push((count, asset));
+                    let others = (2..).map(|number| format!("{number}-{name}"));
+                    let mut candidates = std::iter::once(name.clone()).chain(others);
+                    let free = candidates.find(|candidate| names.insert(candidate.clone()));
+                    To::Name(free.unwrap_or(name))
+                }
+            };
+            count += 1;
+            Planned { order, asset, to }
+        });
+        planned.collect()
+    });
+    planned.collect()
 }
 
 impl std::fmt::Debug for DownloadAll<'_> {
@@ -135,5 +187,63 @@ impl std::fmt::Debug for DownloadAll<'_> {
             .field("concurrency", &self.concurrency)
             .field("sha256", &self.sha256)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_has_a_name_of_its_own_and_the_same_file_is_fetched_once() {
+        let order = |id: &str, assets: &str| -> Order {
+            let json = format!(r#"{{"orderId":"{id}","status":"Sent","assets":[{assets}]}}"#);
+            serde_json::from_str(&json).unwrap()
+        };
+        let both = r#"{"id":"z","type":"IDE"},{"id":"i","type":"IMAGE_GALLERY"}"#;
+        let orders = [
+            order("1", both),
+            order(
+                "2",
+                r#"{"type":"x","url":"https://a.example/1"},{"type":"x","url":"https://a.example/2"}"#,
+            ),
+            order("1", both),
+            // The same order with another version of a file, and a file twice.
+            order(
+                "1",
+                r#"{"id":"i","type":"IMAGE_GALLERY","size":7},{"id":"q"},{"id":"q"}"#,
+            ),
+            // What the second one above is named like.
+            order("2-2", r#"{"type":"x"}"#),
+        ];
+        let planned = plan(&orders);
+        let to: Vec<Vec<String>> = planned
+            .iter()
+            .map(|files| {
+                let to = files.iter().map(|file| match &file.to {
+                    To::Name(name) => name.clone(),
+                    To::SameAs(first) => format!("= {first}"),
+                });
+                to.collect()
+            })
+            .collect();
+        let images = file_name(&orders[0], &orders[0].assets()[1]);
+        let zip = file_name(&orders[0], &orders[0].assets()[0]);
+        assert_eq!(to[0], [images.clone(), zip]);
+        assert_eq!(to[1], ["2-x", "2-2-x"]);
+        assert_eq!(to[2], ["= 0", "= 1"]);
+        assert_eq!(
+            to[3],
+            [format!("2-{images}"), "1-q".to_owned(), "= 7".to_owned()]
+        );
+        assert_eq!(to[4], ["2-2-2-x"]);
+        let mut names: Vec<&String> = to
+            .iter()
+            .flatten()
+            .filter(|to| !to.starts_with('='))
+            .collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 7);
     }
 }

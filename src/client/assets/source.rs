@@ -25,14 +25,14 @@ pub(super) struct Source<'a> {
     pub(super) asset: &'a Asset,
     url: Url,
     /// What may be told of the URL.
-    template: String,
+    template: Arc<str>,
 }
 
 impl<'a> Source<'a> {
     /// At the asset's own URL, or at that of the endpoint.
     pub(super) fn new(lab: &'a Lab, order: &'a Order, asset: &'a Asset) -> Result<Self> {
         let (url, template) = match asset.url() {
-            Some(url) => (url.clone(), "{asset_url}".to_owned()),
+            Some(url) => (url.clone(), "{asset_url}".into()),
             None => endpoint(lab, order, asset)?,
         };
         Ok(Source {
@@ -46,7 +46,12 @@ impl<'a> Source<'a> {
 
     pub(super) fn prepared(&self) -> Prepared {
         let title = Operation::DownloadAsset.title();
-        Prepared::new(title, Method::GET, self.url.clone(), &self.template)
+        Prepared::new(
+            title,
+            Method::GET,
+            self.url.clone(),
+            Arc::clone(&self.template),
+        )
     }
 
     /// Whether an error may mean that the asset's URL has expired. Which status says so is not
@@ -145,7 +150,7 @@ pub(super) fn unfit(status: StatusCode, headers: &HeaderMap, what: &str) -> Erro
     Error::decode(what).with_answer(status, answer::request_id(headers), None)
 }
 
-fn endpoint(lab: &Lab, order: &Order, asset: &Asset) -> Result<(Url, String)> {
+fn endpoint(lab: &Lab, order: &Order, asset: &Asset) -> Result<(Url, Arc<str>)> {
     let Some(id) = asset.id() else {
         return Err(named(Error::configuration(
             "the asset has neither a URL nor an id",
@@ -162,5 +167,5 @@ fn endpoint(lab: &Lab, order: &Order, asset: &Asset) -> Result<(Url, String)> {
         ("asset_id", id.as_str()),
     ];
     let url = endpoint.template.expand(&variables).map_err(named)?;
-    Ok((url, endpoint.template.as_str().to_owned()))
+    Ok((url, endpoint.template.shared()))
 }

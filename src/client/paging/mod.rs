@@ -255,11 +255,17 @@ impl<T> Pages<T> {
     fn add(&mut self, records: Records<T>) {
         let room = UNREADABLE_LIMIT.saturating_sub(self.unreadable.len());
         let unreadable = records.unreadable.into_iter().take(room);
-        self.unreadable.extend(unreadable.map(|(position, fault)| {
-            let position = self.count + position;
-            let error = Error::decode(format!("record {position}: {fault}"));
-            (position, error)
-        }));
+        self.unreadable
+            .extend(unreadable.map(|(position, located)| {
+                let position = self.count + position;
+                let at = if located.path.is_empty() {
+                    ": "
+                } else {
+                    " at "
+                };
+                let error = Error::decode(format!("record {position}{at}{located}"));
+                (position, error.with_path(&located.path))
+            }));
         self.count += records.count;
         if self.good.is_empty() {
             self.good = records.good;

@@ -99,7 +99,7 @@ impl CaseStore for MemoryStore {
                 None => true,
             };
             if free {
-                account.lease = Some((holder.to_owned(), now + lease));
+                account.lease = Some((holder.to_owned(), after(now, lease)));
             }
             free
         }))
@@ -180,7 +180,7 @@ impl CaseStore for MemoryStore {
                 if !is_first || open.due > now {
                     continue;
                 }
-                open.due = now + lease;
+                open.due = after(now, lease);
                 open.token = Some(Arc::clone(&token));
                 open.attempts = open.attempts.saturating_add(1);
                 claimed.push(Claimed {
@@ -246,6 +246,7 @@ impl CaseStore for MemoryStore {
             let open = || account.open.values();
             Counts {
                 cases: count(account.cases.len()),
+                arrivals: count(account.log.len()),
                 open: count(account.open.len()),
                 hidden: count(open().filter(|open| open.due > now).count()),
                 failed: count(open().filter(|open| open.failure.is_some()).count()),
@@ -335,14 +336,17 @@ impl Account {
             Outcome::Acknowledged => {
                 self.open.remove(&settlement.sequence);
             }
-            Outcome::Again { after, failure } => {
-                open.due = now + *after;
+            Outcome::Again {
+                after: time,
+                failure,
+            } => {
+                open.due = after(now, *time);
                 open.token = None;
                 if failure.is_some() {
                     open.failure.clone_from(failure);
                 }
             }
-            Outcome::Held(lease) => open.due = now + *lease,
+            Outcome::Held(lease) => open.due = after(now, *lease),
         }
         true
     }
@@ -355,6 +359,12 @@ impl Kept {
             order: self.order.clone(),
         }
     }
+}
+
+/// So much later; a thousand years at most, as clocks have an end.
+fn after(now: SystemTime, time: Duration) -> SystemTime {
+    const LONGEST: Duration = Duration::from_secs(1000 * 366 * 24 * 60 * 60);
+    now + time.min(LONGEST)
 }
 
 /// The delivery with this number in the log.

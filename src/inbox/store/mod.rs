@@ -7,7 +7,7 @@
 //! *Default.* [`MemoryStore`], which forgets everything when the process ends.
 //! *When to change it.* Always, but in tests: `SqliteStore` (feature `sqlite`) for one machine,
 //! `PostgresStore` (feature `postgres`) for many, or a [`CaseStore`] of your own on the
-//! database that your software has already.
+//! database that your software has already. Both are a [`TokenStore`](crate::TokenStore) too.
 //!
 //! # What is kept
 //!
@@ -30,7 +30,15 @@
 //! a store that many machines share trusts no caller's clock and takes its own, also for
 //! [`CaseStore::now`].
 
+#[cfg(feature = "simulator")]
+mod conformance;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,7 +51,15 @@ use crate::error::{Error, Result};
 use crate::flow::plan::{Epoch, Record};
 use crate::model::{AccountId, Order, OrderId, RxId};
 
+#[cfg(feature = "simulator")]
+pub use crate::auth::Violation;
+#[cfg(feature = "simulator")]
+pub use conformance::check_case_store;
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 /// Keeps the cases of accounts, and hands out their deliveries.
 ///
@@ -83,7 +99,11 @@ pub use memory::MemoryStore;
 /// ```
 ///
 /// An order's data and what [`Case::to_json`] gives are the only texts whose length has no
-/// bound. Times are whole milliseconds. Failures are [`Error::store`].
+/// bound. Times are whole milliseconds; a lease may be as long as [`Duration::MAX`], and a
+/// thousand years stand for it. Failures are [`Error::store`].
+///
+/// `check_case_store`, with the feature `simulator`, tells whether an implementation keeps these
+/// rules.
 #[async_trait]
 pub trait CaseStore: fmt::Debug + Send + Sync {
     /// The time that counts: `callers`, unless the store has a better clock.
@@ -439,7 +459,7 @@ pub struct Logged {
 }
 
 /// A delivery that was claimed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Claimed {
     /// Its number in the account's log.
     pub sequence: u64,
@@ -469,7 +489,7 @@ pub struct Settlement {
 }
 
 /// What became of a claimed delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It is done, and never handed out again.
     Acknowledged,
@@ -484,11 +504,42 @@ pub enum Outcome {
     Held(Duration),
 }
 
+// Reasons are texts of the lab's software: who knows what is in them.
+impl fmt::Debug for Claimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claimed")
+            .field("sequence", &self.sequence)
+            .field("stored", &self.stored)
+            .field("index", &self.index)
+            .field("ordinal", &self.ordinal)
+            .field("arrived_at", &self.arrived_at)
+            .field("attempts", &self.attempts)
+            .field("failed", &self.failure.is_some())
+            .finish()
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Acknowledged => f.write_str("Acknowledged"),
+            Outcome::Again { after, failure } => f
+                .debug_struct("Again")
+                .field("after", after)
+                .field("failed", &failure.is_some())
+                .finish(),
+            Outcome::Held(lease) => f.debug_tuple("Held").field(lease).finish(),
+        }
+    }
+}
+
 /// How much a store has of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Cases.
     pub cases: u64,
+    /// Arrivals in the log: the number of the last one.
+    pub arrivals: u64,
     /// Deliveries that are not acknowledged.
     pub open: u64,
     /// Those of them that are hidden now: claimed or put off.

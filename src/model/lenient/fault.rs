@@ -15,7 +15,7 @@ pub(crate) enum Fault {
     Syntax,
     /// The record holds bytes that are no UTF-8.
     NotUtf8,
-    /// Something else stands where an object is due.
+    /// Something else stands where an object, or a value, is due.
     Shape {
         found: &'static str,
         due: &'static str,
@@ -29,11 +29,12 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// What stands in place of an object, by its first letter.
+    /// What stands in place of what is due, by its first letter.
     pub(super) fn shape(json: &str, due: &'static str) -> Self {
         let found = match json.trim_ascii_start().bytes().next() {
             Some(b'"') => "text",
             Some(b'[') => "a list",
+            Some(b'{') => "an object",
             Some(b'n') => "null",
             Some(b't' | b'f') => "true or false",
             Some(b'-' | b'0'..=b'9') => "a number",

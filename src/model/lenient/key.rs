@@ -17,21 +17,21 @@ fn letters(key: &str) -> impl Iterator<Item = u8> + '_ {
         .map(|byte| byte.to_ascii_lowercase())
 }
 
-/// A key in the form in which names are compared: up to 32 letters as two numbers.
+/// The most letters that a name has.
+const LONGEST: usize = 16;
+
+/// A key in the form in which names are compared: up to 16 letters as one number.
 ///
 /// A record has up to fifty names and a listing thousands of records: see [`Names`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Key {
-    first: u128,
-    rest: u128,
-}
+pub(crate) struct Key(u128);
 
 impl Key {
     /// A name, which is in lower case and without signs. Meant for constants.
     pub(crate) const fn name(name: &str) -> Key {
         let bytes = name.as_bytes();
-        assert!(bytes.len() <= 32, "a name is too long");
-        let mut key = Key { first: 0, rest: 0 };
+        assert!(bytes.len() <= LONGEST, "a name is too long");
+        let mut key = Key(0);
         let mut at = 0;
         while at < bytes.len() {
             key.put(at, bytes[at]);
@@ -41,18 +41,11 @@ impl Key {
     }
 
     /// A key as it came. One that is longer than any name is none.
-    #[inline]
     pub(crate) fn of(key: &str) -> Option<Key> {
-        match plain(key.as_bytes()) {
-            Some(first) => Some(Key { first, rest: 0 }),
-            None => Key::of_any(key),
-        }
-    }
-
-    fn of_any(key: &str) -> Option<Key> {
-        let mut packed = Key { first: 0, rest: 0 };
+        let mut packed = Key(0);
         for (at, byte) in letters(key).enumerate() {
-            if at == 32 {
+            // A zero would count as the end.
+            if at == LONGEST || byte == 0 {
                 return None;
             }
             packed.put(at, byte);
@@ -61,31 +54,29 @@ impl Key {
     }
 
     const fn put(&mut self, at: usize, byte: u8) {
-        if at < 16 {
-            self.first |= (byte as u128) << (8 * at);
-        } else {
-            self.rest |= (byte as u128) << (8 * (at - 16));
-        }
+        self.0 |= (byte as u128) << (8 * at);
     }
 
-    /// One of 128 places for it in a table.
+    /// A place for it in a table.
     #[inline]
     const fn place(self) -> usize {
-        let folded = self.first ^ self.rest;
-        let folded = (folded as u64) ^ ((folded >> 64) as u64).rotate_left(29);
-        (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57) as usize
+        let folded = (self.0 as u64) ^ ((self.0 >> 64) as u64).rotate_left(29);
+        (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - PLACES.ilog2())) as usize
     }
 }
 
-/// A key of up to 16 letters without signs, as nearly all are: eight at a time.
+/// A key of up to 16 bytes with its letters small, eight at a time. Signs stay in it.
+///
+/// What has a sign is then no name: a `-` is none of the letters that names are made of, nor is
+/// what becomes of a `_` here.
 #[inline]
-fn plain(key: &[u8]) -> Option<u128> {
+fn short(key: &[u8]) -> Option<Key> {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let length = key.len();
     let (low, high) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
         // The two overlap, and where they do they say the same.
-        (Some(begin), Some(end)) if length <= 16 => {
-            let high = u64::from_le_bytes(*end).checked_shr(8 * (16 - length) as u32);
+        (Some(begin), Some(end)) if length <= LONGEST => {
+            let high = u64::from_le_bytes(*end).checked_shr(8 * (LONGEST - length) as u32);
             (u64::from_le_bytes(*begin), high.unwrap_or(0))
         }
         (Some(_), _) => return None,
@@ -100,39 +91,45 @@ fn plain(key: &[u8]) -> Option<u128> {
             }
         },
     };
-    // A byte that is equal to `sign` becomes zero, and only below a zero byte borrows run on.
-    let holds = |eight: u64, sign: u8| {
-        let eight = eight ^ (EACH * u64::from(sign));
-        eight.wrapping_sub(EACH) & !eight & (EACH << 7) != 0
-    };
-    if holds(low, b'_') || holds(low, b'-') || holds(high, b'_') || holds(high, b'-') {
-        return None;
-    }
     // The bit that makes a capital small, where the one is set that all letters have. It changes
     // other signs too, but into none that a name holds.
     let small = |eight: u64| eight | (eight & (EACH << 6)) >> 1;
-    Some(u128::from(small(low)) | u128::from(small(high)) << 64)
+    // A zero at the end would count for nothing.
+    (key.last() != Some(&0)).then(|| Key(u128::from(small(low)) | u128::from(small(high)) << 64))
 }
 
 /// The names of a record's fields, found in one or two looks. Made at compile time.
-pub(crate) struct Names<const N: usize> {
-    /// Name, field, and the name's rank among the field's, from 0.
-    names: [(Key, u8, u8); N],
-    /// 1 and the index into `names`, where the key's place, or one after it, is.
-    table: [u8; 128],
+pub(crate) struct Names {
+    list: &'static [(&'static str, u8)],
+    /// Each name stands at its place, or in the first free one after it.
+    table: [Name; PLACES],
 }
 
-impl<const N: usize> Names<N> {
+#[derive(Clone, Copy)]
+struct Name {
+    key: Key,
+    field: u8,
+    /// Its rank among the names of the field, from 0.
+    rank: u8,
+}
+
+const PLACES: usize = 128;
+
+/// In place of a field, where there is no name.
+const FREE: u8 = u8::MAX;
+
+impl Names {
     /// Names with their fields; those of a field stand best first.
-    pub(crate) const fn new(list: [(&str, u8); N]) -> Self {
-        assert!(N < 100, "the table is too small");
-        let none = Key { first: 0, rest: 0 };
-        let mut names = Names {
-            names: [(none, 0, 0); N],
-            table: [0; 128],
+    pub(crate) const fn new(list: &'static [(&'static str, u8)]) -> Self {
+        assert!(list.len() < 100, "the table is too small");
+        let none = Name {
+            key: Key(0),
+            field: FREE,
+            rank: 0,
         };
+        let mut table = [none; PLACES];
         let mut at = 0;
-        while at < N {
+        while at < list.len() {
             let (name, field) = list[at];
             let key = Key::name(name);
             let mut rank = 0;
@@ -141,26 +138,47 @@ impl<const N: usize> Names<N> {
                 rank += (list[before].1 == field) as u8;
                 before += 1;
             }
-            names.names[at] = (key, field, rank);
             let mut place = key.place();
-            while names.table[place] != 0 {
-                place = (place + 1) % 128;
+            while table[place].field != FREE {
+                place = (place + 1) % PLACES;
             }
-            names.table[place] = at as u8 + 1;
+            table[place] = Name { key, field, rank };
             at += 1;
         }
-        names
+        Names { list, table }
     }
 
-    /// The field of this name, and the name's rank.
+    /// The field that goes by this key, and the name's rank.
     #[inline]
-    pub(crate) fn find(&self, key: Key) -> Option<(u8, u8)> {
+    pub(crate) fn find(&self, key: &str) -> Option<(u8, u8)> {
+        // Nearly every key is a name without signs in it. Where it is not, the look costs little
+        // beside what is kept of a field that nobody knows.
+        let short = short(key.as_bytes()).and_then(|key| self.look(key));
+        short.or_else(|| self.find_any(key))
+    }
+
+    /// The name of this rank among the field's.
+    pub(crate) fn name(&self, field: u8, rank: u8) -> Option<&'static str> {
+        let names = self.list.iter().filter(|(_, of)| *of == field);
+        names.map(|(name, _)| *name).nth(usize::from(rank))
+    }
+
+    #[cold]
+    fn find_any(&self, key: &str) -> Option<(u8, u8)> {
+        self.look(Key::of(key)?)
+    }
+
+    #[inline]
+    fn look(&self, key: Key) -> Option<(u8, u8)> {
         let mut place = key.place();
         loop {
-            let at = self.table[place % 128].checked_sub(1)?;
-            let (name, field, rank) = *self.names.get(usize::from(at))?;
-            if name == key {
-                return Some((field, rank));
+            let name = &self.table[place % PLACES];
+            if name.key == key {
+                // The empty key looks like a free place.
+                return (name.field != FREE).then_some((name.field, name.rank));
+            }
+            if name.field == FREE {
+                return None;
             }
             place += 1;
         }
@@ -210,28 +228,38 @@ mod tests {
             assert!(Key::of(key) == Some(Key::name("rxid")));
         }
         assert!(!same_key("rx id", "rxid"));
-        assert!(Key::of(&"x".repeat(33)).is_none());
-        assert!(Key::of(&"x".repeat(32)).is_some());
+        assert!(Key::of(&"x".repeat(17)).is_none());
+        assert!(Key::of(&"x".repeat(16)).is_some());
         assert!(Key::of("") == Some(Key::name("")));
     }
 
+    const NAMES: Names = Names::new(&[("id", 0), ("orderid", 0), ("status", 1), ("x", 2)]);
+
     #[test]
     fn names_are_found_with_their_field_and_rank() {
-        const NAMES: Names<4> = Names::new([("id", 0), ("orderid", 0), ("status", 1), ("x", 2)]);
-        let find = |key| Key::of(key).and_then(|key| NAMES.find(key));
-        assert_eq!(find("ID"), Some((0, 0)));
-        assert_eq!(find("order_id"), Some((0, 1)));
-        assert_eq!(find("Status"), Some((1, 0)));
-        assert_eq!(find("x"), Some((2, 0)));
-        assert_eq!(find("y"), None);
-        assert_eq!(find(""), None);
+        for (key, found) in [
+            ("ID", Some((0, 0))),
+            ("order_id", Some((0, 1))),
+            ("-Order-Id_", Some((0, 1))),
+            ("Status", Some((1, 0))),
+            ("x", Some((2, 0))),
+            ("y", None),
+            ("", None),
+            ("id\0", None),
+            ("\0", None),
+            ("s_t_a_t_u_s_______", Some((1, 0))),
+        ] {
+            assert_eq!(NAMES.find(key), found, "{key}");
+            let name = found.and_then(|(field, rank)| NAMES.name(field, rank));
+            assert!(name.is_none_or(|name| same_key(key, name)), "{key}");
+        }
     }
 
     proptest! {
         #[test]
         fn numbers_compare_as_the_text_does(
-            name in "[a-z]{0,32}",
-            signs in prop::collection::vec("[_-]{0,2}", 33),
+            name in "[a-z]{0,16}",
+            signs in prop::collection::vec("[_-]{0,2}", 17),
             other in "\\PC{0,20}",
         ) {
             let expected = Some(Key::name(&name));
@@ -242,12 +270,22 @@ mod tests {
         }
 
         #[test]
-        fn near_misses_are_misses(name in "[a-z]{1,20}", at in 0usize..20, byte in 0u8..128) {
+        fn near_misses_are_misses(name in "[a-z]{1,16}", at in 0usize..16, byte in 0u8..128) {
             let mut near = name.clone().into_bytes();
             let at = at % near.len();
             near[at] = byte;
             let near = String::from_utf8_lossy(&near).into_owned();
-            prop_assert_eq!(Key::of(&near) == Some(Key::name(&name)), same_key(&near, &name));
+            let same = same_key(&near, &name);
+            prop_assert_eq!(Key::of(&near) == Some(Key::name(&name)), same);
+            let longer = [near.as_str(), "\0"].concat();
+            prop_assert!(Key::of(&longer) != Some(Key::name(&name)));
+        }
+
+        #[test]
+        fn a_look_finds_what_is_spelled_alike(key in "[iIdDsStTaAuUoOrReExX_-]{0,9}|[^a-z]{0,9}|(?i-u:order_?id|status|id|x)") {
+            let names = [("id", (0, 0)), ("orderid", (0, 1)), ("status", (1, 0)), ("x", (2, 0))];
+            let expected = names.iter().find(|(name, _)| same_key(&key, name)).map(|(_, found)| *found);
+            prop_assert_eq!(NAMES.find(&key), expected);
         }
     }
 }

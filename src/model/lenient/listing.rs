@@ -4,30 +4,35 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fault::Fault;
 use super::key::{Key, WireKey};
-use super::record::{Extra, Missing, Record};
+use super::parse::{Members, handed_over, parse};
+use super::path::{Located, Path};
+use super::record::{Extra, Fields, Fill, Missing, Record};
 
 /// Keys under which a list may be wrapped, the best first.
-const WRAPPERS: [Key; 13] = [
-    Key::name("orders"),
-    Key::name("accounts"),
-    Key::name("cases"),
-    Key::name("scans"),
-    Key::name("items"),
-    Key::name("data"),
-    Key::name("results"),
-    Key::name("records"),
-    Key::name("content"),
-    Key::name("value"),
-    Key::name("result"),
-    Key::name("order"),
-    Key::name("embedded"),
+const WRAPPERS: [(&str, Key); 13] = [
+    wrapper("orders"),
+    wrapper("accounts"),
+    wrapper("cases"),
+    wrapper("scans"),
+    wrapper("items"),
+    wrapper("data"),
+    wrapper("results"),
+    wrapper("records"),
+    wrapper("content"),
+    wrapper("value"),
+    wrapper("result"),
+    wrapper("order"),
+    wrapper("embedded"),
 ];
+
+const fn wrapper(name: &str) -> (&str, Key) {
+    (name, Key::name(name))
+}
 
 /// How deep a list may be wrapped, as in `{"data": {"orders": []}}`.
 const DEPTH: usize = 4;
@@ -39,12 +44,14 @@ pub(crate) const UNREADABLE_LIMIT: usize = 1000;
 /// The records of a listing.
 pub(crate) struct Records<T> {
     pub(crate) good: Vec<T>,
-    /// Position and reason of the first records that cannot be read.
-    pub(crate) unreadable: Vec<(usize, Fault)>,
+    /// Position of the first records that cannot be read, and what is wrong with them.
+    pub(crate) unreadable: Vec<(usize, Located)>,
     /// How many records there were, good or not.
     pub(crate) count: usize,
     /// What stood around the list: totals, cursors, links.
     pub(crate) around: Extra,
+    /// The way to the list.
+    path: Path,
 }
 
 /// Reads a listing: a bare list, a list wrapped in an object, or one object by itself.
@@ -60,6 +67,7 @@ pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
         Err(_) => (String::from_utf8_lossy(body), true),
     };
     let begin = Wrapped::<T>(0, PhantomData);
+    handed_over(&text);
     let mut reader = serde_json::Deserializer::from_str(&text);
     if !repaired
         && let Ok(wrapping) = begin.deserialize(&mut reader)
@@ -71,6 +79,7 @@ pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
             good: list,
             unreadable: Vec::new(),
             around: wrapping.around,
+            path: Path::default(),
         });
     }
     let mut records = Records {
@@ -78,24 +87,31 @@ pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
         unreadable: Vec::new(),
         count: 0,
         around: Extra::new(),
+        path: Path::default(),
     };
     records.read(&text, repaired, 0)?;
     Ok(records)
 }
 
 /// Reads the one record of an answer, which may be wrapped as a listing is.
-pub(crate) fn one<T: Record>(body: &[u8]) -> Result<T, Fault> {
+pub(crate) fn one<T: Record>(body: &[u8]) -> Result<T, Located> {
     // What an object lacks as a record says more than that it wraps none.
     let lacking = match serde_json::from_slice::<T::Fields>(body).map(T::from_fields) {
         Ok(Ok(record)) => return Ok(record),
-        Ok(Err(missing)) => Some(Fault::Missing(missing.0)),
+        Ok(Err(missing)) => Some(missing),
         Err(_) => None,
     };
-    let mut records = records::<T>(body).map_err(|fault| lacking.unwrap_or(fault))?;
-    match (records.good.pop(), records.unreadable.first()) {
+    let mut records = records::<T>(body).map_err(|fault| match lacking {
+        Some(missing) => {
+            let json = std::str::from_utf8(body).unwrap_or_default();
+            Located::missing::<T::Fields>(json, Path::default(), missing)
+        }
+        None => fault.into(),
+    })?;
+    match (records.good.pop(), records.unreadable.pop()) {
         (Some(record), None) if records.good.is_empty() => Ok(record),
-        (None, Some((_, fault))) if records.count == 1 => Err(*fault),
-        _ => Err(Fault::NotOne),
+        (None, Some((_, located))) if records.count == 1 => Err(located),
+        _ => Err(Fault::NotOne.into()),
     }
 }
 
@@ -104,6 +120,7 @@ impl<T: Record> Records<T> {
     fn read(&mut self, json: &str, repaired: bool, depth: usize) -> Result<(), Fault> {
         match json.trim_ascii_start().bytes().next() {
             Some(b'[') => {
+                handed_over(json);
                 let mut reader = serde_json::Deserializer::from_str(json);
                 let each = Each {
                     records: self,
@@ -114,9 +131,9 @@ impl<T: Record> Records<T> {
                     .map_err(|_| Fault::NotJson)
             }
             Some(b'{') => self.read_object(json, repaired, depth),
-            _ => match serde_json::from_str::<&RawValue>(json) {
+            _ => match parse::<&RawValue>(json) {
                 Ok(_) if depth > 0 => {
-                    self.read_record(json, repaired);
+                    self.read_record(json, repaired, false);
                     Ok(())
                 }
                 Ok(_) => Err(Fault::shape(json, "a list of records")),
@@ -127,7 +144,7 @@ impl<T: Record> Records<T> {
 
     /// Reads an object: a wrapping, or a record by itself.
     fn read_object(&mut self, json: &str, repaired: bool, depth: usize) -> Result<(), Fault> {
-        let Members(members) = serde_json::from_str(json).map_err(|_| Fault::NotJson)?;
+        let Members(members) = parse(json).map_err(|_| Fault::NotJson)?;
         let own = members
             .iter()
             .any(|(key, _)| Key::of(&key.0).is_some_and(|key| is_own::<T>(key)));
@@ -137,17 +154,17 @@ impl<T: Record> Records<T> {
             .filter(|(_, (_, value))| value.get().starts_with(['[', '{']) || value.get() == "null")
             .filter_map(|(at, (key, value))| {
                 let key = Key::of(&key.0)?;
-                let rank = WRAPPERS.iter().position(|name| *name == key)?;
+                let rank = WRAPPERS.iter().position(|(_, name)| *name == key)?;
                 Some((value.get() == "null", rank, at))
             })
             .min();
-        let Some((_, _, at)) = wrapped.filter(|_| !own && depth < DEPTH) else {
+        let Some((_, rank, at)) = wrapped.filter(|_| !own && depth < DEPTH) else {
             if depth > 0 || own {
-                self.read_record(json, repaired);
+                self.read_record(json, repaired, false);
                 return Ok(());
             }
             // By itself an object may be anything: only one that can be read is a record.
-            let record = serde_json::from_str::<T::Fields>(json)
+            let record = parse::<T::Fields>(json)
                 .ok()
                 .filter(|_| !repaired)
                 .and_then(|fields| T::from_fields(fields).ok());
@@ -158,34 +175,60 @@ impl<T: Record> Records<T> {
         };
         for (other, (key, value)) in members.iter().enumerate() {
             if other != at
-                && let Ok(value) = serde_json::from_str(value.get())
+                && let Ok(value) = parse(value.get())
             {
                 self.around.insert(key.0.clone().into_owned(), value);
             }
         }
         match members[at].1.get() {
             "null" => Ok(()),
-            inner => self.read(inner, repaired, depth + 1),
+            inner => {
+                self.path.name(WRAPPERS[rank].0);
+                self.read(inner, repaired, depth + 1)
+            }
         }
     }
 
-    fn read_record(&mut self, json: &str, repaired: bool) {
+    /// Reads a record that stands in a list, or by itself where a list may be.
+    fn read_record(&mut self, json: &str, repaired: bool, in_list: bool) {
         let position = self.count;
         self.count += 1;
-        let read = match serde_json::from_str::<T::Fields>(json) {
-            // What was repaired somewhere may have been repaired here.
-            Ok(_) if repaired && json.contains(char::REPLACEMENT_CHARACTER) => Err(Fault::NotUtf8),
-            Ok(fields) => T::from_fields(fields).map_err(|Missing(what)| Fault::Missing(what)),
-            Err(error) if error.is_data() => Err(Fault::shape(json, T::WHAT)),
-            Err(_) => Err(Fault::Syntax),
+        let path = || {
+            let mut path = self.path.clone();
+            if in_list {
+                path.at(position);
+            }
+            path
         };
+        let read = record::<T>(json, repaired).map_err(|wrong| match wrong {
+            _ if self.unreadable.len() >= UNREADABLE_LIMIT => None,
+            Wrong::Lacks(missing) => Some(Located::missing::<T::Fields>(json, path(), missing)),
+            Wrong::Is(fault) => Some(Located::within::<T::Fields>(json, path(), fault)),
+        });
         match read {
             Ok(record) => self.good.push(record),
-            Err(fault) if self.unreadable.len() < UNREADABLE_LIMIT => {
-                self.unreadable.push((position, fault));
-            }
-            Err(_) => {}
+            Err(located) => self
+                .unreadable
+                .extend(located.map(|located| (position, located))),
         }
+    }
+}
+
+/// Why a record cannot be read.
+enum Wrong {
+    Lacks(Missing),
+    Is(Fault),
+}
+
+fn record<T: Record>(json: &str, repaired: bool) -> Result<T, Wrong> {
+    match parse::<T::Fields>(json) {
+        // What was repaired somewhere may have been repaired here.
+        Ok(_) if repaired && json.contains(char::REPLACEMENT_CHARACTER) => {
+            Err(Wrong::Is(Fault::NotUtf8))
+        }
+        Ok(fields) => T::from_fields(fields).map_err(Wrong::Lacks),
+        Err(error) if error.is_data() => Err(Wrong::Is(Fault::shape(json, T::Fields::WHAT))),
+        Err(_) => Err(Wrong::Is(Fault::Syntax)),
     }
 }
 
@@ -216,36 +259,9 @@ impl<'de, T: Record> Visitor<'de> for Each<'_, T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while let Some(record) = seq.next_element::<&RawValue>()? {
-            self.records.read_record(record.get(), self.repaired);
+            self.records.read_record(record.get(), self.repaired, true);
         }
         Ok(())
-    }
-}
-
-/// What an object holds, unread.
-struct Members<'de>(Vec<(WireKey<'de>, &'de RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
     }
 }
 
@@ -276,8 +292,12 @@ impl<'de, T: Record> Visitor<'de> for Wrapped<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Wrapping<T>, A::Error> {
         let mut list = Vec::new();
-        while let Some(fields) = seq.next_element()? {
-            list.push(T::from_fields(fields).map_err(|Missing(what)| A::Error::custom(what))?);
+        loop {
+            let mut fields = T::Fields::default();
+            if seq.next_element_seed(Fill(&mut fields))?.is_none() {
+                break;
+            }
+            list.push(T::from_fields(fields).map_err(|missing| A::Error::custom(missing.what))?);
         }
         Ok(Wrapping {
             list: Some(list),
@@ -296,7 +316,7 @@ impl<'de, T: Record> Visitor<'de> for Wrapped<T> {
             if name.is_some_and(is_own::<T>) {
                 return Err(A::Error::custom("a record by itself"));
             }
-            let wraps = name.is_some_and(|name| WRAPPERS.contains(&name));
+            let wraps = name.is_some_and(|key| WRAPPERS.iter().any(|(_, name)| *name == key));
             if !wraps || depth == DEPTH {
                 wrapping.around.insert(key.into_owned(), map.next_value()?);
                 continue;
@@ -315,5 +335,7 @@ impl<'de, T: Record> Visitor<'de> for Wrapped<T> {
     }
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

@@ -1,66 +1,29 @@
 //! Values that come in several shapes: text or a number, a list or a single record.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Number, Value};
 use url::Url;
 
+use super::path::{Path, locate_in_list};
+use super::record::{Field, Fields, Place, Taken};
 use crate::status::OrderStatus;
-
-/// A value that has the shape of its field, or whatever it is instead.
-pub(crate) enum Read<T> {
-    As(T),
-    Other(Value),
-}
-
-/// An id: text, or a number that lost nothing in being read.
-pub(crate) struct Id(pub(crate) String);
-
-/// Text, or a number taken as text.
-pub(crate) struct Text(pub(crate) String);
-
-/// A count of bytes: a number, or text that is one.
-pub(crate) struct Size(pub(crate) u64);
-
-/// A list; a single record counts as a list of one.
-pub(crate) struct Many<T>(pub(crate) Vec<T>);
-
-impl<'de, T: FromScalar> Deserialize<'de> for Read<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Scalar(PhantomData))
-    }
-}
 
 /// What is made of text, or of a number.
 pub(crate) trait FromScalar: Sized {
     fn text(text: &str) -> Option<Self>;
 
-    fn number(number: &serde_json::Number) -> Option<Self> {
+    fn number(number: &Number) -> Option<Self> {
         Self::text(&number.to_string())
     }
 }
 
-impl FromScalar for Id {
+impl FromScalar for String {
     fn text(text: &str) -> Option<Self> {
-        Some(Id(text.to_owned()))
-    }
-
-    /// Beyond 64 bits digits are lost in reading, and half an id is worse than none.
-    fn number(number: &serde_json::Number) -> Option<Self> {
-        /// Up to here a double holds every whole number.
-        const EXACT: f64 = 9_007_199_254_740_992.0;
-        let lost = number.is_f64() && number.as_f64().is_none_or(|double| double.abs() >= EXACT);
-        (!lost).then(|| Id(number.to_string()))
-    }
-}
-
-impl FromScalar for Text {
-    fn text(text: &str) -> Option<Self> {
-        Some(Text(text.to_owned()))
+        Some(text.to_owned())
     }
 }
 
@@ -76,177 +39,231 @@ impl FromScalar for Url {
     }
 }
 
-impl FromScalar for Size {
+/// A count: a whole number, or text that is one.
+impl FromScalar for u64 {
     fn text(text: &str) -> Option<Self> {
-        text.trim().parse().ok().map(Size)
+        text.trim().parse().ok()
+    }
+
+    fn number(number: &Number) -> Option<Self> {
+        number.as_u64()
     }
 }
 
-struct Scalar<T>(PhantomData<T>);
+/// The text of a number that lost nothing in being read: beyond 64 bits digits are lost, and
+/// half an id is worse than none.
+pub(crate) fn exact_text(number: &Number) -> Option<String> {
+    /// Up to here a double holds every whole number.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let lost = number.is_f64() && number.as_f64().is_none_or(|double| double.abs() >= EXACT);
+    (!lost).then(|| number.to_string())
+}
 
-impl<T: FromScalar> Scalar<T> {
-    fn number<E>(number: impl Into<serde_json::Number>) -> Result<Read<T>, E> {
+impl<T: FromScalar> Field for T {
+    #[inline]
+    fn read<'de, D>(deserializer: D, place: Place<'_, Self>) -> Result<Taken, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        deserializer.deserialize_any(Scalar(place))
+    }
+}
+
+struct Scalar<'a, T>(Place<'a, T>);
+
+impl<T: FromScalar> Scalar<'_, T> {
+    fn number(self, number: impl Into<Number>) -> Taken {
         let number = number.into();
-        Ok(T::number(&number).map_or(Read::Other(Value::Number(number)), Read::As))
+        match T::number(&number) {
+            Some(value) => self.0.take(value),
+            None => self.0.pass(number),
+        }
     }
 }
 
-impl<'de, T: FromScalar> Visitor<'de> for Scalar<T> {
-    type Value = Read<T>;
+impl<'de, T: FromScalar> Visitor<'de> for Scalar<'_, T> {
+    type Value = Taken;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Read<T>, E> {
-        Ok(T::text(text).map_or_else(|| Read::Other(text.into()), Read::As))
+    fn visit_str<E>(self, text: &str) -> Result<Taken, E> {
+        Ok(match T::text(text) {
+            Some(value) => self.0.take(value),
+            None => self.0.pass(text),
+        })
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Read<T>, E> {
-        Self::number(number)
+    fn visit_u64<E>(self, number: u64) -> Result<Taken, E> {
+        Ok(self.number(number))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Read<T>, E> {
-        Self::number(number)
+    fn visit_i64<E>(self, number: i64) -> Result<Taken, E> {
+        Ok(self.number(number))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Read<T>, E> {
-        match serde_json::Number::from_f64(number) {
-            Some(number) => Self::number(number),
-            None => Ok(Read::Other(Value::Null)),
-        }
+    fn visit_f64<E>(self, number: f64) -> Result<Taken, E> {
+        Ok(match Number::from_f64(number) {
+            Some(number) => self.number(number),
+            None => self.0.pass(Value::Null),
+        })
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Read<T>, E> {
-        Ok(Read::Other(value.into()))
+    fn visit_bool<E>(self, value: bool) -> Result<Taken, E> {
+        Ok(self.0.pass(value))
     }
 
-    fn visit_unit<E>(self) -> Result<Read<T>, E> {
-        Ok(Read::Other(Value::Null))
+    fn visit_unit<E>(self) -> Result<Taken, E> {
+        Ok(self.0.pass(Value::Null))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Read<T>, A::Error> {
-        Value::deserialize(SeqAccessDeserializer::new(seq)).map(Read::Other)
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Taken, A::Error> {
+        let value = Value::deserialize(SeqAccessDeserializer::new(seq))?;
+        Ok(self.0.pass(value))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Read<T>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Taken, A::Error> {
         // If some other crate turns on serde_json's `arbitrary_precision`, a number comes as
         // a map of serde_json's own.
-        match Value::deserialize(MapAccessDeserializer::new(map))? {
-            Value::Number(number) => Self::number(number),
-            other => Ok(Read::Other(other)),
-        }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Read<Many<T>> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
-            type Value = Read<Many<T>>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    list.push(item);
-                }
-                Ok(Read::As(Many(list)))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let one = T::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Read::As(Many(vec![one])))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Read::Other(text.into()))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(Read::Other(number.into()))
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(Read::Other(number.into()))
-            }
-
-            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-                Ok(Read::Other(number.into()))
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-                Ok(Read::Other(value.into()))
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Read::Other(Value::Null))
-            }
-        }
-
-        deserializer.deserialize_any(List(PhantomData))
+        Ok(match Value::deserialize(MapAccessDeserializer::new(map))? {
+            Value::Number(number) => self.number(number),
+            other => self.0.pass(other),
+        })
     }
 }
 
 /// An entry of a list inside a record: an object, or one text in its place.
-pub(crate) trait Entry: for<'de> Deserialize<'de> {
+pub(crate) trait Entry: Sized {
+    type Fields: Fields;
+
+    /// Reads an object to the end of the list.
+    fn push<'de, A: MapAccess<'de>>(list: &mut Vec<Self>, map: A) -> Result<(), A::Error>;
+
     fn from_text(text: &str) -> Self;
+
     fn from_other(value: Value) -> Self;
 }
 
-/// Reads an entry, whatever it is.
-#[repr(transparent)]
-pub(crate) struct AnyEntry<T>(pub(crate) T);
+/// A list; a single record counts as a list of one.
+impl<T: Entry> Field for Vec<T> {
+    fn read<'de, D>(deserializer: D, place: Place<'_, Self>) -> Result<Taken, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        deserializer.deserialize_any(List(place))
+    }
 
-impl<'de, T: Entry> Deserialize<'de> for AnyEntry<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any<T>(PhantomData<T>);
+    fn locate(json: &str, is_bad: &dyn Fn(&str) -> bool, path: &mut Path) {
+        locate_in_list::<T::Fields>(json, is_bad, path);
+    }
+}
 
-        impl<'de, T: Entry> Visitor<'de> for Any<T> {
-            type Value = AnyEntry<T>;
+struct List<'a, T>(Place<'a, Vec<T>>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an entry")
-            }
+impl<'de, T: Entry> Visitor<'de> for List<'_, T> {
+    type Value = Taken;
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(AnyEntry)
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
 
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(AnyEntry(T::from_text(text)))
-            }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Taken, A::Error> {
+        let mut list = Vec::new();
+        while seq.next_element_seed(Push(&mut list))?.is_some() {}
+        Ok(self.0.take(list))
+    }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-                let value = Value::deserialize(SeqAccessDeserializer::new(seq))?;
-                Ok(AnyEntry(T::from_other(value)))
-            }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Taken, A::Error> {
+        let mut list = Vec::with_capacity(1);
+        T::push(&mut list, map)?;
+        Ok(self.0.take(list))
+    }
 
-            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(AnyEntry(T::from_other(number.into())))
-            }
+    fn visit_str<E>(self, text: &str) -> Result<Taken, E> {
+        Ok(self.0.pass(text))
+    }
 
-            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(AnyEntry(T::from_other(number.into())))
-            }
+    fn visit_u64<E>(self, number: u64) -> Result<Taken, E> {
+        Ok(self.0.pass(number))
+    }
 
-            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-                Ok(AnyEntry(T::from_other(number.into())))
-            }
+    fn visit_i64<E>(self, number: i64) -> Result<Taken, E> {
+        Ok(self.0.pass(number))
+    }
 
-            fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-                Ok(AnyEntry(T::from_other(value.into())))
-            }
+    fn visit_f64<E>(self, number: f64) -> Result<Taken, E> {
+        Ok(self.0.pass(number))
+    }
 
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(AnyEntry(T::from_other(Value::Null)))
-            }
+    fn visit_bool<E>(self, value: bool) -> Result<Taken, E> {
+        Ok(self.0.pass(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Taken, E> {
+        Ok(self.0.pass(Value::Null))
+    }
+}
+
+/// Reads an entry, whatever it is, to the end of the list.
+struct Push<'a, T>(&'a mut Vec<T>);
+
+impl<'de, T: Entry> DeserializeSeed<'de> for Push<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<T: Entry> Push<'_, T> {
+    fn other<E>(self, value: impl Into<Value>) -> Result<(), E> {
+        self.0.push(T::from_other(value.into()));
+        Ok(())
+    }
+}
+
+impl<'de, T: Entry> Visitor<'de> for Push<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an entry")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        if self.0.is_empty() {
+            // An order has a zip and thumbnails; a vector would make room for four.
+            self.0.reserve_exact(2);
         }
+        T::push(self.0, map)
+    }
 
-        deserializer.deserialize_any(Any(PhantomData))
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.0.push(T::from_text(text));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        self.other(Value::deserialize(SeqAccessDeserializer::new(seq))?)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
+        self.other(number)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<(), E> {
+        self.other(number)
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
+        self.other(number)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.other(value)
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.other(Value::Null)
     }
 }

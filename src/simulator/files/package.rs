@@ -5,9 +5,34 @@ use std::fmt::Write as _;
 use super::Files;
 use crate::simulator::prescription::Procedure;
 
+/// What is in an entry. Meshes are made when they are wanted: their length is known.
+pub(super) enum Content {
+    Bytes(Vec<u8>),
+    Stl { seed: u64, side: f32 },
+    Ply { seed: u64, side: f32 },
+}
+
+impl Content {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Content::Bytes(bytes) => bytes.len(),
+            Content::Stl { .. } => 84 + 50 * FACES,
+            Content::Ply { .. } => ply_header().len() + 12 * POINTS + 13 * FACES,
+        }
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Content::Bytes(bytes) => bytes,
+            Content::Stl { seed, side } => Arch::new(seed, side).stl(),
+            Content::Ply { seed, side } => Arch::new(seed, side).ply(),
+        }
+    }
+}
+
 /// The entries of a package, in order: a name, and the content. The same for the same case and
 /// revision.
-pub(super) fn entries(files: &Files) -> Vec<(String, Vec<u8>)> {
+pub(super) fn entries(files: &Files) -> Vec<(String, Content)> {
     let (number, revision) = (files.number, files.revision);
     let seed = number ^ (u64::from(revision) << 48);
     // Packages are flat, or have a top folder, or litter besides.
@@ -19,13 +44,12 @@ pub(super) fn entries(files: &Files) -> Vec<(String, Vec<u8>)> {
     let mut entries = Vec::new();
     if litter {
         let name = format!("__MACOSX/{folder}._{number}_UpperJaw.stl");
-        entries.push((name, vec![0, 5, 22, 7]));
+        entries.push((name, Content::Bytes(vec![0, 5, 22, 7])));
     }
     let mut add = |name: String, content| entries.push((format!("{folder}{name}"), content));
     for (jaw, side) in [("UpperJaw", 1.0), ("LowerJaw", -1.0)] {
-        let arch = Arch::new(seed, side);
-        add(format!("{number}_{jaw}.stl"), arch.stl());
-        add(format!("{number}_{jaw}.ply"), arch.ply());
+        add(format!("{number}_{jaw}.stl"), Content::Stl { seed, side });
+        add(format!("{number}_{jaw}.ply"), Content::Ply { seed, side });
     }
     for (suffix, version) in [
         ("v10", "1.0"),
@@ -40,9 +64,12 @@ pub(super) fn entries(files: &Files) -> Vec<(String, Vec<u8>)> {
             "ITERO_Export"
         };
         let name = format!("{prefix}_#{number}_{suffix}.xml");
-        add(name, manifest(files, version).into_bytes());
+        add(name, Content::Bytes(manifest(files, version).into_bytes()));
     }
-    add(format!("iTero_Rx_{number}.pdf"), pdf(number));
+    add(
+        format!("iTero_Rx_{number}.pdf"),
+        Content::Bytes(pdf(number)),
+    );
     entries
 }
 
@@ -54,6 +81,16 @@ struct Arch {
 
 /// How many times the band is divided.
 const STEPS: u32 = 150;
+const FACES: usize = 2 * STEPS as usize;
+const POINTS: usize = FACES + 2;
+
+fn ply_header() -> String {
+    format!(
+        "ply\nformat binary_little_endian 1.0\ncomment lab-connector: a mesh\n\
+         element vertex {POINTS}\nproperty float x\nproperty float y\nproperty float z\n\
+         element face {FACES}\nproperty list uchar int vertex_indices\nend_header\n",
+    )
+}
 
 impl Arch {
     fn new(seed: u64, side: f32) -> Self {
@@ -104,14 +141,7 @@ impl Arch {
 
     /// Binary PLY: a header in text, then points and faces.
     fn ply(&self) -> Vec<u8> {
-        let mut ply = format!(
-            "ply\nformat binary_little_endian 1.0\ncomment lab-connector: a mesh\n\
-             element vertex {}\nproperty float x\nproperty float y\nproperty float z\n\
-             element face {}\nproperty list uchar int vertex_indices\nend_header\n",
-            self.points.len(),
-            2 * STEPS,
-        )
-        .into_bytes();
+        let mut ply = ply_header().into_bytes();
         for value in self.points.iter().flatten() {
             ply.extend(value.to_le_bytes());
         }

@@ -1,10 +1,11 @@
 //! Authorization, tokens, accounts and pairing.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::Extension;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Json, Redirect, Response};
-use axum::{Extension, Form};
+use axum::response::{IntoResponse, Json, Response};
 use base64::Engine as _;
+use bytes::Bytes;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,110 +13,13 @@ use url::Url;
 
 use super::super::behaviour::Lists;
 use super::super::tokens::Issued;
-use super::super::world::{Code, Owner, TOKEN_LIFE, World};
-use super::super::{CLIENT_ID, CLIENT_SECRET, DEMO, REDIRECT_URL, Shared};
+use super::super::world::{Owner, TOKEN_LIFE, World};
+use super::super::{CLIENT_ID, CLIENT_SECRET};
 use super::effects::Effects;
+use super::input;
 use super::shape::{self, Shape};
 use super::{App, Problem, account, owner};
-use crate::endpoints::origin::is_loopback;
 use crate::model::AccountId;
-
-/// The parameters of the sign-in page.
-#[derive(Deserialize)]
-struct Authorize {
-    response_type: String,
-    client_id: String,
-    redirect_uri: String,
-    #[serde(default)]
-    state: String,
-    code_challenge: Option<String>,
-    code_challenge_method: Option<String>,
-    /// `yes` stands for signing in and agreeing.
-    consent: Option<String>,
-}
-
-impl Authorize {
-    fn parse(query: &str) -> Result<Self, &'static str> {
-        let fields = url::form_urlencoded::parse(query.as_bytes())
-            .map(|(key, value)| (key.into_owned(), Value::String(value.into_owned())))
-            .collect();
-        let request: Authorize = serde_json::from_value(Value::Object(fields))
-            .map_err(|_| "response_type, client_id or redirect_uri is missing")?;
-        if request.response_type != "code" {
-            return Err("response_type must be code");
-        }
-        if request.client_id != CLIENT_ID {
-            return Err("the client_id is unknown");
-        }
-        let redirect = Url::parse(&request.redirect_uri).map_err(|_| "redirect_uri is no URL")?;
-        if request.redirect_uri != REDIRECT_URL && !is_loopback(&redirect) {
-            return Err("the redirect_uri is not registered");
-        }
-        if request.code_challenge.is_some()
-            && request.code_challenge_method.as_deref() != Some("S256")
-        {
-            return Err("code_challenge_method must be S256");
-        }
-        Ok(request)
-    }
-
-    fn grant(self, world: &mut World, login: &str) -> Result<Url, &'static str> {
-        if !world.logins.contains_key(login) {
-            return Err("there is no such login");
-        }
-        if world.behaviour.pkce_required && self.code_challenge.is_none() {
-            return Err("code_challenge is missing");
-        }
-        let mut redirect = Url::parse(&self.redirect_uri).map_err(|_| "redirect_uri is no URL")?;
-        let code = world.token("code");
-        redirect
-            .query_pairs_mut()
-            .append_pair("code", &code)
-            .append_pair("state", &self.state);
-        let grant = Code {
-            redirect_uri: self.redirect_uri,
-            challenge: self.code_challenge,
-            login: login.to_owned(),
-        };
-        world.codes.insert(code, grant);
-        Ok(redirect)
-    }
-}
-
-/// What happens when a user signs in and agrees.
-pub(in crate::simulator) fn consent(
-    shared: &Shared,
-    query: &str,
-    login: &str,
-) -> Result<Url, &'static str> {
-    Authorize::parse(query)?.grant(&mut shared.world(), login)
-}
-
-pub(super) async fn authorize(State(shared): App, RawQuery(query): RawQuery) -> Response {
-    let query = query.unwrap_or_default();
-    let request = match Authorize::parse(&query) {
-        Ok(request) => request,
-        Err(what) => return Problem::bad_request(what).into_response(),
-    };
-    if request.consent.as_deref() == Some("yes") {
-        return match request.grant(&mut shared.world(), DEMO) {
-            Ok(url) => Redirect::to(url.as_str()).into_response(),
-            Err(what) => Problem::bad_request(what).into_response(),
-        };
-    }
-    // The query is the browser's own, percent-encoded; quotes cannot end the attribute.
-    let href = format!("?{query}&consent=yes")
-        .replace('&', "&amp;")
-        .replace('"', "%22")
-        .replace('<', "%3C");
-    Html(format!(
-        "<!doctype html><title>Sign in</title>\
-         <h1>Sign in to the simulator</h1>\
-         <p>Software asks to act for the labs of this login.</p>\
-         <p><a href=\"{href}\">Sign in and agree</a></p>"
-    ))
-    .into_response()
-}
 
 #[derive(Deserialize)]
 pub(super) struct TokenRequest {
@@ -161,8 +65,9 @@ impl TokenRequest {
 pub(super) async fn token(
     State(shared): App,
     headers: HeaderMap,
-    Form(request): Form<TokenRequest>,
+    body: Bytes,
 ) -> Result<Json<Value>, Problem> {
+    let request: TokenRequest = input::form(&headers, &body)?;
     request.check_client(&headers)?;
     let mut world = shared.world();
     match request.grant_type.as_str() {
@@ -224,9 +129,13 @@ fn tokens(issued: Issued) -> Value {
 pub(super) async fn revoke(
     State(shared): App,
     headers: HeaderMap,
-    Form(request): Form<TokenRequest>,
+    body: Bytes,
 ) -> Result<Response, Problem> {
+    let request: TokenRequest = input::form(&headers, &body)?;
     request.check_client(&headers)?;
+    if request.token.is_empty() {
+        return Err(input::invalid("token is missing"));
+    }
     let mut world = shared.world();
     world.access.remove(&request.token);
     if let Some(owner) = world.refresh.remove(&request.token) {
@@ -276,9 +185,10 @@ pub(super) async fn pair(
     State(shared): App,
     headers: HeaderMap,
     Path(id): Path<String>,
-    body: Option<Json<Value>>,
+    body: Bytes,
 ) -> Result<Response, Problem> {
     let by = owner(&shared, &headers)?;
+    let url = notification_url(&body)?;
     let id = AccountId::from(id);
     let mut world = shared.world();
     let behaviour = world.behaviour.clone();
@@ -289,14 +199,22 @@ pub(super) async fn pair(
         .account_mut(&id)
         .ok_or_else(|| Problem::not_found("account"))?;
     account.paired = true;
-    let url = body
-        .as_ref()
-        .and_then(|Json(body)| body.get("notificationUrl")?.as_str());
-    account.notification_url = url.map(str::to_owned);
+    account.notification_url = url;
     let issued = world.pair(&by, id);
     let status = StatusCode::from_u16(behaviour.pair_code).unwrap_or(StatusCode::OK);
     // Tokens are OAuth's, and keep its keys.
     Ok((status, Json(tokens(issued))).into_response())
+}
+
+/// Where notifications are to go.
+fn notification_url(body: &[u8]) -> Result<Option<String>, Problem> {
+    match input::object(body)?.remove("notificationUrl") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if Url::parse(&text).is_ok_and(|url| url.has_host()) => {
+            Ok(Some(text))
+        }
+        Some(_) => Err(Problem::bad_request("`notificationUrl` is no URL")),
+    }
 }
 
 pub(super) async fn unpair(

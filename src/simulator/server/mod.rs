@@ -1,8 +1,13 @@
 //! The service as software sees it.
 
 mod auth;
+mod contract;
+pub(super) mod control;
 mod effects;
+pub(super) mod guard;
+mod input;
 mod listing;
+mod login;
 mod orders;
 mod shape;
 mod suffer;
@@ -12,24 +17,24 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{MethodFilter, get, on};
+use axum::routing::{MethodFilter, get, on, post};
 use axum::{Extension, Router};
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::behaviour::{Behaviour, DiscoveryForm};
 use super::world::Owner;
+use super::{Shared, board};
 use crate::endpoints::Operation;
 use crate::model::AccountId;
 use effects::Effects;
 
-pub(super) use auth::consent;
 pub(super) use listing::Pages;
+pub(super) use login::consent;
 pub(super) use shape::{id_in, key_in, sha256};
 
-type App = State<Arc<Shared>>;
+pub(super) type App = State<Arc<Shared>>;
 
 /// Each operation at its conventional method and path: the table of [`Operation`] is the only
 /// place that knows them.
@@ -38,11 +43,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let served = Operation::ALL
         .iter()
         .filter(|operation| **operation != Operation::RefreshToken);
-    let mut router = Router::new().route("/", get(index));
+    let mut router = Router::new();
     for operation in served {
         let methods = MethodFilter::try_from(operation.method()).unwrap_or(MethodFilter::GET);
         let handler = match operation {
-            Operation::Authorization => on(methods, auth::authorize),
+            Operation::Authorization => on(methods, login::authorize),
             Operation::GetToken | Operation::RefreshToken => on(methods, auth::token),
             Operation::RevokeToken => on(methods, auth::revoke),
             Operation::Discovery => on(methods, discovery),
@@ -58,10 +63,16 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             Operation::AvailableProcedureMaps => on(methods, tool::procedures),
         };
         let state = (Arc::clone(&shared), *operation);
-        let handler = handler.layer(from_fn_with_state(state, suffer::call));
+        let handler = handler
+            .layer(map_response(input::in_our_words))
+            .layer(from_fn_with_state(state, suffer::call));
         router = router.route(&Shared::path(*operation), handler);
     }
     router
+        .route("/openapi.yaml", get(contract::openapi))
+        .route("/_simulator/sign-in", post(login::sign_in))
+        .merge(board::router())
+        .merge(control::router(&shared))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "no such endpoint"))
         .with_state(shared)
 }
@@ -73,10 +84,6 @@ pub(super) fn files_router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/files/{number}/{revision}/{name}", handler)
         .with_state(shared)
-}
-
-async fn index() -> &'static str {
-    "The lab-connector simulator. GET /discovery names its endpoints.\n"
 }
 
 async fn discovery(State(shared): App, Extension(effects): Extension<Effects>) -> Response {
@@ -168,7 +175,10 @@ impl IntoResponse for Problem {
         // Who passes it on may spell it in another way.
         response.extensions_mut().insert(self.clone());
         if self.status == StatusCode::UNAUTHORIZED {
-            let scheme = header::HeaderValue::from_static("Bearer");
+            let scheme = header::HeaderValue::from_static(match self.code {
+                "invalid_token" => "Bearer",
+                _ => "Basic realm=\"simulator\"",
+            });
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, scheme);

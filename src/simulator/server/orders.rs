@@ -17,6 +17,7 @@ use super::super::files::{Files, Kind};
 use super::super::people::Refused;
 use super::super::world::World;
 use super::effects::Effects;
+use super::input;
 use super::shape::{self, Shape};
 use super::{App, Problem, account};
 use crate::flow::Phase;
@@ -262,6 +263,10 @@ pub(super) async fn return_scan(
     let mut world = shared.world();
     let behaviour = world.behaviour.clone();
     let case = case_of(&world, &id, &order)?;
+    let reason = input::object(&body)?.remove("reason");
+    if !matches!(reason, None | Some(Value::Null | Value::String(_))) {
+        return Err(Problem::bad_request("`reason` is no text"));
+    }
     if behaviour.return_needs_reason && !has_reason(&body) {
         return Err(Problem::bad_request("`reason` is missing"));
     }

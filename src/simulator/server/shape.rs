@@ -147,8 +147,9 @@ impl Shape<'_> {
             (!rx.notes.is_empty()).then(|| rx.notes.clone().into()),
         );
         if behaviour.history {
-            let entries = case.entries().iter();
-            let upto = entries.take_while(|other| other.at() <= entry.at());
+            let entries = case.entries();
+            let last = entries.iter().position(|other| std::ptr::eq(other, entry));
+            let upto = entries.iter().take(last.map_or(0, |last| last + 1));
             let history = upto.map(|entry| {
                 let mut shown = Map::new();
                 shown.insert("status".to_owned(), self.status(entry.status()));

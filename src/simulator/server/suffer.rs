@@ -80,6 +80,14 @@ pub(super) async fn call(
         line.plan(Plan::reset(choice));
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
+    let too_many = behaviour.rate_limit.and_then(|limit| {
+        let path = request.uri().path();
+        shared.calls().limited(path, limit, now)
+    });
+    if let Some(wait) = too_many {
+        let seconds = wait.as_secs_f64().ceil() as u64;
+        fate.instead(Instead::Error(429, Some(seconds)));
+    }
     let mut response = match fate.instead.take() {
         Some(instead) => instead.response(),
         None => {
@@ -113,7 +121,10 @@ pub(super) async fn call(
         .and_then(|length| length.to_str().ok()?.parse().ok())
         .or_else(|| axum::body::HttpBody::size_hint(response.body()).exact());
     shared.calls().note(call);
-    if !fate.plan.is_none() && (has_body || fate.plan.cut.is_some()) {
+    if !has_body {
+        fate.plan.without_body();
+    }
+    if !fate.plan.is_none() {
         line.plan(fate.plan);
     }
     response
@@ -233,13 +244,29 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// An answer to HEAD tells the length of a body that does not come.
+    fn without_body(&mut self) {
+        self.length_by = None;
+        self.bytes_per_second = None;
+        if let Some(cut) = &mut self.cut
+            && matches!(cut.at, Place::InsideBody | Place::AfterBody)
+        {
+            cut.at = Place::AfterHead;
+        }
+    }
+}
+
 impl Instead {
     fn response(self) -> Response {
         match self {
             Instead::Error(code, retry_after) => {
                 let status = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY);
-                let what = "the simulator was told to fail";
-                let mut response = Problem::new(status, "fault", what).into_response();
+                let (error, what) = match code {
+                    429 => ("too_many_requests", "too many calls, come again later"),
+                    _ => ("fault", "the simulator was told to fail"),
+                };
+                let mut response = Problem::new(status, error, what).into_response();
                 if let Some(seconds) = retry_after {
                     let name = header::RETRY_AFTER;
                     response

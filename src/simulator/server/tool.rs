@@ -45,11 +45,16 @@ pub(super) async fn create(
         .copied()
         .find(|known| known.id().to_string() == procedure)
         .ok_or_else(|| Problem::bad_request("`procedureMapId` is unknown"))?;
-    let name = |name: &str| text(body.get("patient").and_then(|patient| patient.get(name)));
+    let name = |name: &str| body.get("patient").and_then(|patient| patient.get(name));
+    let last_name = match name("lastName") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(name)) => name.clone(),
+        Some(_) => return Err(Problem::bad_request("`patient.lastName` is no text")),
+    };
     let patient = Patient {
-        first_name: name("firstName")
+        first_name: text(name("firstName").filter(|name| name.is_string()))
             .ok_or_else(|| Problem::bad_request("`patient.firstName` is missing"))?,
-        last_name: name("lastName").unwrap_or_default(),
+        last_name,
     };
     let (order, notice) = {
         let mut world = shared.world();

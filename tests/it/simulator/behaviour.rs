@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lab_connector::flow::Phase;
+use lab_connector::retry::RetryPolicy;
 use lab_connector::simulator::{
     AssetIds, AssetUrls, Behaviour, ClockMode, DiscoveryForm, DownloadedBy, Elsewhere, EmptyList,
     ErrorBodies, Ids, KeyCase, Lists, NotificationBody, Paging, PairingRevokes, Simulator,
@@ -656,6 +657,34 @@ async fn notifications_come_in_each_form_and_again() -> Result {
             let shown = lab.orders().by_rx(notification.rx_id()).await?;
             assert_eq!(*shown.id(), order, "{body}");
         }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_the_minute() -> Result {
+    let service = Simulator::builder()
+        .clock(ClockMode::Stepped)
+        .start()
+        .await?;
+    let client = builder(&service).retry(RetryPolicy::never()).build()?;
+    let login = signed_in(&service, &client).await?;
+    let (lab, other) = (login.pair("L-1").await?, {
+        service.add_account("L-2", "Second Lab");
+        login.pair("L-2").await?
+    });
+    service.set_behaviour(with(|b| b.rate_limit = Some(3)))?;
+    for _ in 0..2 {
+        for _ in 0..3 {
+            listed(&lab).await?;
+        }
+        service.advance(Duration::from_secs(20));
+        let error = lab.orders().list().await.unwrap_err();
+        assert!(error.is_rate_limited(), "{error}");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(40)));
+        // Each account by itself.
+        listed(&other).await?;
+        service.advance(Duration::from_secs(40));
     }
     Ok(())
 }

@@ -212,6 +212,38 @@ async fn answers_come_late_and_slowly() -> Result {
     Ok(())
 }
 
+/// A slow answer, and behind it on the same connection others that are not, or are cut.
+#[tokio::test]
+async fn a_connection_goes_on_after_a_slow_answer() -> Result {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let service = Simulator::start().await?;
+    let slow = Fault::Drip {
+        bytes_per_second: 20_000,
+    };
+    let at = ResetAt::InsideBody;
+    let on = |fault, call| FaultRule::new(fault).on(Operation::Discovery).calls([call]);
+    service.set_faults(rules([on(slow, 1), on(Fault::Reset { at }, 4)]))?;
+    let mut stream = tokio::net::TcpStream::connect(service.address()).await?;
+    // All at once: the answers follow each other closely.
+    let ask = "GET /discovery HTTP/1.1\r\nhost: x\r\n\r\n";
+    let head = "HEAD /discovery HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream
+        .write_all([ask, ask, head, ask].concat().as_bytes())
+        .await?;
+    let mut answers = Vec::new();
+    let ended = stream.read_to_end(&mut answers).await;
+    let answers = String::from_utf8(answers)?;
+    let parts: Vec<_> = answers.split("HTTP/1.1 200 OK").collect();
+    assert!(ended.is_err(), "{ended:?}");
+    let body = |at: usize| parts[at].split_once("\r\n\r\n").map(|(_, body)| body);
+    let whole = body(1).unwrap();
+    serde_json::from_str::<Value>(whole)?;
+    assert_eq!((body(2), body(3)), (Some(whole), Some("")));
+    let cut = body(4).unwrap();
+    assert!(whole.starts_with(cut) && cut.len() < whole.len());
+    Ok(())
+}
+
 #[tokio::test]
 async fn lists_flicker_and_hold_what_cannot_be_read() -> Result {
     let (service, lab) = paired(false).await?;

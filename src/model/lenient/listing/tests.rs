@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use super::super::parse::HANDED_OVER;
+use super::hostile::HOSTILE;
 use super::*;
 use crate::model::{Account, Order};
 
@@ -119,10 +121,11 @@ fn one_bad_record_does_not_hide_the_good_ones() {
             let records = read(&body).unwrap_or_else(|fault| panic!("{bad}: {fault}"));
             assert_eq!(ids(&records), ["1", "2"], "{bad}");
             assert_eq!(records.count, 3);
-            let [(1, fault)] = records.unreadable[..] else {
+            let [(1, located)] = &records.unreadable[..] else {
                 panic!("{bad}");
             };
-            assert!(fault.to_string().contains(why), "{bad}: {fault}");
+            let fault = located.fault.to_string();
+            assert!(fault.contains(why), "{bad}: {fault}");
         }
     }
 }
@@ -139,7 +142,12 @@ fn bytes_that_are_no_text_sink_their_own_record_only() {
     .concat();
     let records = records::<Order>(&body).unwrap();
     assert_eq!(ids(&records), ["1", "2"]);
-    assert_eq!(records.unreadable, [(1, Fault::NotUtf8)]);
+    let said: Vec<String> = records
+        .unreadable
+        .iter()
+        .map(|(_, located)| located.to_string())
+        .collect();
+    assert_eq!(said, ["[1].status: it is no valid UTF-8"]);
 }
 
 #[test]
@@ -149,14 +157,80 @@ fn a_single_record_is_read_or_named() {
     assert_eq!(body(r#"[{"accountId":7}]"#), Ok("7".to_owned()));
     assert_eq!(
         body(r#"[{"accountId":7},{"accountId":8}]"#),
-        Err(Fault::NotOne)
+        Err(Fault::NotOne.into())
     );
-    assert_eq!(body("[]"), Err(Fault::NotOne));
+    assert_eq!(body("[]"), Err(Fault::NotOne.into()));
     // An object that is no record lacks something: that says more than that it wraps none.
     let fault = one::<Account>(b"{}").unwrap_err();
     assert!(fault.to_string().contains("`accountId`"), "{fault}");
     let fault = one::<Order>(br#"{"orderId":3}"#).unwrap_err();
     assert!(fault.to_string().contains("`status`"), "{fault}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_by_its_path() {
+    for (bad, path) in [
+        (r#"{"orderId":3}"#, "orders[1].status"),
+        (r#"{"orderId":3,"STATUS":null}"#, "orders[1].status"),
+        (
+            r#"{"orderId":3,"order-status":{"CANARY":1}}"#,
+            "orders[1].status",
+        ),
+        (r#"{"rxId":["CANARY"],"status":"Sent"}"#, "orders[1].rxid"),
+        (r#"{"orderId":" ","status":"Sent"}"#, "orders[1].orderid"),
+        (r#"{"status":"Sent"}"#, "orders[1]"),
+        (r#"{"orderId":3,"Status":"\ud800"}"#, "orders[1].status"),
+        (
+            r#"{"orderId":3,"status":"Sent","created_at":1e999}"#,
+            "orders[1].createdat",
+        ),
+        (
+            r#"{"orderId":3,"status":"Sent","CANARY":"\ud800"}"#,
+            "orders[1]",
+        ),
+        (
+            r#"{"orderId":3,"status":"Sent","CANARY\ud800":1}"#,
+            "orders[1]",
+        ),
+        (
+            r#"{"orderId":3,"status":"Sent","files":[7,{"id":1},{"href":"\ud800"}]}"#,
+            "orders[1].files[2].href",
+        ),
+        (
+            r#"{"orderId":3,"status":"Sent","assets":{"id":"\ud800"}}"#,
+            "orders[1].assets.id",
+        ),
+        (
+            r#"{"orderId":3,"status":"Sent","assets":["\ud800"]}"#,
+            "orders[1].assets[0]",
+        ),
+        (
+            r#"{"orderId":3,"status":"Sent","history":[{"CANARY":"\ud800"}]}"#,
+            "orders[1].history[0]",
+        ),
+        ("[]", "orders[1]"),
+    ] {
+        let body = format!(r#"{{"Orders":[{ONE},{bad},{TWO}],"CANARY":0}}"#);
+        let records = read(&body).unwrap();
+        let [(1, located)] = &records.unreadable[..] else {
+            panic!("{bad}");
+        };
+        assert_eq!(located.path.to_string(), path, "{bad}");
+        let bare = read(&format!("[{ONE},{bad}]")).unwrap();
+        let expected = path.trim_start_matches("orders");
+        assert_eq!(bare.unreadable[0].1.path.to_string(), expected, "{bad}");
+        let nested = format!(r#"{{"data":{{"order":{bad}}}}}"#);
+        let located = one::<Order>(nested.as_bytes()).unwrap_err();
+        // No object with a broken key can be read, and an empty list is one of no records.
+        let nowhere = bad == "[]" || bad.contains(r"CANARY\ud800");
+        let expected = path.replace("orders[1]", if nowhere { "" } else { "data.order" });
+        assert_eq!(located.path.to_string(), expected, "{bad}");
+    }
+    let located = one::<Order>(br#"{"orderId":3,"Status":[]}"#).unwrap_err();
+    assert_eq!(
+        located.to_string(),
+        "status: a list where text or a number is due"
+    );
 }
 
 #[test]
@@ -177,6 +251,42 @@ fn of_many_unreadable_records_only_the_first_are_kept() {
     assert_eq!(records.unreadable.len(), UNREADABLE_LIMIT);
     assert_eq!(records.count, UNREADABLE_LIMIT * 3 + 1);
     assert_eq!(ids(&records), ["1"]);
+}
+
+/// Every text that goes to the parser takes the parser linear time, so it is their sum that must
+/// not grow faster than the body.
+#[test]
+fn what_is_read_of_a_hostile_body_grows_as_its_length_does() {
+    fn read_of<T>(read: impl FnOnce() -> T) -> usize {
+        HANDED_OVER.with(|bytes| bytes.set(0));
+        drop(read());
+        HANDED_OVER.with(std::cell::Cell::get)
+    }
+    for (name, body) in HOSTILE {
+        let (short, long) = (body(16 << 10), body(128 << 10));
+        for (way, few, many) in [
+            (
+                "list",
+                read_of(|| records::<Order>(short.as_bytes()).map(drop)),
+                read_of(|| records::<Order>(long.as_bytes()).map(drop)),
+            ),
+            (
+                "one",
+                read_of(|| one::<Order>(short.as_bytes()).map(drop)),
+                read_of(|| one::<Order>(long.as_bytes()).map(drop)),
+            ),
+        ] {
+            // The whole, four wrappings, a record, and for the path what is bad in it.
+            assert!(many <= 10 * long.len(), "{name}, {way}: {many}");
+            let growth = long.len() as f64 / short.len() as f64;
+            assert!(
+                many as f64 <= few as f64 * growth * 1.2 + 4096.0,
+                "{name}, {way}: {few} bytes of {}, {many} of {}",
+                short.len(),
+                long.len()
+            );
+        }
+    }
 }
 
 /// JSON that resembles a listing, with canaries wherever a value can stand.
@@ -222,7 +332,7 @@ proptest! {
                 prop_assert_eq!(records.count, records.good.len() + records.unreadable.len());
                 records.unreadable.into_iter().map(|(_, fault)| fault).collect()
             }
-            Err(fault) => vec![fault],
+            Err(fault) => vec![fault.into()],
         };
         for fault in faults.into_iter().chain(one::<Order>(body.as_bytes()).err()) {
             let said = format!("{fault} {fault:?}");

@@ -1,0 +1,180 @@
+//! What a poll costs in which nothing changed: `cargo bench --bench poll`, or `scripts/figures
+//! inbox` for the figures that the project holds itself to.
+//!
+//! The service is a body in memory, so that nothing but the client and the inbox is measured. A
+//! poll is compared with a listing of the same orders, which is decoded and dropped: what the
+//! poll takes longer is planning and the store.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use std::time::Instant;
+
+use criterion::Criterion;
+use http::{Response, header};
+use lab_connector::auth::{TokenKey, Tokens};
+use lab_connector::inbox::{Inbox, MemoryStore};
+use lab_connector::transport::{self, Body, Request, TransportError};
+use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
+use tokio::runtime::{Builder, Runtime};
+
+const ORDERS: usize = 10_000;
+
+fn main() -> ExitCode {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    if std::env::args().any(|argument| argument == "--figures") {
+        return figures(&runtime);
+    }
+    let lab = runtime.block_on(lab());
+    let inbox = lab.inbox(MemoryStore::new());
+    runtime.block_on(poll(&inbox));
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("unchanged_10000");
+    group.bench_function("poll", |b| b.iter(|| runtime.block_on(poll(&inbox))));
+    group.bench_function("list", |b| b.iter(|| runtime.block_on(list(&lab))));
+    group.finish();
+    criterion.final_summary();
+    ExitCode::SUCCESS
+}
+
+/// Each figure as `NAME VALUE LIMIT ok|short`.
+fn figures(runtime: &Runtime) -> ExitCode {
+    let mut met = true;
+    let mut report = |name: &str, value: f64, limit: f64| {
+        met &= value <= limit;
+        let verdict = if value <= limit { "ok" } else { "short" };
+        println!("{name} {value:.2} {limit} {verdict}");
+    };
+    let lab = runtime.block_on(lab());
+    let inbox = lab.inbox(MemoryStore::new());
+    runtime.block_on(poll(&inbox));
+    // The best of three medians of turns: a neighbour on the machine can spoil one, none can
+    // improve it.
+    let medians = (0..3).map(|_| {
+        let mut turns: Vec<f64> = (0..15)
+            .map(|_| {
+                let listed = time(|| runtime.block_on(list(&lab)));
+                let polled = time(|| runtime.block_on(poll(&inbox)));
+                (polled - listed) / listed
+            })
+            .collect();
+        turns.sort_by(f64::total_cmp);
+        turns[turns.len() / 2]
+    });
+    let best = medians.fold(f64::INFINITY, f64::min);
+    report("inbox_plan_10000_per_decode", best, 0.5);
+    report("inbox_memory_bytes_per_case", memory(runtime, &lab), 200.0);
+    if met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What the memory store has for a case beyond its order's own data, every delivery open.
+fn memory(runtime: &Runtime, lab: &Lab) -> f64 {
+    let before = LIVE.load(Relaxed);
+    let store = MemoryStore::new();
+    runtime.block_on(poll(&lab.inbox(store.clone())));
+    let stored = LIVE.load(Relaxed) - before;
+    let before = LIVE.load(Relaxed);
+    let orders: Vec<_> = runtime
+        .block_on(lab.orders().list())
+        .expect("a listing")
+        .into_orders();
+    // Each where it lies in the store.
+    let orders: Vec<_> = orders.into_iter().map(std::sync::Arc::new).collect();
+    let own = LIVE.load(Relaxed) - before - 8 * isize::try_from(orders.capacity()).unwrap_or(0);
+    drop((store, orders));
+    (stored - own) as f64 / ORDERS as f64
+}
+
+async fn poll(inbox: &Inbox) {
+    let round = inbox.poll().await.expect("a round");
+    assert_eq!(round.listed(), ORDERS as u64);
+    assert!(round.is_complete() && round.problems().is_empty());
+}
+
+async fn list(lab: &Lab) {
+    let listing = lab.orders().list().await.expect("a listing");
+    assert_eq!(black_box(listing).orders().len(), ORDERS);
+}
+
+fn time(run: impl FnOnce()) -> f64 {
+    let begun = Instant::now();
+    run();
+    begun.elapsed().as_secs_f64()
+}
+
+async fn lab() -> Lab {
+    let body: bytes::Bytes = listing().into();
+    let store = MemoryTokenStore::new();
+    let tokens = r#"{"access_token": "a", "refresh_token": null, "expires_at": 4000000000, "generation": 1}"#;
+    let tokens = Tokens::from_json(tokens).expect("tokens");
+    let key = TokenKey::Account("1".into());
+    store.swap(&key, None, &tokens).await.expect("a swap");
+    let answer = transport::from_fn(move |_: Request| {
+        let body = body.clone();
+        async move {
+            Response::builder()
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(body))
+                .map_err(TransportError::broken)
+        }
+    });
+    Client::builder()
+        .endpoints(Endpoints::from_base_url("https://service.example/").expect("a URL"))
+        .credentials("id", "secret")
+        .token_store(store)
+        .transport(answer)
+        .build()
+        .expect("a client")
+        .account("1")
+}
+
+fn listing() -> String {
+    let asset = |number: usize, kind: &str, size: usize| {
+        format!(
+            r#"{{"assetId":"{kind}-{number}","assetType":"{kind}","downloadUrl":"https://files.example/{number}/{kind}","size":{size},"modifiedAt":"2026-03-14T10:26:53.000Z"}}"#
+        )
+    };
+    let order = |number: usize| {
+        let status = ["Ready for Download", "Lab Review"][number % 2];
+        format!(
+            r#"{{"orderId":"{}","rxId":"rx-{number}","accountNumber":"1","status":"{status}","createdAt":"2026-03-14T09:26:53.000Z","modifiedAt":"2026-03-14T10:26:53.000Z","patient":{{"firstName":"Alva","lastName":"Ashgrove"}},"assets":[{},{}]}}"#,
+            100_000_000 + number,
+            asset(number, "IDE", 48_123_456 + number),
+            asset(number, "IMAGE_GALLERY", 234_567),
+        )
+    };
+    let orders: Vec<_> = (0..ORDERS).map(order).collect();
+    format!(r#"{{"orders":[{}]}}"#, orders.join(","))
+}
+
+/// Counts what is in use.
+struct Counting;
+
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+#[allow(
+    unsafe_code,
+    reason = "an allocator is unsafe to write; this one only counts"
+)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size().cast_signed(), Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size().cast_signed(), Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;

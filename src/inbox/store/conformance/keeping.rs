@@ -1,0 +1,289 @@
+//! Commits, and that what is read is what was kept.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{Check, DOWNLOADED, READY, account, arrived, case, delivery, ids, order, save};
+use crate::auth::{Violation, holds};
+use crate::error::Result;
+use crate::flow::plan::{Epoch, Policy};
+use crate::inbox::store::{CaseKey, CaseStore, Commit, Save, Stored};
+use crate::model::{OrderId, RxId};
+
+/// New cases, new versions, the epoch, the log.
+pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    let first = case("1", 0, READY, Some(check.now), None)?;
+    let data = order("1", "first")?;
+    let new = Save {
+        case: first.clone(),
+        order: Some(data.clone()),
+        arrivals: vec![arrived(0, None), arrived(1, Some(1))],
+    };
+    check.keep(vec![new, delivery("2", 0, 1)?]).await?;
+    let kept = check.find("1").await?;
+    let kept = some(kept, "a case that was kept is found by its order id")?;
+    holds(
+        kept.case.version() == 1,
+        "a case that is kept for the first time gets version 1",
+    )?;
+    holds(
+        kept.case.record() == first.record() && kept.case.rx_id() == first.rx_id(),
+        "the case that is found is the case that was kept",
+    )?;
+    holds(
+        kept.order.as_ref() == Some(&data),
+        "the order that is found is the order that was kept",
+    )?;
+    let rx_id = RxId::new("rx 1");
+    let found = check
+        .store
+        .find(&check.account, CaseKey::Rx(&rx_id))
+        .await?;
+    holds(
+        found.as_ref() == Some(&kept),
+        "a case that was kept is found by its Rx id",
+    )?;
+
+    // Without data: those that were there stay.
+    let next = case("1", 1, DOWNLOADED, Some(check.now), None)?;
+    check.keep(vec![save(next.clone(), None)]).await?;
+    let kept = check.find("1").await?;
+    let kept = some(kept, "a case that was kept twice is found")?;
+    holds(
+        kept.case.version() == 2 && kept.case.record() == next.record(),
+        "a case that is kept again gets the next version and its new record",
+    )?;
+    holds(
+        kept.order.as_ref() == Some(&data),
+        "a commit without an order's data leaves them as they are",
+    )?;
+    let data = order("1", "second")?;
+    let next = case("1", 2, READY, Some(check.now), None)?;
+    check.keep(vec![save(next, Some(data.clone()))]).await?;
+    let kept = some(check.find("1").await?, "a case that was kept is found")?;
+    holds(
+        kept.case.version() == 3 && kept.order == Some(data),
+        "a commit with an order's data replaces them",
+    )?;
+
+    let log = check.log().await?;
+    let numbers: Vec<_> = log.iter().map(|logged| logged.sequence).collect();
+    holds(
+        numbers == [1, 2, 3],
+        "arrivals are numbered from 1, one by one, in the order in which they are committed",
+    )?;
+    let logged: Vec<_> = log.iter().map(|l| (l.index, l.ordinal)).collect();
+    holds(
+        logged == [(0, None), (1, Some(1)), (0, Some(1))],
+        "the log tells an arrival's index, and the ordinal of a delivery",
+    )?;
+    let of = ids(log.iter().map(|logged| &logged.stored.case));
+    holds(of == ["1", "1", "2"], "the log tells whose arrival it is")?;
+    let now = log.first().map(|logged| &logged.stored);
+    holds(
+        now == Some(&kept),
+        "the log gives the case as it is now, with its order's data",
+    )?;
+
+    let epoch = Epoch::new().listed(check.now, &Policy::default());
+    let commit = Commit {
+        saves: Vec::new(),
+        epoch: Some(epoch),
+    };
+    let done = check
+        .store
+        .commit(&check.account, &commit, check.now)
+        .await?;
+    holds(done, "an epoch can be kept alone")?;
+    check.keep(vec![delivery("3", 0, 1)?]).await?;
+    holds(
+        check.store.epoch(&check.account).await? == epoch,
+        "an epoch stays until another one is kept",
+    )?;
+    holds(
+        check.commit(Vec::new()).await?,
+        "a commit of nothing succeeds",
+    )
+}
+
+/// All or nothing.
+pub(super) async fn conflicts<S: CaseStore + 'static>(
+    check: &mut Check<S>,
+) -> Result<(), Violation> {
+    check.keep(vec![delivery("1", 0, 1)?]).await?;
+    check.keep(vec![delivery("1", 1, 2)?]).await?;
+    let before = check.find("1").await?;
+    let epoch = Epoch::new().listed(check.now, &Policy::default());
+    for (what, conflict) in [
+        (
+            "a case that is new here and known there",
+            delivery("1", 0, 1)?,
+        ),
+        ("an older version", delivery("1", 1, 2)?),
+        ("a newer version", delivery("1", 3, 2)?),
+        (
+            "a version of a case that is not there",
+            delivery("9", 1, 1)?,
+        ),
+    ] {
+        for first in [true, false] {
+            let new = delivery("new", 0, 1)?;
+            let mut saves = vec![new, conflict.clone()];
+            if first {
+                saves.reverse();
+            }
+            let commit = Commit {
+                saves,
+                epoch: Some(epoch),
+            };
+            let done = check
+                .store
+                .commit(&check.account, &commit, check.now)
+                .await?;
+            let rule = match what {
+                "an older version" => "a commit over an older version fails",
+                "a newer version" => "a commit over a newer version fails",
+                "a version of a case that is not there" => {
+                    "a commit over a version of a case that is not there fails"
+                }
+                _ => "a commit of a new case fails if it is known",
+            };
+            holds(!done, rule)?;
+        }
+    }
+    let rule = "a commit that fails changes nothing";
+    holds(check.find("1").await? == before, rule)?;
+    holds(check.find("new").await?.is_none(), rule)?;
+    holds(check.find("9").await?.is_none(), rule)?;
+    holds(check.log().await?.len() == 2, rule)?;
+    holds(
+        check.store.epoch(&check.account).await? == Epoch::new(),
+        rule,
+    )?;
+    let counts = check.store.counts(&check.account, check.now).await?;
+    let counted = (counts.cases, counts.arrivals, counts.open);
+    holds(counted == (1, 2, 2), rule)?;
+    check.keep(vec![delivery("new", 0, 1)?]).await?;
+    let last = check.log().await?.last().map(|logged| logged.sequence);
+    holds(
+        last == Some(3),
+        "a commit that fails leaves no gap in the log",
+    )
+}
+
+/// Whatever an id or an order holds comes back as it was.
+pub(super) async fn values<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    let far = UNIX_EPOCH + Duration::from_millis(253_402_300_799_999);
+    let early = UNIX_EPOCH - Duration::from_millis(2_000_000_000_001);
+    let odd = [
+        "it's",
+        "\"quoted\"",
+        "100 %_",
+        "a\\b\\\\c\\0",
+        "🦷é\u{301}",
+        "$1 ?1 :a @b {c}",
+        "[\"1\",2]",
+        "UPPER",
+        "upper",
+        " 1",
+        "1 ",
+        "01",
+        "1",
+        "1e0",
+        "-1",
+        "null",
+        "\n\t\r",
+        "\u{1}\u{7f}\u{feff}\u{10ffff}",
+    ];
+    let long = "é🦷\"\\ ".repeat(60_000);
+    let mut saves = Vec::new();
+    for id in odd {
+        let case = case(id, 0, READY, Some(early), Some(far))?;
+        saves.push(save(case, Some(order(id, "")?)));
+    }
+    let mut status = String::from("A status that nobody knows: ");
+    status += &long;
+    let big = case("big", 0, &status, Some(far), None)?;
+    saves.push(save(big.clone(), Some(order("big", &long)?)));
+    check.keep(saves).await?;
+    for id in odd {
+        let rule = "an id is kept as it is, whatever characters it has";
+        let kept = some(check.find(id).await?, rule)?;
+        let known = case(id, 1, READY, Some(early), Some(far))?;
+        holds(kept.case.order_id().as_str() == id, rule)?;
+        holds(kept.case.rx_id() == known.rx_id(), rule)?;
+        holds(
+            kept.case.record() == known.record(),
+            "times are kept to the millisecond, also before 1970 and far ahead",
+        )?;
+        holds(
+            kept.order == Some(order(id, "")?),
+            "an order is kept as it is, whatever characters it has",
+        )?;
+        let rx_id = RxId::new(format!("rx {id}"));
+        let found = check
+            .store
+            .find(&check.account, CaseKey::Rx(&rx_id))
+            .await?;
+        holds(found == Some(kept), "a case is found by its own Rx id only")?;
+    }
+    let kept = some(check.find("big").await?, "a large case is kept")?;
+    holds(
+        kept.case.record() == big.record(),
+        "a large case is kept whole",
+    )?;
+    holds(
+        kept.order == Some(order("big", &long)?),
+        "a large order is kept whole",
+    )?;
+    let asked: Vec<_> = odd.iter().map(|id| OrderId::new(*id)).collect();
+    let expected = check.store.expected(&check.account, &asked).await?;
+    holds(
+        expected.len() == odd.len(),
+        "ids that differ in anything are different cases",
+    )
+}
+
+/// Nothing of one account is seen from another.
+pub(super) async fn accounts<S: CaseStore + 'static>(
+    check: &mut Check<S>,
+) -> Result<(), Violation> {
+    let rule = "accounts have nothing in common";
+    let one = check.account.clone();
+    let epoch = Epoch::new().listed(check.now, &Policy::default());
+    let commit = Commit {
+        saves: vec![delivery("1", 0, 1)?],
+        epoch: Some(epoch),
+    };
+    holds(check.store.commit(&one, &commit, check.now).await?, rule)?;
+    check.account = account("2");
+    holds(check.find("1").await?.is_none(), rule)?;
+    holds(check.log().await?.is_empty(), rule)?;
+    holds(
+        check.store.epoch(&check.account).await? == Epoch::new(),
+        rule,
+    )?;
+    let ids = [OrderId::new("1")];
+    let expected = check.store.expected(&check.account, &ids).await?;
+    holds(expected.is_empty(), rule)?;
+    holds(check.claim("t", 10, super::LONG).await?.is_empty(), rule)?;
+    holds(check.lease("a", super::LONG).await?, rule)?;
+
+    check.keep(vec![delivery("1", 0, 1)?]).await?;
+    let log = check.log().await?;
+    holds(
+        log.first().is_some_and(|logged| logged.sequence == 1),
+        "each account has a log of its own",
+    )?;
+    let claimed = check.claim("t", 10, super::LONG).await?;
+    holds(super::sequences(&claimed) == [1], rule)?;
+    check.account = one;
+    let stale = check.settle(1, "t", super::again()).await?;
+    holds(!stale, rule)?;
+    holds(check.lease("b", super::LONG).await?, rule)?;
+    let claimed = check.claim("u", 10, super::LONG).await?;
+    holds(super::sequences(&claimed) == [1], rule)
+}
+
+fn some(stored: Option<Stored>, rule: &'static str) -> Result<Stored, Violation> {
+    stored.ok_or_else(|| Violation::of(rule))
+}

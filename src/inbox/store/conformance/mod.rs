@@ -1,0 +1,251 @@
+//! Whether a store keeps the rules of [`CaseStore`].
+
+mod keeping;
+mod races;
+mod reading;
+mod working;
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{
+    Case, CaseKey, CaseStore, Claimed, Commit, Logged, NewArrival, Outcome, Save, Settlement,
+};
+use crate::auth::{Violation, holds};
+use crate::error::{Error, Result};
+use crate::flow::{Arrival, History, millis};
+use crate::model::{AccountId, Order, OrderId, RxId};
+
+/// Checks that `store` keeps the rules of [`CaseStore`], alone and under concurrent calls. Run it
+/// in your tests.
+///
+/// It works on accounts whose names begin with `conformance` and go on with a random number; what
+/// it puts there stays. It takes well under a second, and a second or two on a store that has a
+/// clock of its own ([`CaseStore::now`]): there it waits for leases to end.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use lab_connector::inbox::store::{MemoryStore, check_case_store};
+///
+/// check_case_store(MemoryStore::new()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// The first rule that is broken.
+///
+/// # Cancel safety
+///
+/// Dropped, it leaves entries in the store, as it does when it is done.
+pub async fn check_case_store(store: impl CaseStore + 'static) -> Result<(), Violation> {
+    let store = Arc::new(store);
+    reading::empty(&mut Check::new(&store).await?).await?;
+    keeping::accounts(&mut Check::new(&store).await?).await?;
+    keeping::commits(&mut Check::new(&store).await?).await?;
+    keeping::conflicts(&mut Check::new(&store).await?).await?;
+    keeping::values(&mut Check::new(&store).await?).await?;
+    reading::expected(&mut Check::new(&store).await?).await?;
+    reading::due(&mut Check::new(&store).await?).await?;
+    working::leases(&mut Check::new(&store).await?).await?;
+    working::claims(&mut Check::new(&store).await?).await?;
+    working::order(&mut Check::new(&store).await?).await?;
+    working::outcomes(&mut Check::new(&store).await?).await?;
+    working::stale(&mut Check::new(&store).await?).await?;
+    working::times(&mut Check::new(&store).await?).await?;
+    reading::pages(&mut Check::new(&store).await?).await?;
+    reading::forgotten(&mut Check::new(&store).await?).await?;
+    races::versions(&mut Check::new(&store).await?).await?;
+    races::log(&mut Check::new(&store).await?).await?;
+    races::leases(&mut Check::new(&store).await?).await?;
+    races::claims(&mut Check::new(&store).await?).await?;
+    races::settlements(&mut Check::new(&store).await?).await
+}
+
+/// A time that the check waits for where it must.
+const SHORT: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_secs(3600);
+
+const READY: &str = "Ready for Download";
+const DOWNLOADED: &str = "Downloaded";
+
+/// A store and an account of its own.
+struct Check<S> {
+    store: Arc<S>,
+    account: AccountId,
+    now: SystemTime,
+    /// Whether the store goes by its own clock.
+    own_clock: bool,
+}
+
+impl<S: CaseStore + 'static> Check<S> {
+    /// With an account that was never used.
+    async fn new(store: &Arc<S>) -> Result<Self> {
+        let odd = UNIX_EPOCH + Duration::from_secs(1_234_567_890);
+        let own_clock = store.now(odd).await? != odd;
+        let now = store.now(SystemTime::now()).await?;
+        Ok(Check {
+            store: Arc::clone(store),
+            account: account("1"),
+            now: millis::cut(now),
+            own_clock,
+        })
+    }
+
+    /// Until this time has passed and a little more.
+    async fn pass(&mut self, time: Duration) {
+        let time = time + Duration::from_millis(50);
+        if self.own_clock {
+            tokio::time::sleep(time).await;
+        }
+        self.now += time;
+    }
+
+    async fn commit(&self, saves: Vec<Save>) -> Result<bool> {
+        let commit = Commit { saves, epoch: None };
+        self.store.commit(&self.account, &commit, self.now).await
+    }
+
+    /// Keeps something that nothing stands against.
+    async fn keep(&self, saves: Vec<Save>) -> Result<(), Violation> {
+        holds(
+            self.commit(saves).await?,
+            "a commit of cases as they were read succeeds",
+        )
+    }
+
+    /// New cases with a delivery each.
+    async fn deliver(&self, ids: &[&str]) -> Result<(), Violation> {
+        let saves = ids.iter().map(|id| delivery(id, 0, 1));
+        self.keep(saves.collect::<Result<_>>()?).await
+    }
+
+    async fn claim(&self, token: &str, limit: usize, lease: Duration) -> Result<Vec<Claimed>> {
+        let claimed = self
+            .store
+            .claim(&self.account, token, limit, lease, self.now);
+        claimed.await
+    }
+
+    async fn settle(&self, sequence: u64, token: &str, outcome: Outcome) -> Result<bool> {
+        let settlement = settlement(sequence, token, outcome);
+        Ok(self.settle_all(&[settlement]).await? == [true])
+    }
+
+    async fn settle_all(&self, settlements: &[Settlement]) -> Result<Vec<bool>> {
+        let settled = self.store.settle(&self.account, settlements, self.now);
+        settled.await
+    }
+
+    async fn lease(&self, holder: &str, lease: Duration) -> Result<bool> {
+        let granted = self.store.lease(&self.account, holder, lease, self.now);
+        granted.await
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<super::Stored>> {
+        let id = OrderId::new(id);
+        self.store.find(&self.account, CaseKey::Order(&id)).await
+    }
+
+    async fn log(&self) -> Result<Vec<Logged>> {
+        self.store.arrivals(&self.account, 0, 10_000).await
+    }
+}
+
+/// The name of an account that nobody used yet, with characters that need care.
+fn account(which: impl Display) -> AccountId {
+    AccountId::new(format!(
+        "conformance {:016x} {which} 'é\"%_$1\\?🦷",
+        fastrand::u64(..)
+    ))
+}
+
+/// A case as the store reads one: in this status, arrived at this time.
+fn case(
+    id: &str,
+    version: u64,
+    status: &str,
+    arrived: Option<SystemTime>,
+    look_at: Option<SystemTime>,
+) -> Result<Case> {
+    let mut arrival = Arrival::new(status);
+    if let Some(time) = arrived {
+        arrival = arrival.at(time);
+    }
+    let mut record = serde_json::json!({
+        "history": History::complete([arrival]),
+        "shown": { "status": status },
+    });
+    if let Some(time) = look_at.map(millis::since_epoch) {
+        record["watch"] = serde_json::json!({ "since": time, "due": time });
+    }
+    let state = serde_json::json!({ "record": record });
+    let rx_id = RxId::new(format!("rx {id}"));
+    Case::from_stored(OrderId::new(id), Some(rx_id), version, &state.to_string())
+}
+
+/// A case to be kept without an arrival.
+fn save(case: Case, order: Option<Arc<Order>>) -> Save {
+    Save {
+        case,
+        order,
+        arrivals: Vec::new(),
+    }
+}
+
+/// A listed case with its order's data and this delivery.
+fn delivery(id: &str, version: u64, ordinal: u32) -> Result<Save> {
+    Ok(Save {
+        case: case(id, version, READY, None, None)?,
+        order: Some(order(id, "")?),
+        arrivals: vec![arrived(ordinal - 1, Some(ordinal))],
+    })
+}
+
+fn arrived(index: u32, ordinal: Option<u32>) -> NewArrival {
+    NewArrival { index, ordinal }
+}
+
+/// An order with this note in it.
+fn order(id: &str, note: &str) -> Result<Arc<Order>> {
+    let order = serde_json::json!({
+        "orderId": id, "rxId": format!("rx {id}"), "status": READY, "note": note,
+        "patient": { "name": "O'Neill \"%_\\ é 🦷 \u{0} \u{202e}" },
+    });
+    let order = serde_json::from_value(order).map_err(Error::store)?;
+    Ok(Arc::new(order))
+}
+
+fn settlement(sequence: u64, token: &str, outcome: Outcome) -> Settlement {
+    Settlement {
+        sequence,
+        token: token.into(),
+        outcome,
+    }
+}
+
+fn failed(reason: &str) -> Outcome {
+    Outcome::Again {
+        after: Duration::ZERO,
+        failure: Some(reason.to_owned()),
+    }
+}
+
+fn again() -> Outcome {
+    Outcome::Again {
+        after: Duration::ZERO,
+        failure: None,
+    }
+}
+
+fn sequences(claimed: &[Claimed]) -> Vec<u64> {
+    claimed.iter().map(|claimed| claimed.sequence).collect()
+}
+
+fn ids<'a>(cases: impl IntoIterator<Item = &'a Case>) -> Vec<&'a str> {
+    let cases = cases.into_iter();
+    cases.map(|case| case.order_id().as_str()).collect()
+}

@@ -1,0 +1,285 @@
+//! Many at once.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use super::{Check, LONG, READY, arrived, case, delivery, order, settlement};
+use crate::auth::{Violation, holds};
+use crate::error::{Error, Result};
+use crate::flow::plan::{Epoch, Policy};
+use crate::inbox::store::{CaseStore, Commit, Outcome, Save};
+use crate::model::AccountId;
+
+const RACERS: usize = 8;
+
+/// Of commits over one version one succeeds, whole.
+pub(super) async fn versions<S: CaseStore + 'static>(
+    check: &mut Check<S>,
+) -> Result<(), Violation> {
+    for round in 0..5_u32 {
+        let mut commits = Vec::new();
+        for racer in 0..RACERS {
+            let own = delivery(&format!("{round} of {racer}"), 0, 1)?;
+            let shared = Save {
+                case: case("shared", round.into(), READY, None, None)?,
+                order: Some(order("shared", &racer.to_string())?),
+                arrivals: vec![arrived(round, Some(round + 1))],
+            };
+            let begun = check.now + LONG * u32::try_from(racer).unwrap_or_default();
+            let epoch = Epoch::new().listed(begun, &Policy::default());
+            commits.push(Commit {
+                saves: vec![own, shared],
+                epoch: Some(epoch),
+            });
+        }
+        let epochs: Vec<_> = commits.iter().map(|commit| commit.epoch).collect();
+        let (mut racers, start) = (JoinSet::new(), Arc::new(Barrier::new(RACERS)));
+        for (racer, commit) in commits.into_iter().enumerate() {
+            let (store, account, now) = check.parts();
+            let start = Arc::clone(&start);
+            racers.spawn(async move {
+                start.wait().await;
+                let done = store.commit(&account, &commit, now).await;
+                done.map(|done| done.then_some(racer))
+            });
+        }
+        let winners = finish(racers).await?;
+        let winners: Vec<_> = winners.into_iter().flatten().collect();
+        let [winner] = winners[..] else {
+            return Err(Violation::of(
+                "of many commits over the same version one succeeds",
+            ));
+        };
+        let rule =
+            "of many commits over the same version one is kept, whole, and nothing of the others";
+        let shared = check.find("shared").await?;
+        let data = Some(order("shared", &winner.to_string())?);
+        holds(
+            shared.is_some_and(|shared| {
+                shared.case.version() == u64::from(round) + 1 && shared.order == data
+            }),
+            rule,
+        )?;
+        for racer in 0..RACERS {
+            let own = check.find(&format!("{round} of {racer}")).await?;
+            holds(own.is_some() == (racer == winner), rule)?;
+        }
+        let epoch = check.store.epoch(&check.account).await?;
+        holds(epochs.get(winner) == Some(&Some(epoch)), rule)?;
+        let log = check.log().await?;
+        holds(
+            log.len() == 2 * (usize::try_from(round).unwrap_or_default() + 1),
+            rule,
+        )?;
+    }
+    Ok(())
+}
+
+/// Who follows the log misses nothing.
+pub(super) async fn log<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    const COMMITS: usize = 8;
+    let mut racers: JoinSet<Result<bool>> = JoinSet::new();
+    for racer in 0..RACERS {
+        let (store, account, now) = check.parts();
+        racers.spawn(async move {
+            for number in 0..COMMITS {
+                let mut save = delivery(&format!("{number} of {racer}"), 0, 1)?;
+                save.arrivals.push(arrived(1, None));
+                let commit = Commit {
+                    saves: vec![save],
+                    epoch: None,
+                };
+                if !store.commit(&account, &commit, now).await? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        });
+    }
+    let total = 2 * RACERS * COMMITS;
+    let mut seen = 0;
+    let mut done = false;
+    loop {
+        let page = check.store.arrivals(&check.account, seen, 1000).await?;
+        let end = page.is_empty();
+        for logged in page {
+            seen += 1;
+            holds(
+                logged.sequence == seen,
+                "the log grows at its end and has no gaps, so that who follows it misses nothing",
+            )?;
+        }
+        if end && done {
+            break;
+        }
+        match racers.try_join_next() {
+            Some(finished) => holds(
+                finished.map_err(Error::store)??,
+                "commits of different cases all succeed",
+            )?,
+            None if racers.is_empty() => done = true,
+            None => tokio::task::yield_now().await,
+        }
+    }
+    holds(
+        usize::try_from(seen) == Ok(total),
+        "the log has every arrival",
+    )
+}
+
+/// One poller.
+pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    for round in 0..5 {
+        check.account = super::account(round);
+        let (mut racers, start) = (JoinSet::new(), Arc::new(Barrier::new(RACERS)));
+        for racer in 0..RACERS {
+            let (store, account, now) = check.parts();
+            let start = Arc::clone(&start);
+            racers.spawn(async move {
+                start.wait().await;
+                let holder = format!("racer {racer}");
+                store.lease(&account, &holder, LONG, now).await
+            });
+        }
+        let granted = finish(racers).await?;
+        holds(
+            granted.into_iter().filter(|granted| *granted).count() == 1,
+            "of many who want the lease one gets it",
+        )?;
+    }
+    Ok(())
+}
+
+/// Many workers, three deliveries of each case.
+pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    const CASES: usize = 12;
+    const EACH: usize = 3;
+    for ordinal in 1..=EACH {
+        let ordinal = u32::try_from(ordinal).unwrap_or_default();
+        let saves = (0..CASES).map(|id| delivery(&id.to_string(), u64::from(ordinal) - 1, ordinal));
+        check.keep(saves.collect::<Result<_>>()?).await?;
+    }
+    let held: Arc<Mutex<Held>> = Arc::default();
+    let mut workers = JoinSet::new();
+    for worker in 0..RACERS {
+        let (store, account, now) = check.parts();
+        let held = Arc::clone(&held);
+        workers.spawn(async move {
+            let worker = Worker {
+                store,
+                account,
+                now,
+                held,
+                name: format!("worker {worker}"),
+            };
+            worker.work(CASES * EACH).await
+        });
+    }
+    for broken in finish(workers).await? {
+        holds(broken.is_none(), broken.unwrap_or_default())?;
+    }
+    let counts = check.store.counts(&check.account, check.now).await?;
+    holds(counts.open == 0, "what is acknowledged is no longer open")
+}
+
+#[derive(Default)]
+struct Held {
+    cases: BTreeSet<String>,
+    done: BTreeSet<u64>,
+}
+
+struct Worker<S> {
+    store: Arc<S>,
+    account: AccountId,
+    now: SystemTime,
+    held: Arc<Mutex<Held>>,
+    name: String,
+}
+
+impl<S: CaseStore> Worker<S> {
+    /// Until so many are done; says which rule was broken.
+    async fn work(&self, all: usize) -> Result<Option<&'static str>> {
+        for round in 0_u64.. {
+            if self.held().done.len() == all {
+                break;
+            }
+            let token = format!("{} {round}", self.name);
+            let claimed = self.store.claim(&self.account, &token, 2, LONG, self.now);
+            let claimed = claimed.await?;
+            for claimed in &claimed {
+                let id = claimed.stored.case.order_id().as_str().to_owned();
+                if !self.held().cases.insert(id) || claimed.attempts != 1 {
+                    return Ok(Some("of many claims at once one gets a delivery"));
+                }
+            }
+            tokio::task::yield_now().await;
+            for claimed in &claimed {
+                // Out of hand before it is out of the store: the next of its case comes at once.
+                let id = claimed.stored.case.order_id().as_str();
+                self.held().cases.remove(id);
+                let settlement = settlement(claimed.sequence, &token, Outcome::Acknowledged);
+                let settlements = [settlement];
+                let settled = self.store.settle(&self.account, &settlements, self.now);
+                if settled.await? != [true] {
+                    return Ok(Some("who has claimed a delivery can acknowledge it"));
+                }
+                if !self.held().done.insert(claimed.sequence) {
+                    return Ok(Some("a delivery is acknowledged once"));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The same one, many times at once.
+pub(super) async fn settlements<S: CaseStore + 'static>(
+    check: &mut Check<S>,
+) -> Result<(), Violation> {
+    for round in 0..5 {
+        check.account = super::account(round);
+        check.deliver(&["1", "2"]).await?;
+        check.claim("t", 2, LONG).await?;
+        let (mut racers, start) = (JoinSet::new(), Arc::new(Barrier::new(RACERS)));
+        for racer in 0..RACERS {
+            let (store, account, now) = check.parts();
+            let start = Arc::clone(&start);
+            racers.spawn(async move {
+                start.wait().await;
+                let mut both = [1, 2].map(|n| settlement(n, "t", Outcome::Acknowledged));
+                if racer % 2 == 1 {
+                    both.reverse();
+                }
+                store.settle(&account, &both, now).await
+            });
+        }
+        let settled = finish(racers).await?.concat();
+        holds(
+            settled.into_iter().filter(|settled| *settled).count() == 2,
+            "of many who acknowledge a delivery one is told that it did",
+        )?;
+    }
+    Ok(())
+}
+
+impl<S> Check<S> {
+    fn parts(&self) -> (Arc<S>, AccountId, SystemTime) {
+        (Arc::clone(&self.store), self.account.clone(), self.now)
+    }
+}
+
+async fn finish<T: 'static>(mut racers: JoinSet<Result<T>>) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    while let Some(finished) = racers.join_next().await {
+        all.push(finished.map_err(Error::store)??);
+    }
+    Ok(all)
+}

@@ -1,0 +1,301 @@
+//! Listings are compared, looks come due, pages follow each other, data are forgotten.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{Check, DOWNLOADED, LONG, READY, again, arrived, case, delivery, ids, order, save};
+use crate::auth::{Violation, holds};
+use crate::error::Result;
+use crate::flow::plan::Epoch;
+use crate::inbox::store::{CaseKey, CaseStore, Counts, Forget, Outcome, Save};
+use crate::model::{OrderId, RxId};
+
+/// An account that nobody used: nothing is there, and nothing fails.
+pub(super) async fn empty<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    let (store, account, now) = (&check.store, &check.account, check.now);
+    let rule = "an account that was never used is empty";
+    holds(store.epoch(account).await? == Epoch::new(), rule)?;
+    let id = OrderId::new("1");
+    let expected = store.expected(account, std::slice::from_ref(&id)).await?;
+    holds(expected.is_empty(), rule)?;
+    let rx_id = RxId::new("1");
+    for key in [CaseKey::Order(&id), CaseKey::Rx(&rx_id)] {
+        holds(store.find(account, key).await?.is_none(), rule)?;
+    }
+    holds(store.due(account, now, 10).await?.is_empty(), rule)?;
+    holds(check.claim("t", 10, LONG).await?.is_empty(), rule)?;
+    holds(!check.settle(1, "t", Outcome::Acknowledged).await?, rule)?;
+    holds(check.settle_all(&[]).await?.is_empty(), rule)?;
+    holds(check.log().await?.is_empty(), rule)?;
+    holds(store.cases(account, None, 10).await?.is_empty(), rule)?;
+    holds(store.counts(account, now).await? == Counts::default(), rule)?;
+    for which in [Forget::Before(now), Forget::Order(&id)] {
+        holds(store.forget(account, which).await? == 0, rule)?;
+    }
+    Ok(())
+}
+
+/// Those that are asked for and those that are listed, each once.
+pub(super) async fn expected<S: CaseStore + 'static>(
+    check: &mut Check<S>,
+) -> Result<(), Violation> {
+    let mut saves = Vec::new();
+    for (id, status) in [
+        ("listed", READY),
+        ("review", "Lab Review"),
+        ("quiet", DOWNLOADED),
+        ("other", "iTero Milling"),
+        ("leaves", READY),
+    ] {
+        saves.push(save(case(id, 0, status, None, None)?, Some(order(id, "")?)));
+    }
+    check.keep(saves).await?;
+    let leaves = case("leaves", 1, DOWNLOADED, None, None)?;
+    let joins = case("other", 1, READY, None, None)?;
+    check
+        .keep(vec![save(leaves, None), save(joins, None)])
+        .await?;
+
+    let asked = |list: &[&str]| list.iter().map(|id| OrderId::new(*id)).collect::<Vec<_>>();
+    for (asked, expects) in [
+        (asked(&[]), vec!["listed", "other", "review"]),
+        (
+            asked(&["quiet", "listed", "unknown", "quiet", "listed"]),
+            vec!["listed", "other", "quiet", "review"],
+        ),
+    ] {
+        let cases = check.store.expected(&check.account, &asked).await?;
+        let mut found = ids(&cases);
+        found.sort_unstable();
+        holds(
+            found == expects,
+            "expected are the cases that are asked for and known, and those that a listing should have, each once",
+        )?;
+    }
+    let many: Vec<_> = (0..3000).map(|n| OrderId::new(n.to_string())).collect();
+    let found = check.store.expected(&check.account, &many).await?.len();
+    holds(found == 3, "many orders can be asked for at once")?;
+    let cases = check
+        .store
+        .expected(&check.account, &asked(&["quiet"]))
+        .await?;
+    let quiet = cases
+        .iter()
+        .find(|case| case.order_id().as_str() == "quiet");
+    let kept = check.find("quiet").await?.map(|stored| stored.case);
+    holds(
+        quiet.is_some() && quiet == kept.as_ref(),
+        "an expected case is the case as it was kept",
+    )
+}
+
+/// The longest due first.
+pub(super) async fn due<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    let now = check.now;
+    let ms = Duration::from_millis(1);
+    let early = UNIX_EPOCH - 1000 * ms;
+    let far = UNIX_EPOCH + Duration::from_millis(253_402_300_799_999);
+    let mut saves = Vec::new();
+    for (id, look_at) in [
+        ("never", None),
+        ("far", Some(far)),
+        ("later", Some(now + LONG)),
+        ("fourth", Some(now)),
+        ("third", Some(now - ms)),
+        ("second", Some(early + ms)),
+        ("first", Some(early)),
+        ("moves", Some(early - ms)),
+    ] {
+        saves.push(save(case(id, 0, DOWNLOADED, None, look_at)?, None));
+    }
+    check.keep(saves).await?;
+    let moves = case("moves", 1, DOWNLOADED, None, Some(now + LONG))?;
+    check.keep(vec![save(moves, None)]).await?;
+    let due = check.store.due(&check.account, now, 10).await?;
+    holds(
+        ids(&due) == ["first", "second", "third", "fourth"],
+        "cases whose time has come are due, the longest due first",
+    )?;
+    let due = check.store.due(&check.account, now, 2).await?;
+    holds(
+        ids(&due) == ["first", "second"],
+        "no more are due than asked for",
+    )?;
+    let none = check.store.due(&check.account, now, 0).await?;
+    holds(none.is_empty(), "a limit of 0 gives nothing")
+}
+
+/// Cases and arrivals in pages; how much there is.
+pub(super) async fn pages<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    let account = &check.account;
+    let mut saves = Vec::new();
+    for number in 0..25 {
+        let mut save = delivery(&format!("case {number}"), 0, 1)?;
+        save.arrivals.push(arrived(1, None));
+        saves.push(save);
+    }
+    check.keep(saves).await?;
+    let (mut seen, mut last) = (Vec::new(), None);
+    loop {
+        let page = check.store.cases(account, last.as_ref(), 10).await?;
+        holds(
+            page.len() <= 10,
+            "a page of cases has no more than asked for",
+        )?;
+        let Some(end) = page.last() else { break };
+        holds(seen.len() < 25, "each case is on one page")?;
+        last = Some(end.case.order_id().clone());
+        seen.extend(page);
+    }
+    let mut all = ids(seen.iter().map(|stored| &stored.case));
+    all.sort_unstable();
+    all.dedup();
+    holds(all.len() == 25, "each case is on one page")?;
+    for stored in seen.iter().take(3) {
+        let kept = check.find(stored.case.order_id().as_str()).await?;
+        holds(
+            kept.as_ref() == Some(stored),
+            "a page has the cases as they were kept, with their orders",
+        )?;
+    }
+    let none = check.store.cases(account, None, 0).await?;
+    holds(none.is_empty(), "a limit of 0 gives nothing")?;
+
+    let mut after = 0;
+    loop {
+        let page = check.store.arrivals(account, after, 7).await?;
+        holds(
+            page.len() <= 7,
+            "a page of the log has no more than asked for",
+        )?;
+        if page.is_empty() {
+            break;
+        }
+        for logged in page {
+            after += 1;
+            holds(
+                logged.sequence == after,
+                "a page of the log begins behind the number that is given, in its order",
+            )?;
+        }
+    }
+    holds(after == 50, "the log has every arrival")?;
+    for (after, limit) in [(u64::MAX, 7), (50, 7), (0, 0)] {
+        let none = check.store.arrivals(account, after, limit).await?;
+        holds(
+            none.is_empty(),
+            "behind the end of the log there is nothing",
+        )?;
+    }
+
+    let counts = check.store.counts(account, check.now).await?;
+    holds(
+        (counts.cases, counts.open, counts.hidden, counts.failed) == (25, 25, 0, 0),
+        "cases and open deliveries are counted",
+    )?;
+    let claimed = check.claim("t", 3, LONG).await?;
+    let [one, two, ..] = &claimed[..] else {
+        return Err(Violation::of("open deliveries can be claimed"));
+    };
+    check.settle(one.sequence, "t", super::failed("x")).await?;
+    check
+        .settle(two.sequence, "t", Outcome::Acknowledged)
+        .await?;
+    let counts = check.store.counts(account, check.now).await?;
+    holds(
+        (counts.cases, counts.open, counts.hidden, counts.failed) == (25, 24, 1, 1),
+        "hidden and failed deliveries are counted, and acknowledged ones are not",
+    )
+}
+
+/// Data go, and what a case is known by stays.
+pub(super) async fn forgotten<S: CaseStore + 'static>(
+    check: &mut Check<S>,
+) -> Result<(), Violation> {
+    let ms = Duration::from_millis(1);
+    let time = check.now - LONG;
+    let quiet = |id: &str, at| {
+        Ok::<_, Violation>(save(
+            case(id, 0, DOWNLOADED, at, None)?,
+            Some(order(id, "")?),
+        ))
+    };
+    let busy = Save {
+        arrivals: vec![arrived(0, Some(1))],
+        ..quiet("busy", Some(time - LONG))?
+    };
+    let listed = case("listed", 0, READY, Some(time - LONG), None)?;
+    let mut bare = quiet("bare", Some(time - LONG))?;
+    bare.order = None;
+    check
+        .keep(vec![
+            quiet("old", Some(time - ms))?,
+            quiet("just", Some(time))?,
+            quiet("early", Some(UNIX_EPOCH - LONG))?,
+            quiet("unknown", None)?,
+            quiet("one", Some(check.now))?,
+            save(listed, Some(order("listed", "")?)),
+            busy,
+            bare,
+        ])
+        .await?;
+    let before = check.find("old").await?;
+    let (store, account) = (&check.store, &check.account);
+    let which = Forget::Before(time);
+    let forgotten = store.forget(account, which).await?;
+    holds(
+        forgotten == 3,
+        "forgotten are cases whose last arrival was before, or is of unknown time, and that have data",
+    )?;
+    for id in ["old", "early", "unknown"] {
+        let left = check.find(id).await?;
+        holds(
+            left.is_some_and(|stored| stored.order.is_none()),
+            "what is forgotten is gone, and its case stays",
+        )?;
+    }
+    let left = check.find("old").await?.map(|stored| stored.case);
+    holds(
+        left == before.map(|stored| stored.case),
+        "a case whose data are forgotten stays as it is",
+    )?;
+    for id in ["just", "one", "listed", "busy"] {
+        let left = check.find(id).await?;
+        holds(
+            left.is_some_and(|stored| stored.order.is_some()),
+            "not forgotten are cases that are newer, listed or have an open delivery",
+        )?;
+    }
+    holds(
+        store.forget(account, which).await? == 0,
+        "nothing is forgotten twice",
+    )?;
+    for (id, count) in [
+        ("one", 1),
+        ("one", 0),
+        ("listed", 0),
+        ("busy", 0),
+        ("none", 0),
+    ] {
+        let id = OrderId::new(id);
+        let forgotten = store.forget(account, Forget::Order(&id)).await?;
+        holds(forgotten == count, "one case is forgotten, if it may be")?;
+    }
+    // The delivery is still there, and when it is done its data can go too.
+    let claimed = check.claim("t", 10, LONG).await?;
+    let [claimed] = &claimed[..] else {
+        return Err(Violation::of("to forget takes no delivery away"));
+    };
+    check.settle(claimed.sequence, "t", again()).await?;
+    check.claim("u", 10, LONG).await?;
+    check
+        .settle(claimed.sequence, "u", Outcome::Acknowledged)
+        .await?;
+    let id = OrderId::new("busy");
+    let forgotten = store.forget(account, Forget::Order(&id)).await?;
+    holds(forgotten == 1, "what is done can be forgotten")?;
+    let log = check.log().await?;
+    holds(
+        log.len() == 1 && log.iter().all(|logged| logged.stored.order.is_none()),
+        "the log stays when data are forgotten",
+    )
+}

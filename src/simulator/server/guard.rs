@@ -1,0 +1,51 @@
+//! Who may use what has no authentication: programs, and the simulator's own pages.
+//!
+//! A page of another site that a developer has open must not act on the simulator behind their
+//! back. Browsers say where a request comes from, programs do not.
+
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode};
+
+use super::super::Shared;
+use super::control::Problem;
+
+/// Refuses what another site's page sends. A simulator on loopback also wants to be called by a
+/// loopback name: a foreign name that leads here is an attack (DNS rebinding).
+pub(in crate::simulator) fn check_origin(
+    shared: &Shared,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text("host").unwrap_or_default();
+    let refuse = |what: &str| Err(Problem::new(StatusCode::FORBIDDEN, what));
+    if shared.address.ip().is_loopback() && !is_loopback(host) {
+        return refuse("the simulator listens on loopback and is not called by this name");
+    }
+    let foreign = match text("sec-fetch-site") {
+        // `none`: a person typed the address.
+        Some(site) => !matches!(site, "same-origin" | "none"),
+        None => text("origin").is_some_and(|origin| !is_at(origin, host)),
+    };
+    if foreign {
+        return refuse("a page of another site may not act here");
+    }
+    Ok(())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn is_at(origin: &str, host: &str) -> bool {
+    origin
+        .split_once("://")
+        .is_some_and(|(_, at)| at.eq_ignore_ascii_case(host))
+}

@@ -1,0 +1,440 @@
+//! Stores that make a mistake each, and the rule that the check says is broken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use lab_connector::flow::plan::Epoch;
+use lab_connector::inbox::store::{
+    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, MemoryStore, Outcome, Save,
+    Settlement, Stored, check_case_store,
+};
+use lab_connector::{AccountId, OrderId, Result};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mistake {
+    None,
+    OneAccount,
+    IgnoresVersions,
+    KeepsHalf,
+    CommitsInTwoSteps,
+    LosesTheEpoch,
+    LosesAnArrival,
+    LogsBackwards,
+    IgnoresCase,
+    ExpectsTwice,
+    ExpectsOnlyTheListed,
+    DueAnyTime,
+    DueInAnyOrder,
+    CutsSeconds,
+    PagesFromTheStart,
+    LimitOfOneAtLeast,
+    CountsAcknowledged,
+    ForgetsNothing,
+    ForgetsToTheMinute,
+    LeasesToAll,
+    LeasesForEver,
+    HandsOutTheLatestFirst,
+    HandsOutTwoOfACase,
+    ClaimsForEver,
+    ClaimsInTwoSteps,
+    CountsNoAttempts,
+    LosesTheFailure,
+    ClearsTheFailure,
+    AcceptsStaleTokens,
+    TellsStaleTokensYes,
+    KeepsTokensGivenBack,
+    SettlesInAnyOrder,
+    DropsHeld,
+    ComesAgainAfterAcknowledge,
+}
+
+#[derive(Debug)]
+struct Wrong {
+    inner: MemoryStore,
+    mistake: Mistake,
+    /// What was acknowledged.
+    done: AtomicU64,
+    /// The last token that claimed anything.
+    token: std::sync::Mutex<Arc<str>>,
+}
+
+impl Wrong {
+    fn new(mistake: Mistake) -> Self {
+        Wrong {
+            inner: MemoryStore::new(),
+            mistake,
+            done: AtomicU64::new(0),
+            token: std::sync::Mutex::new("".into()),
+        }
+    }
+
+    fn makes(&self, mistake: Mistake) -> bool {
+        self.mistake == mistake
+    }
+
+    fn account(&self, account: &AccountId) -> AccountId {
+        match self.mistake {
+            Mistake::OneAccount => AccountId::new("one"),
+            _ => account.clone(),
+        }
+    }
+
+    fn time(&self, time: SystemTime) -> SystemTime {
+        if self.makes(Mistake::CutsSeconds) {
+            match time.duration_since(SystemTime::UNIX_EPOCH) {
+                Ok(after) => SystemTime::UNIX_EPOCH + Duration::from_secs(after.as_secs()),
+                Err(_) => time,
+            }
+        } else {
+            time
+        }
+    }
+
+    fn limit(&self, limit: usize) -> usize {
+        match self.mistake {
+            Mistake::LimitOfOneAtLeast => limit.max(1),
+            _ => limit,
+        }
+    }
+
+    fn lower(&self, case: &Case) -> Case {
+        let id = OrderId::new(case.order_id().as_str().to_lowercase());
+        let json = case.to_json().unwrap();
+        Case::from_stored(id, case.rx_id().cloned(), case.version(), &json).unwrap()
+    }
+
+    /// The same cases with the versions that the store has now.
+    async fn as_stored(&self, account: &AccountId, commit: &Commit) -> Commit {
+        let mut commit = commit.clone();
+        for save in &mut commit.saves {
+            let key = CaseKey::Order(save.case.order_id());
+            let kept = self.inner.find(account, key).await.unwrap();
+            let version = kept.map_or(0, |kept| kept.case.version());
+            let id = save.case.order_id().clone();
+            let json = save.case.to_json().unwrap();
+            save.case = Case::from_stored(id, save.case.rx_id().cloned(), version, &json).unwrap();
+        }
+        commit
+    }
+}
+
+/// Long enough for the others of a race to come as far.
+async fn pause() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[async_trait]
+impl CaseStore for Wrong {
+    async fn lease(
+        &self,
+        account: &AccountId,
+        holder: &str,
+        lease: Duration,
+        now: SystemTime,
+    ) -> Result<bool> {
+        let (holder, lease) = match self.mistake {
+            Mistake::LeasesToAll => ("one", lease),
+            Mistake::LeasesForEver if !lease.is_zero() => (holder, Duration::MAX),
+            _ => (holder, lease),
+        };
+        let account = self.account(account);
+        self.inner.lease(&account, holder, lease, now).await
+    }
+
+    async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+        self.inner.epoch(&self.account(account)).await
+    }
+
+    async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
+        let orders = match self.mistake {
+            Mistake::ExpectsOnlyTheListed => &[],
+            _ => orders,
+        };
+        let account = self.account(account);
+        let mut cases = self.inner.expected(&account, orders).await?;
+        if self.makes(Mistake::ExpectsTwice) {
+            for id in orders {
+                let found = self.inner.find(&account, CaseKey::Order(id)).await?;
+                cases.extend(found.map(|stored| stored.case));
+            }
+        }
+        Ok(cases)
+    }
+
+    async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
+        let lower;
+        let case = match case {
+            CaseKey::Order(id) if self.makes(Mistake::IgnoresCase) => {
+                lower = OrderId::new(id.as_str().to_lowercase());
+                CaseKey::Order(&lower)
+            }
+            other => other,
+        };
+        self.inner.find(&self.account(account), case).await
+    }
+
+    async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
+        let now = match self.mistake {
+            Mistake::DueAnyTime => now + Duration::from_secs(1_000_000_000_000),
+            _ => now,
+        };
+        let account = self.account(account);
+        let mut due = self.inner.due(&account, now, self.limit(limit)).await?;
+        if self.makes(Mistake::DueInAnyOrder) {
+            due.sort_by(|one, other| one.order_id().cmp(other.order_id()));
+        }
+        Ok(due)
+    }
+
+    async fn commit(&self, account: &AccountId, commit: &Commit, now: SystemTime) -> Result<bool> {
+        let account = self.account(account);
+        let mut commit = commit.clone();
+        match self.mistake {
+            Mistake::IgnoresVersions => commit = self.as_stored(&account, &commit).await,
+            Mistake::CommitsInTwoSteps => {
+                for save in &commit.saves {
+                    let key = CaseKey::Order(save.case.order_id());
+                    let kept = self.inner.find(&account, key).await?;
+                    if kept.map_or(0, |kept| kept.case.version()) != save.case.version() {
+                        return Ok(false);
+                    }
+                }
+                pause().await;
+                commit = self.as_stored(&account, &commit).await;
+            }
+            Mistake::KeepsHalf if !commit.saves.is_empty() => {
+                let mut all = true;
+                for save in commit.saves {
+                    let one = Commit {
+                        saves: vec![save],
+                        epoch: commit.epoch,
+                    };
+                    all &= self.inner.commit(&account, &one, now).await?;
+                }
+                return Ok(all);
+            }
+            Mistake::LosesTheEpoch => commit.epoch = None,
+            Mistake::LosesAnArrival => {
+                for save in &mut commit.saves {
+                    save.arrivals.truncate(1);
+                }
+            }
+            Mistake::LogsBackwards => commit.saves.iter_mut().for_each(|s| s.arrivals.reverse()),
+            Mistake::IgnoresCase => {
+                for save in &mut commit.saves {
+                    save.case = self.lower(&save.case);
+                }
+                let mut seen = std::collections::HashSet::new();
+                commit
+                    .saves
+                    .retain(|save: &Save| seen.insert(save.case.order_id().clone()));
+            }
+            _ => {}
+        }
+        self.inner.commit(&account, &commit, self.time(now)).await
+    }
+
+    async fn claim(
+        &self,
+        account: &AccountId,
+        token: &str,
+        limit: usize,
+        lease: Duration,
+        now: SystemTime,
+    ) -> Result<Vec<Claimed>> {
+        let account = self.account(account);
+        let lease = match self.mistake {
+            Mistake::ClaimsForEver => Duration::MAX,
+            Mistake::ClaimsInTwoSteps => Duration::ZERO,
+            _ => lease,
+        };
+        let limit = self.limit(limit);
+        let claim = self.inner.claim(&account, token, limit, lease, now);
+        let mut claimed = claim.await?;
+        match self.mistake {
+            Mistake::ClaimsInTwoSteps => {
+                pause().await;
+                let held = |claimed: &Claimed| Settlement {
+                    sequence: claimed.sequence,
+                    token: token.into(),
+                    outcome: Outcome::Held(lease),
+                };
+                let held: Vec<_> = claimed.iter().map(held).collect();
+                self.inner.settle(&account, &held, now).await?;
+            }
+            Mistake::HandsOutTheLatestFirst => claimed.reverse(),
+            Mistake::HandsOutTwoOfACase => {
+                let done = |claimed: &Claimed| Settlement {
+                    sequence: claimed.sequence,
+                    token: token.into(),
+                    outcome: Outcome::Acknowledged,
+                };
+                let done: Vec<_> = claimed.iter().map(done).collect();
+                self.inner.settle(&account, &done, now).await?;
+                let more = limit - claimed.len();
+                let more = self.inner.claim(&account, token, more, lease, now);
+                claimed.extend(more.await?);
+                claimed.sort_by_key(|claimed| claimed.sequence);
+            }
+            Mistake::CountsNoAttempts => claimed.iter_mut().for_each(|c| c.attempts = 1),
+            _ => {}
+        }
+        if !claimed.is_empty() {
+            *self.token.lock().unwrap() = token.into();
+        }
+        Ok(claimed)
+    }
+
+    async fn settle(
+        &self,
+        account: &AccountId,
+        settlements: &[Settlement],
+        now: SystemTime,
+    ) -> Result<Vec<bool>> {
+        let account = self.account(account);
+        let mut settlements = settlements.to_vec();
+        for settlement in &mut settlements {
+            match (&mut settlement.outcome, self.mistake) {
+                (Outcome::Again { failure, .. }, Mistake::LosesTheFailure) => *failure = None,
+                (Outcome::Again { failure, .. }, Mistake::ClearsTheFailure) => {
+                    failure.get_or_insert_default();
+                }
+                (_, Mistake::AcceptsStaleTokens) => {
+                    settlement.token = self.token.lock().unwrap().clone();
+                }
+                (
+                    Outcome::Again {
+                        after,
+                        failure: None,
+                    },
+                    Mistake::KeepsTokensGivenBack,
+                ) => {
+                    settlement.outcome = Outcome::Held(*after);
+                }
+                (outcome @ Outcome::Held(_), Mistake::DropsHeld) => {
+                    *outcome = Outcome::Acknowledged;
+                }
+                (outcome @ Outcome::Acknowledged, Mistake::ComesAgainAfterAcknowledge) => {
+                    self.done.fetch_add(1, Ordering::SeqCst);
+                    *outcome = Outcome::Again {
+                        after: Duration::ZERO,
+                        failure: None,
+                    };
+                }
+                _ => {}
+            }
+        }
+        let settled = self.inner.settle(&account, &settlements, now).await?;
+        Ok(match self.mistake {
+            Mistake::TellsStaleTokensYes => vec![true; settled.len()],
+            Mistake::SettlesInAnyOrder => settled.into_iter().rev().collect(),
+            _ => settled,
+        })
+    }
+
+    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>> {
+        let after = match self.mistake {
+            Mistake::PagesFromTheStart if after > 1 => after - 1,
+            _ => after,
+        };
+        let limit = self.limit(limit);
+        let account = self.account(account);
+        self.inner.arrivals(&account, after, limit).await
+    }
+
+    async fn cases(
+        &self,
+        account: &AccountId,
+        after: Option<&OrderId>,
+        limit: usize,
+    ) -> Result<Vec<Stored>> {
+        let account = self.account(account);
+        let limit = self.limit(limit);
+        self.inner.cases(&account, after, limit).await
+    }
+
+    async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts> {
+        let mut counts = self.inner.counts(&self.account(account), now).await?;
+        if self.makes(Mistake::CountsAcknowledged) {
+            let log = self.inner.arrivals(account, 0, 10_000).await?;
+            let deliveries = log.iter().filter(|logged| logged.ordinal.is_some());
+            counts.open = deliveries.count() as u64;
+        }
+        Ok(counts)
+    }
+
+    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64> {
+        let which = match (which, self.mistake) {
+            (_, Mistake::ForgetsNothing) => return Ok(0),
+            (Forget::Before(time), Mistake::ForgetsToTheMinute) => {
+                Forget::Before(time + Duration::from_secs(60))
+            }
+            _ => which,
+        };
+        self.inner.forget(&self.account(account), which).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_finds_each_mistake() {
+    use Mistake as M;
+    check_case_store(Wrong::new(M::None)).await.unwrap();
+    let mut wrong = Vec::new();
+    for (mistake, rule) in [
+        (M::OneAccount, "accounts have nothing in common"),
+        (M::IgnoresVersions, "a new case fails if it is known"),
+        (M::KeepsHalf, "a commit that fails changes nothing"),
+        (
+            M::CommitsInTwoSteps,
+            "of many commits over the same version one",
+        ),
+        (M::LosesTheEpoch, "an epoch stays"),
+        (M::LosesAnArrival, "numbered from 1, one by one"),
+        (M::LogsBackwards, "an arrival's index, and the ordinal"),
+        (M::IgnoresCase, "an id is kept as it is"),
+        (M::ExpectsTwice, "different cases"),
+        (M::ExpectsOnlyTheListed, "each once"),
+        (M::DueAnyTime, "the longest due first"),
+        (M::DueInAnyOrder, "the longest due first"),
+        (M::CutsSeconds, "to the millisecond"),
+        (M::PagesFromTheStart, "begins behind the number"),
+        (M::LimitOfOneAtLeast, "a limit of 0 gives nothing"),
+        (M::CountsAcknowledged, "acknowledged ones are not"),
+        (M::ForgetsNothing, "forgotten are cases"),
+        (M::ForgetsToTheMinute, "forgotten are cases"),
+        (M::LeasesToAll, "a lease keeps others out"),
+        (M::LeasesForEver, "a lease ends by itself"),
+        (M::HandsOutTheLatestFirst, "in the order of the log"),
+        (
+            M::HandsOutTwoOfACase,
+            "of each case only the first open delivery",
+        ),
+        (M::ClaimsForEver, "comes again when its lease has ended"),
+        (M::ClaimsInTwoSteps, "hidden"),
+        (M::CountsNoAttempts, "how often it was claimed"),
+        (M::LosesTheFailure, "why it failed last"),
+        (M::ClearsTheFailure, "leaves the former one"),
+        (M::AcceptsStaleTokens, "nobody settles"),
+        (
+            M::TellsStaleTokensYes,
+            "an account that was never used is empty",
+        ),
+        (M::KeepsTokensGivenBack, "once the delivery was given back"),
+        (M::SettlesInAnyOrder, "an answer of its own, in their order"),
+        (M::DropsHeld, "that a lease has ended does not matter"),
+        (M::ComesAgainAfterAcknowledge, "never comes again"),
+    ] {
+        match check_case_store(Wrong::new(mistake)).await {
+            Ok(()) => wrong.push(format!("{mistake:?} is not found")),
+            Err(found) if !found.to_string().contains(rule) => {
+                wrong.push(format!("{mistake:?}: {found}"));
+            }
+            Err(_) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
