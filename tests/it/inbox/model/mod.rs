@@ -418,6 +418,13 @@ impl Play {
             );
             return 0;
         };
+        let to_hand_out = history.deliveries().filter(|d| d.is_handed_out());
+        let to_hand_out: Vec<_> = to_hand_out.map(|d| (d.ordinal(), d.status())).collect();
+        let were: Vec<_> = handed_out
+            .iter()
+            .map(|(name, out)| (name.1, &out.status))
+            .collect();
+        assert_eq!(were, to_hand_out, "{id}: what was handed out");
         for _ in &handed_out {
             Tally::count(&tally.deliveries);
         }
