@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod hints;
+mod killed;
 mod model;
 mod rounds;
 mod running;
