@@ -21,7 +21,8 @@ pub(super) async fn round(inbox: &Inbox) -> Result<Round> {
     let mut round = Round::default();
     let owed = listing(inbox, &mut round).await?;
     let budget = inbox.settings.looks;
-    let hinted = run::targets(inbox).await?;
+    // What there is no look left for is not taken out, and waits for the next round.
+    let hinted = run::targets(inbox, budget.saturating_sub(owed.len())).await?;
     let due = inbox
         .store()
         .due(inbox.account(), inbox.now().await?, budget)
@@ -157,6 +158,9 @@ pub(super) async fn look(inbox: &Inbox, target: Target) -> Result<Round> {
             None => return Ok(round),
         },
         Err(error) => {
+            if target.hinted {
+                inbox.hints().add(&target.rx_id, inbox.callers_now());
+            }
             let problem = Problem::NotFetched(target.order_id, error);
             round.problems.push(problem);
             return Ok(round);

@@ -13,7 +13,7 @@ use super::store::{Case, CaseKey, Commit, NewArrival, Save};
 use super::trace;
 use crate::error::{Error, Result};
 use crate::flow::plan::{Epoch, Next, Observation, Policy, Record, Step, observe};
-use crate::flow::{Arrival, Symbol};
+use crate::flow::{Arrival, Origin, Symbol};
 use crate::model::{Order, OrderId, RxId, WireTime};
 
 /// So many cases are committed at a time. More at once are faster, fewer are less to do again
@@ -131,6 +131,8 @@ pub(super) struct Target {
     pub(super) rx_id: RxId,
     /// None of an order that is not known.
     pub(super) order_id: Option<OrderId>,
+    /// Something hinted at it, and nothing else may ask for it again.
+    pub(super) hinted: bool,
 }
 
 impl Target {
@@ -138,6 +140,7 @@ impl Target {
         Some(Target {
             rx_id: case.rx_id()?.clone(),
             order_id: Some(case.order_id().clone()),
+            hinted: false,
         })
     }
 }
@@ -345,9 +348,11 @@ fn told(order: &Order) -> Option<Vec<Arrival>> {
 }
 
 fn logged(step: &Step) -> impl Iterator<Item = NewArrival> + '_ {
-    step.arrivals().map(|arrived| NewArrival {
+    // What was dealt with before the integration keeps its ordinal, and is no delivery.
+    let is_work = |arrival: &Arrival| arrival.origin() != Some(Origin::Imported);
+    step.arrivals().map(move |arrived| NewArrival {
         index: u32::try_from(arrived.index()).unwrap_or(u32::MAX),
-        ordinal: arrived.ordinal(),
+        ordinal: arrived.ordinal().filter(|_| is_work(arrived.arrival())),
     })
 }
 

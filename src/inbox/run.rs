@@ -81,7 +81,7 @@ impl Runner {
 /// Fetches what was hinted at.
 pub(super) async fn hinted(inbox: &Inbox) -> Result<Round> {
     let mut round = Round::default();
-    let targets = targets(inbox).await?;
+    let targets = targets(inbox, inbox.settings.looks).await?;
     if !targets.is_empty() {
         poll::fetch(inbox, targets, &mut round).await?;
         inbox.counters().fetched(&round);
@@ -90,13 +90,13 @@ pub(super) async fn hinted(inbox: &Inbox) -> Result<Round> {
     Ok(round)
 }
 
-/// What was hinted at and may be fetched now. All hints are looked at: those that are false must
+/// What was hinted at and may be fetched now, at most `limit`; the rest waits. All hints are looked at: those that are false must
 /// not stand before those that are not.
-pub(super) async fn targets(inbox: &Inbox) -> Result<Vec<Target>> {
+pub(super) async fn targets(inbox: &Inbox, limit: usize) -> Result<Vec<Target>> {
     let now = inbox.callers_now();
     let mut targets = Vec::new();
     loop {
-        let missing = inbox.settings.looks.saturating_sub(targets.len());
+        let missing = limit.saturating_sub(targets.len());
         let taken = inbox.hints().take(now, missing);
         if taken.is_empty() {
             return Ok(targets);
@@ -106,7 +106,11 @@ pub(super) async fn targets(inbox: &Inbox) -> Result<Vec<Target>> {
             let found = inbox.store().find(inbox.account(), key).await?;
             let order_id = found.map(|stored| stored.case.order_id().clone());
             if inbox.hints().allows(&rx_id, order_id.is_some(), now) {
-                targets.push(Target { rx_id, order_id });
+                targets.push(Target {
+                    rx_id,
+                    order_id,
+                    hinted: true,
+                });
             }
         }
     }

@@ -85,6 +85,7 @@ mod server;
 mod settings;
 mod snapshot;
 mod tokens;
+mod transport;
 mod truth;
 mod wire;
 mod world;
@@ -106,6 +107,7 @@ use calls::Calls;
 use dice::For;
 use files::Kind;
 use notify::Notifier;
+use transport::Routers;
 use wire::{Line, Wires};
 use world::World;
 
@@ -129,6 +131,7 @@ pub struct Simulator {
     address: SocketAddr,
     other_region: SocketAddr,
     servers: Vec<AbortHandle>,
+    routers: Routers,
 }
 
 /// What the server and the handle share.
@@ -335,6 +338,7 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     let files = TcpListener::bind(set.files.unwrap_or(elsewhere)).await?;
     let region = TcpListener::bind(elsewhere).await?;
     let other_region = region.local_addr()?;
+    let signed_files = files.local_addr()?;
     let shared = Arc::new(Shared {
         signing_key: world.dice.nth(For::Signatures, 0).u128(..),
         world: Mutex::new(world),
@@ -343,11 +347,13 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
         endpoints: endpoints(address)?,
         other_region: endpoints(other_region)?,
         closing: watch::Sender::new(false),
-        files: format!("http://{}", files.local_addr()?),
+        files: format!("http://{signed_files}"),
         address,
         initial: set,
     });
-    let serve = |listener, app: axum::Router| {
+    let mut routers = Routers::default();
+    let mut serve = |listener, address, app: axum::Router| {
+        routers.add(address, app.clone());
         let app = app.into_make_service_with_connect_info::<Line>();
         let server = tokio::spawn(async move {
             // Ends with the handle only.
@@ -356,15 +362,20 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
         server.abort_handle()
     };
     let servers = vec![
-        serve(listener, server::router(Arc::clone(&shared))),
-        serve(region, server::router(Arc::clone(&shared))),
-        serve(files, server::files_router(Arc::clone(&shared))),
+        serve(listener, address, server::router(Arc::clone(&shared))),
+        serve(region, other_region, server::router(Arc::clone(&shared))),
+        serve(
+            files,
+            signed_files,
+            server::files_router(Arc::clone(&shared)),
+        ),
     ];
     Ok(Simulator {
         shared,
         address,
         other_region,
         servers,
+        routers,
     })
 }
 

@@ -61,7 +61,7 @@ impl Line {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
     }
 
-    fn take(&self) -> Option<Plan> {
+    pub(super) fn take(&self) -> Option<Plan> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Service, notification, symbols};
+use http::StatusCode;
+
+use super::{HOUR, Service, notification, symbols};
 
 #[tokio::test]
 async fn a_flood_costs_a_fetch_for_each_known_order_and_a_few_for_unknown_ones() {
@@ -58,4 +60,38 @@ async fn a_notification_of_an_order_that_does_not_exist_leaves_nothing() {
     let round = inbox.poll().await.unwrap();
     assert_eq!((round.fetched(), round.problems().len()), (1, 0));
     assert_eq!(inbox.stats().await.unwrap().store.cases, 0);
+}
+
+#[tokio::test]
+async fn a_hint_waits_where_the_round_has_no_look_left() {
+    let service = Service::new();
+    let inbox = service.inbox().await.looks(1);
+    service.show(1, "Ready for Download");
+    inbox.poll().await.unwrap();
+    // It drops out, and is looked at first.
+    service.show(1, "Downloaded");
+    service.show(2, "iTero Modeling");
+    inbox.notify(&notification("rx-2"));
+    for looks in [&["rx-1"][..], &["rx-1", "rx-2"]] {
+        inbox.poll().await.unwrap();
+        assert_eq!(service.state().looks, looks);
+        service.pass(HOUR / 4);
+    }
+}
+
+#[tokio::test]
+async fn a_hint_is_kept_where_the_order_cannot_be_fetched() {
+    let service = Service::new();
+    let inbox = service.inbox().await.interval(HOUR * 24);
+    inbox.run_until(async {}).await.unwrap();
+    service.show(1, "iTero Modeling");
+    inbox.notify(&notification("rx-1"));
+    service.state().outage = Some(StatusCode::INTERNAL_SERVER_ERROR);
+    inbox.run_until(async {}).await.unwrap();
+    assert_eq!(inbox.stats().await.unwrap().not_fetched, 1);
+    service.state().outage = None;
+    service.pass(HOUR / 4);
+    inbox.run_until(async {}).await.unwrap();
+    assert_eq!(symbols(&inbox, "1").await, "M");
+    assert_eq!(service.state().lists, 1);
 }

@@ -2,6 +2,8 @@
 
 mod deliveries;
 mod hints;
+mod killed;
+mod model;
 mod rounds;
 mod running;
 mod told;

@@ -9,6 +9,7 @@ use lab_connector::inbox::store::{Case, CaseKey, Claimed, Commit, Counts, Forget
 use lab_connector::inbox::store::{Settlement, Stored};
 use lab_connector::inbox::{CaseHistory, CaseStore, MemoryStore, Problem};
 use lab_connector::{AccountId, OrderId};
+use serde_json::json;
 
 use super::{HOUR, Service, names, symbols};
 
@@ -115,8 +116,7 @@ async fn an_order_that_is_listed_twice_in_two_statuses_counts_twice() {
     let inbox = service.inbox().await;
     // The second record has another Rx id, by which the service would tell them apart.
     for (key, status) in [(1, "Ready for Download"), (2, "Lab Review")] {
-        let order =
-            serde_json::json!({ "orderId": 7, "rxId": format!("rx-{key}"), "status": status });
+        let order = json!({ "orderId": 7, "rxId": format!("rx-{key}"), "status": status });
         service.state().orders.insert(key, order);
     }
     let round = inbox.poll().await.unwrap();
@@ -128,7 +128,7 @@ async fn an_order_that_is_listed_twice_in_two_statuses_counts_twice() {
 async fn an_order_without_an_rx_id_is_delivered_and_reported_once() {
     let service = Service::new();
     let inbox = service.inbox().await;
-    let order = serde_json::json!({ "orderId": 7, "status": "Lab Review" });
+    let order = json!({ "orderId": 7, "status": "Lab Review" });
     service.state().orders.insert(7, order);
     let round = inbox.poll().await.unwrap();
     assert!(matches!(round.problems(), [Problem::NoRxId(id)] if id.as_str() == "7"));
@@ -153,6 +153,26 @@ async fn what_was_imported_is_not_delivered_and_counts() {
     let delivery = inbox.claim(1).await.unwrap().remove(0);
     assert_eq!((delivery.ordinal(), delivery.is_first()), (3, false));
     assert!(!delivery.history().is_complete());
+}
+
+#[tokio::test]
+async fn what_the_service_tells_of_the_time_before_is_not_delivered_and_counts() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    let history = [
+        "Ready for Download",
+        "Downloaded",
+        "Scanning",
+        "Ready for Download",
+    ];
+    let history = history.map(|status| json!({ "status": status }));
+    service.show_more(1, "Ready for Download", json!({ "history": history }));
+    assert_eq!(inbox.poll().await.unwrap().deliveries(), 1);
+    assert_eq!(symbols(&inbox, "1").await, "FDSF");
+    assert_eq!(names(&inbox.claim(10).await.unwrap()), [("1", 2)]);
+    let log = inbox.changes_after(0, 10).await.unwrap();
+    let ordinals: Vec<_> = log.iter().map(|change| change.ordinal()).collect();
+    assert_eq!(ordinals, [None, None, None, Some(2)]);
 }
 
 #[tokio::test]

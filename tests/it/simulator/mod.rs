@@ -16,7 +16,9 @@ use std::time::Duration;
 use lab_connector::auth::TokenKey;
 use lab_connector::client::ClientBuilder;
 use lab_connector::flow::Phase;
-use lab_connector::simulator::Simulator;
+use lab_connector::retry::RetryPolicy;
+use lab_connector::simulator::{Fault, FaultRule, Faults, ResetAt, Simulator};
+use lab_connector::transport::Transport as _;
 use lab_connector::{
     AccountId, Client, Endpoints, Lab, Login, MemoryTokenStore, Notification, Operation, Order,
     OrderId, OrderStatus, RxId,
@@ -440,5 +442,54 @@ async fn the_page_leads_back_with_a_code() -> Result {
     assert_eq!(status, 400);
     let (status, _) = get("/nowhere").await?;
     assert_eq!(status, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_answers_without_a_connection_as_over_one() -> Result {
+    let service = Simulator::start().await?;
+    for _ in 0..3 {
+        service.scan("L-1")?;
+    }
+    let mut answers = Vec::new();
+    for in_process in [false, true] {
+        let mut builder = builder(&service).retry(RetryPolicy::never());
+        if in_process {
+            builder = builder.transport(service.transport());
+        }
+        let lab = signed_in(&service, &builder.build()?)
+            .await?
+            .pair("L-1")
+            .await?;
+        let listing = lab.orders().list().await?;
+        assert!(listing.is_complete());
+        let rx_id = listing.orders()[0].rx_id().unwrap().clone();
+        let order = lab.orders().by_rx(&rx_id).await?;
+        let file = download(&lab, &rx_id, false).await?;
+        answers.push((listing.orders().to_vec(), order, file));
+        for at in [ResetAt::Answer, ResetAt::InsideBody, ResetAt::AfterBody] {
+            let mut faults = Faults::default();
+            let reset = FaultRule::new(Fault::Reset { at });
+            faults.rules.push(reset.on(Operation::GetOrderByRxId));
+            service.set_faults(faults)?;
+            let answer = lab.orders().by_rx(&rx_id).await;
+            assert_eq!(
+                answer.is_ok(),
+                at == ResetAt::AfterBody,
+                "{at:?} {in_process}"
+            );
+        }
+        service.set_faults(Faults::default())?;
+    }
+    assert_eq!(answers[0], answers[1]);
+
+    let transport = service.transport();
+    let request = |url: &str| http::Request::get(url).body(bytes::Bytes::new());
+    let elsewhere = transport.send(request("http://127.0.0.1:1/")?).await;
+    assert!(elsewhere.is_err());
+    let url = format!("http://{}/", service.address());
+    assert!(transport.send(request(&url)?).await?.status().is_success());
+    drop(service);
+    assert!(transport.send(request(&url)?).await.is_err());
     Ok(())
 }

@@ -21,7 +21,9 @@ CREATE TABLE lab_connector_cases (
     PRIMARY KEY (account, order_id)
 ) STRICT;
 CREATE INDEX lab_connector_cases_rx ON lab_connector_cases (account, rx_id) WHERE rx_id IS NOT NULL;
-CREATE INDEX lab_connector_cases_listed ON lab_connector_cases (account) WHERE listed;
+-- With all that a poll reads: what is listed lies together, however many cases there are.
+CREATE INDEX lab_connector_cases_listed
+    ON lab_connector_cases (account, order_id, rx_id, version, state, listed) WHERE listed;
 CREATE INDEX lab_connector_cases_due ON lab_connector_cases (account, look_at) WHERE look_at IS NOT NULL;
 
 -- Patient data, and in no other table. Apart from the cases, so that what is compared with every

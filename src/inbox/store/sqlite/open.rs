@@ -35,7 +35,7 @@ pub(super) async fn open(path: PathBuf) -> Result<SqliteStore> {
         .foreign_keys(false)
         .synchronous(SqliteSynchronous::Full)
         // 16 MB: the upper levels of the indexes of a million cases.
-        .pragma("cache_size", "-64000")
+        .pragma("cache_size", "-16000")
         // What is forgotten is overwritten.
         .pragma("secure_delete", "ON")
         .row_buffer_size(1000)
