@@ -309,9 +309,14 @@ impl Play {
         let listing = self.listings;
         let sights = self.world.take_sights();
         let at_work = &mut self.labs[lab];
+        let listed = sights.listed.iter();
+        let listed: Vec<String> = listed.map(|(_, sight)| sight.order.clone()).collect();
         for (of, sight) in sights.listed {
             assert_eq!(of, lab, "another lab's orders were asked for");
-            at_work.learn(sight, Some(listing), whole);
+            // Of an order that one listing shows in two states nobody knows which is the later.
+            let same = listed.iter().filter(|order| **order == sight.order);
+            let clear = same.count() == 1;
+            at_work.learn(sight, Some(listing), whole && clear);
         }
         // A good listing counts once it is recorded, and before the fetches that follow it.
         if complete {
