@@ -21,11 +21,13 @@ const CLOCK: &str = "floor(date_part('epoch', clock_timestamp()) * 1000)::bigint
 /// Our statements rely on what they see being committed and on commits being durable, whatever
 /// a database or a role has as its default. All of them go by an index, in its order, and want a
 /// few rows: right after a first poll, when nothing is known of the new rows yet, the planner
-/// would rather collect and sort all of them for each claim, or compile the statement.
+/// would rather collect and sort all of them for each claim, or compile the statement. A process
+/// that is stopped in the middle of a commit must not hold up its account for ever.
 const SESSION: &str = "
     SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET enable_bitmapscan = off;
     SET jit = off;
+    SET idle_in_transaction_session_timeout = '30s';
     SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off'";
 
