@@ -9,6 +9,9 @@
 //!   against the truth, nor is what such a state is alike.
 //! - Candidates, where an arrival before was missed, or where a milled model was finished unseen
 //!   and the case made anew: the model of cases follows what was seen.
+//! - Deliveries behind one whose files the service gives no more, as the case is with somebody else
+//!   and such services (`Elsewhere`) show then no files or nothing: those of an order wait for each
+//!   other.
 //!
 //! And where a process died, or nobody knows whether an answer came, an arrival may have been seen
 //! by the service's account and by nobody: it is asked for only if a later round could see it.
@@ -122,7 +125,8 @@ fn judge_order(world: &mut World, order: &OrderId) {
         let delivered = fits.contains(&Some(at));
         if must[at] {
             sums.owed += 1;
-            if !delivered && (tells_files || !disturbed) {
+            let waits = world.withheld.contains(&id);
+            if !delivered && (tells_files || !disturbed) && !waits {
                 sums.lost += 1;
                 story.push(format!("LOST: {id} {shown:?}"));
             }

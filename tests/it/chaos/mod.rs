@@ -92,6 +92,8 @@ struct Sums {
     alike: u64,
     /// Deliveries of what a listing that lagged behind showed.
     stale: u64,
+    /// Deliveries whose files the service no longer gives, since the case is with somebody else.
+    withheld: u64,
     /// Deliveries whose candidates were held against the truth.
     judged: u64,
     files: u64,
@@ -121,6 +123,7 @@ impl std::ops::AddAssign for Sums {
         self.unsure += more.unsure;
         self.alike += more.alike;
         self.stale += more.stale;
+        self.withheld += more.withheld;
         self.judged += more.judged;
         self.files += more.files;
         self.killed += more.killed;
