@@ -17,10 +17,11 @@
 //! by the service's account and by nobody: it is asked for only if a later round could see it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use lab_connector::OrderId;
 use lab_connector::flow::Phase;
-use lab_connector::simulator::{Shown, Simulator};
+use lab_connector::simulator::{ClockMode, Shown, Simulator};
 use sha2::{Digest, Sha256};
 
 use super::mix;
@@ -239,4 +240,42 @@ fn is_clouded(
         let finished = matches!(shown[at].phase, Phase::FinishedM | Phase::FinishedG);
         missed || (finished && !sure(at))
     })
+}
+
+/// The judge is only worth something if it finds what is amiss.
+#[tokio::test]
+async fn what_is_amiss_is_found() {
+    let service = Simulator::builder().clock(ClockMode::Stepped);
+    let service = service.start().await.unwrap();
+    let order = service.scan("L-1").unwrap();
+    service.advance(Duration::from_secs(7_200));
+    service.return_to_doctor(&order).unwrap();
+    service.rescan(&order).unwrap();
+    let shown = service.truth(&order).unwrap().shown;
+    let must: Vec<bool> = shown.iter().map(|one| one.status.is_listed()).collect();
+    let places: Vec<usize> = (0..shown.len()).filter(|at| must[*at]).collect();
+    let [first, second] = places[..] else {
+        panic!("{shown:?}");
+    };
+    let out = |at: usize, scenario| Out::new("F", millis(shown[at].at), true, vec![scenario]);
+    let (one, other) = (out(first, 1), out(second, 3));
+    let both = [one.clone(), other.clone()];
+    assert_eq!(explain(&shown, &both, &must), [Some(first), Some(second)]);
+    let twice = explain(&shown, &[one.clone(), one.clone()], &must);
+    assert_eq!(twice.iter().flatten().count(), 1);
+    let lost = explain(&shown, std::slice::from_ref(&other), &must);
+    assert_eq!(lost, [Some(second)]);
+    assert!(has_scenario(&other, &shown[second]) && !has_scenario(&one, &shown[second]));
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("case.zip");
+    let mut file = service.file(&order, 1, "IDE").unwrap().to_vec();
+    std::fs::write(&path, &file).unwrap();
+    assert_eq!(revision(&service, order.as_str(), &path), Some(1));
+    file[100] ^= 1;
+    std::fs::write(&path, &file).unwrap();
+    assert_eq!(revision(&service, order.as_str(), &path), None);
+
+    let token = format!("fine\nnot so: access-{:032x}\nfine", 7);
+    assert_eq!(leaks(&token), 1);
 }

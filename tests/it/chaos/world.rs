@@ -35,6 +35,21 @@ pub(super) struct Out {
     pub(super) files: Vec<PathBuf>,
 }
 
+impl Out {
+    pub(super) fn new(symbol: &str, at: u64, complete: bool, candidates: Vec<u8>) -> Self {
+        Out {
+            symbol: symbol.to_owned(),
+            at,
+            complete,
+            candidates,
+            after_stale: false,
+            acknowledging: false,
+            acknowledged: false,
+            files: Vec::new(),
+        }
+    }
+}
+
 pub(super) struct World {
     pub(super) seed: u64,
     pub(super) service: Arc<Simulator>,
@@ -311,19 +326,10 @@ impl World {
     fn handed_out(&mut self, name: (String, u32), words: &[&str], phase: &mut Phase) {
         phase.handed_out += 1;
         let after_stale = !self.stale.is_empty() || self.lagged();
-        let out = Out {
-            symbol: words[3].to_owned(),
-            at: words[4].parse().unwrap(),
-            complete: words[5] == "true",
-            candidates: words[6]
-                .split(',')
-                .filter_map(|number| number.parse().ok())
-                .collect(),
-            after_stale,
-            acknowledging: false,
-            acknowledged: false,
-            files: Vec::new(),
-        };
+        let candidates = words[6].split(',').filter_map(|number| number.parse().ok());
+        let at = words[4].parse().unwrap();
+        let mut out = Out::new(words[3], at, words[5] == "true", candidates.collect());
+        out.after_stale = after_stale;
         match self.outs.get_mut(&name) {
             None => {
                 self.outs.insert(name, out);
