@@ -71,11 +71,13 @@ fn judge_order(world: &mut World, order: &OrderId) {
         .unzip();
     let sure = |at: usize| truth.shown[at].seen && !world.unsure.contains(&(id.clone(), at));
     let tells_files = mix::tells_files(&world.behaviour);
+    // What is unsure may have been seen all the same.
     let alike = |at: usize| {
-        let before = (0..at).rev().find(|before| sure(*before));
         let same =
             |before: usize| truth.shown[before].status.symbol() == truth.shown[at].status.symbol();
-        !tells_files && before.is_some_and(same)
+        let known = (0..at).rev().find(|before| sure(*before));
+        let shown = (0..at).rev().find(|before| truth.shown[*before].seen);
+        !tells_files && (known.is_some_and(same) || shown.is_some_and(same))
     };
     let is_listed = |at: usize| truth.shown[at].status.is_listed();
     let must: Vec<bool> = (0..truth.shown.len())
