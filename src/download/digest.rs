@@ -127,23 +127,15 @@ impl Digest {
         digests
     }
 
-    /// Those of an asset's fields whose names say what they are. Convention: none is documented.
+    /// Those of an asset's fields whose names say what they are.
     pub(crate) fn of_asset(asset: &Asset) -> Vec<Self> {
-        const KEYS: [(&str, Algorithm); 9] = [
-            ("sha256", Algorithm::Sha256),
-            ("sha256hash", Algorithm::Sha256),
-            ("sha256checksum", Algorithm::Sha256),
-            ("checksumsha256", Algorithm::Sha256),
-            ("md5", Algorithm::Md5),
-            ("md5hash", Algorithm::Md5),
-            ("md5checksum", Algorithm::Md5),
-            ("checksummd5", Algorithm::Md5),
-            ("contentmd5", Algorithm::Md5),
-        ];
-        let fields = asset.extra().iter();
-        let digests = fields.filter_map(|(key, value)| {
-            let known = KEYS.iter().find(|(name, _)| lenient::same_key(key, name));
-            Digest::text(known?.1, value.as_str()?)
+        let digests = asset.digests().filter_map(|(algorithm, text)| {
+            let algorithm = match algorithm {
+                "sha256" => Algorithm::Sha256,
+                "md5" => Algorithm::Md5,
+                _ => return None,
+            };
+            Digest::text(algorithm, text)
         });
         digests.collect()
     }

@@ -14,7 +14,7 @@ use super::store::{Claimed, Outcome, Settlement};
 use crate::download::{Downloaded, safe_name};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Arrival, History, Reading};
-use crate::model::{Order, OrderId};
+use crate::model::{Order, OrderId, RxId};
 use crate::status::OrderStatus;
 
 /// A reason for a failure is kept up to so many characters.
@@ -218,8 +218,9 @@ impl Delivery {
     /// marks an order *Downloaded* is not documented. Then it is recorded that the files were
     /// downloaded.
     ///
-    /// Where the listing gave no files the order is fetched first. The delivery is held while
-    /// files arrive. It is not acknowledged: that is for when the software has taken them over.
+    /// Where the listing gave no files the order is fetched first; where a file is refused, to see
+    /// whether there are others in its place by now. The delivery is held while files arrive. It is
+    /// not acknowledged: that is for when the software has taken them over.
     ///
     /// # Errors
     ///
@@ -236,16 +237,13 @@ impl Delivery {
             .await
             .map_err(|error| Error::new(Kind::File(error.to_string())).with_source(error))?;
         let order = self.with_files().await?;
-        let lab = &self.inbox.lab;
-        let orders = std::slice::from_ref(&*order);
-        let assets = lab.assets();
-        let fetching = Box::pin(assets.download_all(orders).to_directory(&directory));
-        let holding = Box::pin(self.hold());
-        let fetched = match select(fetching, holding).await {
-            Either::Left((fetched, _)) => fetched,
-            Either::Right((lost, _)) => return Err(lost),
-        };
-        let files: Result<Vec<Downloaded>> = fetched.into_iter().map(|file| file.result).collect();
+        let mut files = self.fetch(&order, &directory).await;
+        if let Err(error) = &files
+            && may_be_replaced(error)
+            && let Some(order) = self.with_other_files(&order).await
+        {
+            files = self.fetch(&order, &directory).await;
+        }
         let files = files?;
         let what = What::Downloaded(self.ordinal());
         self.inbox.did(self.order_id(), what).await?;
@@ -285,11 +283,37 @@ impl Delivery {
         format!("{order}-{ordinal}").into()
     }
 
+    async fn fetch(&self, order: &Order, directory: &Path) -> Result<Vec<Downloaded>> {
+        let orders = std::slice::from_ref(order);
+        let assets = self.inbox.lab.assets();
+        let fetching = Box::pin(assets.download_all(orders).to_directory(directory));
+        let holding = Box::pin(self.hold());
+        match select(fetching, holding).await {
+            Either::Left((fetched, _)) => fetched.into_iter().map(|file| file.result).collect(),
+            Either::Right((lost, _)) => Err(lost),
+        }
+    }
+
     /// The order with its files, as far as the service names any.
     async fn with_files(&self) -> Result<Arc<Order>> {
-        let Some(rx_id) = self.order.rx_id().filter(|_| !self.order.has_asset_list()) else {
-            return Ok(Arc::clone(&self.order));
-        };
+        match self.order.rx_id().filter(|_| !self.order.has_asset_list()) {
+            Some(rx_id) => self.look(rx_id).await,
+            None => Ok(Arc::clone(&self.order)),
+        }
+    }
+
+    /// The order as it is now, if its files are others. An order that nobody lists any more would
+    /// otherwise never be seen with them.
+    async fn with_other_files(&self, known: &Order) -> Option<Arc<Order>> {
+        // Where it cannot be fetched, the file's own error says more.
+        let order = self.look(known.rx_id()?).await.ok()?;
+        let others = order.id() == known.id()
+            && !order.assets().is_empty()
+            && order.fingerprint() != known.fingerprint();
+        others.then_some(order)
+    }
+
+    async fn look(&self, rx_id: &RxId) -> Result<Arc<Order>> {
         let begun = self.inbox.now().await?;
         let order = Arc::new(self.inbox.lab.orders().by_rx(rx_id).await?);
         let sight = Sight {
@@ -340,6 +364,13 @@ impl fmt::Debug for Delivery {
             .field("attempts", &self.attempts())
             .finish_non_exhaustive()
     }
+}
+
+/// Whether an error may mean that the file is no longer the order's. Which status says so is not
+/// documented.
+fn may_be_replaced(error: &Error) -> bool {
+    let status = error.status().map(|status| status.as_u16());
+    matches!(status, Some(400 | 403 | 404 | 410))
 }
 
 /// The history up to the arrival with this index.

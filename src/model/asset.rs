@@ -78,6 +78,26 @@ impl Asset {
         self.0.modified.as_ref()
     }
 
+    /// Digests, and the algorithm by which each was made: of the unknown fields those whose
+    /// names say so. Convention: none is documented.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        const KEYS: [(&str, &str); 9] = [
+            ("sha256", "sha256"),
+            ("sha256hash", "sha256"),
+            ("sha256checksum", "sha256"),
+            ("checksumsha256", "sha256"),
+            ("md5", "md5"),
+            ("md5hash", "md5"),
+            ("md5checksum", "md5"),
+            ("checksummd5", "md5"),
+            ("contentmd5", "md5"),
+        ];
+        self.extra().iter().filter_map(|(key, value)| {
+            let known = KEYS.iter().find(|(name, _)| lenient::same_key(key, name));
+            Some((known?.1, value.as_str()?))
+        })
+    }
+
     /// Fields that have no accessor, by their own keys.
     #[must_use]
     pub fn extra(&self) -> &serde_json::Map<String, Value> {

@@ -9,15 +9,19 @@
 //!   against the truth, nor is what such a state is alike.
 //! - Candidates, where an arrival before was missed, or where a milled model was finished unseen
 //!   and the case made anew: the model of cases follows what was seen.
+//! - Deliveries behind one whose files the service gives no more, as the case is with somebody else
+//!   and such services (`Elsewhere`) show then no files or nothing: those of an order wait for each
+//!   other.
 //!
 //! And where a process died, or nobody knows whether an answer came, an arrival may have been seen
 //! by the service's account and by nobody: it is asked for only if a later round could see it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use lab_connector::OrderId;
 use lab_connector::flow::Phase;
-use lab_connector::simulator::{Shown, Simulator};
+use lab_connector::simulator::{ClockMode, Shown, Simulator};
 use sha2::{Digest, Sha256};
 
 use super::mix;
@@ -67,11 +71,13 @@ fn judge_order(world: &mut World, order: &OrderId) {
         .unzip();
     let sure = |at: usize| truth.shown[at].seen && !world.unsure.contains(&(id.clone(), at));
     let tells_files = mix::tells_files(&world.behaviour);
+    // What is unsure may have been seen all the same.
     let alike = |at: usize| {
-        let before = (0..at).rev().find(|before| sure(*before));
         let same =
             |before: usize| truth.shown[before].status.symbol() == truth.shown[at].status.symbol();
-        !tells_files && before.is_some_and(same)
+        let known = (0..at).rev().find(|before| sure(*before));
+        let shown = (0..at).rev().find(|before| truth.shown[*before].seen);
+        !tells_files && (known.is_some_and(same) || shown.is_some_and(same))
     };
     let is_listed = |at: usize| truth.shown[at].status.is_listed();
     let must: Vec<bool> = (0..truth.shown.len())
@@ -122,7 +128,8 @@ fn judge_order(world: &mut World, order: &OrderId) {
         let delivered = fits.contains(&Some(at));
         if must[at] {
             sums.owed += 1;
-            if !delivered && (tells_files || !disturbed) {
+            let waits = world.withheld.contains(&id);
+            if !delivered && (tells_files || !disturbed) && !waits {
                 sums.lost += 1;
                 story.push(format!("LOST: {id} {shown:?}"));
             }
@@ -235,4 +242,42 @@ fn is_clouded(
         let finished = matches!(shown[at].phase, Phase::FinishedM | Phase::FinishedG);
         missed || (finished && !sure(at))
     })
+}
+
+/// The judge is only worth something if it finds what is amiss.
+#[tokio::test]
+async fn what_is_amiss_is_found() {
+    let service = Simulator::builder().clock(ClockMode::Stepped);
+    let service = service.start().await.unwrap();
+    let order = service.scan("L-1").unwrap();
+    service.advance(Duration::from_secs(7_200));
+    service.return_to_doctor(&order).unwrap();
+    service.rescan(&order).unwrap();
+    let shown = service.truth(&order).unwrap().shown;
+    let must: Vec<bool> = shown.iter().map(|one| one.status.is_listed()).collect();
+    let places: Vec<usize> = (0..shown.len()).filter(|at| must[*at]).collect();
+    let [first, second] = places[..] else {
+        panic!("{shown:?}");
+    };
+    let out = |at: usize, scenario| Out::new("F", millis(shown[at].at), true, vec![scenario]);
+    let (one, other) = (out(first, 1), out(second, 3));
+    let both = [one.clone(), other.clone()];
+    assert_eq!(explain(&shown, &both, &must), [Some(first), Some(second)]);
+    let twice = explain(&shown, &[one.clone(), one.clone()], &must);
+    assert_eq!(twice.iter().flatten().count(), 1);
+    let lost = explain(&shown, std::slice::from_ref(&other), &must);
+    assert_eq!(lost, [Some(second)]);
+    assert!(has_scenario(&other, &shown[second]) && !has_scenario(&one, &shown[second]));
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("case.zip");
+    let mut file = service.file(&order, 1, "IDE").unwrap().to_vec();
+    std::fs::write(&path, &file).unwrap();
+    assert_eq!(revision(&service, order.as_str(), &path), Some(1));
+    file[100] ^= 1;
+    std::fs::write(&path, &file).unwrap();
+    assert_eq!(revision(&service, order.as_str(), &path), None);
+
+    let token = format!("fine\nnot so: access-{:032x}\nfine", 7);
+    assert_eq!(leaks(&token), 1);
 }

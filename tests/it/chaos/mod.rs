@@ -23,6 +23,8 @@ mod process;
 mod world;
 
 use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crew::Process;
@@ -33,43 +35,76 @@ fn number(name: &str) -> Option<u64> {
     Some(value.parse().expect("a number"))
 }
 
-/// `CHAOS_CASES` says how many cases, `CHAOS_SECONDS` after how long no further world begins;
-/// scripts/soak does many more.
+/// `CHAOS_CASES` says how many cases, `CHAOS_SECONDS` after how long no further world begins,
+/// `CHAOS_LANES` how many worlds there are at a time: much of a world is waiting. scripts/soak
+/// does many more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_doubled_wrong_corrupt_or_leaked() {
     let one = number("CHAOS_SEED");
-    // A world has some tens.
-    let cases = number("CHAOS_CASES").unwrap_or(20);
-    let limit = Duration::from_secs(number("CHAOS_SECONDS").unwrap_or(60));
-    let mut seed = one.or(number("CHAOS_FIRST")).unwrap_or(1);
-    let (began, mut sums, mut memory) = (Instant::now(), Sums::default(), Vec::new());
-    let directory = tempfile::tempdir().unwrap();
-    let errors = directory.path().join("errors");
-    let mut crew = [(); 2].map(|()| Process::start(&errors));
-    while sums.cases < cases && (began.elapsed() < limit || sums.cases == 0) {
-        let wanted = cases.saturating_sub(sums.cases);
-        sums += World::play(seed, wanted, &mut crew, &errors).await;
-        seed += 1;
-        // By progress in what bounds the soak, whichever it is.
-        let by_time = began.elapsed().as_secs_f64() / limit.as_secs_f64();
-        let done = by_time.max(sums.cases as f64 / cases as f64).min(1.0);
-        let quarters = (done * 4.0) as usize;
-        while memory.len() < quarters {
-            memory.push(crew[0].memory());
+    let soak = Soak {
+        // A world has some tens.
+        cases: number("CHAOS_CASES").unwrap_or(20),
+        limit: Duration::from_secs(number("CHAOS_SECONDS").unwrap_or(60)),
+        seed: AtomicU64::new(one.or(number("CHAOS_FIRST")).unwrap_or(1)),
+        once: one.is_some(),
+        began: Instant::now(),
+        sums: Mutex::default(),
+    };
+    let lanes = (0..number("CHAOS_LANES").unwrap_or(1)).map(|_| soak.lane());
+    let memory = futures_util::future::join_all(lanes).await;
+    let sums = soak.sums.into_inner().unwrap();
+    println!("memory of processes at the quarters, in KiB: {memory:?}");
+    for memory in memory {
+        if let (Some(Some(first)), Some(Some(last))) = (memory.first(), memory.last()) {
+            assert!(*last < first + first / 2 + 16 * 1024, "memory grows");
         }
-        println!("{:.0} s, {sums:?}", began.elapsed().as_secs_f64());
-        if one.is_some() {
-            break;
-        }
-    }
-    sums.leaked += judge::leaks(&std::fs::read_to_string(&errors).unwrap_or_default());
-    println!("memory of a process at the quarters, in KiB: {memory:?}");
-    if let Some((Some(first), Some(last))) = memory.first().zip(memory.last()) {
-        assert!(*last < first + first / 2 + 16 * 1024, "memory grows");
     }
     println!("\n{sums}");
     assert!(sums.is_clean());
     assert!(sums.deliveries > 0 && sums.files > 0);
+}
+
+struct Soak {
+    cases: u64,
+    limit: Duration,
+    seed: AtomicU64,
+    /// One world, whatever its size.
+    once: bool,
+    began: Instant,
+    sums: Mutex<Sums>,
+}
+
+impl Soak {
+    /// One world after the other. Gives what memory the process has that is never killed.
+    async fn lane(&self) -> Vec<Option<u64>> {
+        let directory = tempfile::tempdir().unwrap();
+        let errors = directory.path().join("errors");
+        let mut crew = [(); 2].map(|()| Process::start(&errors));
+        let mut memory = Vec::new();
+        loop {
+            let wanted = self.cases.saturating_sub(self.sums.lock().unwrap().cases);
+            let is_first = memory.is_empty();
+            if wanted == 0 || (!is_first && self.began.elapsed() >= self.limit) {
+                break;
+            }
+            let seed = self.seed.fetch_add(1, Ordering::Relaxed);
+            let wanted = if self.once { u64::MAX } else { wanted };
+            let played = World::play(seed, wanted, &mut crew, &errors).await;
+            let mut sums = self.sums.lock().unwrap();
+            *sums += played;
+            println!("{:.0} s, {sums:?}", self.began.elapsed().as_secs_f64());
+            memory.push(crew[0].memory());
+            if self.once {
+                break;
+            }
+        }
+        let said = std::fs::read_to_string(&errors).unwrap_or_default();
+        self.sums.lock().unwrap().leaked += judge::leaks(&said);
+        // Of all that was measured: after a quarter of the worlds, and so on.
+        let quarters = (1..=4).map(|quarter| (memory.len() * quarter).div_ceil(4));
+        let quarters = quarters.filter_map(|end| memory.get(end.checked_sub(1)?));
+        quarters.copied().collect()
+    }
 }
 
 /// What happened.
@@ -92,6 +127,8 @@ struct Sums {
     alike: u64,
     /// Deliveries of what a listing that lagged behind showed.
     stale: u64,
+    /// Deliveries whose files the service no longer gives, since the case is with somebody else.
+    withheld: u64,
     /// Deliveries whose candidates were held against the truth.
     judged: u64,
     files: u64,
@@ -121,6 +158,7 @@ impl std::ops::AddAssign for Sums {
         self.unsure += more.unsure;
         self.alike += more.alike;
         self.stale += more.stale;
+        self.withheld += more.withheld;
         self.judged += more.judged;
         self.files += more.files;
         self.killed += more.killed;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use fastrand::Rng;
 use lab_connector::clock::Clock;
 use lab_connector::inbox::store::SqliteStore;
-use lab_connector::simulator::{Behaviour, ClockMode, Faults, Simulator};
+use lab_connector::simulator::{Behaviour, ClockMode, Elsewhere, Faults, Simulator};
+use lab_connector::status::Symbol;
 use lab_connector::{AccountId, Operation, OrderId};
 use tempfile::TempDir;
 
@@ -34,6 +35,21 @@ pub(super) struct Out {
     pub(super) files: Vec<PathBuf>,
 }
 
+impl Out {
+    pub(super) fn new(symbol: &str, at: u64, complete: bool, candidates: Vec<u8>) -> Self {
+        Out {
+            symbol: symbol.to_owned(),
+            at,
+            complete,
+            candidates,
+            after_stale: false,
+            acknowledging: false,
+            acknowledged: false,
+            files: Vec::new(),
+        }
+    }
+}
+
 pub(super) struct World {
     pub(super) seed: u64,
     pub(super) service: Arc<Simulator>,
@@ -41,6 +57,8 @@ pub(super) struct World {
     pub(super) outs: BTreeMap<(String, u32), Out>,
     /// Places in the truth of orders, of which it is not known whether a process has seen them.
     pub(super) unsure: BTreeSet<(String, usize)>,
+    /// Orders whose deliveries end with one whose files the service does not give.
+    pub(super) withheld: BTreeSet<String>,
     seen: BTreeSet<(String, usize)>,
     /// When a listing lagged behind, in simulated time: from, to.
     pub(super) stale: Vec<(u64, u64)>,
@@ -77,6 +95,7 @@ impl World {
             behaviour,
             outs: BTreeMap::new(),
             unsure: BTreeSet::new(),
+            withheld: BTreeSet::new(),
             seen: BTreeSet::new(),
             stale: Vec::new(),
             sums: Sums::default(),
@@ -307,19 +326,10 @@ impl World {
     fn handed_out(&mut self, name: (String, u32), words: &[&str], phase: &mut Phase) {
         phase.handed_out += 1;
         let after_stale = !self.stale.is_empty() || self.lagged();
-        let out = Out {
-            symbol: words[3].to_owned(),
-            at: words[4].parse().unwrap(),
-            complete: words[5] == "true",
-            candidates: words[6]
-                .split(',')
-                .filter_map(|number| number.parse().ok())
-                .collect(),
-            after_stale,
-            acknowledging: false,
-            acknowledged: false,
-            files: Vec::new(),
-        };
+        let candidates = words[6].split(',').filter_map(|number| number.parse().ok());
+        let at = words[4].parse().unwrap();
+        let mut out = Out::new(words[3], at, words[5] == "true", candidates.collect());
+        out.after_stale = after_stale;
         match self.outs.get_mut(&name) {
             None => {
                 self.outs.insert(name, out);
@@ -494,7 +504,8 @@ impl World {
             self.until_good(crew, errors).await;
         }
         let mut open = None;
-        for _ in 0..40 {
+        // More than an order has deliveries, which come one after the other.
+        for _ in 0..20 {
             self.service.advance(HOUR * 2);
             self.until_good(crew, errors).await;
             self.service.advance(HOUR);
@@ -505,16 +516,29 @@ impl World {
                 break;
             }
         }
-        if open != Some(0) {
+        let mut withheld = 0;
+        for (name, out) in self.outs.clone() {
+            if out.acknowledged || out.acknowledging {
+                continue;
+            }
+            let truth = self.service.truth(&OrderId::from(name.0.as_str())).unwrap();
+            let symbol = truth.phase().shows();
+            let with_lab = matches!(symbol, Symbol::F | Symbol::R | Symbol::D);
+            // Such a service gives the files of what the lab has, and of nothing else.
+            if !with_lab && self.behaviour.elsewhere != Elsewhere::Full {
+                withheld += 1;
+                self.withheld.insert(name.0.clone());
+                self.say(format_args!("withheld: {name:?}"));
+                continue;
+            }
+            self.sums.lost += 1;
+            self.say(format_args!("LOST: {name:?} was never finished: {truth:?}"));
+        }
+        self.sums.withheld += withheld;
+        // Those of an order wait for each other, so that one may stand for several.
+        if withheld == 0 && open != Some(0) {
             self.sums.lost += open.unwrap_or(1);
             self.say(format_args!("LOST: {open:?} are still open"));
-        }
-        let outs = self.outs.clone();
-        for (name, out) in outs {
-            if !out.acknowledged && !out.acknowledging {
-                self.sums.lost += 1;
-                self.say(format_args!("LOST: {name:?} was never finished"));
-            }
         }
     }
 

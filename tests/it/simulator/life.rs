@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime};
 use lab_connector::clock::Clock;
 use lab_connector::flow::Phase;
 use lab_connector::inbox::MemoryStore;
-use lab_connector::simulator::{ClockMode, Deed, Fault, FaultRule, Faults, Life, Simulator, Span};
+use lab_connector::simulator::{
+    Action, ClockMode, Deed, Fault, FaultRule, Faults, Life, Simulator, Span,
+};
 
 use lab_connector::status::Symbol;
-use lab_connector::{History, Operation, OrderId};
+use lab_connector::{History, Operation, OrderId, OrderStatus};
 
-use super::{Result, builder, client, listed, signed_in};
+use super::{Result, builder, client, listed, paired, signed_in};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -199,6 +201,31 @@ async fn an_inbox_delivers_what_was_seen() -> Result {
         again += usize::from(seen > 1);
     }
     assert!(delivered.is_empty() && again > 5, "{again}");
+    Ok(())
+}
+
+/// A case was scanned again and fetched in the portal, before anybody looked: what the listing
+/// named is there no more, and nothing would ever list what is.
+#[tokio::test]
+async fn files_that_were_replaced_unseen_are_fetched_as_they_are_now() -> Result {
+    let (service, lab) = paired().await?;
+    let inbox = lab.inbox(MemoryStore::new());
+    let order = service.scan("L-1")?;
+    inbox.poll().await?;
+    let delivery = inbox.claim(1).await?.pop().unwrap();
+    for action in [Action::ReturnToDoctor, Action::Rescan, Action::Download] {
+        service.act(&order, action)?;
+    }
+    let directory = tempfile::tempdir()?;
+    let mut files = Vec::new();
+    for file in delivery.download_all(directory.path()).await? {
+        files.push(std::fs::read(file.path)?);
+    }
+    let true_files = ["IMAGE_GALLERY", "IDE"].map(|kind| service.file(&order, 2, kind).unwrap());
+    assert_eq!(files, true_files);
+    // It was seen that the case is no longer listed.
+    let history = inbox.history(&order).await?.unwrap().history;
+    assert_eq!(*history.last().unwrap().status(), OrderStatus::Downloaded);
     Ok(())
 }
 
