@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use crate::model::{Asset, lenient};
+use crate::model::Asset;
 
 /// The SHA-256 of a file's bytes. `Display` is 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

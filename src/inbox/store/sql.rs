@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Case, Commit, NewArrival, Settlement, Stored};
+use super::{Case, Commit, NewArrival, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
 use crate::flow::plan::Epoch;
@@ -353,26 +353,6 @@ pub(super) fn too_new(found: i64, known: i64) -> Error {
     Error::new(Kind::Store(format!(
         "the tables have version {found}, made by a newer lab-connector; this one knows version {known}"
     )))
-}
-
-/// Settlements in rounds of which none has a delivery twice, so that one statement can take a
-/// round; with the place of each. Nearly always there is one round.
-pub(super) fn rounds(settlements: &[Settlement]) -> Vec<Vec<(usize, &Settlement)>> {
-    let mut rounds: Vec<(HashSet<u64>, Vec<_>)> = Vec::new();
-    for (place, settlement) in settlements.iter().enumerate() {
-        let free = rounds
-            .iter_mut()
-            .position(|(seen, _)| !seen.contains(&settlement.sequence));
-        let round = free.unwrap_or_else(|| {
-            rounds.push(Default::default());
-            rounds.len() - 1
-        });
-        if let Some((seen, round)) = rounds.get_mut(round) {
-            seen.insert(settlement.sequence);
-            round.push((place, settlement));
-        }
-    }
-    rounds.into_iter().map(|(_, round)| round).collect()
 }
 
 #[cfg(test)]

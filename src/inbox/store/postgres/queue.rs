@@ -57,7 +57,7 @@ pub(super) async fn settle(
 ) -> Result<Vec<bool>> {
     let account = sql::account_text(account);
     let mut settled = vec![false; settlements.len()];
-    for round in sql::rounds(settlements) {
+    for round in rounds(settlements) {
         let mut numbers = Vec::with_capacity(round.len());
         let mut tokens = Vec::with_capacity(round.len());
         let mut kinds = Vec::with_capacity(round.len());
@@ -97,4 +97,24 @@ pub(super) async fn settle(
         }
     }
     Ok(settled)
+}
+
+/// Settlements in rounds of which none has a delivery twice, so that one statement can take a
+/// round; with the place of each. Nearly always there is one round.
+fn rounds(settlements: &[Settlement]) -> Vec<Vec<(usize, &Settlement)>> {
+    let mut rounds: Vec<(HashSet<u64>, Vec<_>)> = Vec::new();
+    for (place, settlement) in settlements.iter().enumerate() {
+        let free = rounds
+            .iter_mut()
+            .position(|(seen, _)| !seen.contains(&settlement.sequence));
+        let round = free.unwrap_or_else(|| {
+            rounds.push(Default::default());
+            rounds.len() - 1
+        });
+        if let Some((seen, round)) = rounds.get_mut(round) {
+            seen.insert(settlement.sequence);
+            round.push((place, settlement));
+        }
+    }
+    rounds.into_iter().map(|(_, round)| round).collect()
 }
