@@ -516,8 +516,7 @@ impl Inbox {
 
     /// Records what was seen of one order.
     async fn saw(&self, sight: Sight, round: &mut Round) -> Result<()> {
-        // A single look asks for nothing that it did not bring.
-        let _ = record_one(self, sight, round).await?;
+        record_one(self, sight, round).await?;
         self.counters().fetched(round);
         Ok(())
     }

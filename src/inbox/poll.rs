@@ -102,6 +102,8 @@ async fn listing(inbox: &Inbox, round: &mut Round) -> Result<Vec<Target>> {
 /// Notes a good listing: after what it listed, so that nothing of it can later be taken for
 /// newer than the account. It is written where it says more than that time went by, or when
 /// what is written has become old: a poll in which nothing changed writes nothing.
+///
+/// What is written is read anew: recording takes long, and another process may have been first.
 async fn listed_well(inbox: &Inbox, before: &Epoch, now: Epoch) -> Result<()> {
     let policy = inbox.plan_policy();
     let stored = inbox.store().epoch(inbox.account()).await?;
@@ -172,8 +174,7 @@ pub(super) async fn look(inbox: &Inbox, target: Target) -> Result<Round> {
         begun,
         completed,
     };
-    // The fetch that it might ask for has just happened.
-    let _ = record_one(inbox, sight, &mut round).await?;
+    record_one(inbox, sight, &mut round).await?;
     Ok(round)
 }
 

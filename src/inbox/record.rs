@@ -201,12 +201,9 @@ async fn commit(
     ))
 }
 
-/// Records something about a single case, read anew.
-pub(super) async fn record_one(
-    inbox: &Inbox,
-    sight: Sight,
-    round: &mut Round,
-) -> Result<Vec<Target>> {
+/// Records something about a single case, read anew. A single look asks for nothing that it did
+/// not bring.
+pub(super) async fn record_one(inbox: &Inbox, sight: Sight, round: &mut Round) -> Result<()> {
     let (store, account) = (inbox.store(), inbox.account());
     let found = store
         .find(account, CaseKey::Order(&sight.order_id))
@@ -214,7 +211,9 @@ pub(super) async fn record_one(
         .map(|stored| stored.case);
     let epoch = inbox.epoch().await?;
     let known = Known::new(found.into_iter().collect());
-    record(inbox, known, &epoch, vec![sight], round).await
+    record(inbox, known, &epoch, vec![sight], round)
+        .await
+        .map(drop)
 }
 
 /// What a sight makes of a case.

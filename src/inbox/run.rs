@@ -90,8 +90,8 @@ pub(super) async fn hinted(inbox: &Inbox) -> Result<Round> {
     Ok(round)
 }
 
-/// What was hinted at and may be fetched now, at most `limit`; the rest waits. All hints are looked at: those that are false must
-/// not stand before those that are not.
+/// What was hinted at and may be fetched now, at most `limit`; the rest waits. All hints are
+/// looked at: those that are false must not stand before those that are not.
 pub(super) async fn targets(inbox: &Inbox, limit: usize) -> Result<Vec<Target>> {
     let now = inbox.callers_now();
     let mut targets = Vec::new();
