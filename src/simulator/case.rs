@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Action;
 use super::dice::Dice;
-use super::files::Sizes;
+use super::files::Facts;
 use super::people::Refused;
 use super::prescription::{Patient, Prescription, Procedure};
 use crate::flow::Phase;
@@ -17,7 +17,7 @@ pub(super) struct Case {
     pub(super) account: u32,
     /// Everything that was shown of it, the current state last; never empty.
     entries: Vec<Entry>,
-    pub(super) sizes: Sizes,
+    pub(super) facts: Facts,
     /// What the scanning tool asked for.
     asked: Option<Box<(Patient, Procedure)>>,
 }
@@ -47,7 +47,7 @@ impl Case {
             number,
             account,
             entries: Vec::new(),
-            sizes: Sizes::default(),
+            facts: Facts::default(),
             asked: asked.map(Box::new),
         };
         case.enter(Phase::Scan, &OrderStatus::RxCreated, now);
@@ -63,7 +63,7 @@ impl Case {
         // A scan and a rescan bring new files, and so does modeling.
         let renews = matches!(phase.shows(), Symbol::F | Symbol::R);
         if renews {
-            self.sizes = Sizes::default();
+            self.facts = Facts::default();
         }
         let known = OrderStatus::KNOWN.iter().position(|known| known == status);
         let at = now.duration_since(SystemTime::UNIX_EPOCH);

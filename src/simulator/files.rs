@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
 
 use super::behaviour::Ids;
@@ -33,9 +34,13 @@ pub(super) struct About {
     pub(super) modeled: bool,
 }
 
-/// How long the files are, found when somebody asks.
+/// What lists say of the files, found when somebody asks: to make all of them for each list would
+/// be slow.
 #[derive(Debug, Default)]
-pub(super) struct Sizes([OnceLock<u32>; 2]);
+pub(super) struct Facts {
+    sizes: [OnceLock<u32>; 2],
+    digests: OnceLock<Box<[String; 2]>>,
+}
 
 /// Which file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +89,18 @@ impl Kind {
     }
 }
 
-impl Sizes {
-    pub(super) fn of(&self, kind: Kind, files: impl FnOnce() -> Files) -> u64 {
+impl Facts {
+    pub(super) fn size(&self, kind: Kind, files: impl FnOnce() -> Files) -> u64 {
         let find = || u32::try_from(files().size(kind)).unwrap_or(u32::MAX);
-        (*self.0[kind as usize].get_or_init(find)).into()
+        (*self.sizes[kind as usize].get_or_init(find)).into()
+    }
+
+    pub(super) fn digest(&self, kind: Kind, files: impl FnOnce() -> Files) -> String {
+        let find = || {
+            let files = files();
+            Box::new([Kind::Export, Kind::Thumbnails].map(|kind| files.digest(kind)))
+        };
+        self.digests.get_or_init(find)[kind as usize].clone()
     }
 }
 
@@ -118,6 +131,12 @@ impl Files {
     /// The bytes: the same ones for the same case and revision.
     pub(super) fn make(&self, kind: Kind) -> Bytes {
         zipped(self.entries(kind)).unwrap_or_default().into()
+    }
+
+    /// The SHA-256 of [`Files::make`], hexadecimal.
+    pub(super) fn digest(&self, kind: Kind) -> String {
+        let digest = Sha256::digest(self.make(kind));
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn entries(&self, kind: Kind) -> Vec<(String, Content)> {
@@ -187,6 +206,21 @@ mod tests {
                 assert_eq!(files.size(kind), files.make(kind).len() as u64);
             }
         }
+    }
+
+    #[test]
+    fn facts_are_those_of_their_file_and_found_once() {
+        let (facts, files) = (Facts::default(), files(7, 1));
+        for kind in Kind::ALL {
+            assert_eq!(facts.size(kind, || files.clone()), files.size(kind));
+            assert_eq!(facts.digest(kind, || files.clone()), files.digest(kind));
+        }
+        let again = || -> Files { panic!("they were found before") };
+        for kind in Kind::ALL {
+            assert_eq!(facts.size(kind, again), files.size(kind));
+            assert_eq!(facts.digest(kind, again), files.digest(kind));
+        }
+        assert_ne!(files.digest(Kind::Export), files.digest(Kind::Thumbnails));
     }
 
     #[test]

@@ -128,13 +128,14 @@ impl Arch {
     fn stl(&self) -> Vec<u8> {
         let mut stl = vec![0; 80];
         stl[..21].copy_from_slice(b"lab-connector: a mesh");
-        stl.extend((2 * STEPS).to_le_bytes());
+        stl.extend_from_slice(&(2 * STEPS).to_le_bytes());
         for triangle in self.triangles() {
             let corners = triangle.map(|at| self.points[at as usize]);
-            for value in std::iter::once(normal(corners)).chain(corners).flatten() {
-                stl.extend(value.to_le_bytes());
+            let [a, b, c] = corners;
+            for value in [normal(corners), a, b, c].as_flattened() {
+                stl.extend_from_slice(&value.to_le_bytes());
             }
-            stl.extend([0, 0]);
+            stl.extend_from_slice(&[0, 0]);
         }
         stl
     }
@@ -143,11 +144,13 @@ impl Arch {
     fn ply(&self) -> Vec<u8> {
         let mut ply = ply_header().into_bytes();
         for value in self.points.iter().flatten() {
-            ply.extend(value.to_le_bytes());
+            ply.extend_from_slice(&value.to_le_bytes());
         }
         for triangle in self.triangles() {
             ply.push(3);
-            ply.extend(triangle.iter().flat_map(|at| at.to_le_bytes()));
+            for at in triangle {
+                ply.extend_from_slice(&at.to_le_bytes());
+            }
         }
         ply
     }

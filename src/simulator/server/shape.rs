@@ -192,7 +192,7 @@ impl Shape<'_> {
         let current = entry.revision == case.revision();
         let size = || {
             if current {
-                case.sizes.of(kind, || files(self.world, case, entry))
+                case.facts.size(kind, || files(self.world, case, entry))
             } else {
                 files(self.world, case, entry).size(kind)
             }
@@ -205,7 +205,12 @@ impl Shape<'_> {
             );
         }
         if behaviour.asset_digests {
-            let digest = sha256(&files(self.world, case, entry).make(kind));
+            let files = || files(self.world, case, entry);
+            let digest = if current {
+                case.facts.digest(kind, files)
+            } else {
+                files().digest(kind)
+            };
             put("sha256", Some(digest.into()));
         }
         let url = match behaviour.asset_urls {

@@ -3,7 +3,8 @@
 //! Not asked for, since nobody can know it (see *What cannot be known* in `flow::plan`):
 //!
 //! - An arrival in the same status as the last one that was seen, where answers do not tell the
-//!   order's files apart and nothing was seen in between.
+//!   order's files apart and nothing was seen in between. What was shown only to a
+//!   download, which asks for a new URL, the inbox has not seen.
 //! - Where a listing showed an order as it was before, that is recorded as if the case had gone
 //!   back: such a delivery is counted as stale. What is read of that case from then on is not held
 //!   against the truth, nor is what such a state is alike.
@@ -16,13 +17,14 @@
 //! And where a process died, or nobody knows whether an answer came, an arrival may have been seen
 //! by the service's account and by nobody: it is asked for only if a later round could see it.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use lab_connector::OrderId;
 use lab_connector::flow::Phase;
 use lab_connector::simulator::{ClockMode, Shown, Simulator};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use super::mix;
 use super::process::millis;
@@ -35,18 +37,33 @@ const LAG: u64 = 15 * 60 * 1000;
 
 const UNEXPLAINED: u32 = 100;
 
-/// The last revision at which the service had such a file of the order.
-pub(super) fn revision(service: &Simulator, order: &str, path: &Path) -> Option<u32> {
-    let bytes = std::fs::read(path).ok()?;
-    let digest = Sha256::digest(&bytes);
-    let order = OrderId::from(order);
-    let last = service.truth(&order)?.shown.last()?.revision;
-    (1..=last).rev().find(|revision| {
-        ["IDE", "IMAGE_GALLERY"].iter().any(|kind| {
-            let file = service.file(&order, *revision, kind);
-            file.is_some_and(|file| Sha256::digest(&file) == digest)
+/// The digests of the files that the service had, by order and revision. Each is made once: to make
+/// the file anew whenever it is asked for was the most that the soak did.
+#[derive(Debug, Default)]
+pub(super) struct Digests(HashMap<(OrderId, u32), Vec<Digest>>);
+
+type Digest = [u8; 32];
+
+impl Digests {
+    /// The last revision at which the service had such a file of the order.
+    pub(super) fn revision(
+        &mut self,
+        service: &Simulator,
+        order: &OrderId,
+        path: &Path,
+    ) -> Option<u32> {
+        let digest: Digest = Sha256::digest(std::fs::read(path).ok()?).into();
+        let last = service.truth(order)?.shown.last()?.revision;
+        let of = |revision: u32| {
+            let kinds = ["IDE", "IMAGE_GALLERY"].iter();
+            let files = kinds.filter_map(|kind| service.file(order, revision, kind));
+            files.map(|file| Sha256::digest(&file).into()).collect()
+        };
+        (1..=last).rev().find(|revision| {
+            let known = self.0.entry((order.clone(), *revision));
+            known.or_insert_with(|| of(*revision)).contains(&digest)
         })
-    })
+    }
 }
 
 /// How many lines of a text hold what they must not.
@@ -71,14 +88,7 @@ fn judge_order(world: &mut World, order: &OrderId) {
         .unzip();
     let sure = |at: usize| truth.shown[at].seen && !world.unsure.contains(&(id.clone(), at));
     let tells_files = mix::tells_files(&world.behaviour);
-    // What is unsure may have been seen all the same.
-    let alike = |at: usize| {
-        let same =
-            |before: usize| truth.shown[before].status.symbol() == truth.shown[at].status.symbol();
-        let known = (0..at).rev().find(|before| sure(*before));
-        let shown = (0..at).rev().find(|before| truth.shown[*before].seen);
-        !tells_files && (known.is_some_and(same) || shown.is_some_and(same))
-    };
+    let alike = |at: usize| !tells_files && is_alike(&truth.shown, at, &sure);
     let is_listed = |at: usize| truth.shown[at].status.is_listed();
     let must: Vec<bool> = (0..truth.shown.len())
         .map(|at| is_listed(at) && sure(at) && !alike(at))
@@ -107,7 +117,8 @@ fn judge_order(world: &mut World, order: &OrderId) {
         };
         let shown = &truth.shown[state];
         let old = |file: &&std::path::PathBuf| {
-            revision(&world.service, &id, file).is_some_and(|is| is < shown.revision)
+            let is = world.digests.revision(&world.service, order, file);
+            is.is_some_and(|is| is < shown.revision)
         };
         if let Some(file) = out.files.iter().find(old)
             && !disturbed
@@ -222,6 +233,21 @@ fn could_be(out: &Out, shown: &[Shown], at: usize) -> bool {
     state.status.is_listed() && same && timed
 }
 
+/// Whether the state may be in the same status as the last one that was seen before. That is the
+/// last sure one, or any later one of which nobody knows whether it was seen.
+fn is_alike(shown: &[Shown], at: usize, sure: &impl Fn(usize) -> bool) -> bool {
+    let symbol = |at: usize| shown[at].status.symbol();
+    for before in (0..at).rev().filter(|before| shown[*before].seen) {
+        if symbol(before) == symbol(at) {
+            return true;
+        }
+        if sure(before) {
+            break;
+        }
+    }
+    false
+}
+
 fn has_scenario(out: &Out, shown: &Shown) -> bool {
     let scenario = shown.phase.scenario();
     scenario.is_none_or(|scenario| out.candidates.contains(&scenario.number()))
@@ -273,10 +299,33 @@ async fn what_is_amiss_is_found() {
     let path = directory.path().join("case.zip");
     let mut file = service.file(&order, 1, "IDE").unwrap().to_vec();
     std::fs::write(&path, &file).unwrap();
-    assert_eq!(revision(&service, order.as_str(), &path), Some(1));
+    let mut digests = Digests::default();
+    assert_eq!(digests.revision(&service, &order, &path), Some(1));
     file[100] ^= 1;
     std::fs::write(&path, &file).unwrap();
-    assert_eq!(revision(&service, order.as_str(), &path), None);
+    assert_eq!(digests.revision(&service, &order, &path), None);
+
+    // F, S, S, F: is the last one alike, where the others were seen for sure, perhaps, or not?
+    let between = &shown[first + 1];
+    let four = [&shown[first], between, between, &shown[second]];
+    let [yes, perhaps, no] = [Some(true), Some(false), None];
+    for (seen, alike) in [
+        ([yes, yes, yes], false),
+        ([yes, no, no], true),
+        ([yes, no, yes], false),
+        ([yes, no, perhaps], true),
+        ([perhaps, yes, perhaps], false),
+        ([perhaps, no, no], true),
+        ([perhaps, perhaps, no], true),
+        ([no, perhaps, perhaps], false),
+    ] {
+        let mut four = four.map(Clone::clone);
+        for (shown, seen) in four.iter_mut().zip(seen) {
+            shown.seen = seen.is_some();
+        }
+        let sure = |at: usize| seen.get(at) == Some(&yes);
+        assert_eq!(is_alike(&four, 3, &sure), alike, "{seen:?}");
+    }
 
     let token = format!("fine\nnot so: access-{:032x}\nfine", 7);
     assert_eq!(leaks(&token), 1);

@@ -1,4 +1,5 @@
-//! What a world is like: behaviours, faults and people, drawn from its seed.
+//! What a world is like: behaviours, faults and people, drawn from its seed. Every switch of
+//! [`Behaviour`] is among them.
 
 use fastrand::Rng;
 use lab_connector::Operation;
@@ -12,7 +13,39 @@ fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.usize(0..from.len())]
 }
 
-pub(super) fn behaviour(rng: &mut Rng) -> Behaviour {
+/// The first seed of a world of which everything is drawn. Those before it have a name for what went
+/// wrong in them, and are drawn as they were then.
+pub(super) const NEW: u64 = 10_000;
+
+/// For what was not drawn from the beginning, so that the rest of a world stays as it was.
+pub(super) fn later(seed: u64) -> Rng {
+    Rng::with_seed(seed.rotate_left(32))
+}
+
+pub(super) fn behaviour(seed: u64, rng: &mut Rng) -> Behaviour {
+    let mut is = first_behaviour(rng);
+    if seed >= NEW {
+        vary_more(&mut is, &mut later(seed));
+    }
+    is
+}
+
+/// Limits that are short against the hours between one look and the next, or between one minute of
+/// the people's and the next, and so are met; none is so short that no work can be done.
+fn vary_more(is: &mut Behaviour, rng: &mut Rng) {
+    if rng.u8(0..4) == 0 {
+        is.rate_limit = Some(rng.u32(20..200));
+    }
+    if rng.u8(0..3) == 0 {
+        // More than the hour that an access token lives.
+        is.refresh_life = Some(rng.u64(2..48) * 3_600);
+    }
+    is.asset_url_life = pick(rng, &[20, 900, 900, 86_400]);
+    is.unpair_code = pick(rng, &[200, 201, 202, 204]);
+    is.revoke_code = pick(rng, &[200, 201, 202, 204]);
+}
+
+fn first_behaviour(rng: &mut Rng) -> Behaviour {
     let mut is = Behaviour::default();
     is.downloaded_by = pick(
         rng,
@@ -134,7 +167,7 @@ pub(super) fn behaviour(rng: &mut Rng) -> Behaviour {
 /// Every fault that there is, each with a low probability.
 ///
 /// A listing that lags behind is in one world of four: what it shows looks like a case that went
-/// back. A clock that goes wrong is where files have no times: with other times files look
+/// back, and what follows cannot be held against the truth. A clock that goes wrong is where files have no times: with other times files look
 /// changed, and nobody can know that they are not.
 pub(super) fn faults(rng: &mut Rng, behaviour: &Behaviour) -> Faults {
     let stale = rng.u8(0..4) == 0;

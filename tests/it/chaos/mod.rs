@@ -13,8 +13,8 @@
 //!   in what a process prints when it dies.
 //!
 //! What cannot be known is not asked for; `judge` says what that is. A seed makes the same world
-//! again, but for the moments at which a process is killed: `CHAOS_SEED=7 cargo test --test it --
-//! --nocapture chaos::`.
+//! again, but for the moments at which a process is killed, people go on while both work, and
+//! notifications come: `CHAOS_SEED=7 cargo test --test it -- --nocapture chaos::`.
 
 mod crew;
 mod judge;
@@ -23,8 +23,7 @@ mod process;
 mod world;
 
 use std::fmt;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crew::Process;
@@ -35,24 +34,46 @@ fn number(name: &str) -> Option<u64> {
     Some(value.parse().expect("a number"))
 }
 
+/// Seeds of worlds in which something was lost once, or was asked for that nobody can know. They are
+/// the first worlds of a soak.
+const WENT_WRONG: [u64; 5] = [3001, 4001, 4002, 4005, 50_009];
+
+/// About so many cases has a world.
+const A_WORLD: u64 = 100;
+
 /// `CHAOS_CASES` says how many cases, `CHAOS_SECONDS` after how long no further world begins,
 /// `CHAOS_LANES` how many worlds there are at a time: much of a world is waiting. scripts/soak
 /// does many more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_doubled_wrong_corrupt_or_leaked() {
     let one = number("CHAOS_SEED");
-    let soak = Soak {
-        // A world has some tens.
-        cases: number("CHAOS_CASES").unwrap_or(20),
+    let cases = number("CHAOS_CASES");
+    let first = one.or(number("CHAOS_FIRST")).unwrap_or(mix::NEW);
+    // In the suite there is one world.
+    let again = if one.is_none() && cases.is_some() {
+        &WENT_WRONG[..]
+    } else {
+        &[]
+    };
+    let soak = Arc::new(Soak {
+        cases: cases.unwrap_or(20),
         limit: Duration::from_secs(number("CHAOS_SECONDS").unwrap_or(60)),
-        seed: AtomicU64::new(one.or(number("CHAOS_FIRST")).unwrap_or(1)),
         once: one.is_some(),
         began: Instant::now(),
-        sums: Mutex::default(),
-    };
-    let lanes = (0..number("CHAOS_LANES").unwrap_or(1)).map(|_| soak.lane());
-    let memory = futures_util::future::join_all(lanes).await;
-    let sums = soak.sums.into_inner().unwrap();
+        progress: Mutex::new(Progress {
+            seeds: Box::new(again.iter().copied().chain(first..)),
+            again: again.len(),
+            running: 0,
+            sums: Sums::default(),
+        }),
+    });
+    let lanes = (0..number("CHAOS_LANES").unwrap_or(1)).map(|_| {
+        let soak = Arc::clone(&soak);
+        tokio::spawn(async move { soak.lane().await })
+    });
+    let memory: Vec<_> = futures_util::future::join_all(lanes).await;
+    let memory: Vec<_> = memory.into_iter().map(|lane| lane.unwrap()).collect();
+    let sums = &soak.progress.lock().unwrap().sums;
     println!("memory of processes at the quarters, in KiB: {memory:?}");
     for memory in memory {
         if let (Some(Some(first)), Some(Some(last))) = (memory.first(), memory.last()) {
@@ -67,39 +88,58 @@ async fn nothing_is_lost_doubled_wrong_corrupt_or_leaked() {
 struct Soak {
     cases: u64,
     limit: Duration,
-    seed: AtomicU64,
     /// One world, whatever its size.
     once: bool,
     began: Instant,
-    sums: Mutex<Sums>,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    seeds: Box<dyn Iterator<Item = u64> + Send>,
+    /// So many of them are still to be played whole.
+    again: usize,
+    running: u64,
+    sums: Sums,
 }
 
 impl Soak {
+    /// The next world's seed, and with how many cases it is to be played at most; none if there is
+    /// no further world.
+    fn next(&self, is_first: bool) -> Option<(u64, u64)> {
+        let mut progress = self.progress.lock().unwrap();
+        let whole = self.once || progress.again > 0;
+        // The others will have some too. The last one that ends sees what is still missing.
+        let expected = progress.sums.cases + progress.running * A_WORLD;
+        let wanted = self.cases.saturating_sub(expected);
+        if (wanted == 0 && !whole) || (!is_first && self.began.elapsed() >= self.limit) {
+            return None;
+        }
+        progress.again = progress.again.saturating_sub(1);
+        progress.running += 1;
+        let seed = progress.seeds.next()?;
+        Some((seed, if whole { u64::MAX } else { wanted }))
+    }
+
     /// One world after the other. Gives what memory the process has that is never killed.
     async fn lane(&self) -> Vec<Option<u64>> {
         let directory = tempfile::tempdir().unwrap();
         let errors = directory.path().join("errors");
         let mut crew = [(); 2].map(|()| Process::start(&errors));
         let mut memory = Vec::new();
-        loop {
-            let wanted = self.cases.saturating_sub(self.sums.lock().unwrap().cases);
-            let is_first = memory.is_empty();
-            if wanted == 0 || (!is_first && self.began.elapsed() >= self.limit) {
-                break;
-            }
-            let seed = self.seed.fetch_add(1, Ordering::Relaxed);
-            let wanted = if self.once { u64::MAX } else { wanted };
-            let played = World::play(seed, wanted, &mut crew, &errors).await;
-            let mut sums = self.sums.lock().unwrap();
-            *sums += played;
-            println!("{:.0} s, {sums:?}", self.began.elapsed().as_secs_f64());
+        while let Some((seed, cases)) = self.next(memory.is_empty()) {
+            let played = World::play(seed, cases, &mut crew, &errors).await;
+            let mut progress = self.progress.lock().unwrap();
+            progress.running -= 1;
+            progress.sums += played;
+            let seconds = self.began.elapsed().as_secs_f64();
+            println!("{seconds:.0} s, {:?}", progress.sums);
             memory.push(crew[0].memory());
             if self.once {
                 break;
             }
         }
         let said = std::fs::read_to_string(&errors).unwrap_or_default();
-        self.sums.lock().unwrap().leaked += judge::leaks(&said);
+        self.progress.lock().unwrap().sums.leaked += judge::leaks(&said);
         // Of all that was measured: after a quarter of the worlds, and so on.
         let quarters = (1..=4).map(|quarter| (memory.len() * quarter).div_ceil(4));
         let quarters = quarters.filter_map(|end| memory.get(end.checked_sub(1)?));
@@ -134,6 +174,8 @@ struct Sums {
     files: u64,
     killed: u64,
     signed_in: u64,
+    /// People who ended the pairing or the tokens.
+    left: u64,
     problems: u64,
     good_rounds: u64,
 }
@@ -163,6 +205,7 @@ impl std::ops::AddAssign for Sums {
         self.files += more.files;
         self.killed += more.killed;
         self.signed_in += more.signed_in;
+        self.left += more.left;
         self.problems += more.problems;
         self.good_rounds += more.good_rounds;
     }

@@ -9,16 +9,28 @@ use std::time::{Duration, Instant, SystemTime};
 use fastrand::Rng;
 use lab_connector::clock::Clock;
 use lab_connector::inbox::store::SqliteStore;
-use lab_connector::simulator::{Behaviour, ClockMode, Elsewhere, Faults, Simulator};
+use lab_connector::simulator::{
+    Behaviour, ClockMode, Elsewhere, Fault, FaultRule, Faults, Simulator,
+};
 use lab_connector::status::Symbol;
-use lab_connector::{AccountId, Operation, OrderId};
+use lab_connector::{AccountId, Client, Operation, OrderId};
 use tempfile::TempDir;
+use tokio::time::MissedTickBehavior;
 
 use super::crew::Process;
 use super::process::builder;
 use super::{Sums, judge, mix};
 use crate::support::RawServer;
 use crate::watch::{SLIPPED, canary};
+
+/// How often the soak looks whether somebody is to live or to die while processes work.
+const TICK: Duration = Duration::from_millis(1);
+
+/// A process dies within so many ticks after the call that it is to die at.
+const DEATH: u32 = 5;
+
+/// In how many of a hundred ticks people live on.
+const LIVES: u8 = 30;
 
 /// A delivery that was handed out.
 #[derive(Clone, Debug)]
@@ -62,12 +74,20 @@ pub(super) struct World {
     seen: BTreeSet<(String, usize)>,
     /// When a listing lagged behind, in simulated time: from, to.
     pub(super) stale: Vec<(u64, u64)>,
+    pub(super) digests: judge::Digests,
     pub(super) sums: Sums,
     pub(super) story: String,
     directory: TempDir,
     hook: RawServer,
     notified: usize,
     rng: Rng,
+    /// For what is drawn more or less often from run to run: the course of the world's own draws
+    /// does not depend on it.
+    moments: Rng,
+    /// People who end the pairing, or all tokens; none in the first worlds.
+    leavers: Option<Rng>,
+    /// Whether a listing may ever lag behind.
+    lags: bool,
     calls: u64,
     told: Instant,
 }
@@ -81,12 +101,15 @@ impl World {
         errors: &Path,
     ) -> Sums {
         let mut rng = Rng::with_seed(seed);
-        let behaviour = mix::behaviour(&mut rng);
+        let behaviour = mix::behaviour(seed, &mut rng);
+        let faults = mix::faults(&mut rng, &behaviour);
+        let is_stale = |rule: &FaultRule| rule.fault == Fault::StaleOrder;
+        let lags = faults.rules.iter().any(is_stale);
         let service = Simulator::builder()
             .seed(seed)
             .clock(ClockMode::Stepped)
             .behaviour(behaviour.clone())
-            .faults(mix::faults(&mut rng, &behaviour));
+            .faults(faults);
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("files")).unwrap();
         let mut world = World {
@@ -98,12 +121,16 @@ impl World {
             withheld: BTreeSet::new(),
             seen: BTreeSet::new(),
             stale: Vec::new(),
+            digests: judge::Digests::default(),
             sums: Sums::default(),
             story: String::new(),
             directory,
             hook: RawServer::start("HTTP/1.1 204 No Content\r\n\r\n").await,
             notified: 0,
             rng,
+            moments: Rng::with_seed(!seed),
+            leavers: (seed >= mix::NEW).then(|| mix::later(!seed)),
+            lags,
             calls: 0,
             told: Instant::now(),
         };
@@ -168,6 +195,7 @@ impl World {
         self.service
             .live(Duration::from_secs(60 * minutes).max(passed));
         self.notify(crew).await;
+        self.leave().await;
         let (one, other) = (self.rng.usize(0..2), self.rng.usize(0..2));
         let looks = if self.chance(80) { "poll" } else { "run" };
         self.alone(crew, one, looks.to_owned(), errors).await;
@@ -220,12 +248,17 @@ impl World {
         }
         let both = busy == [true; 2];
         let is_poll = jobs.iter().flatten().all(|job| job == "poll");
-        let mut dies = (busy[1] && self.chance(6)).then(|| {
+        let mut dies = (busy[1] && self.chance(10)).then(|| {
             let calls = self.rng.u64(0..20);
-            (self.service.call_count() + calls, self.rng.u32(0..3_000))
+            (
+                self.service.call_count() + calls,
+                self.moments.u32(0..DEATH),
+            )
         });
         // People go on for some minutes while both work.
         let mut lives = if both { self.rng.u32(0..6) } else { 0 };
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut phase = Phase::default();
         while busy != [false; 2] {
             let waits = dies.is_none() && lives == 0;
@@ -234,18 +267,18 @@ impl World {
                 biased;
                 line = first.line(), if busy[0] => (0, line),
                 line = second.line(), if busy[1] => (1, line),
-                () = tokio::task::yield_now(), if !waits => {
-                    if lives > 0 && self.chance(1) {
+                _ = ticks.tick(), if !waits => {
+                    if lives > 0 && self.moments.u8(0..100) < LIVES {
                         lives -= 1;
                         self.service.live(Duration::from_secs(40));
                     }
                     match &mut dies {
-                        Some((calls, yields)) if self.service.call_count() >= *calls => {
-                            if *yields == 0 {
+                        Some((calls, ticks)) if self.service.call_count() >= *calls => {
+                            if *ticks == 0 {
                                 dies = None;
                                 second.kill();
                             } else {
-                                *yields -= 1;
+                                *ticks -= 1;
                             }
                         }
                         _ => {}
@@ -304,7 +337,11 @@ impl World {
             "file" => {
                 let path = line.splitn(4, ' ').nth(3).unwrap();
                 self.sums.files += 1;
-                if judge::revision(&self.service, words[1], Path::new(path)).is_none() {
+                let order = OrderId::from(words[1]);
+                let is = self
+                    .digests
+                    .revision(&self.service, &order, Path::new(path));
+                if is.is_none() {
                     self.sums.corrupt += 1;
                     self.say("CORRUPT");
                 }
@@ -348,6 +385,9 @@ impl World {
 
     /// Whether a listing has lagged behind since the last look at the calls.
     fn lagged(&self) -> bool {
+        if !self.lags {
+            return false;
+        }
         let calls = self.service.calls();
         let mut new = calls.iter().filter(|call| call.number > self.calls);
         new.any(|call| call.faults.contains(&"stale_order"))
@@ -409,7 +449,7 @@ impl World {
         for request in requests.iter().skip(self.notified) {
             let body = request.split_once("\r\n\r\n").map(|(_, body)| body);
             for process in crew.iter_mut() {
-                if self.rng.bool() {
+                if self.moments.bool() {
                     process.tell(&format!("notify {}", body.unwrap_or_default()));
                 }
             }
@@ -457,16 +497,40 @@ impl World {
         }
     }
 
+    /// The software as a person uses it.
+    async fn client(&self) -> Client {
+        let store = SqliteStore::open(self.directory.path().join("cases.db"));
+        let url = format!("http://{}/", self.service.address());
+        builder(&url, store.await.unwrap())
+            .clock(SimulatedTime(Arc::clone(&self.service)))
+            .build()
+            .unwrap()
+    }
+
+    /// Now and then a person ends the pairing or the tokens, and tells nobody.
+    async fn leave(&mut self) {
+        let Some(leavers) = &mut self.leavers else {
+            return;
+        };
+        let way = leavers.u8(0..100);
+        if way >= 3 {
+            return;
+        }
+        let account = self.client().await.account("L-1");
+        let left = match way {
+            0 => account.revoke().await,
+            _ => account.unpair().await,
+        };
+        self.sums.left += u64::from(left.is_ok());
+        self.sums.leaked += judge::leaks(&format!("{left:?}"));
+        self.say(format_args!("a person leaves: {left:?}"));
+    }
+
     /// A person signs in and pairs, as often as it takes.
     async fn sign_in(&mut self) {
         self.sums.signed_in += 1;
         self.say("a person signs in");
-        let store = SqliteStore::open(self.directory.path().join("cases.db"));
-        let url = format!("http://{}/", self.service.address());
-        let client = builder(&url, store.await.unwrap())
-            .clock(SimulatedTime(Arc::clone(&self.service)))
-            .build()
-            .unwrap();
+        let client = self.client().await;
         for _ in 0..50 {
             let login = client.login("me");
             let request = login.authorize().unwrap();
@@ -497,6 +561,10 @@ impl World {
     async fn settle(&mut self, crew: &mut [Process; 2], errors: &Path) {
         self.say("the end");
         self.service.set_faults(Faults::default()).unwrap();
+        // No time passes in a round: one that takes more calls than a minute has is never whole.
+        let mut unlimited = self.behaviour.clone();
+        unlimited.rate_limit = None;
+        self.service.set_behaviour(unlimited).unwrap();
         const HOUR: Duration = Duration::from_secs(60 * 60);
         // Also what is looked at only now and then.
         for wait in [HOUR, HOUR * 30, HOUR * 30] {
@@ -560,7 +628,7 @@ impl World {
         for directory in std::fs::read_dir(&files).unwrap() {
             let directory = directory.unwrap().path();
             let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
-            let order = name.rsplit_once('-').unwrap().0.to_owned();
+            let order = OrderId::from(name.rsplit_once('-').unwrap().0);
             for file in std::fs::read_dir(&directory).unwrap() {
                 let path = file.unwrap().path();
                 let text = path.to_str().unwrap();
@@ -571,7 +639,8 @@ impl World {
                 if kept.iter().any(|end| text.ends_with(end)) {
                     continue;
                 }
-                if judge::revision(&self.service, &order, &path).is_none() {
+                let is = self.digests.revision(&self.service, &order, &path);
+                if is.is_none() {
                     self.sums.corrupt += 1;
                     self.say(format_args!("CORRUPT: {text}"));
                 }
