@@ -218,8 +218,8 @@ impl Delivery {
     /// marks an order *Downloaded* is not documented. Then it is recorded that the files were
     /// downloaded.
     ///
-    /// Where the listing gave no files the order is fetched first; where a file is refused, to see
-    /// whether there are others in its place by now. The delivery is held while files arrive. It is
+    /// Where the listing gave no files the order is fetched first; where a file is refused, or is not
+    /// the one that was announced, to see whether there are others in its place by now. The delivery is held while files arrive. It is
     /// not acknowledged: that is for when the software has taken them over.
     ///
     /// # Errors
@@ -367,10 +367,11 @@ impl fmt::Debug for Delivery {
 }
 
 /// Whether an error may mean that the file is no longer the order's. Which status says so is not
-/// documented.
+/// documented; and where an id or a URL is of the order, another file comes that does not fit what
+/// was told of the first.
 fn may_be_replaced(error: &Error) -> bool {
     let status = error.status().map(|status| status.as_u16());
-    matches!(status, Some(400 | 403 | 404 | 410))
+    error.is_incomplete() || matches!(status, Some(400 | 403 | 404 | 410))
 }
 
 /// The history up to the arrival with this index.

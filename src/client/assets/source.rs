@@ -76,6 +76,7 @@ impl<'a> Source<'a> {
                 && other.kind() == asset.kind()
                 && other.size() == asset.size()
                 && other.modified() == asset.modified()
+                && other.digests().max() == asset.digests().max()
         };
         let mut assets = order.assets().iter().filter(same);
         let found = assets.next().filter(|_| assets.next().is_none());

@@ -7,7 +7,8 @@
 //!   download, which asks for a new URL, the inbox has not seen.
 //! - Where a listing showed an order as it was before, that is recorded as if the case had gone
 //!   back: such a delivery is counted as stale. What is read of that case from then on is not held
-//!   against the truth, nor is what such a state is alike.
+//!   against the truth, nor is what such a state is alike; and what is handed out from then on may
+//!   have the files of that state, where the service still gives them.
 //! - Candidates, where an arrival before was missed, or where a milled model was finished unseen
 //!   and the case made anew: the model of cases follows what was seen.
 //! - Deliveries behind one whose files the service gives no more, as the case is with somebody else
@@ -99,6 +100,8 @@ fn judge_order(world: &mut World, order: &OrderId) {
         let during = |(from, to): &(u64, u64)| *from <= out.at && out.at <= to + 60_000;
         out.after_stale && spans.any(during)
     };
+    let mut unexplained = outs.iter().zip(&fits).filter(|(_, fit)| fit.is_none());
+    let lagged = unexplained.any(|(out, _)| is_stale(out));
     let mut sums = super::Sums::default();
     let mut story = Vec::new();
     let mut disturbed = false;
@@ -120,8 +123,10 @@ fn judge_order(world: &mut World, order: &OrderId) {
             let is = world.digests.revision(&world.service, order, file);
             is.is_some_and(|is| is < shown.revision)
         };
+        // A delivery has the order as it was listed last.
+        let is_misled = disturbed || (lagged && out.after_stale);
         if let Some(file) = out.files.iter().find(old)
-            && !disturbed
+            && !is_misled
         {
             sums.corrupt += 1;
             story.push(format!("CORRUPT: {} is old: {shown:?}", file.display()));

@@ -22,6 +22,9 @@ use crate::watch::canary;
 /// that are limits of time, which a busy machine must not exceed.
 const HASTE: (u32, u32) = (100, 10);
 
+/// From here on a wait is a limit: no repeat waits for so long.
+const LIMIT: Duration = Duration::from_secs(3);
+
 /// Not a test: what the soak starts.
 #[tokio::test]
 #[ignore = "the process that is killed"]
@@ -116,7 +119,7 @@ impl Clock for Time {
     }
 
     async fn sleep(&self, duration: Duration) {
-        let is_limit = duration >= Duration::from_secs(3);
+        let is_limit = duration >= LIMIT;
         let haste = if is_limit { HASTE.1 } else { HASTE.0 };
         tokio::time::sleep(duration / haste).await;
     }
@@ -264,8 +267,9 @@ impl Software {
 /// A client that waits no longer than a soak can.
 pub(super) fn builder(url: &str, tokens: SqliteStore) -> lab_connector::client::ClientBuilder {
     let mut timeouts = Timeouts::default();
-    timeouts.attempt = Duration::from_secs(5);
-    timeouts.operation = Duration::from_secs(20);
+    // A refresh has a sixth of it, which must be a limit for `Time` too.
+    timeouts.attempt = LIMIT * 6;
+    timeouts.operation = LIMIT * 15;
     // Real time.
     timeouts.idle = Duration::from_secs(1);
     timeouts.connect = Duration::from_secs(1);

@@ -8,13 +8,15 @@ use lab_connector::clock::Clock;
 use lab_connector::flow::Phase;
 use lab_connector::inbox::MemoryStore;
 use lab_connector::simulator::{
-    Action, ClockMode, Deed, Fault, FaultRule, Faults, Life, Simulator, Span,
+    Action, AssetIds, AssetUrls, Behaviour, ClockMode, Deed, Fault, FaultRule, Faults, Life,
+    Simulator, Span,
 };
 
 use lab_connector::status::Symbol;
 use lab_connector::{History, Operation, OrderId, OrderStatus};
 
-use super::{Result, builder, client, listed, paired, signed_in};
+use super::behaviour::{self, with};
+use super::{Result, builder, client, listed, signed_in};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -208,24 +210,41 @@ async fn an_inbox_delivers_what_was_seen() -> Result {
 /// named is there no more, and nothing would ever list what is.
 #[tokio::test]
 async fn files_that_were_replaced_unseen_are_fetched_as_they_are_now() -> Result {
-    let (service, lab) = paired().await?;
-    let inbox = lab.inbox(MemoryStore::new());
-    let order = service.scan("L-1")?;
-    inbox.poll().await?;
-    let delivery = inbox.claim(1).await?.pop().unwrap();
-    for action in [Action::ReturnToDoctor, Action::Rescan, Action::Download] {
-        service.act(&order, action)?;
+    let told_apart_by_digest = |urls| {
+        with(|b| {
+            b.asset_ids = AssetIds::PerOrder;
+            b.asset_times = false;
+            b.asset_digests = true;
+            b.asset_urls = urls;
+        })
+    };
+    for behaviour in [
+        Behaviour::default(),
+        // Under the same id there is another file.
+        told_apart_by_digest(AssetUrls::SameHost),
+        // The URL has expired, and the new one is that of another file.
+        told_apart_by_digest(AssetUrls::Signed),
+    ] {
+        let (service, lab) = behaviour::paired(behaviour).await?;
+        let inbox = lab.inbox(MemoryStore::new());
+        let order = service.scan("L-1")?;
+        inbox.poll().await?;
+        let delivery = inbox.claim(1).await?.pop().unwrap();
+        for action in [Action::ReturnToDoctor, Action::Rescan, Action::Download] {
+            service.act(&order, action)?;
+        }
+        service.advance(Duration::from_secs(1_000));
+        let directory = tempfile::tempdir()?;
+        let mut files = Vec::new();
+        for file in delivery.download_all(directory.path()).await? {
+            files.push(std::fs::read(file.path)?);
+        }
+        let true_files = ["IMAGE_GALLERY", "IDE"].map(|kind| service.file(&order, 2, kind));
+        assert_eq!(files, true_files.map(Option::unwrap));
+        // It was seen that the case is no longer listed.
+        let history = inbox.history(&order).await?.unwrap().history;
+        assert_eq!(*history.last().unwrap().status(), OrderStatus::Downloaded);
     }
-    let directory = tempfile::tempdir()?;
-    let mut files = Vec::new();
-    for file in delivery.download_all(directory.path()).await? {
-        files.push(std::fs::read(file.path)?);
-    }
-    let true_files = ["IMAGE_GALLERY", "IDE"].map(|kind| service.file(&order, 2, kind).unwrap());
-    assert_eq!(files, true_files);
-    // It was seen that the case is no longer listed.
-    let history = inbox.history(&order).await?.unwrap().history;
-    assert_eq!(*history.last().unwrap().status(), OrderStatus::Downloaded);
     Ok(())
 }
 
