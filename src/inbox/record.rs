@@ -94,11 +94,7 @@ impl Hash for ByOrder {
 /// Whether a listing shows of a case what is recorded of it, so that nothing would follow: of
 /// most orders, in most rounds.
 pub(super) fn stands_still(case: &Case, order: &Order) -> bool {
-    let record = case.record();
-    record.shown() == Some(order.status())
-        && record.missing_since().is_none()
-        && record.gone_since().is_none()
-        && case.digest() == digest(order)
+    case.still_shows(order.status()) && case.digest() == digest(order)
 }
 
 /// Records what was seen. Gives the cases that have to be fetched now.
