@@ -89,6 +89,7 @@
 mod change;
 mod delivery;
 mod digest;
+mod files;
 mod hints;
 mod history;
 mod poll;

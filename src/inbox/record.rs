@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::Inbox;
 use super::digest::digest;
+use super::files;
 use super::round::Round;
 use super::store::{Case, CaseKey, Commit, NewArrival, Save};
 use super::trace;
@@ -175,7 +176,10 @@ async fn commit(
         let mut news = News::default();
         for sight in sights {
             let found = known.find(&sight.order_id);
-            let planned = plan(found, sight, inbox.plan_policy(), epoch);
+            let mut planned = plan(found, sight, inbox.plan_policy(), epoch);
+            if let Some(save) = &mut planned.save {
+                files::keep(inbox, save).await?;
+            }
             let case = planned.save.as_ref().map(|save| &save.case).or(found);
             if planned.fetch {
                 fetch.extend(case.and_then(Target::of));

@@ -1,6 +1,7 @@
 //! The inbox: what becomes of what a service shows.
 
 mod deliveries;
+mod files;
 mod hints;
 mod killed;
 mod model;
