@@ -9,10 +9,10 @@ use super::Inbox;
 use super::record::{Known, Sight, Target, What, record, record_one, stands_still};
 use super::round::{Problem, Round};
 use super::run;
-use super::store::Commit;
+use super::store::{Commit, fits};
 use crate::error::Result;
 use crate::flow::plan::Epoch;
-use crate::model::OrderId;
+use crate::model::{Order, OrderId};
 
 /// So many orders are fetched at the same time.
 const TOGETHER: usize = 4;
@@ -52,17 +52,25 @@ async fn listing(inbox: &Inbox, round: &mut Round) -> Result<Vec<Target>> {
     let complete = listing.is_complete();
     let problem = listing.problem().cloned().map(Problem::Listing);
     round.problems.extend(problem);
-    let (orders, unreadable) = listing.into_parts();
+    let (mut orders, unreadable) = listing.into_parts();
     let unreadable = unreadable.into_iter().map(Problem::Unreadable);
     round.problems.extend(unreadable);
     round.listed = u64::try_from(orders.len()).unwrap_or(u64::MAX);
     round.complete = complete;
+    orders.retain(|order| {
+        let kept = fits(order.id().as_str());
+        if !kept {
+            round.problems.push(Problem::IdTooLong(order.id().clone()));
+        }
+        kept
+    });
 
     let ids: Vec<OrderId> = orders.iter().map(|order| order.id().clone()).collect();
     let epoch = inbox.epoch().await?;
     let expected = inbox.store().expected(inbox.account(), &ids).await?;
     let known = Known::new(expected);
-    let nameless = orders.iter().filter(|order| order.rx_id().is_none());
+    let follows = |order: &&Order| order.rx_id().is_some_and(|rx_id| fits(rx_id.as_str()));
+    let nameless = orders.iter().filter(|order| !follows(order));
     let nameless = nameless.filter(|order| known.find(order.id()).is_none());
     round
         .problems

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use super::Inbox;
 use super::digest::digest;
 use super::files;
-use super::round::Round;
-use super::store::{Case, CaseKey, Commit, NewArrival, Save};
+use super::round::{Problem, Round};
+use super::store::{Case, CaseKey, Commit, NewArrival, Save, fits};
 use super::trace;
 use crate::error::{Error, Result};
 use crate::flow::plan::{Epoch, Next, Observation, Policy, Record, Step, observe};
@@ -208,6 +208,10 @@ async fn commit(
 /// Records something about a single case, read anew. A single look asks for nothing that it did
 /// not bring.
 pub(super) async fn record_one(inbox: &Inbox, sight: Sight, round: &mut Round) -> Result<()> {
+    if !fits(sight.order_id.as_str()) {
+        round.problems.push(Problem::IdTooLong(sight.order_id));
+        return Ok(());
+    }
     let (store, account) = (inbox.store(), inbox.account());
     let found = store
         .find(account, CaseKey::Order(&sight.order_id))

@@ -98,8 +98,10 @@ pub use sqlite::SqliteStore;
 /// );
 /// ```
 ///
-/// An order's data and what [`Case::to_json`] gives are the only texts whose length has no
-/// bound. Times are whole milliseconds; a lease may be as long as [`Duration::MAX`], and a
+/// Ids of orders and prescriptions have at most 256 bytes. An order's data and what
+/// [`Case::to_json`] gives are the only texts whose length has no bound. Ids may have any
+/// character in them, U+0000 too, which PostgreSQL takes in no `text`; in JSON it is escaped, which
+/// `jsonb` takes for the character. Times are whole milliseconds; a lease may be as long as [`Duration::MAX`], and a
 /// thousand years stand for it. Failures are [`Error::store`].
 ///
 /// `check_case_store`, with the feature `simulator`, tells whether an implementation keeps these
@@ -267,6 +269,16 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64>;
 }
 
+/// No id that is kept is longer, in bytes. Those that are seen are numbers and UUIDs. An index of
+/// PostgreSQL has room for 2,704 bytes: enough for such an id with all of its characters escaped,
+/// beside an account's.
+const LONGEST_ID: usize = 256;
+
+/// Whether an id is no longer than those that are kept.
+pub(super) fn fits(id: &str) -> bool {
+    id.len() <= LONGEST_ID
+}
+
 /// What is recorded of a case, without the order's own data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
@@ -383,7 +395,7 @@ impl Case {
 
     /// Takes over what an order that was seen says about how it is found.
     pub(crate) fn saw(&mut self, order: &Order, digest: u64) {
-        if let Some(rx_id) = order.rx_id() {
+        if let Some(rx_id) = order.rx_id().filter(|rx_id| fits(rx_id.as_str())) {
             self.rx_id = Some(rx_id.clone());
         }
         Arc::make_mut(&mut self.state).digest = digest;

@@ -5,6 +5,7 @@ mod files;
 mod hints;
 mod killed;
 mod model;
+mod odd;
 mod rounds;
 mod running;
 mod told;
@@ -150,6 +151,7 @@ impl State {
                 (StatusCode::OK, json!({}))
             }
             (None, Some((_, rx))) => {
+                let rx = &*percent_decode(rx);
                 self.looks.push(rx.to_owned());
                 let mut orders = self.orders.values();
                 match orders.find(|order| order["rxId"] == rx) {
@@ -165,6 +167,13 @@ impl State {
             .body(Body::from(body.to_string()))
             .map_err(TransportError::broken)
     }
+}
+
+fn percent_decode(text: &str) -> String {
+    // A form's text reads the same, but for a plus.
+    let form = format!("x={}", text.replace('+', "%2B"));
+    let mut pairs = url::form_urlencoded::parse(form.as_bytes());
+    pairs.next().unwrap().1.into_owned()
 }
 
 fn notification(rx: &str) -> Notification {
