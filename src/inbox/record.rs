@@ -111,7 +111,8 @@ pub(super) async fn record(
     round: &mut Round,
 ) -> Result<Vec<Target>> {
     let mut owed = Vec::new();
-    // A case is in a commit once. An order that is in a listing twice is dealt with twice.
+    // A case is in a commit once. What a listing has of one order more than once is dealt with one
+    // by one; where it contradicts itself the order was taken out, if it could be.
     let (mut now, mut rest) = once(sights);
     loop {
         for chunk in now.chunks(AT_ONCE) {

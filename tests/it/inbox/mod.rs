@@ -41,6 +41,8 @@ struct State {
     unreadable: bool,
     /// What every request is answered with.
     outage: Option<StatusCode>,
+    /// Rx ids of orders that cannot be fetched.
+    broken: Vec<String>,
     lists: usize,
     /// The Rx ids that were asked for.
     looks: Vec<String>,
@@ -149,6 +151,9 @@ impl State {
             (None, Some((_, "return"))) => {
                 self.returns += 1;
                 (StatusCode::OK, json!({}))
+            }
+            (None, Some((_, rx))) if self.broken.iter().any(|broken| broken == rx) => {
+                (StatusCode::BAD_REQUEST, json!({ "error": "broken" }))
             }
             (None, Some((_, rx))) => {
                 let rx = &*percent_decode(rx);
