@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::fits;
 use super::packed::Packed;
 use crate::error::{Error, Result};
 use crate::flow::plan::{Glance, Record};
@@ -179,7 +180,7 @@ impl Case {
     /// Takes over what an order that was seen says about how it is found.
     pub(crate) fn saw(&mut self, order: &Order, digest: u64) {
         let whole = self.change();
-        if let Some(rx_id) = order.rx_id() {
+        if let Some(rx_id) = order.rx_id().filter(|rx_id| fits(rx_id.as_str())) {
             whole.rx_id = Some(rx_id.clone());
         }
         whole.state.digest = digest;

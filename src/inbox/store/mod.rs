@@ -13,7 +13,7 @@
 //!
 //! For each account three things, and a lease:
 //!
-//! * **cases**, one row for each order: its [`Record`] and the order's own data as it was seen
+//! * **cases**, one row for each order: its [`Record`](crate::flow::plan::Record) and the order's own data as it was seen
 //!   last. A row has a version that counts its writes, and is replaced only by who read that
 //!   version;
 //! * **arrivals**, a log: a row is added for each arrival and numbered from 1 in the order in
@@ -100,9 +100,12 @@ pub use sqlite::SqliteStore;
 /// );
 /// ```
 ///
-/// An order's data and what [`Case::to_json`] gives are the only texts whose length has no
-/// bound. Times are whole milliseconds; a lease may be as long as [`Duration::MAX`], and a
-/// thousand years stand for it. Failures are [`Error::store`].
+/// Ids of orders and prescriptions have at most 256 bytes. An order's data and what
+/// [`Case::to_json`] gives are the only texts whose length has no bound. Ids may have any
+/// character in them, U+0000 too, which PostgreSQL takes in no `text`; in JSON it is escaped, which
+/// `jsonb` takes for the character. Times are whole milliseconds; a lease may be as long as
+/// [`Duration::MAX`], and a thousand years stand for it. Failures are
+/// [`Error::store`](crate::Error::store).
 ///
 /// `check_case_store`, with the feature `simulator`, tells whether an implementation keeps these
 /// rules.
@@ -267,6 +270,16 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     ///
     /// The store cannot be written. The data of each case is forgotten or not.
     async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64>;
+}
+
+/// No id that is kept is longer, in bytes. Those that are seen are numbers and UUIDs. An index of
+/// PostgreSQL has room for 2,704 bytes: enough for such an id with all of its characters escaped,
+/// beside an account's.
+const LONGEST_ID: usize = 256;
+
+/// Whether an id is no longer than those that are kept.
+pub(super) fn fits(id: &str) -> bool {
+    id.len() <= LONGEST_ID
 }
 
 /// How a case is looked for.
