@@ -136,6 +136,9 @@ pub fn problems(round: &lab_connector::Result<Round>) {
             Problem::NoRxId(order) => {
                 eprintln!("order {order} has no Rx id and cannot be followed");
             }
+            Problem::IdTooLong(_) => {
+                eprintln!("an order has an id that is too long for it to be kept");
+            }
             Problem::Unreadable(record) => {
                 let (position, error) = (record.position(), record.error());
                 eprintln!("record {position} of the listing: {error}");

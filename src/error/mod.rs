@@ -69,6 +69,8 @@ pub(crate) enum Kind {
     Store(String),
     #[error("the delivery was held for too long, and was handed out to somebody else")]
     LeaseLost,
+    #[error("the service names no files of the order, as it is now")]
+    WithoutFiles,
     #[error("the file cannot be written: {0}")]
     File(String),
     #[error("the file did not arrive whole: {0}")]
@@ -98,6 +100,7 @@ impl Error {
             | Kind::Redirect(..)
             | Kind::Decode(_)
             | Kind::Refused(_)
+            | Kind::WithoutFiles
             | Kind::Incomplete(_)
             | Kind::Cut(_)
             | Kind::File(_) => Sent::Yes,
@@ -228,6 +231,7 @@ impl Error {
             Kind::Origin(_) => "origin",
             Kind::Store(_) => "store",
             Kind::LeaseLost => "lease_lost",
+            Kind::WithoutFiles => "without_files",
             Kind::File(_) => "file",
             Kind::Incomplete(_) | Kind::Cut(_) => "incomplete",
         }
@@ -472,6 +476,16 @@ impl Error {
     #[must_use]
     pub fn is_lease_lost(&self) -> bool {
         matches!(self.0.kind, Kind::LeaseLost)
+    }
+
+    /// A delivery's order is shown without its files, which is not to say that it has none. Usual
+    /// cause: it has gone on to Align or the doctor since it was delivered, and the service shows
+    /// the files only of what is with the lab. Give the delivery back
+    /// ([`Delivery::fail`](crate::inbox::Delivery::fail)): once the order is with the lab again,
+    /// its files are there.
+    #[must_use]
+    pub fn is_without_files(&self) -> bool {
+        matches!(self.0.kind, Kind::WithoutFiles)
     }
 
     /// A downloaded file could not be written. Nothing new is under its final name. Usual causes:

@@ -172,13 +172,36 @@
 //! # Certain, likely, or neither
 //!
 //! * [`candidates`](Reading::candidates) are all scenarios that it can be. As long as the last arrival
-//!   was seen, no quiet status that was missed takes the true one out of them.
+//!   was seen, no quiet status that was missed takes the true one out of them, but for a remake (see
+//!   below).
 //! * [`scenario`](Reading::scenario) is the one scenario that is left. It is certain within the model,
 //!   and none where two are left, or where the first scan, which belongs to no scenario, is possible too.
 //! * [`likely`](Reading::likely) is the simplest explanation: the one that needs the fewest rounds
 //!   (scans, rescans and orders for modeling), and of equals the lowest number. *R R* is one case of 5 or
 //!   two orders for modeling, so 5 is simpler, though 5 is rare. It is no probability; show it to
 //!   people as a guess, and let nothing irreversible hang on it.
+//!
+//! Certain within the model is not certain: a lab may do what the model does not know. There is one
+//! such course that leaves no trace. A model is milled and finished, and the case is begun anew. Where
+//! the end was seen, the remake is a deviation and is followed from there; where everything from the
+//! mill to the next review was missed, what is left is the history of a case that came back from
+//! interpretation 2, and reads as one.
+//!
+//! ```
+//! use lab_connector::flow::{History, Scenario, Symbol::*};
+//!
+//! // Milled, finished, fetched, and modeled once more.
+//! let whole = History::complete([R, I, T, D, M, R]).read();
+//! assert_eq!((whole.scenario(), whole.deviations()), (None, 1));
+//!
+//! // The same, and nobody looked in between.
+//! let seen = History::complete([R, I, R]).read();
+//! assert_eq!(seen.scenario(), Some(Scenario::AfterInterpretation2));
+//! assert_eq!(seen.deviations(), 0);
+//! ```
+//!
+//! One look that shows the *T*, the *D* or the *M* is enough to tell the two apart: the planner
+//! ([`plan`]) asks for such looks.
 //!
 //! # Deviations
 //!

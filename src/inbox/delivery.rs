@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::{Either, select};
 
 use super::Inbox;
+use super::files;
 use super::record::{Sight, What};
 use super::round::Round;
 use super::store::{Claimed, Outcome, Settlement};
@@ -219,10 +220,18 @@ impl Delivery {
     /// downloaded.
     ///
     /// Where the listing gave no files the order is fetched first; where a file is refused, or is not
-    /// the one that was announced, to see whether there are others in its place by now. The delivery is held while files arrive. It is
-    /// not acknowledged: that is for when the software has taken them over.
+    /// the one that was announced, to see whether there are others in its place by now. If the order
+    /// has gone on and is shown without files, those that it was seen with last are fetched. The
+    /// delivery is held while files arrive. It is not acknowledged: that is for when the software has
+    /// taken them over.
+    ///
+    /// No files are given only where the service says of an order that is with the lab that it has
+    /// none.
     ///
     /// # Errors
+    ///
+    /// [`Error::is_without_files`]: the service does not say now which files the order has, and
+    /// has not said so before.
     ///
     /// Of the first file that failed, see [`Download::to_file`](crate::client::Download::to_file);
     /// the others were tried all the same. What came stays, and the next call goes on with it.
@@ -294,12 +303,19 @@ impl Delivery {
         }
     }
 
-    /// The order with its files, as far as the service names any.
+    /// The order with its files. To go on without them would look as if there were none.
     async fn with_files(&self) -> Result<Arc<Order>> {
-        match self.order.rx_id().filter(|_| !self.order.has_asset_list()) {
-            Some(rx_id) => self.look(rx_id).await,
-            None => Ok(Arc::clone(&self.order)),
+        if files::are_told(&self.order) {
+            return Ok(Arc::clone(&self.order));
         }
+        if let Some(rx_id) = self.order.rx_id() {
+            let order = self.look(rx_id).await?;
+            // Another order's files are another patient's.
+            if order.id() == self.order_id() && files::are_told(&order) {
+                return Ok(order);
+            }
+        }
+        Err(Error::new(Kind::WithoutFiles))
     }
 
     /// The order as it is now, if its files are others. An order that nobody lists any more would

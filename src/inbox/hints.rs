@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::store::fits;
 use crate::model::RxId;
 
 /// So many hints wait at a time. What comes beyond is answered by a poll.
 const WAITING: usize = 10_000;
-
-/// No Rx id is longer, in bytes.
-const LONGEST_ID: usize = 256;
 
 /// An order is fetched for hints at most so often.
 const SPACING: Duration = Duration::from_secs(30);
@@ -47,7 +45,8 @@ struct Allowance {
 impl Hints {
     /// Takes a hint. Nothing is fetched here.
     pub(super) fn add(&self, rx_id: &RxId, now: SystemTime) {
-        if rx_id.as_str().len() > LONGEST_ID {
+        // An order has no such Rx id, or could not be found by it.
+        if !fits(rx_id.as_str()) {
             return;
         }
         let mut state = self.lock();
@@ -173,7 +172,7 @@ mod tests {
         for number in 0..2 * WAITING {
             hints.add(&RxId::new(number.to_string()), at(0));
         }
-        hints.add(&RxId::new("x".repeat(LONGEST_ID + 1)), at(0));
+        hints.add(&RxId::new("x".repeat(257)), at(0));
         assert!(hints.take_overflow());
         assert_eq!(hints.take(at(0), usize::MAX).len(), WAITING);
     }

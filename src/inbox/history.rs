@@ -5,8 +5,8 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use super::Inbox;
-use super::store::{Case, CaseKey, Commit, Forget, Save, Stored};
-use crate::error::Result;
+use super::store::{Case, CaseKey, Commit, Forget, Save, Stored, fits};
+use crate::error::{Error, Result};
 use crate::flow::History;
 use crate::flow::plan::Record;
 use crate::model::{OrderId, RxId};
@@ -97,12 +97,19 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// [`Error::is_store`](crate::Error::is_store).
+    /// [`Error::is_configuration`](crate::Error::is_configuration) for an id of more than 256
+    /// bytes; [`Error::is_store`](crate::Error::is_store).
     ///
     /// # Cancel safety
     ///
     /// Dropped, the case is imported or not.
     pub async fn import(&self, case: CaseHistory) -> Result<bool> {
+        let rx_id = case.rx_id.as_ref().map_or("", RxId::as_str);
+        if !fits(case.order_id.as_str()) || !fits(rx_id) {
+            return Err(Error::configuration(
+                "a case with an id of more than 256 bytes cannot be kept",
+            ));
+        }
         let mut imported = Case::new(case.order_id);
         imported.set_rx_id(case.rx_id);
         imported.set_record(Record::imported(case.history));

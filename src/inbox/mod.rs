@@ -89,6 +89,7 @@
 mod change;
 mod delivery;
 mod digest;
+mod files;
 mod hints;
 mod history;
 mod poll;
@@ -248,7 +249,8 @@ impl Inbox {
 /// Looking at the service.
 impl Inbox {
     /// One round: lists the orders, fetches those that dropped out, those that were notified
-    /// and those whose time to be looked at has come, and keeps what is new.
+    /// and those whose time to be looked at has come, and keeps what is new. An order that the
+    /// listing shows in several states is fetched too, and counts as what it is then.
     ///
     /// An order that cannot be fetched or read does not stop the others: see
     /// [`Round::problems`]. It does not ask who holds the account's lease.

@@ -1,6 +1,6 @@
 //! One round: list, record, fetch what dropped out, what was hinted at and what is due.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
@@ -9,18 +9,20 @@ use super::Inbox;
 use super::record::{Known, Sight, Target, What, record, record_one, stands_still};
 use super::round::{Problem, Round};
 use super::run;
-use super::store::Commit;
+use super::store::{Commit, fits};
 use crate::error::Result;
 use crate::flow::plan::Epoch;
-use crate::model::OrderId;
+use crate::model::{Order, OrderId};
 
 /// So many orders are fetched at the same time.
 const TOGETHER: usize = 4;
 
 pub(super) async fn round(inbox: &Inbox) -> Result<Round> {
     let mut round = Round::default();
-    let owed = listing(inbox, &mut round).await?;
     let budget = inbox.settings.looks;
+    let owed = listing(inbox, budget, &mut round).await?;
+    let spent = usize::try_from(round.fetched).unwrap_or(usize::MAX);
+    let budget = budget.saturating_sub(spent);
     // What there is no look left for is not taken out, and waits for the next round.
     let hinted = run::targets(inbox, budget.saturating_sub(owed.len())).await?;
     let due = inbox
@@ -43,8 +45,8 @@ pub(super) async fn round(inbox: &Inbox) -> Result<Round> {
     Ok(round)
 }
 
-/// Lists and records. Gives what has to be fetched.
-async fn listing(inbox: &Inbox, round: &mut Round) -> Result<Vec<Target>> {
+/// Lists and records, with at most `budget` looks. Gives what has to be fetched.
+async fn listing(inbox: &Inbox, budget: usize, round: &mut Round) -> Result<Vec<Target>> {
     let begun = inbox.now().await?;
     let listing = inbox.lab.orders().list().await?;
     let completed = inbox.now().await?;
@@ -52,17 +54,31 @@ async fn listing(inbox: &Inbox, round: &mut Round) -> Result<Vec<Target>> {
     let complete = listing.is_complete();
     let problem = listing.problem().cloned().map(Problem::Listing);
     round.problems.extend(problem);
-    let (orders, unreadable) = listing.into_parts();
+    let (mut orders, unreadable) = listing.into_parts();
     let unreadable = unreadable.into_iter().map(Problem::Unreadable);
     round.problems.extend(unreadable);
     round.listed = u64::try_from(orders.len()).unwrap_or(u64::MAX);
     round.complete = complete;
+    orders.retain(|order| {
+        let kept = fits(order.id().as_str());
+        if !kept {
+            round.problems.push(Problem::IdTooLong(order.id().clone()));
+        }
+        kept
+    });
 
     let ids: Vec<OrderId> = orders.iter().map(|order| order.id().clone()).collect();
+    let listed: HashSet<&OrderId> = ids.iter().collect();
+    let mut contradicted = if listed.len() < ids.len() {
+        take_contradicted(&mut orders)
+    } else {
+        Vec::new()
+    };
     let epoch = inbox.epoch().await?;
     let expected = inbox.store().expected(inbox.account(), &ids).await?;
     let known = Known::new(expected);
-    let nameless = orders.iter().filter(|order| order.rx_id().is_none());
+    let follows = |order: &&Order| order.rx_id().is_some_and(|rx_id| fits(rx_id.as_str()));
+    let nameless = orders.iter().filter(|order| !follows(order));
     let nameless = nameless.filter(|order| known.find(order.id()).is_none());
     round
         .problems
@@ -82,7 +98,6 @@ async fn listing(inbox: &Inbox, round: &mut Round) -> Result<Vec<Target>> {
         .map(|order| sight(order.id().clone(), What::Listed(Arc::new(order))))
         .collect();
     if complete {
-        let listed: HashSet<&OrderId> = ids.iter().collect();
         // In an order that does not depend on chance.
         let mut missing: Vec<_> = known
             .cases()
@@ -93,10 +108,55 @@ async fn listing(inbox: &Inbox, round: &mut Round) -> Result<Vec<Target>> {
         sights.extend(missing.into_iter().map(|id| sight(id, What::Missing)));
     }
     let owed = record(inbox, known, &epoch, sights, round).await?;
-    if complete {
+    let all = contradicted.len() <= budget;
+    contradicted.truncate(budget);
+    let problems = round.problems.len();
+    fetch(inbox, contradicted, round).await?;
+    let settled = all && round.problems.len() == problems;
+    if complete && settled {
         listed_well(inbox, &epoch, epoch.listed(begun, inbox.plan_policy())).await?;
     }
     Ok(owed)
+}
+
+/// Takes out the orders that the listing shows in several states: at least one of them is over, and
+/// which cannot be told. They are fetched; until then nothing of them is recorded, or each listing
+/// would bring them anew.
+///
+/// Records that have not the one Rx id stay: what to fetch would be a guess.
+fn take_contradicted(orders: &mut Vec<Order>) -> Vec<Target> {
+    let mut records: HashMap<&OrderId, Vec<&Order>> = HashMap::with_capacity(orders.len());
+    for order in &*orders {
+        records.entry(order.id()).or_default().push(order);
+    }
+    let target = |order: &Order| {
+        let records = records.get(order.id())?;
+        // Each order once.
+        records
+            .first()
+            .filter(|first| std::ptr::eq(**first, order))?;
+        let fingerprints = || records.iter().map(|record| record.fingerprint());
+        let files = fingerprints().find(|files| !files.is_none());
+        let files = files.unwrap_or_default();
+        let differ = records
+            .iter()
+            .any(|record| record.status() != order.status())
+            || fingerprints().any(|other| files.differs(&other));
+        let mut rx_ids = records.iter().filter_map(|record| record.rx_id());
+        let rx_id = rx_ids.next().filter(|_| differ)?;
+        rx_ids.all(|other| other == rx_id).then(|| Target {
+            rx_id: rx_id.clone(),
+            order_id: Some(order.id().clone()),
+            hinted: false,
+        })
+    };
+    let targets: Vec<Target> = orders.iter().filter_map(target).collect();
+    let taken: HashSet<_> = targets
+        .iter()
+        .filter_map(|one| one.order_id.as_ref())
+        .collect();
+    orders.retain(|order| !taken.contains(order.id()));
+    targets
 }
 
 /// Notes a good listing: after what it listed, so that nothing of it can later be taken for

@@ -8,8 +8,9 @@ use std::time::SystemTime;
 
 use super::Inbox;
 use super::digest::digest;
-use super::round::Round;
-use super::store::{Case, CaseKey, Commit, NewArrival, Save};
+use super::files;
+use super::round::{Problem, Round};
+use super::store::{Case, CaseKey, Commit, NewArrival, Save, fits};
 use super::trace;
 use crate::error::{Error, Result};
 use crate::flow::plan::{Epoch, Next, Observation, Policy, Record, Step, observe};
@@ -94,11 +95,7 @@ impl Hash for ByOrder {
 /// Whether a listing shows of a case what is recorded of it, so that nothing would follow: of
 /// most orders, in most rounds.
 pub(super) fn stands_still(case: &Case, order: &Order) -> bool {
-    let record = case.record();
-    record.shown() == Some(order.status())
-        && record.missing_since().is_none()
-        && record.gone_since().is_none()
-        && case.digest() == digest(order)
+    case.still_shows(order.status()) && case.digest() == digest(order)
 }
 
 /// Records what was seen. Gives the cases that have to be fetched now.
@@ -110,7 +107,8 @@ pub(super) async fn record(
     round: &mut Round,
 ) -> Result<Vec<Target>> {
     let mut owed = Vec::new();
-    // A case is in a commit once. An order that is in a listing twice is dealt with twice.
+    // A case is in a commit once. What a listing has of one order more than once is dealt with one
+    // by one; where it contradicts itself the order was taken out, if it could be.
     let (mut now, mut rest) = once(sights);
     loop {
         for chunk in now.chunks(AT_ONCE) {
@@ -175,7 +173,10 @@ async fn commit(
         let mut news = News::default();
         for sight in sights {
             let found = known.find(&sight.order_id);
-            let planned = plan(found, sight, inbox.plan_policy(), epoch);
+            let mut planned = plan(found, sight, inbox.plan_policy(), epoch);
+            if let Some(save) = &mut planned.save {
+                files::keep(inbox, save).await?;
+            }
             let case = planned.save.as_ref().map(|save| &save.case).or(found);
             if planned.fetch {
                 fetch.extend(case.and_then(Target::of));
@@ -204,6 +205,10 @@ async fn commit(
 /// Records something about a single case, read anew. A single look asks for nothing that it did
 /// not bring.
 pub(super) async fn record_one(inbox: &Inbox, sight: Sight, round: &mut Round) -> Result<()> {
+    if !fits(sight.order_id.as_str()) {
+        round.problems.push(Problem::IdTooLong(sight.order_id));
+        return Ok(());
+    }
     let (store, account) = (inbox.store(), inbox.account());
     let found = store
         .find(account, CaseKey::Order(&sight.order_id))

@@ -78,9 +78,13 @@ pub enum Problem {
     Listing(Error),
     /// A record of the listing cannot be read. Nothing is concluded from absence then.
     Unreadable(Unreadable),
-    /// An order without an Rx id: it is delivered, and cannot be followed once it is no longer
-    /// listed.
+    /// An order without an Rx id, or with one of more than 256 bytes: it is delivered, and cannot be
+    /// followed once it is no longer listed.
     NoRxId(OrderId),
+    /// An order whose id has more than 256 bytes: it is not kept, and so not delivered. Databases
+    /// find nothing by an id of any length, and one that they refuse must not hold up the others.
+    /// Convention: the ids that are seen are much shorter.
+    IdTooLong(OrderId),
     /// An order that was to be looked at could not be fetched; its id, if it is known.
     NotFetched(Option<OrderId>, Error),
 }

@@ -26,7 +26,7 @@ pub struct Stats {
     pub changes: u64,
     /// Arrivals that were not to be expected from what came before.
     pub deviations: u64,
-    /// Records of listings that could not be read.
+    /// Orders that could not be read, or not be kept.
     pub unreadable: u64,
     /// Orders that could not be fetched.
     pub not_fetched: u64,
@@ -98,7 +98,7 @@ impl Stats {
         self.deviations += round.deviations();
         for problem in round.problems() {
             match problem {
-                Problem::Unreadable(_) => self.unreadable += 1,
+                Problem::Unreadable(_) | Problem::IdTooLong(_) => self.unreadable += 1,
                 Problem::NotFetched(..) => self.not_fetched += 1,
                 Problem::Listing(error) => self.last_error = Some(error.to_string()),
                 Problem::NoRxId(_) => {}

@@ -65,6 +65,9 @@ mod told {
                 Problem::NoRxId(_) => {
                     tracing::warn!(target: "lab_connector", "an order has no rx id and cannot be followed");
                 }
+                Problem::IdTooLong(_) => {
+                    tracing::warn!(target: "lab_connector", "an order has too long an id and is not kept");
+                }
                 Problem::NotFetched(_, error) => {
                     tracing::warn!(target: "lab_connector", %error, "an order cannot be fetched");
                 }

@@ -102,6 +102,14 @@ impl Order {
         self.assets.is_some()
     }
 
+    /// The same order with the files of another.
+    pub(crate) fn with_files_of(&self, other: &Order) -> Order {
+        Order {
+            assets: other.assets.clone(),
+            ..self.clone()
+        }
+    }
+
     /// The history, oldest first as the service gives it, if it gives one. Undocumented.
     #[must_use]
     pub fn history(&self) -> Option<&[HistoryEntry]> {

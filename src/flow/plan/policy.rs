@@ -85,12 +85,13 @@ impl Policy {
     pub fn interval(&self, watched: Duration, jitter: u32) -> Duration {
         let interval = (watched / 4)
             .min(self.watch_at_last)
-            .max(self.watch_at_first);
-        let spread = interval.as_millis() * u128::from(self.watch_spread) / 100;
+            .max(self.watch_at_first)
+            .as_millis();
+        let spread = interval * u128::from(self.watch_spread) / 100;
         let added = spread.saturating_mul(u128::from(jitter)) / u128::from(u32::MAX);
-        interval.saturating_add(Duration::from_millis(
-            u64::try_from(added).unwrap_or(u64::MAX),
-        ))
+        // In whole milliseconds, as times are kept.
+        let interval = interval.saturating_add(added);
+        Duration::from_millis(u64::try_from(interval).unwrap_or(u64::MAX))
     }
 }
 

@@ -168,7 +168,7 @@ impl World {
     }
 
     fn happen(&mut self, event: Event, seconds: u64) {
-        self.now += Duration::from_secs(1 + seconds);
+        self.now += Duration::from_millis(1_001 + 1_000 * seconds);
         match event {
             Event::Move(choice) => {
                 let next = self.phase().may_be_followed_by();
@@ -308,6 +308,7 @@ impl World {
         if let Some(record) = step.into_record() {
             let before = self.record.history().arrivals();
             assert!(record.history().arrivals().starts_with(before));
+            kept_and_read_again(&record);
             self.record = record;
         }
         let again = observe(&self.record, &observation, &self.policy, &self.epoch);
@@ -353,6 +354,20 @@ impl World {
             assert_eq!(recorded, Some(self.phase().shows()));
         }
     }
+}
+
+/// A record that was kept is the same record.
+fn kept_and_read_again(record: &Record) {
+    #[cfg(feature = "client")]
+    {
+        let mut packed = Vec::new();
+        record.pack(true, &mut packed);
+        let unpacked = Record::unpack(&packed, Fingerprint::none);
+        assert_eq!(unpacked.as_ref(), Some(record));
+        let json = serde_json::to_string(record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), *record);
+    }
+    let _ = record;
 }
 
 fn question(tells: bool) -> impl Strategy<Value = Question> {

@@ -13,7 +13,7 @@
 //!
 //! For each account three things, and a lease:
 //!
-//! * **cases**, one row for each order: its [`Record`] and the order's own data as it was seen
+//! * **cases**, one row for each order: its [`Record`](crate::flow::plan::Record) and the order's own data as it was seen
 //!   last. A row has a version that counts its writes, and is replaced only by who read that
 //!   version;
 //! * **arrivals**, a log: a row is added for each arrival and numbered from 1 in the order in
@@ -30,9 +30,11 @@
 //! a store that many machines share trusts no caller's clock and takes its own, also for
 //! [`CaseStore::now`].
 
+mod case;
 #[cfg(feature = "simulator")]
 mod conformance;
 mod memory;
+mod packed;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -45,14 +47,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::flow::plan::{Epoch, Record};
+use crate::error::Result;
+use crate::flow::plan::Epoch;
 use crate::model::{AccountId, Order, OrderId, RxId};
 
 #[cfg(feature = "simulator")]
 pub use crate::auth::Violation;
+pub use case::Case;
 #[cfg(feature = "simulator")]
 pub use conformance::check_case_store;
 pub use memory::MemoryStore;
@@ -98,9 +100,12 @@ pub use sqlite::SqliteStore;
 /// );
 /// ```
 ///
-/// An order's data and what [`Case::to_json`] gives are the only texts whose length has no
-/// bound. Times are whole milliseconds; a lease may be as long as [`Duration::MAX`], and a
-/// thousand years stand for it. Failures are [`Error::store`].
+/// Ids of orders and prescriptions have at most 256 bytes. An order's data and what
+/// [`Case::to_json`] gives are the only texts whose length has no bound. Ids may have any
+/// character in them, U+0000 too, which PostgreSQL takes in no `text`; in JSON it is escaped, which
+/// `jsonb` takes for the character. Times are whole milliseconds; a lease may be as long as
+/// [`Duration::MAX`], and a thousand years stand for it. Failures are
+/// [`Error::store`](crate::Error::store).
 ///
 /// `check_case_store`, with the feature `simulator`, tells whether an implementation keeps these
 /// rules.
@@ -267,136 +272,14 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64>;
 }
 
-/// What is recorded of a case, without the order's own data.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Case {
-    order_id: OrderId,
-    rx_id: Option<RxId>,
-    version: u64,
-    /// Shared: most cases that are read are not changed.
-    state: Arc<State>,
-}
+/// No id that is kept is longer, in bytes. Those that are seen are numbers and UUIDs. An index of
+/// PostgreSQL has room for 2,704 bytes: enough for such an id with all of its characters escaped,
+/// beside an account's.
+const LONGEST_ID: usize = 256;
 
-/// What a store keeps as one text: more may be in it one day.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct State {
-    record: Record,
-    /// Tells whether the order's own data are those that were seen last.
-    digest: u64,
-}
-
-impl Case {
-    /// A case that was never kept.
-    pub(crate) fn new(order_id: OrderId) -> Self {
-        Case {
-            order_id,
-            rx_id: None,
-            version: 0,
-            state: Arc::default(),
-        }
-    }
-
-    /// A case as it was kept: `json` is what [`Case::to_json`] gave.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_store`] if it is anything else.
-    pub fn from_stored(
-        order_id: OrderId,
-        rx_id: Option<RxId>,
-        version: u64,
-        json: &str,
-    ) -> Result<Self> {
-        let state: State = serde_json::from_str(json)
-            .map_err(|_| Error::store(format!("the record of order {order_id} is damaged")))?;
-        Ok(Case {
-            order_id,
-            rx_id,
-            version,
-            state: Arc::new(state),
-        })
-    }
-
-    /// The record and what belongs to it, as JSON.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_store`], for a status that cannot be written; there is none.
-    pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(&*self.state).map_err(Error::store)
-    }
-
-    /// The order's number.
-    #[must_use]
-    pub fn order_id(&self) -> &OrderId {
-        &self.order_id
-    }
-
-    /// The Rx id that it can be fetched by.
-    #[must_use]
-    pub fn rx_id(&self) -> Option<&RxId> {
-        self.rx_id.as_ref()
-    }
-
-    /// How often it was written before; 0 if it is new. It is to replace that version and no
-    /// other.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// What was recorded.
-    #[must_use]
-    pub fn record(&self) -> &Record {
-        &self.state.record
-    }
-
-    /// Whether a complete listing should have it: the service last showed a status that *Get
-    /// Orders* lists.
-    #[must_use]
-    pub fn is_listed(&self) -> bool {
-        let record = self.record();
-        record.gone_since().is_none() && record.shown().is_some_and(|status| status.is_listed())
-    }
-
-    /// When to look at it although nothing asks for it.
-    #[must_use]
-    pub fn look_at(&self) -> Option<SystemTime> {
-        self.record().next_look()
-    }
-
-    /// When its last arrival was seen, where that is known.
-    #[must_use]
-    pub fn changed_at(&self) -> Option<SystemTime> {
-        let arrivals = self.record().history().arrivals();
-        arrivals.iter().rev().find_map(|arrival| arrival.time())
-    }
-
-    pub(crate) fn digest(&self) -> u64 {
-        self.state.digest
-    }
-
-    pub(crate) fn set_record(&mut self, record: Record) {
-        Arc::make_mut(&mut self.state).record = record;
-    }
-
-    /// Takes over what an order that was seen says about how it is found.
-    pub(crate) fn saw(&mut self, order: &Order, digest: u64) {
-        if let Some(rx_id) = order.rx_id() {
-            self.rx_id = Some(rx_id.clone());
-        }
-        Arc::make_mut(&mut self.state).digest = digest;
-    }
-
-    pub(crate) fn set_rx_id(&mut self, rx_id: Option<RxId>) {
-        self.rx_id = rx_id;
-    }
-
-    fn written(mut self) -> Self {
-        self.version += 1;
-        self
-    }
+/// Whether an id is no longer than those that are kept.
+pub(super) fn fits(id: &str) -> bool {
+    id.len() <= LONGEST_ID
 }
 
 /// How a case is looked for.

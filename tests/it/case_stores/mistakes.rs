@@ -23,6 +23,7 @@ enum Mistake {
     LosesAnArrival,
     LogsBackwards,
     IgnoresCase,
+    CutsAtNul,
     ExpectsTwice,
     ExpectsOnlyTheListed,
     DueAnyTime,
@@ -99,8 +100,18 @@ impl Wrong {
         }
     }
 
-    fn lower(&self, case: &Case) -> Case {
-        let id = OrderId::new(case.order_id().as_str().to_lowercase());
+    /// The id as it is kept.
+    fn kept(&self, id: &OrderId) -> OrderId {
+        let id = id.as_str();
+        match self.mistake {
+            Mistake::IgnoresCase => id.to_lowercase().into(),
+            Mistake::CutsAtNul => id.split('\0').next().unwrap().into(),
+            _ => id.into(),
+        }
+    }
+
+    fn renamed(&self, case: &Case) -> Case {
+        let id = self.kept(case.order_id());
         let json = case.to_json().unwrap();
         Case::from_stored(id, case.rx_id().cloned(), case.version(), &json).unwrap()
     }
@@ -166,11 +177,11 @@ impl CaseStore for Wrong {
     }
 
     async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
-        let lower;
+        let kept;
         let case = match case {
-            CaseKey::Order(id) if self.makes(Mistake::IgnoresCase) => {
-                lower = OrderId::new(id.as_str().to_lowercase());
-                CaseKey::Order(&lower)
+            CaseKey::Order(id) => {
+                kept = self.kept(id);
+                CaseKey::Order(&kept)
             }
             other => other,
         };
@@ -224,9 +235,9 @@ impl CaseStore for Wrong {
                 }
             }
             Mistake::LogsBackwards => commit.saves.iter_mut().for_each(|s| s.arrivals.reverse()),
-            Mistake::IgnoresCase => {
+            Mistake::IgnoresCase | Mistake::CutsAtNul => {
                 for save in &mut commit.saves {
-                    save.case = self.lower(&save.case);
+                    save.case = self.renamed(&save.case);
                 }
                 let mut seen = std::collections::HashSet::new();
                 commit
@@ -396,6 +407,7 @@ async fn the_check_finds_each_mistake() {
         (M::LosesAnArrival, "numbered from 1, one by one"),
         (M::LogsBackwards, "an arrival's index, and the ordinal"),
         (M::IgnoresCase, "an id is kept as it is"),
+        (M::CutsAtNul, "an id is kept as it is"),
         (M::ExpectsTwice, "different cases"),
         (M::ExpectsOnlyTheListed, "each once"),
         (M::DueAnyTime, "the longest due first"),

@@ -1,9 +1,11 @@
 //! The inbox: what becomes of what a service shows.
 
 mod deliveries;
+mod files;
 mod hints;
 mod killed;
 mod model;
+mod odd;
 mod rounds;
 mod running;
 mod told;
@@ -39,6 +41,8 @@ struct State {
     unreadable: bool,
     /// What every request is answered with.
     outage: Option<StatusCode>,
+    /// Rx ids of orders that cannot be fetched.
+    broken: Vec<String>,
     lists: usize,
     /// The Rx ids that were asked for.
     looks: Vec<String>,
@@ -148,7 +152,11 @@ impl State {
                 self.returns += 1;
                 (StatusCode::OK, json!({}))
             }
+            (None, Some((_, rx))) if self.broken.iter().any(|broken| broken == rx) => {
+                (StatusCode::BAD_REQUEST, json!({ "error": "broken" }))
+            }
             (None, Some((_, rx))) => {
+                let rx = &*percent_decode(rx);
                 self.looks.push(rx.to_owned());
                 let mut orders = self.orders.values();
                 match orders.find(|order| order["rxId"] == rx) {
@@ -164,6 +172,13 @@ impl State {
             .body(Body::from(body.to_string()))
             .map_err(TransportError::broken)
     }
+}
+
+fn percent_decode(text: &str) -> String {
+    // A form's text reads the same, but for a plus.
+    let form = format!("x={}", text.replace('+', "%2B"));
+    let mut pairs = url::form_urlencoded::parse(form.as_bytes());
+    pairs.next().unwrap().1.into_owned()
 }
 
 fn notification(rx: &str) -> Notification {

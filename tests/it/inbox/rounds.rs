@@ -110,13 +110,107 @@ async fn a_fetch_that_fails_is_owed_and_made_up_for() {
     }
 }
 
+/// Which of the two is true cannot be told from the listing: a record of each status, and the order
+/// as it is fetched.
+fn contradict(service: &Service, listed: [&str; 2], fetched: Option<&str>) {
+    let order = |status: &str| json!({ "orderId": 7, "rxId": "rx-7", "status": status });
+    let mut state = service.state();
+    state.orders = [1, 2].into_iter().zip(listed.map(order)).collect();
+    // The first that is found is the one that is fetched.
+    state
+        .orders
+        .extend(fetched.map(|status| (0, order(status))));
+    state.hidden = vec![0];
+}
+
 #[tokio::test]
-async fn an_order_that_is_listed_twice_in_two_statuses_counts_twice() {
+async fn an_order_that_is_listed_in_two_statuses_is_what_it_is_when_it_is_fetched() {
+    let service = Service::new();
+    let inbox = service.settled().await;
+    let listed = ["Ready for Download", "Lab Review"];
+    contradict(&service, listed, Some("Lab Review"));
+    for _ in 0..4 {
+        service.pass(HOUR);
+        let round = inbox.poll().await.unwrap();
+        assert_eq!(round.fetched(), 1);
+        assert_eq!(symbols(&inbox, "7").await, "R");
+    }
+    contradict(&service, listed, Some("Downloaded"));
+    service.pass(HOUR);
+    inbox.poll().await.unwrap();
+    assert_eq!(symbols(&inbox, "7").await, "RD");
+}
+
+#[tokio::test]
+async fn an_order_that_is_listed_with_two_kinds_of_files_is_fetched_too() {
+    let service = Service::new();
+    let inbox = service.settled().await;
+    let order = |file: &str| {
+        json!({
+            "orderId": 7, "rxId": "rx-7", "status": "Ready for Download",
+            "assets": [{ "assetId": file }],
+        })
+    };
+    let records = [(0, "new"), (1, "old"), (2, "new")];
+    service.state().orders = records.map(|(key, file)| (key, order(file))).into();
+    service.state().hidden = vec![0];
+    for _ in 0..4 {
+        service.pass(HOUR);
+        inbox.poll().await.unwrap();
+    }
+    assert_eq!(symbols(&inbox, "7").await, "F");
+    let delivery = inbox.claim(1).await.unwrap().remove(0);
+    let files = delivery.order().assets().iter();
+    let files: Vec<_> = files.map(|file| file.id().unwrap().as_str()).collect();
+    assert_eq!(files, ["new"]);
+    // Twice the same contradicts nothing.
+    service.state().orders = [(1, order("new")), (2, order("new"))].into();
+    let round = inbox.poll().await.unwrap();
+    assert_eq!((round.fetched(), round.listed()), (0, 2));
+}
+
+#[tokio::test]
+async fn where_it_cannot_be_fetched_nothing_is_concluded_until_it_can() {
+    let service = Service::new();
+    let inbox = service.inbox().await.looks(1);
+    let listed = ["Ready for Download", "Lab Review"];
+    contradict(&service, listed, Some("Lab Review"));
+    // Another one whose look is more than there are.
+    for (key, status) in [(11, listed[0]), (12, listed[1])] {
+        let order = json!({ "orderId": 8, "rxId": "rx-8", "status": status });
+        service.state().orders.insert(key, order);
+    }
+    service.state().broken = vec!["rx-7".to_owned()];
+    let round = inbox.poll().await.unwrap();
+    assert!(matches!(round.problems(), [Problem::NotFetched(Some(id), _)] if *id == "7".into()));
+    assert_eq!((round.fetched(), round.deliveries()), (1, 0));
+    // What was not recorded of the first listing was there before it all the same.
+    service.state().broken.clear();
+    for (deliveries, partial) in [(1, "7"), (0, "7")] {
+        service.pass(HOUR);
+        let round = inbox.poll().await.unwrap();
+        assert_eq!((round.fetched(), round.deliveries()), (1, deliveries));
+        let history = inbox.history(&partial.into()).await.unwrap().unwrap();
+        assert!(!history.history.is_complete());
+    }
+    service.state().orders.remove(&2);
+    service.state().orders.remove(&12);
+    service.pass(HOUR);
+    inbox.poll().await.unwrap();
+    assert_eq!(symbols(&inbox, "8").await, "F");
+}
+
+#[tokio::test]
+async fn two_records_that_cannot_be_fetched_as_one_order_count_both() {
     let service = Service::new();
     let inbox = service.inbox().await;
-    // The second record has another Rx id, by which the service would tell them apart.
-    for (key, status) in [(1, "Ready for Download"), (2, "Lab Review")] {
-        let order = json!({ "orderId": 7, "rxId": format!("rx-{key}"), "status": status });
+    // Two Rx ids, or none: which to ask for?
+    for (key, rx, status) in [
+        (1, json!("rx-1"), "Ready for Download"),
+        (2, json!("rx-2"), "Lab Review"),
+        (3, json!(null), "Lab Review"),
+    ] {
+        let order = json!({ "orderId": 7, "rxId": rx, "status": status });
         service.state().orders.insert(key, order);
     }
     let round = inbox.poll().await.unwrap();

@@ -16,13 +16,13 @@ use super::{Result, builder, client, download, listed, rx_of, signed_in};
 use crate::support::{RawServer, http};
 
 /// The conventions, with some of them changed.
-pub(super) fn with(change: impl FnOnce(&mut Behaviour)) -> Behaviour {
+pub(crate) fn with(change: impl FnOnce(&mut Behaviour)) -> Behaviour {
     let mut behaviour = Behaviour::default();
     change(&mut behaviour);
     behaviour
 }
 
-pub(super) async fn paired(behaviour: Behaviour) -> Result<(Simulator, Lab)> {
+pub(crate) async fn paired(behaviour: Behaviour) -> Result<(Simulator, Lab)> {
     let service = Simulator::builder()
         .seed(5)
         .clock(ClockMode::Stepped)

@@ -1,6 +1,6 @@
 //! The simulator as a client, a webhook and a scanning tool see it.
 
-mod behaviour;
+pub(crate) mod behaviour;
 mod faults;
 mod files;
 mod life;

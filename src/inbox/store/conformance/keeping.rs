@@ -1,5 +1,6 @@
 //! Commits, and that what is read is what was kept.
 
+use std::iter::repeat_with;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Check, DOWNLOADED, READY, account, arrived, case, delivery, ids, order, save};
@@ -179,6 +180,7 @@ pub(super) async fn values<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
         "\"quoted\"",
         "100 %_",
         "a\\b\\\\c\\0",
+        "a\0b",
         "🦷é\u{301}",
         "$1 ?1 :a @b {c}",
         "[\"1\",2]",
@@ -194,19 +196,26 @@ pub(super) async fn values<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
         "\n\t\r",
         "\u{1}\u{7f}\u{feff}\u{10ffff}",
     ];
+    // Texts that cannot be made shorter, as databases try to; the Rx ids have three characters more.
+    let longest: String = repeat_with(fastrand::alphanumeric).take(253).collect();
+    let escaped: String = (0..253)
+        .map(|_| if fastrand::bool() { '\\' } else { '\0' })
+        .collect();
+    let odd = odd.into_iter().chain([&*longest, &*escaped]);
+    let odd: Vec<&str> = odd.collect();
     let long = "é🦷\"\\ ".repeat(60_000);
     let mut saves = Vec::new();
-    for id in odd {
+    for &id in &odd {
         let case = case(id, 0, READY, Some(early), Some(far))?;
         saves.push(save(case, Some(order(id, "")?)));
     }
-    let mut status = String::from("A status that nobody knows: ");
+    let mut status = String::from("A status that nobody knows\0: ");
     status += &long;
     let big = case("big", 0, &status, Some(far), None)?;
     saves.push(save(big.clone(), Some(order("big", &long)?)));
     check.keep(saves).await?;
-    for id in odd {
-        let rule = "an id is kept as it is, whatever characters it has";
+    for &id in &odd {
+        let rule = "an id is kept as it is, up to 256 bytes of whatever characters";
         let kept = some(check.find(id).await?, rule)?;
         let known = case(id, 1, READY, Some(early), Some(far))?;
         holds(kept.case.order_id().as_str() == id, rule)?;

@@ -52,6 +52,14 @@ impl Sight {
     }
 }
 
+impl Sight {
+    /// Whether at least one of the two is over.
+    pub(super) fn contradicts(&self, other: &Sight) -> bool {
+        let files = self.files.as_ref().zip(other.files.as_ref());
+        self.status != other.status || files.is_some_and(|(one, other)| one != other)
+    }
+}
+
 /// An arrival that should be in the history.
 #[derive(Clone, Debug)]
 pub(super) struct Arrived {
@@ -135,7 +143,7 @@ pub(super) struct Epochs {
     first: Option<SystemTime>,
     last: Option<SystemTime>,
     resumed: Option<SystemTime>,
-    /// A gap was about as long as one may be.
+    /// A gap was about as long as one may be, or a listing may not have counted.
     unclear: bool,
 }
 
@@ -150,6 +158,11 @@ impl Epochs {
         }
         self.first = self.first.or(Some(begun));
         self.last = Some(begun);
+    }
+
+    /// Whether a listing counts is not certain.
+    pub(super) fn is_unclear(&mut self) {
+        self.unclear = true;
     }
 
     fn is_complete(&self, sight: &Sight) -> Option<bool> {

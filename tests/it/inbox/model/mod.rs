@@ -10,7 +10,7 @@ mod desk;
 mod expected;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -307,19 +307,37 @@ impl Play {
     fn learn(&mut self, lab: usize, begun: std::time::SystemTime, complete: bool, whole: bool) {
         self.listings += 1;
         let listing = self.listings;
-        let sights = self.world.take_sights();
+        let mut sights = self.world.take_sights();
         let at_work = &mut self.labs[lab];
-        let listed = sights.listed.iter();
-        let listed: Vec<String> = listed.map(|(_, sight)| sight.order.clone()).collect();
+        let all = sights.listed.clone();
+        let mut contradicted = BTreeSet::new();
         for (of, sight) in sights.listed {
             assert_eq!(of, lab, "another lab's orders were asked for");
+            let same = || {
+                let others = all.iter().map(|(_, other)| other);
+                others.filter(|other| other.order == sight.order)
+            };
             // Of an order that one listing shows in two states nobody knows which is the later.
-            let same = listed.iter().filter(|order| **order == sight.order);
-            let clear = same.count() == 1;
-            at_work.learn(sight, Some(listing), whole && clear);
+            if same().any(|other| other.contradicts(&sight)) {
+                contradicted.insert(sight.order);
+            } else {
+                let clear = same().count() == 1;
+                at_work.learn(sight, Some(listing), whole && clear);
+            }
+        }
+        // It is what it is when it is fetched.
+        let mut settled = true;
+        for order in contradicted {
+            let fetched = &mut sights.fetched;
+            match fetched.iter().position(|(_, sight)| sight.order == order) {
+                Some(found) => at_work.learn(fetched.remove(found).1, None, whole),
+                None => settled = false,
+            }
         }
         // A good listing counts once it is recorded, and before the fetches that follow it.
-        if complete {
+        if !settled {
+            at_work.epochs.is_unclear();
+        } else if complete {
             at_work.epochs.listed(begun);
         }
         for (of, sight) in sights.fetched {

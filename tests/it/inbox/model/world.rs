@@ -326,6 +326,19 @@ impl World {
             sight.truth = (truth.shown[last].status == sight.status).then_some(last);
             Some((lab, sight))
         };
+        // What a listing that lags behind shows may be an earlier state in the same status.
+        let listed = |record: &Value| {
+            let (lab, mut sight) = read(record)?;
+            let truth = self.service.truth(&OrderId::new(sight.order.clone()))?;
+            let same = truth
+                .shown
+                .iter()
+                .filter(|shown| shown.status == sight.status);
+            if self.kind.stale && same.count() > 1 {
+                sight.truth = None;
+            }
+            Some((lab, sight))
+        };
         let list = match &body {
             Value::Array(_) => Some(&body),
             _ => body
@@ -336,7 +349,7 @@ impl World {
         match list {
             Some(list) => {
                 let records = list.as_array().into_iter().flatten();
-                sights.listed.extend(records.filter_map(read));
+                sights.listed.extend(records.filter_map(listed));
             }
             None => sights.fetched.extend(read(&body)),
         }

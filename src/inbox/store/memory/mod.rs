@@ -1,19 +1,24 @@
 //! Cases in memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod index;
+
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
+use self::index::Index;
+use super::packed::Packed;
 use super::{
-    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, NewArrival, Outcome, Save,
-    Settlement, Stored,
+    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, Outcome, Save, Settlement,
+    Stored,
 };
 use crate::error::Result;
 use crate::flow::plan::Epoch;
-use crate::model::{AccountId, Order, OrderId, RxId};
+use crate::model::{AccountId, OrderId, RxId};
 
 /// Keeps cases in memory: they are gone when the process ends, and what is listed then is
 /// delivered again with a partial history.
@@ -29,38 +34,47 @@ struct Account {
     epoch: Epoch,
     lease: Option<(String, SystemTime)>,
     /// A case has the same slot for ever.
-    cases: Vec<Kept>,
-    by_order: HashMap<OrderId, Slot>,
-    by_rx: HashMap<RxId, Slot>,
+    cases: Vec<Arc<Packed>>,
+    by_order: Index,
+    by_rx: Index,
     /// The cases that a complete listing should have.
     listed: BTreeSet<Slot>,
     due: BTreeSet<(SystemTime, Slot)>,
     /// Arrival number *n* is at *n* − 1.
     log: Vec<Entry>,
+    /// When what is in the log was committed: from which number on, until the next.
+    committed: Vec<(u64, SystemTime)>,
     /// The deliveries in the log that are not acknowledged.
-    open: BTreeMap<u64, Open>,
+    open: BTreeSet<u64>,
+    /// Those of them that were claimed at some time.
+    worked_on: HashMap<u64, Work>,
 }
 
 /// The index of a case.
 type Slot = usize;
 
-struct Kept {
-    case: Case,
-    order: Option<Arc<Order>>,
-}
-
 struct Entry {
     slot: Slot,
-    arrival: NewArrival,
+    index: u32,
+    ordinal: Option<NonZeroU32>,
 }
 
-struct Open {
-    arrived_at: SystemTime,
+/// What became of a delivery that was claimed at some time.
+struct Work {
     /// Hidden until then.
     due: SystemTime,
     token: Option<Arc<str>>,
     attempts: u32,
     failure: Option<String>,
+}
+
+impl Work {
+    const NONE: Self = Work {
+        due: SystemTime::UNIX_EPOCH,
+        token: None,
+        attempts: 0,
+        failure: None,
+    };
 }
 
 impl MemoryStore {
@@ -115,24 +129,24 @@ impl CaseStore for MemoryStore {
 
     async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
         Ok(self.read(account, |account| {
-            let asked = orders.iter().filter_map(|id| account.by_order.get(id));
-            let mut chosen: Vec<Slot> = asked.chain(&account.listed).copied().collect();
+            let asked = orders.iter().filter_map(|id| account.slot(id));
+            let mut chosen: Vec<Slot> = asked.chain(account.listed.iter().copied()).collect();
             chosen.sort_unstable();
             chosen.dedup();
             let cases = chosen
                 .into_iter()
                 .filter_map(|slot| account.cases.get(slot));
-            cases.map(|kept| kept.case.clone()).collect()
+            cases.map(case).collect()
         }))
     }
 
     async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
         Ok(self.read(account, |account| {
             let slot = match case {
-                CaseKey::Order(id) => account.by_order.get(id)?,
-                CaseKey::Rx(rx_id) => account.by_rx.get(rx_id)?,
+                CaseKey::Order(id) => account.slot(id)?,
+                CaseKey::Rx(id) => account.by_rx.find(id, rx_ids(&account.cases))?,
             };
-            Some(account.cases.get(*slot)?.stored())
+            account.cases.get(slot).map(stored)
         }))
     }
 
@@ -140,7 +154,7 @@ impl CaseStore for MemoryStore {
         Ok(self.read(account, |account| {
             let due = account.due.iter().take_while(|(time, _)| *time <= now);
             due.take(limit)
-                .filter_map(|(_, slot)| Some(account.cases.get(*slot)?.case.clone()))
+                .filter_map(|(_, slot)| account.cases.get(*slot).map(case))
                 .collect()
         }))
     }
@@ -148,12 +162,15 @@ impl CaseStore for MemoryStore {
     async fn commit(&self, account: &AccountId, commit: &Commit, now: SystemTime) -> Result<bool> {
         Ok(self.write(account, |account| {
             let as_read = commit.saves.iter().all(|save| {
-                let kept = account.kept(save.case.order_id());
-                kept.map_or(0, |kept| kept.case.version()) == save.case.version()
+                let slot = account.slot(save.case.order_id());
+                let kept = slot.and_then(|slot| account.cases.get(slot));
+                kept.map_or(0, |kept| kept.version) == save.case.version()
             });
             if as_read {
-                for save in &commit.saves {
-                    account.keep(save, now);
+                let first = account.next_sequence();
+                commit.saves.iter().for_each(|save| account.keep(save));
+                if account.next_sequence() > first {
+                    account.committed.push((first, now));
                 }
                 account.epoch = commit.epoch.unwrap_or(account.epoch);
             }
@@ -173,7 +190,7 @@ impl CaseStore for MemoryStore {
             let token: Arc<str> = token.into();
             let mut first_of = BTreeSet::new();
             let mut claimed = Vec::new();
-            for (sequence, open) in &mut account.open {
+            for sequence in &account.open {
                 if claimed.len() == limit {
                     break;
                 }
@@ -181,23 +198,26 @@ impl CaseStore for MemoryStore {
                     continue;
                 };
                 let is_first = first_of.insert(entry.slot);
+                let work = account.worked_on.get(sequence);
+                let hidden = work.is_some_and(|work| work.due > now);
                 let Some(kept) = account.cases.get(entry.slot) else {
                     continue;
                 };
-                if !is_first || open.due > now {
+                if !is_first || hidden {
                     continue;
                 }
-                open.due = after(now, lease);
-                open.token = Some(Arc::clone(&token));
-                open.attempts = open.attempts.saturating_add(1);
+                let work = account.worked_on.entry(*sequence).or_insert(Work::NONE);
+                work.due = after(now, lease);
+                work.token = Some(Arc::clone(&token));
+                work.attempts = work.attempts.saturating_add(1);
                 claimed.push(Claimed {
                     sequence: *sequence,
-                    stored: kept.stored(),
-                    index: entry.arrival.index,
+                    stored: stored(kept),
+                    index: entry.index,
                     ordinal,
-                    arrived_at: open.arrived_at,
-                    attempts: open.attempts,
-                    failure: open.failure.clone(),
+                    arrived_at: arrived_at(&account.committed, *sequence),
+                    attempts: work.attempts,
+                    failure: work.failure.clone(),
                 });
             }
             claimed
@@ -225,9 +245,9 @@ impl CaseStore for MemoryStore {
             log.filter_map(|(entry, sequence)| {
                 Some(Logged {
                     sequence,
-                    index: entry.arrival.index,
-                    ordinal: entry.arrival.ordinal,
-                    stored: account.cases.get(entry.slot)?.stored(),
+                    index: entry.index,
+                    ordinal: entry.ordinal.map(NonZeroU32::get),
+                    stored: stored(account.cases.get(entry.slot)?),
                 })
             })
             .collect()
@@ -242,25 +262,28 @@ impl CaseStore for MemoryStore {
     ) -> Result<Vec<Stored>> {
         Ok(self.read(account, |account| {
             let before = match after {
-                Some(id) => account.by_order.get(id).map_or(usize::MAX, |slot| slot + 1),
+                Some(id) => account.slot(id).map_or(usize::MAX, |slot| slot + 1),
                 None => 0,
             };
             let behind = account.cases.iter().skip(before);
-            behind.take(limit).map(Kept::stored).collect()
+            behind.take(limit).map(stored).collect()
         }))
     }
 
     async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts> {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         Ok(self.read(account, |account| {
-            let open = || account.open.values();
+            let open = account.open.iter();
+            let work = || account.worked_on.values();
             Counts {
                 cases: count(account.cases.len()),
                 arrivals: count(account.log.len()),
                 open: count(account.open.len()),
-                hidden: count(open().filter(|open| open.due > now).count()),
-                failed: count(open().filter(|open| open.failure.is_some()).count()),
-                oldest: open().map(|open| open.arrived_at).min(),
+                hidden: count(work().filter(|work| work.due > now).count()),
+                failed: count(work().filter(|work| work.failure.is_some()).count()),
+                oldest: open
+                    .map(|sequence| arrived_at(&account.committed, *sequence))
+                    .min(),
             }
         }))
     }
@@ -269,17 +292,19 @@ impl CaseStore for MemoryStore {
         Ok(self.write(account, |account| {
             let busy: BTreeSet<_> = account
                 .open
-                .keys()
+                .iter()
                 .filter_map(|sequence| Some(delivery(&account.log, *sequence)?.0.slot))
                 .collect();
             let mut forgotten = 0;
             for (slot, kept) in account.cases.iter_mut().enumerate() {
+                let case = case(kept);
                 let chosen = match which {
-                    Forget::Before(time) => kept.case.changed_at().is_none_or(|at| at < time),
-                    Forget::Order(order) => order == kept.case.order_id(),
+                    Forget::Before(time) => case.changed_at().is_none_or(|at| at < time),
+                    Forget::Order(order) => order == case.order_id(),
                 };
-                let idle = !kept.case.is_listed() && !busy.contains(&slot);
-                if chosen && idle && kept.order.take().is_some() {
+                let idle = !case.is_listed() && !busy.contains(&slot);
+                if chosen && idle && kept.order().is_some() {
+                    *kept = Packed::new(&case, None).into();
                     forgotten += 1;
                 }
             }
@@ -289,26 +314,21 @@ impl CaseStore for MemoryStore {
 }
 
 impl Account {
-    fn kept(&self, order: &OrderId) -> Option<&Kept> {
-        self.cases.get(*self.by_order.get(order)?)
+    fn slot(&self, order: &OrderId) -> Option<Slot> {
+        self.by_order.find(order, order_ids(&self.cases))
     }
 
-    fn keep(&mut self, save: &Save, now: SystemTime) {
-        let id = save.case.order_id();
-        let known = self.by_order.get(id).copied();
+    fn keep(&mut self, save: &Save) {
+        let known = self.slot(save.case.order_id());
         let slot = known.unwrap_or(self.cases.len());
-        if let Some(before) = self.cases.get(slot) {
-            if let Some(time) = before.case.look_at() {
+        let before = self.cases.get(slot).cloned();
+        if let Some(before) = &before {
+            if let Some(time) = case(before).look_at() {
                 self.due.remove(&(time, slot));
             }
-            if let Some(rx_id) = before.case.rx_id().filter(|_| save.case.rx_id().is_some()) {
-                self.by_rx.remove(rx_id);
+            if let Some(id) = before.rx_id() {
+                self.by_rx.remove(slot, id);
             }
-        } else {
-            self.by_order.insert(id.clone(), slot);
-        }
-        if let Some(rx_id) = save.case.rx_id() {
-            self.by_rx.insert(rx_id.clone(), slot);
         }
         if let Some(time) = save.case.look_at() {
             self.due.insert((time, slot));
@@ -318,72 +338,83 @@ impl Account {
         } else {
             self.listed.remove(&slot);
         }
-        let case = save.case.clone().written();
+        let order = save.order.as_ref();
+        let order = order.or_else(|| before.as_deref()?.order());
+        let kept = Packed::new(&save.case.clone().written(), order.cloned());
+        let has_rx_id = kept.rx_id().is_some();
         match self.cases.get_mut(slot) {
-            Some(kept) => {
-                kept.case = case;
-                if save.order.is_some() {
-                    kept.order.clone_from(&save.order);
-                }
+            Some(place) => *place = kept.into(),
+            None => {
+                self.cases.push(kept.into());
+                self.by_order.insert(slot, order_ids(&self.cases));
             }
-            None => self.cases.push(Kept {
-                case,
-                order: save.order.clone(),
-            }),
+        }
+        if has_rx_id {
+            self.by_rx.insert(slot, rx_ids(&self.cases));
         }
         for arrival in &save.arrivals {
+            if arrival.ordinal.is_some() {
+                let sequence = self.next_sequence();
+                self.open.insert(sequence);
+            }
             self.log.push(Entry {
                 slot,
-                arrival: *arrival,
+                index: arrival.index,
+                ordinal: arrival.ordinal.and_then(NonZeroU32::new),
             });
-            if arrival.ordinal.is_some() {
-                let sequence = u64::try_from(self.log.len()).unwrap_or(u64::MAX);
-                let open = Open {
-                    arrived_at: now,
-                    due: now,
-                    token: None,
-                    attempts: 0,
-                    failure: None,
-                };
-                self.open.insert(sequence, open);
-            }
         }
     }
 
+    /// The number of the next arrival in the log.
+    fn next_sequence(&self) -> u64 {
+        u64::try_from(self.log.len()).map_or(u64::MAX, |length| length + 1)
+    }
+
     fn settle(&mut self, settlement: &Settlement, now: SystemTime) -> bool {
-        let Some(open) = self.open.get_mut(&settlement.sequence) else {
+        let Some(work) = self.worked_on.get_mut(&settlement.sequence) else {
             return false;
         };
-        if open.token.as_deref() != Some(&*settlement.token) {
+        if work.token.as_deref() != Some(&*settlement.token) {
             return false;
         }
         match &settlement.outcome {
             Outcome::Acknowledged => {
+                self.worked_on.remove(&settlement.sequence);
                 self.open.remove(&settlement.sequence);
             }
             Outcome::Again {
                 after: time,
                 failure,
             } => {
-                open.due = after(now, *time);
-                open.token = None;
+                work.due = after(now, *time);
+                work.token = None;
                 if failure.is_some() {
-                    open.failure.clone_from(failure);
+                    work.failure.clone_from(failure);
                 }
             }
-            Outcome::Held(lease) => open.due = after(now, *lease),
+            Outcome::Held(lease) => work.due = after(now, *lease),
         }
         true
     }
 }
 
-impl Kept {
-    fn stored(&self) -> Stored {
-        Stored {
-            case: self.case.clone(),
-            order: self.order.clone(),
-        }
+fn case(kept: &Arc<Packed>) -> Case {
+    Case::packed(Arc::clone(kept))
+}
+
+fn stored(kept: &Arc<Packed>) -> Stored {
+    Stored {
+        case: case(kept),
+        order: kept.order().cloned(),
     }
+}
+
+fn order_ids<'a>(cases: &'a [Arc<Packed>]) -> impl Fn(Slot) -> Option<&'a OrderId> {
+    |slot| cases.get(slot).map(|kept| kept.order_id())
+}
+
+fn rx_ids<'a>(cases: &'a [Arc<Packed>]) -> impl Fn(Slot) -> Option<&'a RxId> {
+    |slot| cases.get(slot)?.rx_id()
 }
 
 /// So much later; a thousand years at most, as clocks have an end.
@@ -396,7 +427,14 @@ fn after(now: SystemTime, time: Duration) -> SystemTime {
 fn delivery(log: &[Entry], sequence: u64) -> Option<(&Entry, u32)> {
     let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
     let entry = log.get(index)?;
-    Some((entry, entry.arrival.ordinal?))
+    Some((entry, entry.ordinal?.get()))
+}
+
+fn arrived_at(committed: &[(u64, SystemTime)], sequence: u64) -> SystemTime {
+    let behind = committed.partition_point(|(first, _)| *first <= sequence);
+    let commit = behind.checked_sub(1).and_then(|at| committed.get(at));
+    // Whatever is in the log was committed.
+    commit.map_or(SystemTime::UNIX_EPOCH, |(_, time)| *time)
 }
 
 impl fmt::Debug for MemoryStore {

@@ -1,0 +1,35 @@
+//! The files of an order that has gone on since it was delivered.
+
+use super::Inbox;
+use super::store::{CaseKey, Save};
+use crate::error::Result;
+use crate::model::Order;
+
+/// Whether an order says which files it has. In the statuses that *Get Orders* lists an empty list
+/// says that there are none; in any other it may only say that they are not shown to the lab.
+pub(super) fn are_told(order: &Order) -> bool {
+    !order.assets().is_empty() || (order.has_asset_list() && order.status().is_listed())
+}
+
+/// Gives an order that is elsewhere and shown without files those that it was seen with last: a
+/// delivery that is still open would have nothing to download, and look as if it were done.
+///
+/// An order that has arrived at the lab keeps none of those that it had before: they may be
+/// another scan's. What is read here is not older than the version that the save replaces; if it
+/// is newer, the commit fails and all is made again.
+pub(super) async fn keep(inbox: &Inbox, save: &mut Save) -> Result<()> {
+    let Some(order) = &save.order else {
+        return Ok(());
+    };
+    if save.case.version() == 0 || order.status().is_listed() || are_told(order) {
+        return Ok(());
+    }
+    let key = CaseKey::Order(order.id());
+    let stored = inbox.store().find(inbox.account(), key).await?;
+    if let Some(before) = stored.and_then(|stored| stored.order)
+        && !before.assets().is_empty()
+    {
+        save.order = Some(order.with_files_of(&before).into());
+    }
+    Ok(())
+}
