@@ -89,7 +89,8 @@ fn judge_order(world: &mut World, order: &OrderId) {
         .unzip();
     let sure = |at: usize| truth.shown[at].seen && !world.unsure.contains(&(id.clone(), at));
     let tells_files = mix::tells_files(&world.behaviour);
-    let alike = |at: usize| !tells_files && is_alike(&truth.shown, at, &sure);
+    let seen = |at: usize| truth.shown[at].seen;
+    let alike = |at: usize| !tells_files && is_alike(&truth.shown, at, &sure, &seen);
     let is_listed = |at: usize| truth.shown[at].status.is_listed();
     let must: Vec<bool> = (0..truth.shown.len())
         .map(|at| is_listed(at) && sure(at) && !alike(at))
@@ -142,7 +143,11 @@ fn judge_order(world: &mut World, order: &OrderId) {
     }
     for (at, shown) in truth.shown.iter().enumerate() {
         let delivered = fits.contains(&Some(at));
-        if must[at] {
+        // A broken answer may have shown enough of a state to deliver it.
+        let seen = |at: usize| seen(at) || fits.contains(&Some(at));
+        if !delivered && !tells_files && is_alike(&truth.shown, at, &sure, &seen) {
+            sums.alike += u64::from(is_listed(at) && shown.seen);
+        } else if must[at] {
             sums.owed += 1;
             let waits = world.withheld.contains(&id);
             if !delivered && (tells_files || !disturbed) && !waits {
@@ -240,9 +245,14 @@ fn could_be(out: &Out, shown: &[Shown], at: usize) -> bool {
 
 /// Whether the state may be in the same status as the last one that was seen before. That is the
 /// last sure one, or any later one of which nobody knows whether it was seen.
-fn is_alike(shown: &[Shown], at: usize, sure: &impl Fn(usize) -> bool) -> bool {
+fn is_alike(
+    shown: &[Shown],
+    at: usize,
+    sure: &impl Fn(usize) -> bool,
+    seen: &impl Fn(usize) -> bool,
+) -> bool {
     let symbol = |at: usize| shown[at].status.symbol();
-    for before in (0..at).rev().filter(|before| shown[*before].seen) {
+    for before in (0..at).rev().filter(|before| seen(*before)) {
         if symbol(before) == symbol(at) {
             return true;
         }
@@ -312,7 +322,7 @@ async fn what_is_amiss_is_found() {
 
     // F, S, S, F: is the last one alike, where the others were seen for sure, perhaps, or not?
     let between = &shown[first + 1];
-    let four = [&shown[first], between, between, &shown[second]];
+    let four = [&shown[first], between, between, &shown[second]].map(Clone::clone);
     let [yes, perhaps, no] = [Some(true), Some(false), None];
     for (seen, alike) in [
         ([yes, yes, yes], false),
@@ -324,12 +334,9 @@ async fn what_is_amiss_is_found() {
         ([perhaps, perhaps, no], true),
         ([no, perhaps, perhaps], false),
     ] {
-        let mut four = four.map(Clone::clone);
-        for (shown, seen) in four.iter_mut().zip(seen) {
-            shown.seen = seen.is_some();
-        }
         let sure = |at: usize| seen.get(at) == Some(&yes);
-        assert_eq!(is_alike(&four, 3, &sure), alike, "{seen:?}");
+        let is_seen = |at: usize| seen[at].is_some();
+        assert_eq!(is_alike(&four, 3, &sure, &is_seen), alike, "{seen:?}");
     }
 
     let token = format!("fine\nnot so: access-{:032x}\nfine", 7);
