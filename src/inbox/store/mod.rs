@@ -13,9 +13,9 @@
 //!
 //! For each account three things, and a lease:
 //!
-//! * **cases**, one row for each order: its [`Record`](crate::flow::plan::Record) and the order's own data as it was seen
-//!   last. A row has a version that counts its writes, and is replaced only by who read that
-//!   version;
+//! * **cases**, one row for each order: its [`Record`](crate::flow::plan::Record) and the order's
+//!   own data as it was seen last. A row has a version that counts its writes, and is replaced only
+//!   by who read that version;
 //! * **arrivals**, a log: a row is added for each arrival and numbered from 1 in the order in
 //!   which they are committed. Those that are deliveries are a queue too;
 //! * the account's [`Epoch`];

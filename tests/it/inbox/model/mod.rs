@@ -32,7 +32,8 @@ use world::World;
 const VISIBILITY: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// `INBOX_WORLDS` says how many; scripts/soak plays a million.
+/// `INBOX_WORLDS` says how many; a world has some four cases. scripts/check plays
+/// 10,000 cases, scripts/soak a million.
 #[test]
 fn what_was_shown_is_delivered_once_and_in_order_in_any_world() {
     if let Ok(seed) = std::env::var("INBOX_SEED") {
