@@ -99,7 +99,8 @@ fn judge_order(world: &mut World, order: &OrderId) {
     let is_stale = |out: &Out| {
         let mut spans = world.stale.iter();
         let during = |(from, to): &(u64, u64)| *from <= out.at && out.at <= to + 60_000;
-        out.after_stale && spans.any(during)
+        // A time that a history does not tell may be any.
+        out.after_stale && (out.at == 0 || spans.any(during))
     };
     let mut unexplained = outs.iter().zip(&fits).filter(|(_, fit)| fit.is_none());
     let lagged = unexplained.any(|(out, _)| is_stale(out));

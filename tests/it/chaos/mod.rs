@@ -36,8 +36,8 @@ fn number(name: &str) -> Option<u64> {
 
 /// Seeds of worlds in which something was lost once, or was asked for that nobody can know. They are
 /// the first worlds of a soak.
-const WENT_WRONG: [u64; 9] = [
-    3001, 4001, 4002, 4005, 50_009, 100_037, 100_048, 100_166, 100_269,
+const WENT_WRONG: [u64; 10] = [
+    3001, 4001, 4002, 4005, 50_009, 100_037, 100_048, 100_166, 100_269, 100_377,
 ];
 
 /// About so many cases has a world.

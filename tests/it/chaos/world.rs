@@ -535,12 +535,13 @@ impl World {
             let login = client.login("me");
             let request = login.authorize().unwrap();
             let redirected = self.service.consent(request.url()).unwrap();
-            if login.finish(&request, &redirected).await.is_err() {
-                continue;
-            }
             let pairing = login.pair("L-1").notification_url(self.hook.url("/hook"));
-            if pairing.await.is_ok() {
+            if login.finish(&request, &redirected).await.is_ok() && pairing.await.is_ok() {
                 return;
+            }
+            if self.behaviour.rate_limit.is_some() {
+                // The next try may have to be in another minute.
+                self.service.advance(Duration::from_secs(60));
             }
         }
         panic!("CHAOS_SEED={}: nobody can sign in", self.seed);
