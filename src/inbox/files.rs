@@ -15,16 +15,14 @@ pub(super) fn are_told(order: &Order) -> bool {
 /// delivery that is still open would have nothing to download, and look as if it were done.
 ///
 /// An order that has arrived at the lab keeps none of those that it had before, also where only the
-/// service's history tells of it: they may be another scan's. What is read here is not older than the version that the save replaces; if it
-/// is newer, the commit fails and all is made again.
+/// service's history tells of it: they may be another scan's. What is read here is not older than
+/// the version that the save replaces; if it is newer, the commit fails and all is made again.
 pub(super) async fn keep(inbox: &Inbox, save: &mut Save) -> Result<()> {
     let Some(order) = &save.order else {
         return Ok(());
     };
-    let has_arrived = save
-        .arrivals
-        .iter()
-        .any(|arrival| arrival.ordinal.is_some());
+    let mut arrivals = save.arrivals.iter();
+    let has_arrived = arrivals.any(|arrival| arrival.ordinal.is_some());
     if save.case.version() == 0 || has_arrived || order.status().is_listed() || are_told(order) {
         return Ok(());
     }

@@ -167,8 +167,8 @@ fn first_behaviour(rng: &mut Rng) -> Behaviour {
 /// Every fault that there is, each with a low probability.
 ///
 /// A listing that lags behind is in one world of four: what it shows looks like a case that went
-/// back, and what follows cannot be held against the truth. A clock that goes wrong is where files have no times: with other times files look
-/// changed, and nobody can know that they are not.
+/// back, and what follows cannot be held against the truth. A clock that goes wrong is where files
+/// have no times: with other times files look changed, and nobody can know that they are not.
 pub(super) fn faults(rng: &mut Rng, behaviour: &Behaviour) -> Faults {
     let stale = rng.u8(0..4) == 0;
     let mut faults = Faults::default();
