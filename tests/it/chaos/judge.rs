@@ -38,6 +38,9 @@ const LAG: u64 = 15 * 60 * 1000;
 
 const UNEXPLAINED: u32 = 100;
 
+/// Of a delivery that a listing which lagged behind explains.
+const STALE: u32 = 60;
+
 /// The digests of the files that the service had, by order and revision. Each is made once: to make
 /// the file anew whenever it is asked for was the most that the soak did.
 #[derive(Debug, Default)]
@@ -95,15 +98,15 @@ fn judge_order(world: &mut World, order: &OrderId) {
     let must: Vec<bool> = (0..truth.shown.len())
         .map(|at| is_listed(at) && sure(at) && !alike(at))
         .collect();
-    let fits = explain(&truth.shown, &outs, &must);
     let is_stale = |out: &Out| {
         let mut spans = world.stale.iter();
         let during = |(from, to): &(u64, u64)| *from <= out.at && out.at <= to + 60_000;
         // A time that a history does not tell may be any.
         out.after_stale && (out.at == 0 || spans.any(during))
     };
-    let mut unexplained = outs.iter().zip(&fits).filter(|(_, fit)| fit.is_none());
-    let lagged = unexplained.any(|(out, _)| is_stale(out));
+    let stale: Vec<bool> = outs.iter().map(is_stale).collect();
+    let fits = explain(&truth.shown, &outs, &must, &stale);
+    let lagged = (0..outs.len()).any(|at| fits[at].is_none() && stale[at]);
     let mut sums = super::Sums::default();
     let mut story = Vec::new();
     let mut disturbed = false;
@@ -111,7 +114,7 @@ fn judge_order(world: &mut World, order: &OrderId) {
         sums.deliveries += 1;
         let (out, ordinal) = (&outs[at], ordinals[at]);
         let Some(state) = *fit else {
-            if is_stale(out) {
+            if stale[at] {
                 sums.stale += 1;
                 disturbed = true;
             } else if !disturbed {
@@ -189,7 +192,9 @@ fn judge_order(world: &mut World, order: &OrderId) {
 }
 
 /// Which true state each delivery is of, so that the fewest things are unexplained.
-fn explain(shown: &[Shown], outs: &[Out], must: &[bool]) -> Vec<Option<usize>> {
+/// Of two deliveries that could be of the same one it is rather the one that no lagging listing
+/// explains.
+fn explain(shown: &[Shown], outs: &[Out], must: &[bool], stale: &[bool]) -> Vec<Option<usize>> {
     // From the end: the least that is unexplained from this delivery and this state on.
     let mut least = vec![vec![0_u32; shown.len() + 1]; outs.len() + 1];
     let missed = |at: usize| if must[at] { UNEXPLAINED } else { 0 };
@@ -204,7 +209,8 @@ fn explain(shown: &[Shown], outs: &[Out], must: &[bool]) -> Vec<Option<usize>> {
                 ways.push(missed(at) + least[out][at + 1]);
             }
             if out < outs.len() {
-                ways.push(UNEXPLAINED + least[out + 1][at]);
+                let cost = if stale[out] { STALE } else { UNEXPLAINED };
+                ways.push(cost + least[out + 1][at]);
             }
             if at < shown.len()
                 && out < outs.len()
@@ -304,11 +310,15 @@ async fn what_is_amiss_is_found() {
     let out = |at: usize, scenario| Out::new("F", millis(shown[at].at), true, vec![scenario]);
     let (one, other) = (out(first, 1), out(second, 3));
     let both = [one.clone(), other.clone()];
-    assert_eq!(explain(&shown, &both, &must), [Some(first), Some(second)]);
-    let twice = explain(&shown, &[one.clone(), one.clone()], &must);
-    assert_eq!(twice.iter().flatten().count(), 1);
-    let lost = explain(&shown, std::slice::from_ref(&other), &must);
+    let fits = |outs: &[Out], stale: &[bool]| explain(&shown, outs, &must, stale);
+    assert_eq!(fits(&both, &[false; 2]), [Some(first), Some(second)]);
+    let twice = [one.clone(), one.clone()];
+    assert_eq!(fits(&twice, &[false; 2]).iter().flatten().count(), 1);
+    assert_eq!(fits(&twice, &[true, false]), [None, Some(first)]);
+    assert_eq!(fits(&twice, &[false, true]), [Some(first), None]);
+    let lost = fits(std::slice::from_ref(&other), &[false]);
     assert_eq!(lost, [Some(second)]);
+    assert_eq!(fits(&both, &[true; 2]), [Some(first), Some(second)]);
     assert!(has_scenario(&other, &shown[second]) && !has_scenario(&one, &shown[second]));
 
     let directory = tempfile::tempdir().unwrap();

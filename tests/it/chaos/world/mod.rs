@@ -262,6 +262,7 @@ impl World {
         let mut lives = if both { self.rng.u32(0..6) } else { 0 };
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut killed = false;
         let mut phase = Phase::default();
         while busy != [false; 2] {
             let waits = dies.is_none() && lives == 0;
@@ -279,6 +280,7 @@ impl World {
                         Some((calls, ticks)) if self.service.call_count() >= *calls => {
                             if *ticks == 0 {
                                 dies = None;
+                                killed = true;
                                 second.kill();
                             } else {
                                 *ticks -= 1;
@@ -290,6 +292,8 @@ impl World {
                 }
             };
             match line {
+                // It may have been done just before.
+                Some(line) if line == "done" && process == 1 && killed => {}
                 Some(line) if line == "done" => {
                     busy[process] = false;
                     if process == 1 {
@@ -381,6 +385,7 @@ impl World {
         let store = SqliteStore::open(self.directory.path().join("cases.db"));
         let url = format!("http://{}/", self.service.address());
         builder(&url, store.await.unwrap())
+            .allow_host(self.service.other_region().to_string())
             .clock(SimulatedTime(Arc::clone(&self.service)))
             .build()
             .unwrap()
