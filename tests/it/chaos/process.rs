@@ -269,7 +269,9 @@ pub(super) fn builder(url: &str, tokens: SqliteStore) -> lab_connector::client::
     let mut timeouts = Timeouts::default();
     // A refresh has a sixth of it, which must be a limit for `Time` too.
     timeouts.attempt = LIMIT * 6;
-    timeouts.operation = LIMIT * 15;
+    // Less than the twenty seconds or the minute that a limit of calls may ask to wait for: in the
+    // simulated world that time does not pass meanwhile.
+    timeouts.operation = LIMIT * 6 + Duration::from_secs(1);
     // Real time.
     timeouts.idle = Duration::from_secs(1);
     timeouts.connect = Duration::from_secs(1);
