@@ -162,14 +162,13 @@ impl Writer<'_> {
                 batch = (count, statement(around, columns, count));
             }
             let mut values = SqliteArguments::default();
-            values.reserve(1 + count * columns, 0);
-            values
-                .add(self.account.to_owned())
-                .and_then(|()| {
-                    let mut batch = rows.by_ref().take(count);
-                    batch.try_for_each(|row| add(&mut values, row))
-                })
-                .map_err(|error| failed(sqlx::Error::Encode(error)))?;
+            values.reserve(count * (1 + columns), 0);
+            for row in rows.by_ref().take(count) {
+                values
+                    .add(self.account.to_owned())
+                    .and_then(|()| add(&mut values, row))
+                    .map_err(|error| failed(sqlx::Error::Encode(error)))?;
+            }
             let query = sqlx::query_with(&batch.1, values);
             let done = query.execute(&mut *self.connection).await;
             written += done.map_err(failed)?.rows_affected();
@@ -178,14 +177,13 @@ impl Writer<'_> {
     }
 }
 
-/// `($1, $2, $3), ($1, $4, $5)`: the account is the first value of each row.
+/// `(?, ?, ?), (?, ?, ?)`: the account is the first value of each row. Parameters without a name, as
+/// SQLite goes through all names for each value that is bound.
 fn statement((before, after): Around, values: usize, rows: usize) -> String {
     let mut text = before.to_owned();
     for row in 0..rows {
-        text += if row == 0 { "($1" } else { ", ($1" };
-        for value in 0..values {
-            text += &format!(", ${}", 2 + row * values + value);
-        }
+        text += if row == 0 { "(?" } else { ", (?" };
+        text += &", ?".repeat(values);
         text += ")";
     }
     text + after
