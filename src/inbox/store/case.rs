@@ -190,11 +190,6 @@ impl Case {
         self.change().rx_id = rx_id;
     }
 
-    pub(super) fn written(mut self) -> Self {
-        self.change().version += 1;
-        self
-    }
-
     fn change(&mut self) -> &mut Whole {
         if let Form::Packed(..) = self.0 {
             self.0 = Form::Whole(Arc::clone(self.all()));

@@ -340,7 +340,8 @@ impl Account {
         }
         let order = save.order.as_ref();
         let order = order.or_else(|| before.as_deref()?.order());
-        let kept = Packed::new(&save.case.clone().written(), order.cloned());
+        let mut kept = Packed::new(&save.case, order.cloned());
+        kept.version += 1;
         let has_rx_id = kept.rx_id().is_some();
         match self.cases.get_mut(slot) {
             Some(place) => *place = kept.into(),
