@@ -10,7 +10,7 @@ use lab_connector::inbox::{Change, Delivery, Inbox, Problem, Round};
 use lab_connector::{OrderId, OrderStatus};
 use serde::Serialize;
 
-use crate::answer::Answer;
+use crate::common::answer::Answer;
 
 pub struct Desk {
     pub inbox: Inbox,
