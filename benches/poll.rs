@@ -5,10 +5,8 @@
 //! poll is compared with a listing of the same orders, which is decoded and dropped: what the
 //! poll takes longer is planning and the store.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use criterion::Criterion;
@@ -67,30 +65,11 @@ fn figures(runtime: &Runtime) -> ExitCode {
     });
     let best = medians.fold(f64::INFINITY, f64::min);
     report("inbox_plan_10000_per_decode", best, 0.5);
-    report("inbox_memory_bytes_per_case", memory(runtime, &lab), 200.0);
     if met {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
-}
-
-/// What the memory store has for a case beyond its order's own data, every delivery open.
-fn memory(runtime: &Runtime, lab: &Lab) -> f64 {
-    let before = LIVE.load(Relaxed);
-    let store = MemoryStore::new();
-    runtime.block_on(poll(&lab.inbox(store.clone())));
-    let stored = LIVE.load(Relaxed) - before;
-    let before = LIVE.load(Relaxed);
-    let orders: Vec<_> = runtime
-        .block_on(lab.orders().list())
-        .expect("a listing")
-        .into_orders();
-    // Each where it lies in the store.
-    let orders: Vec<_> = orders.into_iter().map(std::sync::Arc::new).collect();
-    let own = LIVE.load(Relaxed) - before - 8 * isize::try_from(orders.capacity()).unwrap_or(0);
-    drop((store, orders));
-    (stored - own) as f64 / ORDERS as f64
 }
 
 async fn poll(inbox: &Inbox) {
@@ -154,27 +133,3 @@ fn listing() -> String {
     let orders: Vec<_> = (0..ORDERS).map(order).collect();
     format!(r#"{{"orders":[{}]}}"#, orders.join(","))
 }
-
-/// Counts what is in use.
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-#[allow(
-    unsafe_code,
-    reason = "an allocator is unsafe to write; this one only counts"
-)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size().cast_signed(), Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size().cast_signed(), Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;

@@ -209,12 +209,6 @@ impl File {
         &self.id
     }
 
-    /// Its size, its modification time and its digest.
-    #[cfg(feature = "client")]
-    pub(super) fn parts(&self) -> (Option<u64>, Option<SystemTime>, Option<&str>) {
-        (self.size, self.modified, self.digest.as_deref())
-    }
-
     fn complete_with(&mut self, other: &File) {
         self.size = self.size.or(other.size);
         self.modified = self.modified.or(other.modified);

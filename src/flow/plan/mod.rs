@@ -89,8 +89,6 @@ mod draft;
 mod epoch;
 mod fingerprint;
 mod observation;
-#[cfg(feature = "client")]
-mod packed;
 mod policy;
 mod record;
 mod step;
@@ -103,8 +101,6 @@ mod walk;
 pub use epoch::Epoch;
 pub use fingerprint::{File, Fingerprint};
 pub use observation::Observation;
-#[cfg(feature = "client")]
-pub(crate) use packed::Glance;
 pub use policy::Policy;
 pub use record::Record;
 pub use step::{Next, Recorded, Step};

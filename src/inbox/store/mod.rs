@@ -34,7 +34,6 @@ mod case;
 #[cfg(feature = "simulator")]
 mod conformance;
 mod memory;
-mod packed;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
