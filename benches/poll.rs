@@ -5,16 +5,15 @@
 //! poll is compared with a listing of the same orders, which is decoded and dropped: what the
 //! poll takes longer is planning and the store.
 
+mod service;
+
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use criterion::Criterion;
-use http::{Response, header};
-use lab_connector::auth::{TokenKey, Tokens};
+use lab_connector::Lab;
 use lab_connector::inbox::{Inbox, MemoryStore};
-use lab_connector::transport::{self, Body, Request, TransportError};
-use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
 use tokio::runtime::{Builder, Runtime};
 
 const ORDERS: usize = 10_000;
@@ -27,7 +26,7 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--figures") {
         return figures(&runtime);
     }
-    let lab = runtime.block_on(lab());
+    let lab = runtime.block_on(service::lab(listing().into()));
     let inbox = lab.inbox(MemoryStore::new());
     runtime.block_on(poll(&inbox));
     let mut criterion = Criterion::default().configure_from_args();
@@ -47,7 +46,7 @@ fn figures(runtime: &Runtime) -> ExitCode {
         let verdict = if value <= limit { "ok" } else { "short" };
         println!("{name} {value:.2} {limit} {verdict}");
     };
-    let lab = runtime.block_on(lab());
+    let lab = runtime.block_on(service::lab(listing().into()));
     let inbox = lab.inbox(MemoryStore::new());
     runtime.block_on(poll(&inbox));
     // The best of three medians of turns: a neighbour on the machine can spoil one, none can
@@ -87,32 +86,6 @@ fn time(run: impl FnOnce()) -> f64 {
     let begun = Instant::now();
     run();
     begun.elapsed().as_secs_f64()
-}
-
-async fn lab() -> Lab {
-    let body: bytes::Bytes = listing().into();
-    let store = MemoryTokenStore::new();
-    let tokens = r#"{"access_token": "a", "refresh_token": null, "expires_at": 4000000000, "generation": 1}"#;
-    let tokens = Tokens::from_json(tokens).expect("tokens");
-    let key = TokenKey::Account("1".into());
-    store.swap(&key, None, &tokens).await.expect("a swap");
-    let answer = transport::from_fn(move |_: Request| {
-        let body = body.clone();
-        async move {
-            Response::builder()
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Body::from(body))
-                .map_err(TransportError::broken)
-        }
-    });
-    Client::builder()
-        .endpoints(Endpoints::from_base_url("https://service.example/").expect("a URL"))
-        .credentials("id", "secret")
-        .token_store(store)
-        .transport(answer)
-        .build()
-        .expect("a client")
-        .account("1")
 }
 
 fn listing() -> String {

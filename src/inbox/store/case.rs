@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fits;
 use crate::error::{Error, Result};
-use crate::flow::plan::Record;
+use crate::flow::History;
+use crate::inbox::plan::Record;
 use crate::model::{Order, OrderId, RxId};
 use crate::status::OrderStatus;
 
@@ -95,9 +96,13 @@ impl Case {
         self.0.version
     }
 
-    /// What was recorded.
+    /// What happened to it.
     #[must_use]
-    pub fn record(&self) -> &Record {
+    pub fn history(&self) -> &History {
+        self.record().history()
+    }
+
+    pub(in crate::inbox) fn record(&self) -> &Record {
         &self.0.state.record
     }
 
@@ -118,7 +123,7 @@ impl Case {
     /// When its last arrival was seen, where that is known.
     #[must_use]
     pub fn changed_at(&self) -> Option<SystemTime> {
-        let arrivals = self.record().history().arrivals();
+        let arrivals = self.history().arrivals();
         arrivals.iter().rev().find_map(|arrival| arrival.time())
     }
 
@@ -141,7 +146,7 @@ impl Case {
         self.0.state.digest
     }
 
-    pub(crate) fn set_record(&mut self, record: Record) {
+    pub(in crate::inbox) fn set_record(&mut self, record: Record) {
         self.change().state.record = record;
     }
 

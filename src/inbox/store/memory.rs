@@ -12,7 +12,7 @@ use super::{
     Stored,
 };
 use crate::error::Result;
-use crate::flow::plan::Epoch;
+use crate::inbox::plan::ListingCoverage;
 use crate::model::{AccountId, OrderId, RxId};
 
 /// Keeps cases in memory: they are gone when the process ends, and what is listed then is
@@ -26,7 +26,7 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Account {
-    epoch: Epoch,
+    epoch: ListingCoverage,
     lease: Option<(String, SystemTime)>,
     cases: BTreeMap<OrderId, Stored>,
     by_rx: BTreeSet<(RxId, OrderId)>,
@@ -101,7 +101,7 @@ impl CaseStore for MemoryStore {
         }))
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
         Ok(self.read(account, |account| account.epoch))
     }
 

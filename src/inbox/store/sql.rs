@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::{Case, Commit, NewArrival, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
-use crate::flow::plan::Epoch;
+use crate::inbox::plan::ListingCoverage;
 use crate::model::{AccountId, OrderId, RxId};
 
 /// Makes a struct of statements. In their texts `@name` is a table of ours, and `@clock` the
@@ -248,7 +248,7 @@ pub(super) fn stored(case: Case, data: Option<&str>) -> Result<Stored> {
     Ok(Stored { case, order })
 }
 
-pub(super) fn epoch(json: Option<&str>) -> Result<Epoch> {
+pub(super) fn epoch(json: Option<&str>) -> Result<ListingCoverage> {
     let epoch = json.map(|json| serde_json::from_str(json).map_err(|_| damaged("an epoch")));
     Ok(epoch.transpose()?.unwrap_or_default())
 }
