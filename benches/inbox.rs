@@ -136,18 +136,16 @@ fn runtime() -> Runtime {
 
 /// What the first poll of an account keeps: for each order its case, its data and an arrival.
 fn first_poll(count: usize) -> Commit {
-    let saves = (0..count).map(|number| Save {
-        order: Some(Arc::new(order(number))),
-        arrivals: vec![NewArrival {
-            index: 0,
-            ordinal: Some(1),
-        }],
-        case: case(number, OrderStatus::ReadyForDownload),
+    let saves = (0..count).map(|number| {
+        Save::new(
+            case(number, OrderStatus::ReadyForDownload),
+            Some(Arc::new(order(number))),
+            vec![NewArrival::new(0, Some(1))],
+        )
     });
-    Commit {
-        saves: saves.collect(),
-        epoch: serde_json::from_value(json!({ "first": START, "last": START })).ok(),
-    }
+    let mut commit = Commit::new(saves.collect());
+    commit.coverage = serde_json::from_value(json!({ "first": START, "last": START })).ok();
+    commit
 }
 
 /// In milliseconds.
@@ -322,7 +320,7 @@ async fn insert(connection: &mut SqliteConnection, commit: &Commit) -> sqlx::Res
         text.build().execute(&mut *transaction).await?;
         sequence += i64::try_from(saves.len()).expect("a small number");
     }
-    let epoch = serde_json::to_string(&commit.epoch).map_err(json)?;
+    let epoch = serde_json::to_string(&commit.coverage).map_err(json)?;
     sqlx::query("INSERT INTO lab_connector_accounts (account, epoch, sequence, cases) VALUES ('L-1', $1, $2, $2)")
         .bind(epoch)
         .bind(sequence)
@@ -346,19 +344,18 @@ impl Polled {
         let store = runtime.block_on(store).expect("a store");
         let every = stored / LISTED;
         for begin in (0..stored).step_by(20_000) {
-            let saves = (begin..stored.min(begin + 20_000)).map(|number| Save {
-                case: if number % every == 0 {
-                    case(number, OrderStatus::ReadyForDownload)
-                } else {
-                    case(number, OrderStatus::Downloaded)
-                },
-                order: Some(Arc::new(order(number))),
-                arrivals: Vec::new(),
+            let saves = (begin..stored.min(begin + 20_000)).map(|number| {
+                Save::new(
+                    if number % every == 0 {
+                        case(number, OrderStatus::ReadyForDownload)
+                    } else {
+                        case(number, OrderStatus::Downloaded)
+                    },
+                    Some(Arc::new(order(number))),
+                    Vec::new(),
+                )
             });
-            let commit = Commit {
-                saves: saves.collect(),
-                epoch: None,
-            };
+            let commit = Commit::new(saves.collect());
             let done = store.commit(&account, &commit, start());
             assert!(runtime.block_on(done).expect("a commit"));
         }
@@ -439,10 +436,8 @@ impl Workers {
                     if claimed.is_empty() {
                         break;
                     }
-                    let settlements = claimed.iter().map(|claimed| Settlement {
-                        sequence: claimed.sequence,
-                        token: Arc::clone(&token),
-                        outcome: Outcome::Acknowledged,
+                    let settlements = claimed.iter().map(|claimed| {
+                        Settlement::new(claimed.sequence, Arc::clone(&token), Outcome::Acknowledged)
                     });
                     let settlements: Vec<_> = settlements.collect();
                     let settled = store.settle(&account, &settlements, start()).await;

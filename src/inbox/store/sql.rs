@@ -183,7 +183,7 @@ impl<'a> Rows<'a> {
             known: Vec::new(),
             orders: Vec::new(),
             arrivals: Vec::new(),
-            epoch: commit.epoch.map(|epoch| json(&epoch)).transpose()?,
+            epoch: commit.coverage.map(|epoch| json(&epoch)).transpose()?,
         };
         for save in &commit.saves {
             let case = &save.case;
@@ -202,7 +202,7 @@ impl<'a> Rows<'a> {
                 rx_id: case.rx_id().map(|rx_id| text(rx_id.as_str())),
                 version: number(case.version()),
                 listed: case.is_listed(),
-                look_at: case.look_at().map(millis::since_epoch),
+                look_at: case.fetch_due_at().map(millis::since_epoch),
                 changed_at: case.changed_at().map(millis::since_epoch),
                 state: case.to_json()?,
             };

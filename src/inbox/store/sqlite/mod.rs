@@ -16,7 +16,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::sql::{self, Statements, failed};
 use super::{
-    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, Settlement, Stored,
+    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, Settlement, Stored,
 };
 use crate::error::Result;
 use crate::flow::millis;
@@ -223,7 +223,12 @@ impl CaseStore for SqliteStore {
         queue::settle(self, account, settlements, now).await
     }
 
-    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>> {
+    async fn arrivals(
+        &self,
+        account: &AccountId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>> {
         let rows = sqlx::query(&self.shared.sql.arrivals)
             .bind(&*sql::account_text(account))
             .bind(sql::number(after))
@@ -234,7 +239,7 @@ impl CaseStore for SqliteStore {
         let logged = rows.iter().map(|row| {
             let get = |index: usize| row.try_get::<i64, _>(index).map_err(failed);
             let ordinal = row.try_get::<Option<i64>, _>(2).map_err(failed)?;
-            Ok(Logged {
+            Ok(LogEntry {
                 sequence: sql::unsigned(get(0)?),
                 index: sql::small(get(1)?),
                 ordinal: ordinal.map(sql::small),
