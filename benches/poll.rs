@@ -5,17 +5,14 @@
 //! poll is compared with a listing of the same orders, which is decoded and dropped: what the
 //! poll takes longer is planning and the store.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod service;
+
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
 use criterion::Criterion;
-use http::{Response, header};
-use lab_connector::auth::{TokenKey, Tokens};
+use lab_connector::Lab;
 use lab_connector::inbox::{Inbox, MemoryStore};
-use lab_connector::transport::{self, Body, Request, TransportError};
-use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
 use lab_connector_benches::{Figures, best_of_three, figures_wanted, time};
 use tokio::runtime::{Builder, Runtime};
 
@@ -29,7 +26,7 @@ fn main() -> ExitCode {
     if figures_wanted() {
         return figures(&runtime);
     }
-    let lab = runtime.block_on(lab());
+    let lab = runtime.block_on(service::lab(listing().into()));
     let inbox = lab.inbox(MemoryStore::new());
     runtime.block_on(poll(&inbox));
     let mut criterion = Criterion::default().configure_from_args();
@@ -41,10 +38,10 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Each figure as `NAME VALUE LIMIT ok|short`.
+/// What the project holds itself to.
 fn figures(runtime: &Runtime) -> ExitCode {
     let mut figures = Figures::default();
-    let lab = runtime.block_on(lab());
+    let lab = runtime.block_on(service::lab(listing().into()));
     let inbox = lab.inbox(MemoryStore::new());
     runtime.block_on(poll(&inbox));
     let best = best_of_three(15, f64::min, || {
@@ -53,26 +50,7 @@ fn figures(runtime: &Runtime) -> ExitCode {
         (polled - listed) / listed
     });
     figures.at_most("inbox_plan_10000_per_decode", best, 0.5);
-    figures.at_most("inbox_memory_bytes_per_case", memory(runtime, &lab), 200.0);
     figures.end()
-}
-
-/// What the memory store has for a case beyond its order's own data, every delivery open.
-fn memory(runtime: &Runtime, lab: &Lab) -> f64 {
-    let before = LIVE.load(Relaxed);
-    let store = MemoryStore::new();
-    runtime.block_on(poll(&lab.inbox(store.clone())));
-    let stored = LIVE.load(Relaxed) - before;
-    let before = LIVE.load(Relaxed);
-    let orders: Vec<_> = runtime
-        .block_on(lab.orders().list())
-        .expect("a listing")
-        .into_orders();
-    // Each where it lies in the store.
-    let orders: Vec<_> = orders.into_iter().map(std::sync::Arc::new).collect();
-    let own = LIVE.load(Relaxed) - before - 8 * isize::try_from(orders.capacity()).unwrap_or(0);
-    drop((store, orders));
-    (stored - own) as f64 / ORDERS as f64
 }
 
 async fn poll(inbox: &Inbox) {
@@ -84,32 +62,6 @@ async fn poll(inbox: &Inbox) {
 async fn list(lab: &Lab) {
     let listing = lab.orders().list().await.expect("a listing");
     assert_eq!(black_box(listing).orders().len(), ORDERS);
-}
-
-async fn lab() -> Lab {
-    let body: bytes::Bytes = listing().into();
-    let store = MemoryTokenStore::new();
-    let tokens = r#"{"access_token": "a", "refresh_token": null, "expires_at": 4000000000, "generation": 1}"#;
-    let tokens = Tokens::from_json(tokens).expect("tokens");
-    let key = TokenKey::Account("1".into());
-    store.swap(&key, None, &tokens).await.expect("a swap");
-    let answer = transport::from_fn(move |_: Request| {
-        let body = body.clone();
-        async move {
-            Response::builder()
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Body::from(body))
-                .map_err(TransportError::broken)
-        }
-    });
-    Client::builder()
-        .endpoints(Endpoints::from_base_url("https://service.example/").expect("a URL"))
-        .credentials("id", "secret")
-        .token_store(store)
-        .transport(answer)
-        .build()
-        .expect("a client")
-        .account("1")
 }
 
 fn listing() -> String {
@@ -130,27 +82,3 @@ fn listing() -> String {
     let orders: Vec<_> = (0..ORDERS).map(order).collect();
     format!(r#"{{"orders":[{}]}}"#, orders.join(","))
 }
-
-/// Counts what is in use.
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-#[allow(
-    unsafe_code,
-    reason = "an allocator is unsafe to write; this one only counts"
-)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size().cast_signed(), Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size().cast_signed(), Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;

@@ -1,5 +1,6 @@
 //! What the tests stand on: a clock, tokens, small servers, and a client set up with them.
 #![cfg(feature = "full")]
+#![allow(clippy::new_without_default, reason = "a test says what it makes")]
 
 use std::future::Future;
 use std::io;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::{Case, Commit, NewArrival, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
-use crate::flow::plan::Epoch;
+use crate::inbox::plan::ListingCoverage;
 use crate::model::{AccountId, OrderId, RxId};
 
 /// Makes a struct of statements. In their texts `@name` is a table of ours, and `@clock` the
@@ -183,7 +183,7 @@ impl<'a> Rows<'a> {
             known: Vec::new(),
             orders: Vec::new(),
             arrivals: Vec::new(),
-            epoch: commit.epoch.map(|epoch| json(&epoch)).transpose()?,
+            epoch: commit.coverage.map(|epoch| json(&epoch)).transpose()?,
         };
         for save in &commit.saves {
             let case = &save.case;
@@ -202,7 +202,7 @@ impl<'a> Rows<'a> {
                 rx_id: case.rx_id().map(|rx_id| text(rx_id.as_str())),
                 version: number(case.version()),
                 listed: case.is_listed(),
-                look_at: case.look_at().map(millis::since_epoch),
+                look_at: case.fetch_due_at().map(millis::since_epoch),
                 changed_at: case.changed_at().map(millis::since_epoch),
                 state: case.to_json()?,
             };
@@ -248,7 +248,7 @@ pub(super) fn stored(case: Case, data: Option<&str>) -> Result<Stored> {
     Ok(Stored { case, order })
 }
 
-pub(super) fn epoch(json: Option<&str>) -> Result<Epoch> {
+pub(super) fn epoch(json: Option<&str>) -> Result<ListingCoverage> {
     let epoch = json.map(|json| serde_json::from_str(json).map_err(|_| damaged("an epoch")));
     Ok(epoch.transpose()?.unwrap_or_default())
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{Check, LONG, READY, arrived, case, delivery, order, settlement};
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
-use crate::flow::plan::{Epoch, Policy};
+use crate::inbox::plan::{ListingCoverage, Policy};
 use crate::inbox::store::{CaseStore, Commit, Outcome, Save};
 use crate::model::AccountId;
 
@@ -30,13 +30,13 @@ pub(super) async fn versions<S: CaseStore + 'static>(
                 arrivals: vec![arrived(round, Some(round + 1))],
             };
             let begun = check.now + LONG * u32::try_from(racer).unwrap_or_default();
-            let epoch = Epoch::new().listed(begun, &Policy::default());
+            let epoch = ListingCoverage::new().listed(begun, &Policy::default());
             commits.push(Commit {
                 saves: vec![own, shared],
-                epoch: Some(epoch),
+                coverage: Some(epoch),
             });
         }
-        let epochs: Vec<_> = commits.iter().map(|commit| commit.epoch).collect();
+        let epochs: Vec<_> = commits.iter().map(|commit| commit.coverage).collect();
         let (mut racers, start) = (JoinSet::new(), Arc::new(Barrier::new(RACERS)));
         for (racer, commit) in commits.into_iter().enumerate() {
             let (store, account, now) = check.parts();
@@ -91,7 +91,7 @@ pub(super) async fn log<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
                 save.arrivals.push(arrived(1, None));
                 let commit = Commit {
                     saves: vec![save],
-                    epoch: None,
+                    coverage: None,
                 };
                 if !store.commit(&account, &commit, now).await? {
                     return Ok(false);

@@ -15,11 +15,11 @@ use sqlx::postgres::{PgPool, PgRow};
 
 use super::sql::{self, Statements, failed};
 use super::{
-    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, Settlement, Stored,
+    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, Settlement, Stored,
 };
 use crate::error::Result;
 use crate::flow::millis;
-use crate::flow::plan::Epoch;
+use crate::inbox::plan::ListingCoverage;
 use crate::model::{AccountId, OrderId};
 
 pub use connect::PostgresStoreBuilder;
@@ -183,9 +183,9 @@ impl PostgresStore {
 
 #[async_trait]
 impl CaseStore for PostgresStore {
-    async fn now(&self, callers: SystemTime) -> Result<SystemTime> {
+    async fn now(&self, local: SystemTime) -> Result<SystemTime> {
         if self.shared.callers_clock {
-            return Ok(callers);
+            return Ok(local);
         }
         let row = sqlx::query(&self.shared.own.now)
             .fetch_one(&self.shared.pool)
@@ -211,7 +211,7 @@ impl CaseStore for PostgresStore {
         Ok(done.map_err(failed)?.rows_affected() == 1)
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
         let row = sqlx::query(&self.shared.sql.epoch)
             .bind(sql::account_text(account))
             .fetch_optional(&self.shared.pool)
@@ -219,7 +219,7 @@ impl CaseStore for PostgresStore {
             .map_err(failed)?;
         match row {
             Some(row) => sql::epoch(row.try_get(0).map_err(failed)?),
-            None => Ok(Epoch::new()),
+            None => Ok(ListingCoverage::new()),
         }
     }
 
@@ -296,7 +296,12 @@ impl CaseStore for PostgresStore {
         queue::settle(self, account, settlements, now).await
     }
 
-    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>> {
+    async fn arrivals(
+        &self,
+        account: &AccountId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>> {
         let rows = sqlx::query(&self.shared.sql.arrivals)
             .bind(sql::account_text(account))
             .bind(sql::number(after))
@@ -307,7 +312,7 @@ impl CaseStore for PostgresStore {
         let logged = rows.iter().map(|row| {
             let get = |index: usize| row.try_get::<i64, _>(index).map_err(failed);
             let ordinal = row.try_get::<Option<i64>, _>(2).map_err(failed)?;
-            Ok(Logged {
+            Ok(LogEntry {
                 sequence: sql::unsigned(get(0)?),
                 index: sql::small(get(1)?),
                 ordinal: ordinal.map(sql::small),

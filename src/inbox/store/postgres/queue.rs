@@ -66,8 +66,8 @@ pub(super) async fn settle(
         for (_, settlement) in &round {
             let (kind, time, failure) = match &settlement.outcome {
                 Outcome::Acknowledged => (0_i16, Duration::ZERO, None),
-                Outcome::Again { after, failure } => (1, *after, failure.as_deref()),
-                Outcome::Held(lease) => (2, *lease, None),
+                Outcome::Released { after, failure } => (1, *after, failure.as_deref()),
+                Outcome::Extended(lease) => (2, *lease, None),
             };
             numbers.push(sql::number(settlement.sequence));
             tokens.push(sql::text(&settlement.token));

@@ -16,11 +16,11 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::sql::{self, Statements, failed};
 use super::{
-    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, Settlement, Stored,
+    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, Settlement, Stored,
 };
 use crate::error::Result;
 use crate::flow::millis;
-use crate::flow::plan::Epoch;
+use crate::inbox::plan::ListingCoverage;
 use crate::model::{AccountId, OrderId};
 
 /// Keeps cases, and tokens if you like, in one file: for one machine.
@@ -137,7 +137,7 @@ impl CaseStore for SqliteStore {
         Ok(done.map_err(failed)?.rows_affected() == 1)
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
         let row = sqlx::query(&self.shared.sql.epoch)
             .bind(&*sql::account_text(account))
             .fetch_optional(&self.shared.readers)
@@ -145,7 +145,7 @@ impl CaseStore for SqliteStore {
             .map_err(failed)?;
         match row {
             Some(row) => sql::epoch(row.try_get(0).map_err(failed)?),
-            None => Ok(Epoch::new()),
+            None => Ok(ListingCoverage::new()),
         }
     }
 
@@ -223,7 +223,12 @@ impl CaseStore for SqliteStore {
         queue::settle(self, account, settlements, now).await
     }
 
-    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>> {
+    async fn arrivals(
+        &self,
+        account: &AccountId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>> {
         let rows = sqlx::query(&self.shared.sql.arrivals)
             .bind(&*sql::account_text(account))
             .bind(sql::number(after))
@@ -234,7 +239,7 @@ impl CaseStore for SqliteStore {
         let logged = rows.iter().map(|row| {
             let get = |index: usize| row.try_get::<i64, _>(index).map_err(failed);
             let ordinal = row.try_get::<Option<i64>, _>(2).map_err(failed)?;
-            Ok(Logged {
+            Ok(LogEntry {
                 sequence: sql::unsigned(get(0)?),
                 index: sql::small(get(1)?),
                 ordinal: ordinal.map(sql::small),

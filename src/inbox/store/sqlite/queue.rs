@@ -83,10 +83,10 @@ pub(super) async fn settle(
     for settlement in settlements {
         let (text, due, failure) = match &settlement.outcome {
             Outcome::Acknowledged => (&own.acknowledge, None, None),
-            Outcome::Again { after, failure } => {
+            Outcome::Released { after, failure } => {
                 (&own.again, Some(due(*after)), failure.as_deref())
             }
-            Outcome::Held(lease) => (&own.hold, Some(due(*lease)), None),
+            Outcome::Extended(lease) => (&own.hold, Some(due(*lease)), None),
         };
         let done = sqlx::query(text)
             .bind(&*account)
