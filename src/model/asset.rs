@@ -2,15 +2,13 @@
 
 use std::fmt;
 
-use serde::de::MapAccess;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::id::AssetId;
-use super::lenient::{self, Entry, Fields as _};
-use super::order::{entry, extra};
+use super::lenient::{self, Entry, Fault, Fields as _, entry};
 use super::time::WireTime;
 
 /// One file of an order: the zip of exported scans, or the thumbnails.
@@ -26,6 +24,8 @@ lenient::record!(#[derive(Clone, PartialEq)] Fields, "an asset" {
     url: Url = ["downloadurl", "url", "href", "uri", "link"],
     size: u64 = ["size", "filesize", "contentlength", "length"],
     modified: WireTime = ["modifiedat", "modified", "lastmodified", "updatedat", "updated"],
+    sha256: String = ["sha256", "sha256hash", "sha256checksum", "checksumsha256"],
+    md5: String = ["md5", "md5hash", "md5checksum", "checksummd5", "contentmd5"],
 });
 
 impl Asset {
@@ -78,30 +78,23 @@ impl Asset {
         self.0.modified.as_ref()
     }
 
-    /// Digests, and the algorithm by which each was made: of the unknown fields those whose
-    /// names say so. Convention: none is documented.
+    /// Digests, and the algorithm by which each was made. Convention: none is documented.
     pub(crate) fn digests(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        const KEYS: [(&str, &str); 9] = [
-            ("sha256", "sha256"),
-            ("sha256hash", "sha256"),
-            ("sha256checksum", "sha256"),
-            ("checksumsha256", "sha256"),
-            ("md5", "md5"),
-            ("md5hash", "md5"),
-            ("md5checksum", "md5"),
-            ("checksummd5", "md5"),
-            ("contentmd5", "md5"),
-        ];
-        self.extra().iter().filter_map(|(key, value)| {
-            let known = KEYS.iter().find(|(name, _)| lenient::same_key(key, name));
-            Some((known?.1, value.as_str()?))
-        })
+        let digests = [("sha256", &self.0.sha256), ("md5", &self.0.md5)];
+        digests
+            .into_iter()
+            .filter_map(|(algorithm, digest)| Some((algorithm, digest.as_deref()?)))
     }
 
-    /// Fields that have no accessor, by their own keys.
+    /// Fields that have no accessor, by their own keys; see [`Order::extra`](super::Order::extra).
     #[must_use]
-    pub fn extra(&self) -> &serde_json::Map<String, Value> {
-        &self.0.extra
+    pub fn extra(&self) -> Map<String, Value> {
+        self.0.extra.to_map()
+    }
+
+    /// Calls with each of these fields, as it came.
+    pub(crate) fn each_extra(&self, each: impl FnMut(&str, &str)) {
+        self.0.extra.each(each);
     }
 }
 
@@ -123,20 +116,16 @@ impl Serialize for Asset {
         )?;
         entry(&mut map, "size", self.0.size.as_ref())?;
         entry(&mut map, "modifiedAt", self.0.modified.as_ref())?;
-        extra(&mut map, &self.0.extra)?;
+        entry(&mut map, "sha256", self.0.sha256.as_ref())?;
+        entry(&mut map, "md5", self.0.md5.as_ref())?;
+        self.0.extra.serialize_into(&mut map)?;
         map.end()
     }
 }
 
 impl Entry for Asset {
-    type Fields = Fields;
-
-    fn push<'de, A: MapAccess<'de>>(list: &mut Vec<Self>, map: A) -> Result<(), A::Error> {
-        list.push(Asset(Fields::default()));
-        match list.last_mut() {
-            Some(Asset(fields)) => fields.fill(map),
-            None => Ok(()),
-        }
+    fn from_object(json: &str) -> Result<Self, Fault> {
+        Fields::read(json).map(Asset)
     }
 
     fn from_text(text: &str) -> Self {
@@ -148,9 +137,9 @@ impl Entry for Asset {
         Asset(fields)
     }
 
-    fn from_other(value: Value) -> Self {
+    fn from_other(json: &str) -> Self {
         let mut fields = Fields::default();
-        fields.extra.insert("value".to_owned(), value);
+        fields.extra.push("value", json);
         Asset(fields)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::de::{Error as _, MapAccess};
+use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::asset::Asset;
 use super::id::{AccountId, OrderId, RxId};
-use super::lenient::{self, Entry, Extra, Fields as _, Key, Missing, Record};
+use super::lenient::{self, Entry, Extra, Fault, Fields as _, Missing, Record, entry};
 use super::time::WireTime;
 use crate::status::OrderStatus;
 
@@ -116,20 +116,40 @@ impl Order {
     }
 
     /// Fields that have no accessor, by their own keys. They hold patient data.
+    ///
+    /// They are kept as the service sent them and read here, each time: keep the map where you need
+    /// more than one of them. A value that is no valid JSON by itself, such as a number out of range,
+    /// is not in it.
     #[must_use]
-    pub fn extra(&self) -> &serde_json::Map<String, Value> {
-        &self.extra
+    pub fn extra(&self) -> Map<String, Value> {
+        self.extra.to_map()
+    }
+
+    /// Calls with each of these fields, as it came.
+    pub(crate) fn each_extra(&self, each: impl FnMut(&str, &str)) {
+        self.extra.each(each);
     }
 }
 
 impl Record for Order {
     type Fields = Fields;
 
-    const OWN: &'static [Key] = &[Key::name("orderid"), Key::name("rxid")];
+    const OWN: &'static [&'static str] = &["orderid", "rxid"];
 
     fn from_fields(fields: Fields) -> Result<Self, Missing> {
+        // Half of an id is none: it would name another order, or none that anybody knows.
+        let whole = |text: &str| !text.contains(char::REPLACEMENT_CHARACTER);
+        let ids = [
+            fields.id.as_ref().map(OrderId::as_str),
+            fields.rx_id.as_ref().map(RxId::as_str),
+        ];
+        if !ids.into_iter().flatten().all(whole) {
+            return Err(Missing {
+                what: "an order without an id that is text",
+                names: &["orderid", "rxid"],
+            });
+        }
         let filled = |text: &str| !text.chars().all(char::is_whitespace);
-
         let rx_id = fields.rx_id.filter(|id| filled(id.as_str()));
         let id = fields.id.filter(|id| filled(id.as_str()));
         let id = id
@@ -174,25 +194,9 @@ impl Serialize for Order {
         entry(&mut map, "modifiedAt", self.modified.as_ref())?;
         entry(&mut map, "assets", self.assets.as_ref())?;
         entry(&mut map, "history", self.history.as_ref())?;
-        extra(&mut map, &self.extra)?;
+        self.extra.serialize_into(&mut map)?;
         map.end()
     }
-}
-
-/// A field, if it has a value.
-pub(super) fn entry<M: SerializeMap>(
-    map: &mut M,
-    key: &'static str,
-    value: Option<&(impl Serialize + ?Sized)>,
-) -> Result<(), M::Error> {
-    value.map_or(Ok(()), |value| map.serialize_entry(key, value))
-}
-
-/// What has no field.
-pub(super) fn extra<M: SerializeMap>(map: &mut M, extra: &Extra) -> Result<(), M::Error> {
-    extra
-        .iter()
-        .try_for_each(|(key, value)| map.serialize_entry(key, value))
 }
 
 impl fmt::Debug for Order {
@@ -259,13 +263,8 @@ impl Serialize for HistoryEntry {
 }
 
 impl Entry for HistoryEntry {
-    type Fields = EntryFields;
-
-    fn push<'de, A: MapAccess<'de>>(list: &mut Vec<Self>, map: A) -> Result<(), A::Error> {
-        let mut fields = EntryFields::default();
-        fields.fill(map)?;
-        list.push(fields.into());
-        Ok(())
+    fn from_object(json: &str) -> Result<Self, Fault> {
+        EntryFields::read(json).map(HistoryEntry::from)
     }
 
     fn from_text(text: &str) -> Self {
@@ -275,7 +274,7 @@ impl Entry for HistoryEntry {
         }
     }
 
-    fn from_other(_: Value) -> Self {
+    fn from_other(_: &str) -> Self {
         HistoryEntry::from_text("")
     }
 }
