@@ -292,9 +292,6 @@ impl Caller {
             let error = match outcome.unwrap_or_else(|| Err(timed_out())) {
                 Ok(success) => {
                     inner.budget.succeeded();
-                    if let (Some(source), Some(tokens)) = (&self.tokens, &current) {
-                        source.accepted(tokens);
-                    }
                     return Ok((success, attempts));
                 }
                 Err(error) => finish(error, attempts),
