@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::id::AssetId;
-use super::lenient::{self, Entry, Fault, Fields as _, entry};
+use super::lenient::{self, Entry, Fault, Fields as _, FromScalar, entry};
 use super::time::WireTime;
+use crate::key::same_key;
 
 /// One file of an order: the zip of exported scans, or the thumbnails.
 ///
@@ -24,9 +25,22 @@ lenient::record!(#[derive(Clone, PartialEq)] Fields, "an asset" {
     url: Url = ["downloadurl", "url", "href", "uri", "link"],
     size: u64 = ["size", "filesize", "contentlength", "length"],
     modified: WireTime = ["modifiedat", "modified", "lastmodified", "updatedat", "updated"],
-    sha256: String = ["sha256", "sha256hash", "sha256checksum", "checksumsha256"],
-    md5: String = ["md5", "md5hash", "md5checksum", "checksummd5", "contentmd5"],
+    sha256: DigestText<32> = ["sha256", "sha256hash", "sha256checksum", "checksumsha256"],
+    md5: DigestText<16> = ["md5", "md5hash", "md5checksum", "checksummd5", "contentmd5"],
 });
+
+/// A digest of so many bytes, in hexadecimal or base64: services that compute none write "none".
+#[derive(Clone, PartialEq)]
+struct DigestText<const BYTES: usize>(String);
+
+impl<const BYTES: usize> FromScalar for DigestText<BYTES> {
+    fn text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let length = text.len();
+        let fits = length == 2 * BYTES || length == BYTES.div_ceil(3) * 4;
+        fits.then(|| DigestText(text.to_owned()))
+    }
+}
 
 impl Asset {
     /// The id, if it has one.
@@ -47,7 +61,7 @@ impl Asset {
         self.0
             .kind
             .as_deref()
-            .is_some_and(|kind| lenient::same_key(kind, "ide"))
+            .is_some_and(|kind| same_key(kind, "ide"))
     }
 
     /// Whether it is the image thumbnails. Convention: its kind is `IMAGE_GALLERY`.
@@ -56,7 +70,7 @@ impl Asset {
         self.0
             .kind
             .as_deref()
-            .is_some_and(|kind| lenient::same_key(kind, "imagegallery"))
+            .is_some_and(|kind| same_key(kind, "imagegallery"))
     }
 
     /// Where to download it, if the service says so; else the endpoint of *Download Asset* is
@@ -78,12 +92,20 @@ impl Asset {
         self.0.modified.as_ref()
     }
 
-    /// Digests, and the algorithm by which each was made. Convention: none is documented.
+    /// The SHA-256 that the service gives for it, as it is written. Convention: no digest is
+    /// documented.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.0.sha256.as_ref().map(|digest| digest.0.as_str())
+    }
+
+    /// Digests, and the algorithm by which each was made.
     pub(crate) fn digests(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let digests = [("sha256", &self.0.sha256), ("md5", &self.0.md5)];
+        let md5 = self.0.md5.as_ref().map(|digest| digest.0.as_str());
+        let digests = [("sha256", self.sha256()), ("md5", md5)];
         digests
             .into_iter()
-            .filter_map(|(algorithm, digest)| Some((algorithm, digest.as_deref()?)))
+            .filter_map(|(algorithm, digest)| Some((algorithm, digest?)))
     }
 
     /// Fields that have no accessor, by their own keys; see [`Order::extra`](super::Order::extra).
@@ -116,8 +138,9 @@ impl Serialize for Asset {
         )?;
         entry(&mut map, "size", self.0.size.as_ref())?;
         entry(&mut map, "modifiedAt", self.0.modified.as_ref())?;
-        entry(&mut map, "sha256", self.0.sha256.as_ref())?;
-        entry(&mut map, "md5", self.0.md5.as_ref())?;
+        for (algorithm, digest) in self.digests() {
+            map.serialize_entry(algorithm, digest)?;
+        }
         self.0.extra.serialize_into(&mut map)?;
         map.end()
     }
@@ -125,7 +148,7 @@ impl Serialize for Asset {
 
 impl Entry for Asset {
     fn from_object(json: &str) -> Result<Self, Fault> {
-        Fields::read(json).map(Asset)
+        Fields::read(json, &mut None).map(Asset)
     }
 
     fn from_text(text: &str) -> Self {

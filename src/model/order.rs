@@ -115,11 +115,21 @@ impl Order {
         self.history.as_deref()
     }
 
+    /// Reads what was written by `Serialize`, without a tree of its values.
+    ///
+    /// # Errors
+    ///
+    /// It is something else; the error says nothing of what it holds.
+    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
+    pub(crate) fn from_json(json: &str) -> Option<Self> {
+        Order::read(json, String::new).ok()
+    }
+
     /// Fields that have no accessor, by their own keys. They hold patient data.
     ///
     /// They are kept as the service sent them and read here, each time: keep the map where you need
-    /// more than one of them. A value that is no valid JSON by itself, such as a number out of range,
-    /// is not in it.
+    /// more than one of them. A value that no parser takes, such as a number out of range, is in it as
+    /// a text.
     #[must_use]
     pub fn extra(&self) -> Map<String, Value> {
         self.extra.to_map()
@@ -264,7 +274,7 @@ impl Serialize for HistoryEntry {
 
 impl Entry for HistoryEntry {
     fn from_object(json: &str) -> Result<Self, Fault> {
-        EntryFields::read(json).map(HistoryEntry::from)
+        EntryFields::read(json, &mut None).map(HistoryEntry::from)
     }
 
     fn from_text(text: &str) -> Self {
@@ -291,6 +301,7 @@ impl fmt::Debug for HistoryEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::strategy::Strategy as _;
     use serde_json::json;
 
     fn read(value: Value) -> Result<Order, String> {
@@ -319,6 +330,27 @@ mod tests {
         ] {
             let order: Order = serde_json::from_str(text).unwrap();
             assert_eq!(order.id().as_str(), "1");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever else is there, and in whatever order.
+        #[test]
+        fn the_best_name_wins(
+            keys in proptest::sample::subsequence(
+                vec!["OrderId", "ID", "case_id", "order-number", "CaseNumber"],
+                1..=5,
+            ).prop_shuffle(),
+            before in 0usize..3,
+        ) {
+            let names = ["orderid", "id", "caseid", "ordernumber", "casenumber"];
+            let rank = |key: &str| names.iter().position(|name| crate::key::same_key(key, name));
+            let best = keys.iter().copied().min_by_key(|key| rank(key)).unwrap();
+            let mut members: Vec<String> = keys.iter().map(|key| format!(r#""{key}":"{key}""#)).collect();
+            members.insert(before.min(members.len()), r#""status":"Sent","x":{"id":9}"#.to_owned());
+            let order = lenient::one::<Order>(format!("{{{}}}", members.join(",")).as_bytes()).unwrap();
+            proptest::prop_assert_eq!(order.id().as_str(), best);
+            proptest::prop_assert_eq!(order.extra().len(), keys.len());
         }
     }
 

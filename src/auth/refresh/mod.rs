@@ -211,8 +211,14 @@ impl TokenSource {
         self.state().pending = None;
         let mut published = self.write_published();
         let known = published.current.take().map(|current| current.tokens);
-        let cleared = [known.map(|tokens| tokens.generation), kept.map(|tokens| tokens.generation)];
-        published.cleared = cleared.into_iter().flatten().fold(published.cleared, u64::max);
+        let cleared = [
+            known.map(|tokens| tokens.generation),
+            kept.map(|tokens| tokens.generation),
+        ];
+        published.cleared = cleared
+            .into_iter()
+            .flatten()
+            .fold(published.cleared, u64::max);
         Ok(())
     }
 
@@ -351,9 +357,7 @@ impl TokenSource {
         let mut published = self.write_published();
         let generation = new.tokens.generation;
         let newer = match &published.current {
-            Some(known) => {
-                generation > known.tokens.generation || known.tokens.expires_at <= now
-            }
+            Some(known) => generation > known.tokens.generation || known.tokens.expires_at <= now,
             None => generation > published.cleared,
         };
         if newer {
@@ -373,7 +377,6 @@ impl TokenSource {
             after_refusal: None,
         }
     }
-
 
     fn current(&self) -> Option<Current> {
         let published = self.published.read();

@@ -163,9 +163,7 @@ impl TokenSource {
     }
 
     async fn claim(&self, holder: &str, generation: u64, lease: Duration) -> Result<bool> {
-        self.store
-            .claim(&self.key, generation, holder, lease)
-            .await
+        self.store.claim(&self.key, generation, holder, lease).await
     }
 
     /// An attempt may take its time twice, for the head and for the body; the rest is reserve.

@@ -25,8 +25,9 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 use url::Url;
 
+use super::caller::Caller;
 use super::pipeline::Answer;
-use super::pipeline::{Call, Caller};
+use super::pipeline::Call;
 use crate::error::{Error, Result};
 use crate::model::lenient::{self, Record, Records, UNREADABLE_LIMIT};
 

@@ -10,7 +10,7 @@ use super::{Case, Commit, NewArrival, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
 use crate::inbox::plan::ListingCoverage;
-use crate::model::{AccountId, OrderId, RxId};
+use crate::model::{AccountId, Order, OrderId, RxId};
 
 /// Makes a struct of statements. In their texts `@name` is a table of ours, and `@clock` the
 /// database's time in milliseconds, which counts where the time that is passed in is NULL.
@@ -240,9 +240,9 @@ pub(super) fn case(id: &str, rx_id: Option<&str>, version: i64, state: &str) -> 
 pub(super) fn stored(case: Case, data: Option<&str>) -> Result<Stored> {
     let order = data.map(|data| {
         // The parser's message may show a part of the text.
-        serde_json::from_str(data)
+        Order::from_json(data)
             .map(Arc::new)
-            .map_err(|_| damaged(&format!("the data of order {}", case.order_id())))
+            .ok_or_else(|| damaged(&format!("the data of order {}", case.order_id())))
     });
     let order = order.transpose()?;
     Ok(Stored { case, order })

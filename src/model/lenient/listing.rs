@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Located, Path};
-use super::key::Folded;
 use super::parse::{elements, members, parse};
 use super::record::Record;
+use crate::key::Folded;
 
 /// Keys under which a list may be wrapped, the best first.
 const WRAPPERS: [&str; 13] = [

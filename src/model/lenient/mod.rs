@@ -7,22 +7,20 @@
 //! *The way.* An object is split into its members, and each member that a field goes by is read by
 //! itself. Nothing is built for the others: their text is kept, and read when somebody asks.
 //!
-//! The rooms: [`key`] compares keys, [`value`] reads what a field may hold, [`record`] reads fields
+//! The rooms: [`value`] reads what a field may hold, [`record`] reads fields
 //! by their names, [`extra`] keeps what has no field, [`listing`] reads records in whatever they are
 //! wrapped, [`parse`] is the way to the parser, and [`fault`] says what cannot be read, and where,
 //! without saying what it holds.
 
 mod extra;
 mod fault;
-mod key;
 mod listing;
 mod parse;
 mod record;
 mod value;
 
 pub(crate) use extra::{Extra, entry};
-pub(crate) use fault::{Fault, Located, Path};
-pub(crate) use key::{Folded, same_key};
+pub(crate) use fault::{Fault, Located};
 pub(crate) use listing::{Records, UNREADABLE_LIMIT, one, records};
-pub(crate) use record::{Fields, Known, Missing, Record, read_known, record};
+pub(crate) use record::{Fields, Known, Misshapen, Missing, Record, read_known, record};
 pub(crate) use value::{Entry, Field, FromScalar, id_text};

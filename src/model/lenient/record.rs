@@ -27,7 +27,8 @@ pub(crate) trait Record: Sized {
 
     /// Reads a record; `path` is its place, for the error.
     fn read(json: &str, path: impl FnOnce() -> Path) -> Result<Self, Located> {
-        let fields = match Self::Fields::read(json) {
+        let mut misshapen = None;
+        let fields = match Self::Fields::read(json, &mut misshapen) {
             Ok(fields) => fields,
             Err(fault) => {
                 return Err(Located {
@@ -36,7 +37,6 @@ pub(crate) trait Record: Sized {
                 });
             }
         };
-        let misshapen = fields.misshapen();
         Self::from_fields(fields).map_err(|missing| {
             let lacks = |name: &str| missing.names.contains(&name);
             let (name, fault) = match (misshapen, missing.names) {
@@ -59,11 +59,11 @@ pub(crate) trait Record: Sized {
 /// The fields of a record, of which none is required.
 pub(crate) trait Fields: Default {
     /// Reads an object.
-    fn read(json: &str) -> Result<Self, Fault>;
-
-    /// The best name of the first field whose value has another shape, and what is wrong with it.
-    fn misshapen(&self) -> Option<(&'static str, Fault)>;
+    fn read(json: &str, misshapen: &mut Misshapen) -> Result<Self, Fault>;
 }
+
+/// The best name of the first field whose value has another shape, and what is wrong with it.
+pub(crate) type Misshapen = Option<(&'static str, Fault)>;
 
 /// A field that goes by a key.
 #[derive(Clone, Copy)]
@@ -130,8 +130,6 @@ macro_rules! record {
         pub(crate) struct $fields {
             $($field: Option<$type>,)+
             extra: $crate::model::lenient::Extra,
-            /// The best name of the first field whose value has another shape.
-            misshapen: Option<(&'static str, $crate::model::lenient::Fault)>,
         }
 
         const _: () = {
@@ -143,9 +141,22 @@ macro_rules! record {
         /// The names of each field, best first.
         const NAMES: &[&[&str]] = &[$(&[$($name),+]),+];
 
+        // A longer name would never be found.
+        const _: () = {
+            let mut field = 0;
+            while field < NAMES.len() {
+                let mut name = 0;
+                while name < NAMES[field].len() {
+                    assert!(NAMES[field][name].len() <= $crate::key::LONGEST);
+                    name += 1;
+                }
+                field += 1;
+            }
+        };
+
         /// The field that goes by a key.
         fn find(key: &str) -> Option<Known> {
-            let folded = lenient::Folded::new(key);
+            let folded = $crate::key::Folded::new(key);
             let key = folded.as_str();
             let field = match key {
                 $($($name)|+ => Field::$field as usize,)+
@@ -156,7 +167,7 @@ macro_rules! record {
         }
 
         impl lenient::Fields for $fields {
-            fn read(json: &str) -> Result<Self, Fault> {
+            fn read(json: &str, misshapen: &mut lenient::Misshapen) -> Result<Self, Fault> {
                 let mut extra = lenient::Extra::default();
                 let mut fields = $fields::default();
                 lenient::read_known(json, $what, find, &mut extra, |field, value| {
@@ -167,26 +178,24 @@ macro_rules! record {
                         })+
                         _ => false,
                     };
-                    if !taken && fields.misshapen.is_none() {
+                    if !taken && misshapen.is_none() {
                         let fault = Fault::shape(value, "text or a number");
-                        fields.misshapen = Some((NAMES[field][0], fault));
+                        *misshapen = Some((NAMES[field][0], fault));
                     }
                     taken
                 })?;
                 fields.extra = extra;
                 Ok(fields)
             }
-
-            fn misshapen(&self) -> Option<(&'static str, Fault)> {
-                self.misshapen
-            }
         }
 
-        /// From JSON, by whatever deserializer of serde_json.
+        /// From whatever describes itself, also within a type that a user flattens or tags. Answers
+        /// and stores are read from their text, which costs no tree.
         impl<'de> serde::Deserialize<'de> for $fields {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let json = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
-                <$fields as lenient::Fields>::read(json.get()).map_err(serde::de::Error::custom)
+                let value = serde_json::Value::deserialize(deserializer)?;
+                <$fields as lenient::Fields>::read(&value.to_string(), &mut None)
+                    .map_err(serde::de::Error::custom)
             }
         }
         };

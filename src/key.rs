@@ -19,7 +19,7 @@ pub(crate) struct Folded {
 }
 
 /// The most letters that a name has. A longer key is nobody's.
-const LONGEST: usize = 24;
+pub(crate) const LONGEST: usize = 24;
 
 impl Folded {
     pub(crate) fn new(key: &str) -> Self {
