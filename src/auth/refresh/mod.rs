@@ -47,8 +47,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Either, Shared, select};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task;
 
 use super::health::Health;
@@ -61,9 +62,6 @@ use renew::Pending;
 /// again. The reason is then the endpoint, and not the token.
 const PAUSE: Duration = Duration::from_secs(5 * 60);
 
-/// How long a caller waits for a refresh before it looks again at what it could do without it.
-const STEP: Duration = Duration::from_secs(1);
-
 /// Gives out the tokens of one login or account.
 pub(crate) struct TokenSource {
     key: TokenKey,
@@ -71,6 +69,8 @@ pub(crate) struct TokenSource {
     protocol: Protocol,
     /// What fresh calls read. It is written in one step, never while anything is awaited.
     published: RwLock<Published>,
+    /// Other tokens were published.
+    changed: Notify,
     state: Mutex<State>,
 }
 
@@ -93,8 +93,9 @@ struct Current {
     after_refusal: Option<Duration>,
 }
 
-#[derive(Default)]
 struct State {
+    /// The name that tasks claim under.
+    holder: String,
     /// The task under way.
     renewing: Option<Renewal>,
     /// New tokens that could not be stored yet.
@@ -130,7 +131,14 @@ impl TokenSource {
             store,
             protocol,
             published: RwLock::default(),
-            state: Mutex::default(),
+            changed: Notify::new(),
+            state: Mutex::new(State {
+                holder: holder(),
+                renewing: None,
+                pending: None,
+                failure: None,
+                last_failure: None,
+            }),
         }
     }
 
@@ -251,26 +259,34 @@ impl TokenSource {
             };
             self.current().map(|current| current.tokens).filter(valid)
         };
+        // No call is held up for longer by what it can do without: 5 seconds by default.
+        let short = wire.timeouts.attempt / 6;
         let began = self.elapsed();
         let mut joined = pin!(self.join(refused));
         let result = loop {
-            // Looked at anew after each step: tokens may come (from the store, after a restart)
-            // and expire while the caller waits.
+            let mut changed = pin!(self.changed.notified());
+            // Looked at only after this: what is published in between is not missed.
+            changed.as_mut().enable();
+            // Looked at anew each time: tokens may come (from the store, after a restart) and expire
+            // while the caller waits.
             let limit = match usable() {
                 Some(tokens) if self.held_back(tokens.generation).is_some() => return Ok(tokens),
-                // No call is held up for long by what it can do without: 5 seconds by default.
-                Some(_) => wire.timeouts.attempt / 6,
+                Some(_) => short,
                 None => wire.timeouts.operation,
             };
             let left = limit.saturating_sub(self.elapsed().saturating_sub(began));
             if left.is_zero() {
                 break Err(Error::new(Kind::Timeout(limit)));
             }
-            if let Some(result) = wire.within(left.min(STEP), joined.as_mut()).await {
-                break result;
-            }
-            if self.forget_stopped().await {
-                joined.set(self.join(refused));
+            let is_elsewhere = self.runs_elsewhere().is_some();
+            let step = if is_elsewhere { left.min(short) } else { left };
+            match wire.within(step, select(joined.as_mut(), changed)).await {
+                Some(Either::Left((result, _))) => break result,
+                Some(Either::Right(_)) => {}
+                None if is_elsewhere && self.forget_stopped(short).await => {
+                    joined.set(self.join(refused));
+                }
+                None => {}
             }
         };
         // An early refresh that fails does not take away what is still good.
@@ -333,19 +349,26 @@ impl TokenSource {
         }
     }
 
+    /// The task under way, if it runs on another runtime than the caller.
+    fn runs_elsewhere(&self) -> Option<Renewal> {
+        let renewal = self.state().renewing.clone()?;
+        (renewal.runtime.id() != Handle::current().id()).then_some(renewal)
+    }
+
     /// Forgets the task under way if its runtime does not run any more: nobody would ever end it.
-    /// Should it wake up after all, the lease of the token store keeps the two apart.
-    async fn forget_stopped(&self) -> bool {
-        let Some(renewal) = self.state().renewing.clone() else {
+    async fn forget_stopped(&self, patience: Duration) -> bool {
+        let Some(renewal) = self.runs_elsewhere() else {
             return false;
         };
-        if renewal.runtime.id() == Handle::current().id() {
-            return false;
-        }
         let probe = renewal.runtime.spawn(async {});
-        let runs = matches!(self.protocol.wire.within(STEP, probe).await, Some(Ok(())));
+        let runs = matches!(
+            self.protocol.wire.within(patience, probe).await,
+            Some(Ok(()))
+        );
         if !runs {
             self.forget(renewal.id);
+            // It may only sleep. Should it wake up, the lease must keep the two apart.
+            self.state().holder = holder();
         }
         !runs
     }
@@ -362,6 +385,7 @@ impl TokenSource {
         };
         if newer {
             published.current = Some(new);
+            self.changed.notify_waiters();
         }
         match &published.current {
             Some(current) => Ok(Arc::clone(&current.tokens)),
@@ -424,6 +448,11 @@ fn due(tokens: &Tokens, chance: f64) -> SystemTime {
         .expires_at
         .checked_sub(early)
         .unwrap_or(tokens.expires_at)
+}
+
+/// A name that nobody else has.
+fn holder() -> String {
+    oauth2::CsrfToken::new_random().into_secret()
 }
 
 /// A number that no entry had before.

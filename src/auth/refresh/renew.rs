@@ -45,8 +45,7 @@ impl TokenSource {
     }
 
     async fn look_and_refresh(&self, refused: Option<u64>) -> Result<Arc<Tokens>> {
-        // A name for each task: one whose runtime stopped keeps its lease, as a process that died.
-        let holder = oauth2::CsrfToken::new_random().into_secret();
+        let holder = self.state().holder.clone();
         let mut waits = Waits::new(self.lease());
         let issued = |tokens| Current {
             after_refusal: refused.map(|_| self.elapsed()),

@@ -26,8 +26,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::caller::Caller;
-use super::pipeline::Answer;
-use super::pipeline::Call;
+use super::pipeline::{Answer, Call};
 use crate::error::{Error, Result};
 use crate::model::lenient::{self, Record, Records, UNREADABLE_LIMIT};
 
