@@ -171,7 +171,10 @@ async fn what_is_forgotten_is_in_no_file() {
         assert!(store.commit(&account, &commit, now).await.unwrap());
     }
     assert!(found());
-    let forgotten = store.forget(&account, Forget::Before(now)).await.unwrap();
+    let forgotten = store
+        .forget(&account, Forget::Before(now), 1000)
+        .await
+        .unwrap();
     assert_eq!(forgotten, 50);
     assert!(!found());
 }
@@ -193,7 +196,7 @@ async fn reading_writes_nothing() {
     let before = version(&mut other).await;
     let id = OrderId::new("1");
     store.now(now).await.unwrap();
-    store.epoch(&account).await.unwrap();
+    store.account(&account, now).await.unwrap();
     store
         .expected(&account, &[id.clone(), "2".into()])
         .await
