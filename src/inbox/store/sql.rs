@@ -202,7 +202,7 @@ impl<'a> Rows<'a> {
                 rx_id: case.rx_id().map(|rx_id| text(rx_id.as_str())),
                 version: number(case.version()),
                 listed: case.is_listed(),
-                look_at: case.fetch_due_at().map(millis::since_epoch),
+                look_at: case.fetch_due().map(|due| millis::since_epoch(due.at)),
                 changed_at: case.changed_at().map(millis::since_epoch),
                 state: case.to_json()?,
             };
@@ -233,7 +233,13 @@ impl<'a> ArrivalRow<'a> {
 /// A case from its columns.
 pub(super) fn case(id: &str, rx_id: Option<&str>, version: i64, state: &str) -> Result<Case> {
     let rx_id = rx_id.map(|rx_id| RxId::new(read_text(rx_id)));
-    Case::from_stored(OrderId::new(read_text(id)), rx_id, unsigned(version), state)
+    Case::from_stored(
+        OrderId::new(read_text(id)),
+        rx_id,
+        unsigned(version),
+        0,
+        state,
+    )
 }
 
 /// A case with its order's data.
