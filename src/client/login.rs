@@ -14,7 +14,6 @@ use crate::auth::refresh::TokenSource;
 use crate::auth::{AuthorizationRequest, Health, TokenKey};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
-use crate::retry::RetryPolicy;
 
 /// A user's login: signs in once, and pairs accounts.
 #[derive(Clone)]
@@ -38,13 +37,6 @@ impl Login {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The same login with another retry policy, for the calls made through this handle.
-    #[must_use]
-    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
-        self.caller.retry = Some(retry);
-        self
     }
 
     /// A request with the login's token: for an operation that has no typed method, or none

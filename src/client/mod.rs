@@ -216,13 +216,6 @@ impl Lab {
         Orders::new(self)
     }
 
-    /// The same lab with another retry policy, for the calls made through this handle.
-    #[must_use]
-    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
-        self.caller.retry = Some(retry);
-        self
-    }
-
     /// A request with the lab's token: for an operation that has no typed method, or none that
     /// fits. `account_id` is set.
     ///

@@ -81,7 +81,7 @@ mod zip;
 
 pub use digest::Sha256;
 pub use name::{file_name, safe_name};
-pub use progress::{Progress, ProgressStream};
+pub use progress::Progress;
 pub use sink::{Downloaded, Received};
 
 pub(crate) use digest::{Digest, fingerprint};

@@ -48,7 +48,10 @@ impl Progress {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn stream() -> (impl FnMut(Progress) + Send + 'static, ProgressStream) {
+    pub fn stream() -> (
+        impl FnMut(Progress) + Send + 'static,
+        impl Stream<Item = Progress> + Send + Unpin + 'static,
+    ) {
         let shared = Arc::<Mutex<Shared>>::default();
         let teller = Teller(Arc::clone(&shared));
         let report = move |progress| teller.tell(|shared| shared.latest = Some(progress));
@@ -58,7 +61,7 @@ impl Progress {
 
 /// How far a download has come, as it goes: see [`Progress::stream`].
 #[must_use = "streams do nothing unless polled"]
-pub struct ProgressStream(Arc<Mutex<Shared>>);
+struct ProgressStream(Arc<Mutex<Shared>>);
 
 #[derive(Default)]
 struct Shared {
@@ -108,12 +111,6 @@ impl Stream for ProgressStream {
                 Poll::Pending
             }
         }
-    }
-}
-
-impl fmt::Debug for ProgressStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ProgressStream")
     }
 }
 

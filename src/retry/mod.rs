@@ -71,8 +71,7 @@ impl RetryPolicy {
 
     /// What to do after an attempt failed. Pure: all it depends on is passed in. The budget is
     /// not: it is asked last, when this says to repeat.
-    #[must_use]
-    pub fn decide(&self, state: RetryState, error: &Error) -> RetryDecision {
+    pub(crate) fn decide(&self, state: RetryState, error: &Error) -> RetryDecision {
         use RetryDecision::{GiveUp, RepeatAfter};
         if !error.is_transient() {
             return GiveUp(GaveUp::WouldNotHelp);
@@ -104,19 +103,20 @@ impl Default for RetryPolicy {
 
 /// Where an operation stands when an attempt has failed.
 #[derive(Clone, Copy, Debug)]
-pub struct RetryState {
+pub(crate) struct RetryState {
     /// Attempts made, the failed one with them.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// Whether the service may see the request more than once.
-    pub repeatable: bool,
+    pub(crate) repeatable: bool,
     /// What is left of the operation's time.
-    pub left: Duration,
+    pub(crate) left: Duration,
     /// From 0 to 1, drawn by the caller.
-    pub chance: f64,
+    pub(crate) chance: f64,
 }
 
 /// What to do after an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RetryDecision {
     /// Try again after this wait.
     RepeatAfter(Duration),

@@ -89,6 +89,7 @@ impl fmt::Debug for Paging {
 
 /// Where the page after a page is.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NextPage {
     /// There is none: the listing is complete.
     None,
@@ -152,12 +153,6 @@ impl Page<'_> {
     #[must_use]
     pub fn records(&self) -> usize {
         self.records
-    }
-
-    /// How many records this page and those before it list.
-    #[must_use]
-    pub fn records_so_far(&self) -> usize {
-        self.so_far
     }
 }
 
