@@ -1,5 +1,6 @@
 //! The stores of cases keep the rules, and the check finds those that do not.
 
+mod dropped;
 mod mistakes;
 mod postgres;
 mod sqlite;
