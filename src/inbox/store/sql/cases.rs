@@ -1,0 +1,234 @@
+//! Reading cases and the log.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Batch, Row, Session, Type, damaged, limit, number, read_text, text};
+use crate::error::Result;
+use crate::flow::plan::Epoch;
+use crate::inbox::store::{Case, Counts, Logged, Stored};
+use crate::model::{OrderId, RxId};
+
+/// What [`case`] reads, five columns.
+macro_rules! case_columns {
+    () => {
+        "c.order_id, c.rx_id, c.version, c.state"
+    };
+}
+pub(super) use case_columns;
+
+/// What [`stored`] reads, of `c` and its order.
+macro_rules! stored_columns {
+    () => {
+        "c.order_id, c.rx_id, c.version, c.state, o.data"
+    };
+}
+pub(super) use stored_columns;
+
+macro_rules! join_orders {
+    () => {
+        " LEFT JOIN @orders o ON o.account = c.account AND o.order_id = c.order_id "
+    };
+}
+pub(super) use join_orders;
+
+/// A case from its columns, of which this is the first.
+pub(super) fn case(row: &dyn Row, first: usize) -> Result<Case> {
+    let rx_id = row.text_or_null(first + 1)?;
+    let order_id = OrderId::new(read_text(row.text(first)?));
+    let rx_id = rx_id.map(|rx_id| RxId::new(read_text(rx_id)));
+    Case::from_stored(
+        order_id,
+        rx_id,
+        row.unsigned(first + 2)?,
+        row.text(first + 3)?,
+    )
+}
+
+/// The same with its order's data.
+pub(super) fn stored(row: &dyn Row, first: usize) -> Result<Stored> {
+    let case = case(row, first)?;
+    let data = row.text_or_null(first + 4)?;
+    let order = data.map(|data| {
+        // The parser's message may show a part of the text.
+        serde_json::from_str(data)
+            .map(Arc::new)
+            .map_err(|_| damaged(&format!("the data of order {}", case.order_id())))
+    });
+    Ok(Stored {
+        order: order.transpose()?,
+        case,
+    })
+}
+
+pub(super) async fn epoch<S: Session>(session: &mut S, account: &str) -> Result<Epoch> {
+    let statement = "SELECT epoch FROM @accounts WHERE account = $1";
+    let read = |row: &dyn Row| {
+        let epoch = row.text_or_null(0)?.map(serde_json::from_str);
+        epoch.transpose().map_err(|_| damaged("an epoch"))
+    };
+    let rows = session.query(statement, &[account.into()], read).await?;
+    Ok(rows.into_iter().flatten().next().unwrap_or_default())
+}
+
+pub(super) async fn expected<S: Session>(
+    session: &mut S,
+    account: &str,
+    orders: &[OrderId],
+) -> Result<Vec<Case>> {
+    let read = |row: &dyn Row| case(row, 0);
+    let statement = concat!(
+        "SELECT ",
+        case_columns!(),
+        " FROM @cases c WHERE c.account = $1 AND c.listed"
+    );
+    let mut cases = session.query(statement, &[account.into()], read).await?;
+    // Nearly none.
+    let mut others = {
+        let found: HashSet<_> = cases.iter().map(Case::order_id).collect();
+        let others = orders.iter().filter(|id| !found.contains(id));
+        others.map(|id| text(id.as_str())).collect::<Vec<_>>()
+    };
+    if others.is_empty() {
+        return Ok(cases);
+    }
+    others.sort_unstable();
+    others.dedup();
+    let statement = concat!(
+        "SELECT ",
+        case_columns!(),
+        " FROM ROWS(2: order_id text) JOIN @cases c ON c.account = $1 AND c.order_id = u.order_id"
+    );
+    let batch = Batch::default().column(Type::Text, &others, |id| id.into());
+    let found = session.query_each(statement, &[account.into()], &batch, read);
+    cases.extend(found.await?);
+    Ok(cases)
+}
+
+pub(super) async fn by_order<S: Session>(
+    session: &mut S,
+    account: &str,
+    order_id: &str,
+) -> Result<Option<Stored>> {
+    let statement = concat!(
+        "SELECT ",
+        stored_columns!(),
+        " FROM @cases c",
+        join_orders!(),
+        "WHERE c.account = $1 AND c.order_id = $2"
+    );
+    let values = [account.into(), order_id.into()];
+    let rows = session.query(statement, &values, |row| stored(row, 0));
+    Ok(rows.await?.pop())
+}
+
+pub(super) async fn by_rx<S: Session>(
+    session: &mut S,
+    account: &str,
+    rx_id: &str,
+) -> Result<Option<Stored>> {
+    let statement = concat!(
+        "SELECT ",
+        stored_columns!(),
+        " FROM @cases c",
+        join_orders!(),
+        "WHERE c.account = $1 AND c.rx_id = $2 LIMIT 1"
+    );
+    let values = [account.into(), rx_id.into()];
+    let rows = session.query(statement, &values, |row| stored(row, 0));
+    Ok(rows.await?.pop())
+}
+
+pub(super) async fn due<S: Session>(
+    session: &mut S,
+    account: &str,
+    most: usize,
+) -> Result<Vec<Case>> {
+    let statement = concat!(
+        "SELECT ",
+        case_columns!(),
+        " FROM @cases c WHERE c.account = $1 AND c.look_at <= $2 ORDER BY c.look_at LIMIT $3"
+    );
+    let now = super::Value::Time(Some(session.now()));
+    let values = [account.into(), now, limit(most).into()];
+    let cases = session.query(statement, &values, |row| case(row, 0));
+    cases.await
+}
+
+pub(super) async fn arrivals<S: Session>(
+    session: &mut S,
+    account: &str,
+    after: u64,
+    most: usize,
+) -> Result<Vec<Logged>> {
+    let statement = concat!(
+        "SELECT a.sequence, a.position, a.ordinal, ",
+        stored_columns!(),
+        " FROM @arrivals a JOIN @cases c ON c.account = a.account AND c.order_id = a.order_id",
+        join_orders!(),
+        "WHERE a.account = $1 AND a.sequence > $2 ORDER BY a.sequence LIMIT $3"
+    );
+    let read = |row: &dyn Row| {
+        Ok(Logged {
+            sequence: row.unsigned(0)?,
+            index: row.small(1)?,
+            ordinal: row.number_or_null(2)?.map(super::small),
+            stored: stored(row, 3)?,
+        })
+    };
+    let values = [account.into(), number(after).into(), limit(most).into()];
+    session.query(statement, &values, read).await
+}
+
+pub(super) async fn cases<S: Session>(
+    session: &mut S,
+    account: &str,
+    after: Option<&str>,
+    most: usize,
+) -> Result<Vec<Stored>> {
+    let first = concat!(
+        "SELECT ",
+        stored_columns!(),
+        " FROM @cases c",
+        join_orders!(),
+        "WHERE c.account = $1 ORDER BY c.order_id LIMIT $2"
+    );
+    let next = concat!(
+        "SELECT ",
+        stored_columns!(),
+        " FROM @cases c",
+        join_orders!(),
+        "WHERE c.account = $1 AND c.order_id > $3 ORDER BY c.order_id LIMIT $2"
+    );
+    let read = |row: &dyn Row| stored(row, 0);
+    let (account, most) = (account.into(), limit(most).into());
+    match after {
+        Some(after) => {
+            let values = [account, most, after.into()];
+            session.query(next, &values, read).await
+        }
+        None => session.query(first, &[account, most], read).await,
+    }
+}
+
+pub(super) async fn counts<S: Session>(session: &mut S, account: &str) -> Result<Counts> {
+    let statement = "
+        SELECT coalesce((SELECT a.cases FROM @accounts a WHERE a.account = $1), 0),
+            coalesce((SELECT a.sequence FROM @accounts a WHERE a.account = $1), 0),
+            count(*), count(CASE WHEN d.due > $2 AND d.since <= $2 THEN 1 END),
+            count(d.failure), min(d.arrived_at)
+        FROM @deliveries d WHERE d.account = $1";
+    let read = |row: &dyn Row| {
+        Ok(Counts {
+            cases: row.unsigned(0)?,
+            arrivals: row.unsigned(1)?,
+            open: row.unsigned(2)?,
+            hidden: row.unsigned(3)?,
+            failed: row.unsigned(4)?,
+            oldest: row.time(5)?,
+        })
+    };
+    let values = [account.into(), super::Value::Time(Some(session.now()))];
+    let mut rows = session.query(statement, &values, read).await?;
+    rows.pop().ok_or_else(|| damaged("the count of deliveries"))
+}

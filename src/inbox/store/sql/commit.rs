@@ -1,0 +1,239 @@
+//! Keeping cases.
+
+use std::borrow::Cow;
+
+use super::{Batch, Row, Session, Type, Value, json, limit, number, text};
+use crate::error::Result;
+use crate::flow::millis;
+use crate::inbox::store::{Commit, Save};
+
+/// A commit as rows, made before the transaction begins: it holds locks.
+pub(super) struct Rows {
+    /// Cases that are new.
+    new: Vec<CaseRow>,
+    /// Cases that replace a version.
+    known: Vec<CaseRow>,
+    orders: Vec<OrderRow>,
+    arrivals: Vec<ArrivalRow>,
+    epoch: Option<String>,
+}
+
+/// A case as its columns hold it.
+struct CaseRow {
+    order_id: String,
+    rx_id: Option<String>,
+    /// The version that it becomes.
+    version: i64,
+    status: Option<String>,
+    stage: Option<String>,
+    listed: bool,
+    look_at: Option<i64>,
+    changed_at: Option<i64>,
+    state: String,
+}
+
+/// An order's own data.
+struct OrderRow {
+    order_id: String,
+    data: String,
+}
+
+/// An arrival to be logged.
+struct ArrivalRow {
+    order_id: String,
+    /// Counted from the first one of the commit; later from the first one of the account.
+    sequence: i64,
+    position: i64,
+    ordinal: Option<i64>,
+    status: Option<String>,
+}
+
+impl Rows {
+    pub(super) fn of(commit: &Commit) -> Result<Self> {
+        let mut rows = Rows {
+            new: Vec::new(),
+            known: Vec::new(),
+            orders: Vec::new(),
+            arrivals: Vec::new(),
+            epoch: commit.epoch.map(|epoch| json(&epoch)).transpose()?,
+        };
+        for save in &commit.saves {
+            let order_id = text(save.case.order_id().as_str()).into_owned();
+            if let Some(order) = &save.order {
+                rows.orders.push(OrderRow {
+                    order_id: order_id.clone(),
+                    data: json(&**order)?,
+                });
+            }
+            rows.log(save, &order_id);
+            let row = CaseRow::new(save, order_id)?;
+            match row.version {
+                1 => rows.new.push(row),
+                _ => rows.known.push(row),
+            }
+        }
+        Ok(rows)
+    }
+
+    fn log(&mut self, save: &Save, order_id: &str) {
+        let history = save.case.record().history().arrivals();
+        for arrival in &save.arrivals {
+            let known = usize::try_from(arrival.index).ok();
+            let known = known.and_then(|index| history.get(index));
+            self.arrivals.push(ArrivalRow {
+                order_id: order_id.to_owned(),
+                sequence: limit(self.arrivals.len()),
+                position: arrival.index.into(),
+                ordinal: arrival.ordinal.map(Into::into),
+                status: known.map(|arrival| owned(arrival.status().as_str())),
+            });
+        }
+    }
+
+    /// Whether there is nothing to keep.
+    pub(super) fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.known.is_empty() && self.epoch.is_none()
+    }
+}
+
+impl CaseRow {
+    fn new(save: &Save, order_id: String) -> Result<Self> {
+        let case = &save.case;
+        let stages = case.record().history().read().stages();
+        let stages: Vec<_> = stages.iter().map(|stage| stage.as_str()).collect();
+        Ok(CaseRow {
+            order_id,
+            rx_id: case.rx_id().map(|rx_id| owned(rx_id.as_str())),
+            version: number(case.version()).saturating_add(1),
+            status: case.record().shown().map(|status| owned(status.as_str())),
+            // Nobody can always be certain: then all that are possible.
+            stage: Some(stages.join(" or ")).filter(|stages| !stages.is_empty()),
+            listed: case.is_listed(),
+            look_at: case.look_at().map(millis::since_epoch),
+            changed_at: case.changed_at().map(millis::since_epoch),
+            state: case.to_json()?,
+        })
+    }
+}
+
+fn owned(original: &str) -> String {
+    text(original).into_owned()
+}
+
+/// `false`, and nothing is kept, if one was not as it was read.
+pub(super) async fn commit<S: Session>(
+    session: &mut S,
+    account: &str,
+    mut rows: Rows,
+) -> Result<bool> {
+    // The account first: its commits come one after the other, and so do their arrivals' numbers.
+    let last = count_up(session, account, &rows).await?;
+    for (cases, statement) in [(&rows.new, NEW), (&rows.known, KNOWN)] {
+        let written = session.execute_each(statement, &[account.into()], &columns(cases));
+        if usize::try_from(written.await?) != Ok(cases.len()) {
+            session.abandon();
+            return Ok(false);
+        }
+    }
+    let orders = Batch::default()
+        .column(Type::Text, &rows.orders, |row| row.order_id.as_str().into())
+        .column(Type::Text, &rows.orders, |row| row.data.as_str().into());
+    session
+        .execute_each(ORDERS, &[account.into()], &orders)
+        .await?;
+    let before = last - limit(rows.arrivals.len()) + 1;
+    for arrival in &mut rows.arrivals {
+        arrival.sequence += before;
+    }
+    log(session, account, &rows.arrivals).await?;
+    Ok(true)
+}
+
+/// The number of the account's last arrival after this commit.
+async fn count_up<S: Session>(session: &mut S, account: &str, rows: &Rows) -> Result<i64> {
+    let statement = "
+        INSERT INTO @accounts AS a (account, sequence, cases, epoch) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (account) DO UPDATE
+        SET sequence = a.sequence + excluded.sequence, cases = a.cases + excluded.cases,
+            epoch = coalesce(excluded.epoch, a.epoch)
+        RETURNING sequence";
+    let values = [
+        account.into(),
+        limit(rows.arrivals.len()).into(),
+        limit(rows.new.len()).into(),
+        Value::Text(rows.epoch.as_deref()),
+    ];
+    let read = |row: &dyn Row| row.number(0);
+    let last = session.query(statement, &values, read).await?;
+    Ok(last.into_iter().next().unwrap_or_default())
+}
+
+macro_rules! case_rows {
+    () => {
+        "ROWS(2: order_id text, rx_id text, version number, status text, stage text, listed flag, \
+         look_at time, changed_at time, state text)"
+    };
+}
+
+const NEW: &str = concat!(
+    "INSERT INTO @cases (account, order_id, rx_id, version, status, stage, listed, look_at,
+        changed_at, state)
+     SELECT $1, u.* FROM ",
+    case_rows!(),
+    " WHERE true ON CONFLICT (account, order_id) DO NOTHING"
+);
+const KNOWN: &str = concat!(
+    "UPDATE @cases AS c SET rx_id = u.rx_id, version = u.version, status = u.status,
+        stage = u.stage, listed = u.listed, look_at = u.look_at, changed_at = u.changed_at,
+        state = u.state
+     FROM ",
+    case_rows!(),
+    " WHERE c.account = $1 AND c.order_id = u.order_id AND c.version = u.version - 1"
+);
+const ORDERS: &str = "
+    INSERT INTO @orders (account, order_id, data)
+    SELECT $1, u.* FROM ROWS(2: order_id text, data text) WHERE true
+    ON CONFLICT (account, order_id) DO UPDATE SET data = excluded.data";
+
+fn columns(cases: &[CaseRow]) -> Batch<'_> {
+    Batch::default()
+        .column(Type::Text, cases, |case| case.order_id.as_str().into())
+        .column(Type::Text, cases, |case| Value::Text(case.rx_id.as_deref()))
+        .column(Type::Number, cases, |case| case.version.into())
+        .column(Type::Text, cases, |case| Value::Text(case.status.as_deref()))
+        .column(Type::Text, cases, |case| Value::Text(case.stage.as_deref()))
+        .column(Type::Flag, cases, |case| Value::Flag(case.listed))
+        .column(Type::Time, cases, |case| Value::Time(case.look_at))
+        .column(Type::Time, cases, |case| Value::Time(case.changed_at))
+        .column(Type::Text, cases, |case| case.state.as_str().into())
+}
+
+/// Adds arrivals to the log, and those that are deliveries to the queue.
+async fn log<S: Session>(session: &mut S, account: &str, arrivals: &[ArrivalRow]) -> Result<()> {
+    let values = [account.into(), Value::Time(Some(session.now()))];
+    let logged = Batch::default()
+        .column(Type::Text, arrivals, |row| row.order_id.as_str().into())
+        .column(Type::Number, arrivals, |row| row.sequence.into())
+        .column(Type::Number, arrivals, |row| row.position.into())
+        .column(Type::Number, arrivals, |row| Value::Number(row.ordinal))
+        .column(Type::Text, arrivals, |row| Value::Text(row.status.as_deref()));
+    let statement = "
+        INSERT INTO @arrivals (account, order_id, sequence, position, ordinal, status, arrived_at)
+        SELECT $1, u.order_id, u.sequence, u.position, u.ordinal, u.status, $2
+        FROM ROWS(3: order_id text, sequence number, position number, ordinal number, status text)";
+    session.execute_each(statement, &values, &logged).await?;
+
+    let deliveries = arrivals.iter().filter(|row| row.ordinal.is_some());
+    let deliveries: Vec<_> = deliveries.collect();
+    let queued = Batch::default()
+        .column(Type::Text, &deliveries, |row| row.order_id.as_str().into())
+        .column(Type::Number, &deliveries, |row| row.sequence.into())
+        .column(Type::Number, &deliveries, |row| row.position.into())
+        .column(Type::Number, &deliveries, |row| Value::Number(row.ordinal));
+    let statement = "
+        INSERT INTO @deliveries (account, order_id, sequence, position, ordinal, arrived_at)
+        SELECT $1, u.order_id, u.sequence, u.position, u.ordinal, $2
+        FROM ROWS(3: order_id text, sequence number, position number, ordinal number)";
+    session.execute_each(statement, &values, &queued).await?;
+    Ok(())
+}

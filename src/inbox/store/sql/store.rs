@@ -1,0 +1,264 @@
+//! The two traits for a store on either database.
+
+/// Implements [`CaseStore`](crate::inbox::CaseStore) and [`TokenStore`](crate::TokenStore) for a
+/// type with these methods:
+///
+/// * `run(access, now, operation)`: runs an operation from begin to commit. `now` is the caller's
+///   time, which counts unless the database has a clock of its own; none asks for a clock that
+///   nobody can pass in.
+/// * `clock(callers)`: the time that counts.
+/// * `forgot()`: after something was forgotten.
+macro_rules! stores {
+    ($store:ty) => {
+        use std::time::{Duration, SystemTime};
+
+        use async_trait::async_trait;
+
+        use super::$store;
+        use crate::auth::{TokenKey, TokenStore, Tokens};
+        use crate::error::Result;
+        use crate::flow::millis;
+        use crate::flow::plan::Epoch;
+        use crate::inbox::store::sql::operations::{
+            self as sql, Access, Rows, Which, cases, commit, forget, polling, queue, tokens,
+        };
+        use crate::inbox::store::{
+            Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, Settlement, Stored,
+        };
+        use crate::model::{AccountId, OrderId};
+
+        #[async_trait]
+        impl CaseStore for $store {
+            async fn now(&self, callers: SystemTime) -> Result<SystemTime> {
+                self.clock(callers).await
+            }
+
+            async fn lease(
+                &self,
+                account: &AccountId,
+                holder: &str,
+                lease: Duration,
+                now: SystemTime,
+            ) -> Result<bool> {
+                let (account, holder) = (sql::owned(account.as_str()), sql::owned(holder));
+                self.run(Access::Write, Some(now), move |session| {
+                    Box::pin(async move { polling::lease(session, &account, &holder, lease).await })
+                })
+                .await
+            }
+
+            async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+                let account = sql::owned(account.as_str());
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move { cases::epoch(session, &account).await })
+                })
+                .await
+            }
+
+            async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
+                let (account, orders) = (sql::owned(account.as_str()), orders.to_vec());
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move { cases::expected(session, &account, &orders).await })
+                })
+                .await
+            }
+
+            async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
+                let account = sql::owned(account.as_str());
+                let (is_order, key) = match case {
+                    CaseKey::Order(id) => (true, sql::owned(id.as_str())),
+                    CaseKey::Rx(id) => (false, sql::owned(id.as_str())),
+                };
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move {
+                        if is_order {
+                            cases::by_order(session, &account, &key).await
+                        } else {
+                            cases::by_rx(session, &account, &key).await
+                        }
+                    })
+                })
+                .await
+            }
+
+            async fn due(
+                &self,
+                account: &AccountId,
+                now: SystemTime,
+                limit: usize,
+            ) -> Result<Vec<Case>> {
+                let account = sql::owned(account.as_str());
+                self.run(Access::Read, Some(now), move |session| {
+                    Box::pin(async move { cases::due(session, &account, limit).await })
+                })
+                .await
+            }
+
+            async fn commit(
+                &self,
+                account: &AccountId,
+                commit: &Commit,
+                now: SystemTime,
+            ) -> Result<bool> {
+                let rows = Rows::of(commit)?;
+                if rows.is_empty() {
+                    return Ok(true);
+                }
+                let account = sql::owned(account.as_str());
+                self.run(Access::Write, Some(now), move |session| {
+                    Box::pin(async move { commit::commit(session, &account, rows).await })
+                })
+                .await
+            }
+
+            async fn claim(
+                &self,
+                account: &AccountId,
+                token: &str,
+                limit: usize,
+                lease: Duration,
+                now: SystemTime,
+            ) -> Result<Vec<Claimed>> {
+                if limit == 0 {
+                    return Ok(Vec::new());
+                }
+                let (account, token) = (sql::owned(account.as_str()), sql::owned(token));
+                self.run(Access::Write, Some(now), move |session| {
+                    Box::pin(async move {
+                        queue::claim(session, &account, &token, limit, lease).await
+                    })
+                })
+                .await
+            }
+
+            async fn settle(
+                &self,
+                account: &AccountId,
+                settlements: &[Settlement],
+                now: SystemTime,
+            ) -> Result<Vec<bool>> {
+                if settlements.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let (account, settlements) = (sql::owned(account.as_str()), settlements.to_vec());
+                self.run(Access::Write, Some(now), move |session| {
+                    Box::pin(async move { queue::settle(session, &account, &settlements).await })
+                })
+                .await
+            }
+
+            async fn arrivals(
+                &self,
+                account: &AccountId,
+                after: u64,
+                limit: usize,
+            ) -> Result<Vec<Logged>> {
+                let account = sql::owned(account.as_str());
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move { cases::arrivals(session, &account, after, limit).await })
+                })
+                .await
+            }
+
+            async fn cases(
+                &self,
+                account: &AccountId,
+                after: Option<&OrderId>,
+                limit: usize,
+            ) -> Result<Vec<Stored>> {
+                let account = sql::owned(account.as_str());
+                let after = after.map(|id| sql::owned(id.as_str()));
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move {
+                        cases::cases(session, &account, after.as_deref(), limit).await
+                    })
+                })
+                .await
+            }
+
+            async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts> {
+                let account = sql::owned(account.as_str());
+                self.run(Access::Read, Some(now), move |session| {
+                    Box::pin(async move { cases::counts(session, &account).await })
+                })
+                .await
+            }
+
+            async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64> {
+                let which = std::sync::Arc::new(match which {
+                    Forget::Before(time) => Which::Before(millis::since_epoch(time)),
+                    Forget::Order(id) => Which::One(sql::owned(id.as_str())),
+                });
+                let mut forgotten = 0;
+                let mut next = Some(String::new());
+                while let Some(after) = next {
+                    let (account, which) = (sql::owned(account.as_str()), which.clone());
+                    let batch = self.run(Access::Write, None, move |session| {
+                        Box::pin(async move {
+                            forget::batch(session, &account, &which, &after).await
+                        })
+                    });
+                    let (count, more) = batch.await?;
+                    forgotten += count;
+                    next = more;
+                }
+                if forgotten > 0 {
+                    self.forgot().await?;
+                }
+                Ok(forgotten)
+            }
+        }
+
+        #[async_trait]
+        impl TokenStore for $store {
+            async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
+                let key = sql::owned(&key.to_string());
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move { tokens::load(session, &key).await })
+                })
+                .await
+            }
+
+            async fn claim(
+                &self,
+                key: &TokenKey,
+                generation: u64,
+                holder: &str,
+                lease: Duration,
+            ) -> Result<bool> {
+                let (key, holder) = (sql::owned(&key.to_string()), sql::owned(holder));
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move {
+                        tokens::claim(session, &key, generation, &holder, lease).await
+                    })
+                })
+                .await
+            }
+
+            async fn swap(
+                &self,
+                key: &TokenKey,
+                expected: Option<u64>,
+                tokens: &Tokens,
+            ) -> Result<bool> {
+                let key = sql::owned(&key.to_string());
+                let (generation, json) = (tokens.generation(), tokens.expose_json());
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move {
+                        tokens::swap(session, &key, expected, generation, &json).await
+                    })
+                })
+                .await
+            }
+
+            async fn clear(&self, key: &TokenKey) -> Result<()> {
+                let key = sql::owned(&key.to_string());
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move { tokens::clear(session, &key).await })
+                })
+                .await
+            }
+        }
+    };
+}
+pub(in crate::inbox::store) use stores;
