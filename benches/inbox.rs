@@ -5,14 +5,16 @@
 //! same tables with the same indexes and at the same durability. Files are below `target`, on a
 //! disk that must sync them. PostgreSQL is measured where `LAB_CONNECTOR_POSTGRES_URL` names one.
 
+mod service;
+
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use criterion::Criterion;
-use lab_connector::flow::plan::{Epoch, Observation, Policy, Record, observe};
+use lab_connector::inbox::MemoryStore;
 use lab_connector::inbox::store::{
     Case, CaseStore, Commit, NewArrival, Outcome, PostgresStore, Save, Settlement, SqliteStore,
 };
@@ -144,27 +146,48 @@ fn first_poll(count: usize) -> Commit {
     });
     Commit {
         saves: saves.collect(),
-        epoch: Some(Epoch::new().listed(start(), &Policy::default())),
+        epoch: serde_json::from_value(json!({ "first": START, "last": START })).ok(),
     }
 }
 
+/// In milliseconds.
+const START: u64 = 1_773_480_413_000;
+
 fn start() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_480_413)
+    SystemTime::UNIX_EPOCH + Duration::from_millis(START)
 }
 
 fn id(number: usize) -> OrderId {
     OrderId::new((100_000_000 + number).to_string())
 }
 
-/// A case as the planner makes it of an order that is listed.
+/// A case as the inbox makes it of an order that is listed.
 fn case(number: usize, status: OrderStatus) -> Case {
-    let files = order(number).fingerprint();
-    let seen = Observation::listed(&status, &files, start()).completed(start());
-    let step = observe(&Record::new(), &seen, &Policy::default(), &Epoch::new());
-    let record = step.into_record().expect("a record");
-    let state = json!({ "record": record, "digest": 1_234_567_890_123_456_789_u64 });
+    static READY: OnceLock<String> = OnceLock::new();
+    static DOWNLOADED: OnceLock<String> = OnceLock::new();
+    let known = match status {
+        OrderStatus::ReadyForDownload => &READY,
+        _ => &DOWNLOADED,
+    };
+    let state = known.get_or_init(|| recorded(&status));
+    // Of all that is recorded only the ids of the files bear the order's number.
+    let state = state.replace("\"0-", &format!("\"{number}-"));
     let rx_id = Some(format!("rx-{number}").into());
-    Case::from_stored(id(number), rx_id, 0, &state.to_string()).expect("a case")
+    Case::from_stored(id(number), rx_id, 0, &state).expect("a case")
+}
+
+/// What an inbox records of order number 0.
+fn recorded(status: &OrderStatus) -> String {
+    let mut order = serde_json::to_value(order(0)).expect("an order");
+    order["status"] = json!(status.as_str());
+    let body = json!({ "orders": [order] }).to_string();
+    runtime().block_on(async {
+        let store = MemoryStore::new();
+        let lab = service::lab(body.into()).await;
+        lab.inbox(store.clone()).poll().await.expect("a poll");
+        let cases = store.cases(lab.id(), None, 1).await.expect("cases");
+        cases[0].case.to_json().expect("a record")
+    })
 }
 
 /// About 1.5 kB.

@@ -5,18 +5,15 @@
 //! poll is compared with a listing of the same orders, which is decoded and dropped: what the
 //! poll takes longer is planning and the store.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod service;
+
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use criterion::Criterion;
-use http::{Response, header};
-use lab_connector::auth::{TokenKey, Tokens};
+use lab_connector::Lab;
 use lab_connector::inbox::{Inbox, MemoryStore};
-use lab_connector::transport::{self, Body, Request, TransportError};
-use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
 use tokio::runtime::{Builder, Runtime};
 
 const ORDERS: usize = 10_000;
@@ -29,7 +26,7 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--figures") {
         return figures(&runtime);
     }
-    let lab = runtime.block_on(lab());
+    let lab = runtime.block_on(service::lab(listing().into()));
     let inbox = lab.inbox(MemoryStore::new());
     runtime.block_on(poll(&inbox));
     let mut criterion = Criterion::default().configure_from_args();
@@ -49,7 +46,7 @@ fn figures(runtime: &Runtime) -> ExitCode {
         let verdict = if value <= limit { "ok" } else { "short" };
         println!("{name} {value:.2} {limit} {verdict}");
     };
-    let lab = runtime.block_on(lab());
+    let lab = runtime.block_on(service::lab(listing().into()));
     let inbox = lab.inbox(MemoryStore::new());
     runtime.block_on(poll(&inbox));
     // The best of three medians of turns: a neighbour on the machine can spoil one, none can
@@ -67,30 +64,11 @@ fn figures(runtime: &Runtime) -> ExitCode {
     });
     let best = medians.fold(f64::INFINITY, f64::min);
     report("inbox_plan_10000_per_decode", best, 0.5);
-    report("inbox_memory_bytes_per_case", memory(runtime, &lab), 200.0);
     if met {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
-}
-
-/// What the memory store has for a case beyond its order's own data, every delivery open.
-fn memory(runtime: &Runtime, lab: &Lab) -> f64 {
-    let before = LIVE.load(Relaxed);
-    let store = MemoryStore::new();
-    runtime.block_on(poll(&lab.inbox(store.clone())));
-    let stored = LIVE.load(Relaxed) - before;
-    let before = LIVE.load(Relaxed);
-    let orders: Vec<_> = runtime
-        .block_on(lab.orders().list())
-        .expect("a listing")
-        .into_orders();
-    // Each where it lies in the store.
-    let orders: Vec<_> = orders.into_iter().map(std::sync::Arc::new).collect();
-    let own = LIVE.load(Relaxed) - before - 8 * isize::try_from(orders.capacity()).unwrap_or(0);
-    drop((store, orders));
-    (stored - own) as f64 / ORDERS as f64
 }
 
 async fn poll(inbox: &Inbox) {
@@ -108,32 +86,6 @@ fn time(run: impl FnOnce()) -> f64 {
     let begun = Instant::now();
     run();
     begun.elapsed().as_secs_f64()
-}
-
-async fn lab() -> Lab {
-    let body: bytes::Bytes = listing().into();
-    let store = MemoryTokenStore::new();
-    let tokens = r#"{"access_token": "a", "refresh_token": null, "expires_at": 4000000000, "generation": 1}"#;
-    let tokens = Tokens::from_json(tokens).expect("tokens");
-    let key = TokenKey::Account("1".into());
-    store.swap(&key, None, &tokens).await.expect("a swap");
-    let answer = transport::from_fn(move |_: Request| {
-        let body = body.clone();
-        async move {
-            Response::builder()
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Body::from(body))
-                .map_err(TransportError::broken)
-        }
-    });
-    Client::builder()
-        .endpoints(Endpoints::from_base_url("https://service.example/").expect("a URL"))
-        .credentials("id", "secret")
-        .token_store(store)
-        .transport(answer)
-        .build()
-        .expect("a client")
-        .account("1")
 }
 
 fn listing() -> String {
@@ -154,27 +106,3 @@ fn listing() -> String {
     let orders: Vec<_> = (0..ORDERS).map(order).collect();
     format!(r#"{{"orders":[{}]}}"#, orders.join(","))
 }
-
-/// Counts what is in use.
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-#[allow(
-    unsafe_code,
-    reason = "an allocator is unsafe to write; this one only counts"
-)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size().cast_signed(), Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size().cast_signed(), Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;

@@ -59,7 +59,7 @@ fuzz_target!(|body: &[u8]| {
             Ok(listing) => {
                 for order in listing.orders() {
                     assert!(!order.id().as_str().trim().is_empty());
-                    let _ = (order.fingerprint(), order.created().and_then(|time| time.time()));
+                    let _ = (order.assets(), order.created().and_then(|time| time.time()));
                 }
                 for record in listing.unreadable() {
                     assert!(record.error().is_decode());

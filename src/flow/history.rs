@@ -61,15 +61,11 @@ impl History {
         history
     }
 
-    pub(super) const fn empty(complete: bool) -> Self {
+    pub(crate) const fn empty(complete: bool) -> Self {
         History {
             complete,
             arrivals: Vec::new(),
         }
-    }
-
-    pub(super) fn into_arrivals(self) -> impl Iterator<Item = Arrival> {
-        self.arrivals.into_iter()
     }
 
     /// Adds an arrival at the end, whatever its time; an older one is marked as

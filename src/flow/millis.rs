@@ -34,19 +34,19 @@ pub(crate) fn from(millis: i64) -> Option<SystemTime> {
 
 /// For `#[serde(with)]` on an optional time.
 #[cfg(feature = "serde")]
-pub(super) mod option {
+pub(crate) mod option {
     use std::time::SystemTime;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-    pub(in crate::flow) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         time: &Option<SystemTime>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         time.map(super::since_epoch).serialize(serializer)
     }
 
-    pub(in crate::flow) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<SystemTime>, D::Error> {
         match Option::<i64>::deserialize(deserializer)? {
@@ -59,20 +59,20 @@ pub(super) mod option {
 }
 
 /// For `#[serde(with)]` on a time.
-#[cfg(feature = "serde")]
-pub(super) mod always {
+#[cfg(feature = "client")]
+pub(crate) mod always {
     use std::time::SystemTime;
 
     use serde::{Deserializer, Serializer, de::Error};
 
-    pub(in crate::flow) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         time: &SystemTime,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.serialize_i64(super::since_epoch(*time))
     }
 
-    pub(in crate::flow) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<SystemTime, D::Error> {
         super::option::deserialize(deserializer)?

@@ -83,7 +83,7 @@
 //!
 //! An *arrival* is a change into a status, oldest first. Reading the same status twice is one
 //! arrival; a second *Ready for Download* because the doctor scanned again is another. Telling these
-//! apart is the work of the planner ([`plan`]), which turns what was observed into arrivals.
+//! apart is the work of the `inbox` (feature `client`), which turns what was observed into arrivals.
 //!
 //! A history is *complete* if the software has known the case from its first event. The first F is then
 //! the first scan. It is *partial* if the case is older than the integration: the same F may be a
@@ -200,8 +200,8 @@
 //! assert_eq!(seen.deviations(), 0);
 //! ```
 //!
-//! One look that shows the *T*, the *D* or the *M* is enough to tell the two apart: the planner
-//! ([`plan`]) asks for such looks.
+//! One look that shows the *T*, the *D* or the *M* is enough to tell the two apart: the `inbox` asks
+//! for such looks.
 //!
 //! # Deviations
 //!
@@ -220,7 +220,7 @@
 //! Scenarios do not suffer from quiet statuses that were missed. Stages do: *R D* reads as downloaded
 //! for review, but an *I* and a *T* that nobody looked for may have come before that *D*, and the case
 //! is finished. To know the stage, ask for the order from time to time while it is with the doctor or
-//! with Align. The planner ([`plan`]) says when.
+//! with Align, as the `inbox` does.
 //!
 //! # How to decide
 //!
@@ -260,8 +260,6 @@
 //! * [`Explanation`] says why, in words and as typed reasons; [`Diagram`] draws it.
 //! * [`Phase`] is the table itself, for those who want to check it or make something of it.
 //! * [`Perspective`] reads the names that the same events have in the clinic.
-//! * [`plan`] makes arrivals of observations, tells complete from partial histories, and says when to
-//!   look at an order again.
 //!
 //! # What is documented
 //!
@@ -282,7 +280,6 @@ mod many;
 pub(crate) mod millis;
 mod perspective;
 mod phase;
-pub mod plan;
 mod scenario;
 mod set;
 mod stage;

@@ -325,7 +325,7 @@ impl Delivery {
         let order = self.look(known.rx_id()?).await.ok()?;
         let others = order.id() == known.id()
             && !order.assets().is_empty()
-            && order.fingerprint() != known.fingerprint();
+            && files::fingerprint(&order) != files::fingerprint(known);
         others.then_some(order)
     }
 

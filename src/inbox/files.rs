@@ -1,9 +1,33 @@
-//! The files of an order that has gone on since it was delivered.
+//! The files of an order: what tells them from others, and which those are of an order that has
+//! gone on since it was delivered.
 
 use super::Inbox;
+use super::plan::{File, Fingerprint};
 use super::store::{CaseKey, Save};
 use crate::error::Result;
-use crate::model::Order;
+use crate::model::{AssetId, Order, WireTime};
+
+/// What tells this delivery's files from another's. Signed URLs are no part of it.
+///
+/// A file goes by its id; one without goes by its kind. Its size, its time and its digest count
+/// where the service gives them.
+pub(super) fn fingerprint(order: &Order) -> Fingerprint {
+    let files = order.assets().iter().filter_map(|asset| {
+        let mut file = File::new(asset.id().map(AssetId::as_str).or(asset.kind())?);
+        if let Some(size) = asset.size() {
+            file = file.size(size);
+        }
+        if let Some(time) = asset.modified().and_then(WireTime::time) {
+            file = file.modified(time);
+        }
+        // The best one: an answer that gives two may give one the next time.
+        if let Some((algorithm, digest)) = asset.digests().max() {
+            file = file.digest(format!("{algorithm}:{digest}"));
+        }
+        Some(file)
+    });
+    Fingerprint::new(files)
+}
 
 /// Whether an order says which files it has. In the statuses that *Get Orders* lists an empty list
 /// says that there are none; in any other it may only say that they are not shown to the lab.
@@ -34,4 +58,29 @@ pub(super) async fn keep(inbox: &Inbox, save: &mut Save) -> Result<()> {
         save.order = Some(order.with_files_of(&before).into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn another_digest_is_another_file() {
+        let with = |digests: Value| {
+            let mut asset = json!({ "type": "IDE" });
+            asset
+                .as_object_mut()
+                .unwrap()
+                .extend(digests.as_object().unwrap().clone());
+            let order = json!({ "orderId": 1, "status": "Lab Review", "assets": [asset] });
+            fingerprint(&serde_json::from_value(order).unwrap())
+        };
+        let one = with(json!({ "sha256": "a", "md5": "x" }));
+        assert!(one.differs(&with(json!({ "SHA-256": "b", "md5": "x" }))));
+        for same in [json!({ "sha256": "a" }), json!({})] {
+            assert!(!one.differs(&with(same)));
+        }
+    }
 }

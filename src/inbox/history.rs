@@ -5,10 +5,10 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use super::Inbox;
+use super::plan::Record;
 use super::store::{Case, CaseKey, Commit, Forget, Save, Stored, fits};
 use crate::error::{Error, Result};
 use crate::flow::History;
-use crate::flow::plan::Record;
 use crate::model::{OrderId, RxId};
 
 /// So many cases are read at a time.

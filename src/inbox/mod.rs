@@ -9,7 +9,7 @@
 //! [`CaseStore`]: only then it hands out a [`Delivery`], the unit of the lab's work, and it does
 //! so again, under the same name, until you [acknowledge](Delivery::acknowledge) it. Orders that
 //! drop out are fetched by their Rx ids, and those with Align or the doctor are followed to their
-//! end. What an answer means is decided by [`flow::plan`](crate::flow::plan).
+//! end. What an answer means is decided by a pure function, whose limits are in [`Policy`].
 //!
 //! Three words: an *arrival* is a change of an order into a status, and each is a [`Change`] in the
 //! account's log. Arrivals in *Ready for Download* and *Lab Review* are *deliveries*, because the
@@ -92,6 +92,7 @@ mod digest;
 mod files;
 mod hints;
 mod history;
+mod plan;
 mod poll;
 mod record;
 mod round;
@@ -111,9 +112,9 @@ use tokio::sync::watch;
 
 use crate::client::Lab;
 use crate::error::{Error, Kind, Result};
-use crate::flow::plan::{Epoch, Policy};
 use crate::model::{AccountId, Notification, OrderId, RxId};
 use hints::Hints;
+use plan::ListingCoverage;
 use record::{Sight, What, record_one};
 use run::Runner;
 use stats::Counters;
@@ -122,6 +123,7 @@ use store::{Outcome, Settlement};
 pub use change::Change;
 pub use delivery::Delivery;
 pub use history::CaseHistory;
+pub use plan::Policy;
 pub use round::{Problem, Round};
 pub use stats::Stats;
 pub use store::{CaseStore, MemoryStore};
@@ -150,7 +152,7 @@ struct Shared {
     /// Names this inbox among those that share the store.
     holder: String,
     /// The epoch as this process knows it: not every good listing is written.
-    epoch: Mutex<Epoch>,
+    epoch: Mutex<ListingCoverage>,
     runner: tokio::sync::Mutex<Runner>,
     hints: Hints,
     hinted: watch::Sender<()>,
@@ -484,18 +486,18 @@ impl Inbox {
         self.store().now(self.callers_now()).await
     }
 
-    async fn epoch(&self) -> Result<Epoch> {
+    async fn epoch(&self) -> Result<ListingCoverage> {
         let stored = self.store().epoch(self.account()).await?;
         let here = *self.lock_epoch();
         Ok(poll::later(here, stored))
     }
 
-    fn remember(&self, epoch: Epoch) {
+    fn remember(&self, epoch: ListingCoverage) {
         let mut here = self.lock_epoch();
         *here = poll::later(epoch, *here);
     }
 
-    fn lock_epoch(&self) -> MutexGuard<'_, Epoch> {
+    fn lock_epoch(&self) -> MutexGuard<'_, ListingCoverage> {
         let epoch = self.shared.epoch.lock();
         epoch.unwrap_or_else(PoisonError::into_inner)
     }

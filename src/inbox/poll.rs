@@ -6,12 +6,13 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 
 use super::Inbox;
+use super::files::fingerprint;
+use super::plan::ListingCoverage;
 use super::record::{Known, Sight, Target, What, record, record_one, stands_still};
 use super::round::{Problem, Round};
 use super::run;
 use super::store::{Commit, fits};
 use crate::error::Result;
-use crate::flow::plan::Epoch;
 use crate::model::{Order, OrderId};
 
 /// So many orders are fetched at the same time.
@@ -135,7 +136,7 @@ fn take_contradicted(orders: &mut Vec<Order>) -> Vec<Target> {
         records
             .first()
             .filter(|first| std::ptr::eq(**first, order))?;
-        let fingerprints = || records.iter().map(|record| record.fingerprint());
+        let fingerprints = || records.iter().map(|record| fingerprint(record));
         let files = fingerprints().find(|files| !files.is_none());
         let files = files.unwrap_or_default();
         let differ = records
@@ -164,7 +165,7 @@ fn take_contradicted(orders: &mut Vec<Order>) -> Vec<Target> {
 /// what is written has become old: a poll in which nothing changed writes nothing.
 ///
 /// What is written is read anew: recording takes long, and another process may have been first.
-async fn listed_well(inbox: &Inbox, before: &Epoch, now: Epoch) -> Result<()> {
+async fn listed_well(inbox: &Inbox, before: &ListingCoverage, now: ListingCoverage) -> Result<()> {
     let policy = inbox.plan_policy();
     let stored = inbox.store().epoch(inbox.account()).await?;
     let age = now
@@ -240,7 +241,7 @@ pub(super) async fn look(inbox: &Inbox, target: Target) -> Result<Round> {
 
 /// The later of two epochs of one account: what is stored may lag behind what this process
 /// knows, or be ahead of it where another one polls.
-pub(super) fn later(one: Epoch, other: Epoch) -> Epoch {
+pub(super) fn later(one: ListingCoverage, other: ListingCoverage) -> ListingCoverage {
     if one.last_listing() > other.last_listing() {
         one
     } else {

@@ -8,12 +8,12 @@ use std::time::SystemTime;
 
 use super::Inbox;
 use super::digest::digest;
-use super::files;
+use super::files::{self, fingerprint};
+use super::plan::{ListingCoverage, Next, Observation, Policy, Record, Step, observe};
 use super::round::{Problem, Round};
 use super::store::{Case, CaseKey, Commit, NewArrival, Save, fits};
 use super::trace;
 use crate::error::{Error, Result};
-use crate::flow::plan::{Epoch, Next, Observation, Policy, Record, Step, observe};
 use crate::flow::{Arrival, Origin, Symbol};
 use crate::model::{Order, OrderId, RxId, WireTime};
 
@@ -102,7 +102,7 @@ pub(super) fn stands_still(case: &Case, order: &Order) -> bool {
 pub(super) async fn record(
     inbox: &Inbox,
     mut known: Known,
-    epoch: &Epoch,
+    epoch: &ListingCoverage,
     sights: Vec<Sight>,
     round: &mut Round,
 ) -> Result<Vec<Target>> {
@@ -161,7 +161,7 @@ fn once(sights: Vec<Sight>) -> (Vec<Sight>, Vec<Sight>) {
 async fn commit(
     inbox: &Inbox,
     known: &mut Known,
-    epoch: &Epoch,
+    epoch: &ListingCoverage,
     sights: &[Sight],
     round: &mut Round,
     owed: &mut Vec<Target>,
@@ -230,7 +230,7 @@ struct Planned {
 }
 
 /// Nothing is allocated for a case that stands still.
-fn plan(found: Option<&Case>, sight: &Sight, policy: &Policy, epoch: &Epoch) -> Planned {
+fn plan(found: Option<&Case>, sight: &Sight, policy: &Policy, epoch: &ListingCoverage) -> Planned {
     let observed = Observed::of(sight);
     let nothing = Record::new();
     let before = found.map_or(&nothing, Case::record);
@@ -251,7 +251,7 @@ fn plan(found: Option<&Case>, sight: &Sight, policy: &Policy, epoch: &Epoch) -> 
         let files = || {
             record
                 .files()
-                .map(|files| files.differs(&order.fingerprint()))
+                .map(|files| files.differs(&fingerprint(order)))
         };
         record.shown() == Some(order.status()) && !files().unwrap_or_default()
     };
@@ -321,9 +321,7 @@ impl<'a> Observed<'a> {
         if let Some(told) = &self.told {
             observe(&Observation::told(told, *begun).created(created));
         }
-        let order = self
-            .order
-            .map(|order| (order.status(), order.fingerprint()));
+        let order = self.order.map(|order| (order.status(), fingerprint(order)));
         let observation = match (what, &order) {
             (What::Listed(_), Some((status, files))) => Observation::listed(status, files, *begun),
             (What::Fetched(_), Some((status, files))) => {
@@ -423,7 +421,7 @@ mod tests {
     }
 
     fn planned(found: Option<&Case>, sight: &Sight) -> Option<Save> {
-        plan(found, sight, &Policy::default(), &Epoch::new()).save
+        plan(found, sight, &Policy::default(), &ListingCoverage::new()).save
     }
 
     #[test]

@@ -8,10 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::asset::Asset;
-use super::id::{AccountId, AssetId, OrderId, RxId};
+use super::id::{AccountId, OrderId, RxId};
 use super::lenient::{self, Entry, Extra, Fields as _, Key, Missing, Record};
 use super::time::WireTime;
-use crate::flow::plan::{File, Fingerprint};
 use crate::status::OrderStatus;
 
 /// One order. *Scan*, *order* and *case* mean the same.
@@ -114,29 +113,6 @@ impl Order {
     #[must_use]
     pub fn history(&self) -> Option<&[HistoryEntry]> {
         self.history.as_deref()
-    }
-
-    /// What tells this delivery's files from another's. Signed URLs are no part of it.
-    ///
-    /// A file goes by its id; one without goes by its kind. Its size, its time and its digest count
-    /// where the service gives them.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
-        let files = self.assets().iter().filter_map(|asset| {
-            let mut file = File::new(asset.id().map(AssetId::as_str).or(asset.kind())?);
-            if let Some(size) = asset.size() {
-                file = file.size(size);
-            }
-            if let Some(time) = asset.modified().and_then(WireTime::time) {
-                file = file.modified(time);
-            }
-            // The best one: an answer that gives two may give one the next time.
-            if let Some((algorithm, digest)) = asset.digests().max() {
-                file = file.digest(format!("{algorithm}:{digest}"));
-            }
-            Some(file)
-        });
-        Fingerprint::new(files)
     }
 
     /// Fields that have no accessor, by their own keys. They hold patient data.
@@ -320,24 +296,6 @@ mod tests {
 
     fn read(value: Value) -> Result<Order, String> {
         serde_json::from_value(value).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn another_digest_is_another_file() {
-        let with = |digests: Value| {
-            let mut asset = json!({ "type": "IDE" });
-            asset
-                .as_object_mut()
-                .unwrap()
-                .extend(digests.as_object().unwrap().clone());
-            let order = json!({ "orderId": 1, "status": "Lab Review", "assets": [asset] });
-            read(order).unwrap().fingerprint()
-        };
-        let one = with(json!({ "sha256": "a", "md5": "x" }));
-        assert!(one.differs(&with(json!({ "SHA-256": "b", "md5": "x" }))));
-        for same in [json!({ "sha256": "a" }), json!({})] {
-            assert!(!one.differs(&with(same)));
-        }
     }
 
     #[test]

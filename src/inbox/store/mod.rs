@@ -13,12 +13,12 @@
 //!
 //! For each account three things, and a lease:
 //!
-//! * **cases**, one row for each order: its [`Record`](crate::flow::plan::Record) and the order's
+//! * **cases**, one row for each order: what is recorded of it, [`Case`], and the order's
 //!   own data as it was seen last. A row has a version that counts its writes, and is replaced only
 //!   by who read that version;
 //! * **arrivals**, a log: a row is added for each arrival and numbered from 1 in the order in
 //!   which they are committed. Those that are deliveries are a queue too;
-//! * the account's [`Epoch`];
+//! * the account's [`ListingCoverage`];
 //! * who polls the account, so that not every process does.
 //!
 //! What is right does not hang on the lease: two processes that poll one account at the same
@@ -34,7 +34,6 @@ mod case;
 #[cfg(feature = "simulator")]
 mod conformance;
 mod memory;
-mod packed;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -49,11 +48,11 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::flow::plan::Epoch;
 use crate::model::{AccountId, Order, OrderId, RxId};
 
 #[cfg(feature = "simulator")]
 pub use crate::auth::Violation;
+pub use crate::inbox::plan::ListingCoverage;
 pub use case::Case;
 #[cfg(feature = "simulator")]
 pub use conformance::check_case_store;
@@ -71,7 +70,7 @@ pub use sqlite::SqliteStore;
 /// ```sql
 /// CREATE TABLE accounts (
 ///     account     text PRIMARY KEY,
-///     epoch       text,             -- Epoch, as JSON
+///     epoch       text,             -- ListingCoverage, as JSON
 ///     sequence    bigint NOT NULL,  -- the number of its last arrival
 ///     holder      text,             -- who polls it
 ///     held_until  timestamptz
@@ -141,12 +140,12 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
         now: SystemTime,
     ) -> Result<bool>;
 
-    /// Since when the account is known; [`Epoch::new`] if it is not.
+    /// Since when the account is known; [`ListingCoverage::new`] if it is not.
     ///
     /// # Errors
     ///
     /// The store cannot be read.
-    async fn epoch(&self, account: &AccountId) -> Result<Epoch>;
+    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage>;
 
     /// What a listing is compared with: those of `orders` that are known, and all cases that a
     /// complete listing should have ([`Case::is_listed`]), each once, in any order.
@@ -306,7 +305,7 @@ pub struct Commit {
     /// The cases that changed.
     pub saves: Vec<Save>,
     /// The account's epoch, if it changed.
-    pub epoch: Option<Epoch>,
+    pub epoch: Option<ListingCoverage>,
 }
 
 /// A case that changed.
@@ -459,7 +458,7 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         (**self).lease(account, holder, lease, now).await
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
         (**self).epoch(account).await
     }
 

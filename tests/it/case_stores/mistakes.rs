@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use lab_connector::flow::plan::Epoch;
+use lab_connector::inbox::store::ListingCoverage;
 use lab_connector::inbox::store::{
     Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, MemoryStore, Outcome, Save,
     Settlement, Stored, check_case_store,
@@ -156,7 +156,7 @@ impl CaseStore for Wrong {
         self.inner.lease(&account, holder, lease, now).await
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
         self.inner.epoch(&self.account(account)).await
     }
 

@@ -1,6 +1,6 @@
 //! What was handed out, held against what was true.
 //!
-//! Not asked for, since nobody can know it (see *What cannot be known* in `flow::plan`):
+//! Not asked for, since nobody can know it (see *What cannot be known* in `inbox::plan`):
 //!
 //! - An arrival in the same status as the last one that was seen, where answers do not tell the
 //!   order's files apart and nothing was seen in between. What was shown only to a

@@ -318,7 +318,7 @@ impl CaseStore for Counting {
     async fn epoch(
         &self,
         account: &AccountId,
-    ) -> lab_connector::Result<lab_connector::flow::plan::Epoch> {
+    ) -> lab_connector::Result<lab_connector::inbox::store::ListingCoverage> {
         self.store.epoch(account).await
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::{Check, DOWNLOADED, READY, account, arrived, case, delivery, ids, order, save};
 use crate::auth::{Violation, holds};
 use crate::error::Result;
-use crate::flow::plan::{Epoch, Policy};
+use crate::inbox::plan::{ListingCoverage, Policy};
 use crate::inbox::store::{CaseKey, CaseStore, Commit, Save, Stored};
 use crate::model::{OrderId, RxId};
 
@@ -85,7 +85,7 @@ pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Res
         "the log gives the case as it is now, with its order's data",
     )?;
 
-    let epoch = Epoch::new().listed(check.now, &Policy::default());
+    let epoch = ListingCoverage::new().listed(check.now, &Policy::default());
     let commit = Commit {
         saves: Vec::new(),
         epoch: Some(epoch),
@@ -113,7 +113,7 @@ pub(super) async fn conflicts<S: CaseStore + 'static>(
     check.keep(vec![delivery("1", 0, 1)?]).await?;
     check.keep(vec![delivery("1", 1, 2)?]).await?;
     let before = check.find("1").await?;
-    let epoch = Epoch::new().listed(check.now, &Policy::default());
+    let epoch = ListingCoverage::new().listed(check.now, &Policy::default());
     for (what, conflict) in [
         (
             "a case that is new here and known there",
@@ -157,7 +157,7 @@ pub(super) async fn conflicts<S: CaseStore + 'static>(
     holds(check.find("9").await?.is_none(), rule)?;
     holds(check.log().await?.len() == 2, rule)?;
     holds(
-        check.store.epoch(&check.account).await? == Epoch::new(),
+        check.store.epoch(&check.account).await? == ListingCoverage::new(),
         rule,
     )?;
     let counts = check.store.counts(&check.account, check.now).await?;
@@ -258,7 +258,7 @@ pub(super) async fn accounts<S: CaseStore + 'static>(
 ) -> Result<(), Violation> {
     let rule = "accounts have nothing in common";
     let one = check.account.clone();
-    let epoch = Epoch::new().listed(check.now, &Policy::default());
+    let epoch = ListingCoverage::new().listed(check.now, &Policy::default());
     let commit = Commit {
         saves: vec![delivery("1", 0, 1)?],
         epoch: Some(epoch),
@@ -268,7 +268,7 @@ pub(super) async fn accounts<S: CaseStore + 'static>(
     holds(check.find("1").await?.is_none(), rule)?;
     holds(check.log().await?.is_empty(), rule)?;
     holds(
-        check.store.epoch(&check.account).await? == Epoch::new(),
+        check.store.epoch(&check.account).await? == ListingCoverage::new(),
         rule,
     )?;
     let ids = [OrderId::new("1")];

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{Check, LONG, READY, arrived, case, delivery, order, settlement};
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
-use crate::flow::plan::{Epoch, Policy};
+use crate::inbox::plan::{ListingCoverage, Policy};
 use crate::inbox::store::{CaseStore, Commit, Outcome, Save};
 use crate::model::AccountId;
 
@@ -30,7 +30,7 @@ pub(super) async fn versions<S: CaseStore + 'static>(
                 arrivals: vec![arrived(round, Some(round + 1))],
             };
             let begun = check.now + LONG * u32::try_from(racer).unwrap_or_default();
-            let epoch = Epoch::new().listed(begun, &Policy::default());
+            let epoch = ListingCoverage::new().listed(begun, &Policy::default());
             commits.push(Commit {
                 saves: vec![own, shared],
                 epoch: Some(epoch),

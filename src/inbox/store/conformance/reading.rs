@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::{Check, DOWNLOADED, LONG, READY, again, arrived, case, delivery, ids, order, save};
 use crate::auth::{Violation, holds};
 use crate::error::Result;
-use crate::flow::plan::Epoch;
+use crate::inbox::plan::ListingCoverage;
 use crate::inbox::store::{CaseKey, CaseStore, Counts, Forget, Outcome, Save};
 use crate::model::{OrderId, RxId};
 
@@ -13,7 +13,7 @@ use crate::model::{OrderId, RxId};
 pub(super) async fn empty<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
     let (store, account, now) = (&check.store, &check.account, check.now);
     let rule = "an account that was never used is empty";
-    holds(store.epoch(account).await? == Epoch::new(), rule)?;
+    holds(store.epoch(account).await? == ListingCoverage::new(), rule)?;
     let id = OrderId::new("1");
     let expected = store.expected(account, std::slice::from_ref(&id)).await?;
     holds(expected.is_empty(), rule)?;

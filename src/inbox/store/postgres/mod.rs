@@ -19,7 +19,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::flow::millis;
-use crate::flow::plan::Epoch;
+use crate::inbox::plan::ListingCoverage;
 use crate::model::{AccountId, OrderId};
 
 pub use connect::PostgresStoreBuilder;
@@ -211,7 +211,7 @@ impl CaseStore for PostgresStore {
         Ok(done.map_err(failed)?.rows_affected() == 1)
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
         let row = sqlx::query(&self.shared.sql.epoch)
             .bind(sql::account_text(account))
             .fetch_optional(&self.shared.pool)
@@ -219,7 +219,7 @@ impl CaseStore for PostgresStore {
             .map_err(failed)?;
         match row {
             Some(row) => sql::epoch(row.try_get(0).map_err(failed)?),
-            None => Ok(Epoch::new()),
+            None => Ok(ListingCoverage::new()),
         }
     }
 

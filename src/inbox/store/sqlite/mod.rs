@@ -20,7 +20,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::flow::millis;
-use crate::flow::plan::Epoch;
+use crate::inbox::plan::ListingCoverage;
 use crate::model::{AccountId, OrderId};
 
 /// Keeps cases, and tokens if you like, in one file: for one machine.
@@ -137,7 +137,7 @@ impl CaseStore for SqliteStore {
         Ok(done.map_err(failed)?.rows_affected() == 1)
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
         let row = sqlx::query(&self.shared.sql.epoch)
             .bind(&*sql::account_text(account))
             .fetch_optional(&self.shared.readers)
@@ -145,7 +145,7 @@ impl CaseStore for SqliteStore {
             .map_err(failed)?;
         match row {
             Some(row) => sql::epoch(row.try_get(0).map_err(failed)?),
-            None => Ok(Epoch::new()),
+            None => Ok(ListingCoverage::new()),
         }
     }
 

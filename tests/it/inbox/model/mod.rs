@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use lab_connector::OrderStatus;
 use lab_connector::flow::Phase;
-use lab_connector::flow::plan::Policy;
+use lab_connector::inbox::Policy;
 use lab_connector::inbox::{Inbox, MemoryStore};
 use lab_connector::simulator::{Elsewhere, Faults, Truth};
 use lab_connector::{Lab, OrderId};

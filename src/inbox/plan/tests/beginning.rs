@@ -7,26 +7,29 @@ use super::*;
 #[test]
 fn what_stood_in_the_first_good_listing_is_partial() {
     let policy = Policy::default();
-    for epoch in [Epoch::new(), Epoch::new().listed(day(1), &policy)] {
-        assert!(epoch.is_partial(day(1), None, &policy));
-        assert!(epoch.is_partial(day(1), Some(day(1)), &policy));
-        assert!(epoch.is_partial(day(0), Some(day(1)), &policy));
+    for coverage in [
+        ListingCoverage::new(),
+        ListingCoverage::new().listed(day(1), &policy),
+    ] {
+        assert!(coverage.is_partial(day(1), None, &policy));
+        assert!(coverage.is_partial(day(1), Some(day(1)), &policy));
+        assert!(coverage.is_partial(day(0), Some(day(1)), &policy));
     }
 }
 
 #[test]
 fn a_creation_time_decides_where_it_is_given() {
     let policy = Policy::default();
-    let epoch = Epoch::new().listed(day(1), &policy);
+    let coverage = ListingCoverage::new().listed(day(1), &policy);
     let seen = day(1) + Duration::from_secs(60);
-    assert!(epoch.is_partial(seen, Some(day(0)), &policy));
-    assert!(!epoch.is_partial(seen, Some(day(1)), &policy));
+    assert!(coverage.is_partial(seen, Some(day(0)), &policy));
+    assert!(!coverage.is_partial(seen, Some(day(1)), &policy));
 }
 
 /// Listed every half day from the first day on.
-fn listed_until(last: u64, policy: &Policy) -> Epoch {
-    (0..=2 * last).fold(Epoch::new(), |epoch, half| {
-        epoch.listed(minute(12 * 60 * half), policy)
+fn listed_until(last: u64, policy: &Policy) -> ListingCoverage {
+    (0..=2 * last).fold(ListingCoverage::new(), |coverage, half| {
+        coverage.listed(minute(12 * 60 * half), policy)
     })
 }
 
@@ -46,9 +49,9 @@ fn what_is_first_seen_after_a_gap_is_partial() {
     let after = minute(100 * 24 * 60 + 24 * 60 + 1);
     assert!(!before.is_partial(day(101), None, &policy));
     // Whether the listing that ends the gap is noted before or after its orders are observed.
-    for epoch in [before, before.listed(after, &policy)] {
-        assert!(epoch.is_partial(after, None, &policy));
-        assert!(epoch.is_partial(after, Some(after), &policy));
+    for coverage in [before, before.listed(after, &policy)] {
+        assert!(coverage.is_partial(after, None, &policy));
+        assert!(coverage.is_partial(after, Some(after), &policy));
     }
     let since = before.listed(after, &policy);
     let later = after + Duration::from_secs(300);
@@ -65,10 +68,10 @@ fn what_is_first_seen_after_a_gap_is_partial() {
 #[test]
 fn a_listing_that_was_noted_out_of_order_makes_no_gap() {
     let policy = Policy::default();
-    let epoch = listed_until(100, &policy);
-    assert_eq!(epoch.listed(day(50), &policy), epoch);
-    assert_eq!(epoch.last_listing(), Some(day(100)));
-    assert_eq!(epoch.first_listing(), Some(day(0)));
+    let coverage = listed_until(100, &policy);
+    assert_eq!(coverage.listed(day(50), &policy), coverage);
+    assert_eq!(coverage.last_listing(), Some(day(100)));
+    assert_eq!(coverage.first_listing(), Some(day(0)));
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn complete_or_partial_is_decided_once() {
     let mut order = Order::new();
     order.listed(1, F);
     assert!(order.record.history().is_complete());
-    order.epoch = Epoch::new();
+    order.coverage = ListingCoverage::new();
     order.listed(2, R);
     assert!(order.record.history().is_complete());
     let mut order = Order::new();
@@ -86,7 +89,6 @@ fn complete_or_partial_is_decided_once() {
 
 // Stored.
 
-#[cfg(feature = "serde")]
 #[test]
 fn a_record_is_the_same_after_it_was_stored() {
     let mut order = Order::new();
@@ -111,6 +113,9 @@ fn a_record_is_the_same_after_it_was_stored() {
         serde_json::from_str::<Record>(r#"{"unheard":1}"#).unwrap(),
         Record::new()
     );
-    let epoch = serde_json::to_string(&order.epoch).unwrap();
-    assert_eq!(serde_json::from_str::<Epoch>(&epoch).unwrap(), order.epoch);
+    let coverage = serde_json::to_string(&order.coverage).unwrap();
+    assert_eq!(
+        serde_json::from_str::<ListingCoverage>(&coverage).unwrap(),
+        order.coverage
+    );
 }

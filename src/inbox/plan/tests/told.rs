@@ -138,14 +138,14 @@ fn a_given_history_says_when_one_status_came_twice() {
 #[test]
 fn a_given_history_of_an_older_order_is_its_past_and_only_its_present_is_work() {
     let mut order = Order::new();
-    order.epoch = Epoch::new();
+    order.coverage = ListingCoverage::new();
     let step = order.told(300, &told(&[(F, 1), (D, 20), (S, 100), (F, 200), (F, 201)]));
     assert_eq!(numbers(&step), [2]);
     assert!(!order.record.history().is_complete());
     assert_eq!(numbers(&order.fetched(301, F)), NONE);
     // Without times too.
     let mut order = Order::new();
-    order.epoch = Epoch::new();
+    order.coverage = ListingCoverage::new();
     let history: Vec<Arrival> = [R, F, F].map(Arrival::new).into();
     assert_eq!(numbers(&order.told(300, &history)), [2]);
     // Known from its beginning, it was all missed, and all of it is work.

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use super::record::Record;
-use crate::flow::arrival::Arrival;
-use crate::flow::history::Delivered;
+use crate::flow::Arrival;
+#[cfg(test)]
+use crate::flow::Delivered;
 
 /// What follows from one observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(in crate::inbox) struct Step {
     record: Option<Record>,
     /// The index of the first arrival that is new.
     first: usize,
@@ -19,7 +20,7 @@ pub struct Step {
 /// What to ask the service next about this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Next {
+pub(in crate::inbox) enum Next {
     /// Nothing: the listing will tell.
     Nothing,
     /// Fetch it by its Rx id, now.
@@ -43,30 +44,18 @@ impl Step {
 
     /// The record from now on; none where nothing changed and nothing has to be stored.
     #[must_use]
-    pub fn record(&self) -> Option<&Record> {
-        self.record.as_ref()
-    }
-
-    /// The same, to keep.
-    #[must_use]
-    pub fn into_record(self) -> Option<Record> {
+    pub(in crate::inbox) fn into_record(self) -> Option<Record> {
         self.record
-    }
-
-    /// Whether nothing has to be stored.
-    #[must_use]
-    pub fn is_unchanged(&self) -> bool {
-        self.record.is_none()
     }
 
     /// What to ask next.
     #[must_use]
-    pub fn next(&self) -> Next {
+    pub(in crate::inbox) fn next(&self) -> Next {
         self.next
     }
 
     /// The arrivals that are new, in their order.
-    pub fn arrivals(&self) -> impl Iterator<Item = Recorded<'_>> + '_ {
+    pub(in crate::inbox) fn arrivals(&self) -> impl Iterator<Item = Recorded<'_>> + '_ {
         let arrivals = self.record.as_ref().map(|r| r.history().arrivals());
         let (old, new) = arrivals
             .and_then(|all| all.split_at_checked(self.first))
@@ -84,9 +73,21 @@ impl Step {
                 arrival,
             })
     }
+}
 
-    /// Those of them that are deliveries and to be handed to the lab's software.
-    pub fn deliveries(&self) -> impl Iterator<Item = Delivered<'_>> + '_ {
+#[cfg(test)]
+impl Step {
+    pub(super) fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    /// Whether nothing has to be stored.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.record.is_none()
+    }
+
+    /// Those of the new arrivals that are to be handed to the lab's software.
+    pub(super) fn deliveries(&self) -> impl Iterator<Item = Delivered<'_>> + '_ {
         self.record
             .iter()
             .flat_map(|record| record.history().deliveries())
@@ -96,7 +97,7 @@ impl Step {
 
 /// An arrival that a [`Step`] adds to the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recorded<'a> {
+pub(in crate::inbox) struct Recorded<'a> {
     index: usize,
     ordinal: Option<u32>,
     arrival: &'a Arrival,
@@ -105,19 +106,19 @@ pub struct Recorded<'a> {
 impl<'a> Recorded<'a> {
     /// Its index in the history, from 0.
     #[must_use]
-    pub fn index(self) -> usize {
+    pub(in crate::inbox) fn index(self) -> usize {
         self.index
     }
 
     /// Which delivery of its order it is, from 1; none if it is a mere change.
     #[must_use]
-    pub fn ordinal(self) -> Option<u32> {
+    pub(in crate::inbox) fn ordinal(self) -> Option<u32> {
         self.ordinal
     }
 
     /// The arrival.
     #[must_use]
-    pub fn arrival(self) -> &'a Arrival {
+    pub(in crate::inbox) fn arrival(self) -> &'a Arrival {
         self.arrival
     }
 }

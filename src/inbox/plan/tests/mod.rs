@@ -43,30 +43,30 @@ fn files(sizes: &[u64]) -> Fingerprint {
 struct Order {
     record: Record,
     policy: Policy,
-    epoch: Epoch,
+    coverage: ListingCoverage,
 }
 
 impl Order {
     /// Seen from its beginning on: the account is old enough to know.
     fn new() -> Self {
         let policy = Policy::default();
-        let epoch = Epoch::new()
+        let coverage = ListingCoverage::new()
             .listed(day(0) - Duration::from_secs(100 * 86_400), &policy)
             .listed(day(0), &policy);
         // The gap between the two listings ended before the order was first seen.
         Order {
             record: Record::new(),
             policy,
-            epoch,
+            coverage,
         }
     }
 
     fn see(&mut self, seen: Observation<'_>) -> Step {
-        let step = observe(&self.record, &seen, &self.policy, &self.epoch);
+        let step = observe(&self.record, &seen, &self.policy, &self.coverage);
         if let Some(record) = step.record() {
             self.record = record.clone();
         }
-        let again = observe(&self.record, &seen, &self.policy, &self.epoch);
+        let again = observe(&self.record, &seen, &self.policy, &self.coverage);
         assert!(again.is_unchanged(), "{seen:?} changed something twice");
         assert_eq!(again.deliveries().count(), 0);
         step
@@ -111,4 +111,23 @@ impl Order {
 
 fn numbers(step: &Step) -> Vec<u32> {
     step.deliveries().map(|d| d.ordinal()).collect()
+}
+
+/// One order: listed, downloaded, missing, listed again.
+#[test]
+fn an_order_that_was_downloaded_and_is_listed_again_is_a_second_delivery() {
+    let mut order = Order::new();
+    assert_eq!(numbers(&order.listed(5, F)), [1]);
+    assert!(order.listed(10, F).is_unchanged());
+
+    // Our download is noted, and *Downloaded* is recorded when the service shows it: the order
+    // drops out of the listing, is fetched, and is.
+    order.see(Observation::downloaded(1, minute(12)));
+    assert_eq!(order.missing(15).next(), Next::Fetch);
+    assert_eq!(numbers(&order.fetched(16, D)), NONE);
+
+    // Days later the same order is listed once more: the doctor scanned again.
+    assert_eq!(numbers(&order.listed(9_000, F)), [2]);
+    let reading = order.record.reading();
+    assert_eq!(reading.scenario(), Some(Scenario::AfterRescan));
 }

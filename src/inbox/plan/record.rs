@@ -2,12 +2,10 @@
 
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use super::fingerprint::Fingerprint;
-use crate::flow::arrival::Origin;
-use crate::flow::automaton::Reading;
-use crate::flow::history::History;
-#[cfg(feature = "serde")]
-use crate::flow::millis;
+use crate::flow::{History, Origin, Reading, millis};
 use crate::status::OrderStatus;
 
 /// Everything that is remembered of one order: plain data, for any store to keep.
@@ -18,107 +16,84 @@ use crate::status::OrderStatus;
 ///
 /// With the feature `serde` all times are whole milliseconds since 1970-01-01T00:00Z, what is not
 /// known is left out, and what is missing is read as not known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default))]
-pub struct Record {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::inbox) struct Record {
     pub(super) history: History,
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) shown: Option<Shown>,
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) returned: Option<Returned>,
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) downloaded: Option<Downloaded>,
-    #[cfg_attr(
-        feature = "serde",
-        serde(with = "millis::option", skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(with = "millis::option", skip_serializing_if = "Option::is_none")]
     pub(super) missing: Option<SystemTime>,
-    #[cfg_attr(
-        feature = "serde",
-        serde(with = "millis::option", skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(with = "millis::option", skip_serializing_if = "Option::is_none")]
     pub(super) gone: Option<SystemTime>,
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) watch: Option<Watch>,
 }
 
 /// What the service showed last. Own actions do not change it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Shown {
     pub(super) status: OrderStatus,
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Fingerprint::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Fingerprint::is_none")]
     pub(super) files: Fingerprint,
     /// When the answer was begun that showed it first; none for an imported one. Answers that
     /// show it again do not move it, so that they cost no write. What was begun between the two
     /// and arrives after them is then recorded late, and rightly: it was shown in between.
-    #[cfg_attr(
-        feature = "serde",
-        serde(
-            default,
-            with = "millis::option",
-            skip_serializing_if = "Option::is_none"
-        )
+    #[serde(
+        default,
+        with = "millis::option",
+        skip_serializing_if = "Option::is_none"
     )]
     pub(super) begun: Option<SystemTime>,
     /// When that answer was complete: the order arrived before this.
-    #[cfg_attr(
-        feature = "serde",
-        serde(
-            default,
-            with = "millis::option",
-            skip_serializing_if = "Option::is_none"
-        )
+    #[serde(
+        default,
+        with = "millis::option",
+        skip_serializing_if = "Option::is_none"
     )]
     pub(super) completed: Option<SystemTime>,
     /// When the last answer was complete that changed anything here. What was begun before may
     /// show what was before.
-    #[cfg_attr(
-        feature = "serde",
-        serde(
-            default,
-            with = "millis::option",
-            skip_serializing_if = "Option::is_none"
-        )
+    #[serde(
+        default,
+        with = "millis::option",
+        skip_serializing_if = "Option::is_none"
     )]
     pub(super) until: Option<SystemTime>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Returned {
-    #[cfg_attr(feature = "serde", serde(with = "millis::always"))]
+    #[serde(with = "millis::always")]
     pub(super) at: SystemTime,
     /// The service has shown nothing new since: the S in the history stands for what it will.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub(super) provisional: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Downloaded {
     pub(super) ordinal: u32,
-    #[cfg_attr(feature = "serde", serde(with = "millis::always"))]
+    #[serde(with = "millis::always")]
     pub(super) at: SystemTime,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Watch {
-    #[cfg_attr(feature = "serde", serde(with = "millis::always"))]
+    #[serde(with = "millis::always")]
     pub(super) since: SystemTime,
-    #[cfg_attr(feature = "serde", serde(with = "millis::always"))]
+    #[serde(with = "millis::always")]
     pub(super) due: SystemTime,
 }
 
 impl Record {
     /// The record of an order that was never observed.
     #[must_use]
-    pub const fn new() -> Self {
+    pub(in crate::inbox) const fn new() -> Self {
         Record {
             history: History::empty(false),
             shown: None,
@@ -135,7 +110,7 @@ impl Record {
     ///
     /// Its last status counts as shown by the service: seeing it again is no arrival.
     #[must_use]
-    pub fn imported(history: History) -> Self {
+    pub(in crate::inbox) fn imported(history: History) -> Self {
         let shown = history.last().map(|last| Shown {
             status: last.status().clone(),
             files: Fingerprint::none(),
@@ -143,10 +118,10 @@ impl Record {
             completed: None,
             until: None,
         });
-        let arrivals = history.into_arrivals();
+        let arrivals = history.arrivals().iter().cloned();
         let imported = arrivals.map(|arrival| arrival.from_origin(Origin::Imported));
         Record {
-            history: History::new(false, imported),
+            history: History::partial(imported),
             shown,
             ..Record::new()
         }
@@ -154,71 +129,72 @@ impl Record {
 
     /// What happened to the order.
     #[must_use]
-    pub fn history(&self) -> &History {
+    pub(in crate::inbox) fn history(&self) -> &History {
         &self.history
     }
 
     /// What its history says.
     #[must_use]
-    pub fn reading(&self) -> Reading {
+    pub(in crate::inbox) fn reading(&self) -> Reading {
         self.history.read()
     }
 
     /// Whether nothing was ever observed of it.
     #[must_use]
-    pub fn is_new(&self) -> bool {
+    pub(in crate::inbox) fn is_new(&self) -> bool {
         self.history.is_empty() && self.shown.is_none()
     }
 
     /// The status that the service showed last, whatever the lab's software did since.
     #[must_use]
-    pub fn shown(&self) -> Option<&OrderStatus> {
+    pub(in crate::inbox) fn shown(&self) -> Option<&OrderStatus> {
         self.shown.as_ref().map(|shown| &shown.status)
     }
 
     /// The order's files, as far as answers described them since it arrived in that status.
     #[must_use]
-    pub fn files(&self) -> Option<&Fingerprint> {
+    pub(in crate::inbox) fn files(&self) -> Option<&Fingerprint> {
         self.shown.as_ref().map(|shown| &shown.files)
     }
 
     /// How many deliveries there were, imported ones included.
     #[must_use]
-    pub fn deliveries(&self) -> usize {
+    pub(in crate::inbox) fn deliveries(&self) -> usize {
         self.history.deliveries().count()
-    }
-
-    /// The ordinal of the last delivery whose files we downloaded.
-    #[must_use]
-    pub fn downloaded(&self) -> Option<u32> {
-        self.downloaded.map(|mark| mark.ordinal)
-    }
-
-    /// When we returned it to the doctor, as long as the service has shown nothing new since.
-    #[must_use]
-    pub fn returned(&self) -> Option<SystemTime> {
-        self.returned
-            .filter(|mark| mark.provisional)
-            .map(|mark| mark.at)
     }
 
     /// Since when it is missing from complete listings although the service last showed a
     /// listed status.
     #[must_use]
-    pub fn missing_since(&self) -> Option<SystemTime> {
+    pub(in crate::inbox) fn missing_since(&self) -> Option<SystemTime> {
         self.missing
     }
 
     /// Since when the service does not have it any more.
     #[must_use]
-    pub fn gone_since(&self) -> Option<SystemTime> {
+    pub(in crate::inbox) fn gone_since(&self) -> Option<SystemTime> {
         self.gone
     }
 
     /// When to fetch it by its Rx id although nothing asks for it; none while it is not watched.
     #[must_use]
-    pub fn next_look(&self) -> Option<SystemTime> {
+    pub(in crate::inbox) fn next_look(&self) -> Option<SystemTime> {
         self.watch.map(|watch| watch.due)
+    }
+}
+
+#[cfg(test)]
+impl Record {
+    /// The ordinal of the last delivery whose files we downloaded.
+    pub(super) fn downloaded(&self) -> Option<u32> {
+        self.downloaded.map(|mark| mark.ordinal)
+    }
+
+    /// When we returned it to the doctor, as long as the service has shown nothing new since.
+    pub(super) fn returned(&self) -> Option<SystemTime> {
+        self.returned
+            .filter(|mark| mark.provisional)
+            .map(|mark| mark.at)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Orders that drop out of the listing, that are watched, and that are notified.
+//! Orders that drop out of the listing and that are watched.
 
 use super::*;
 
@@ -173,22 +173,8 @@ fn an_earlier_look_that_comes_later_brings_no_look_forward() {
     assert_eq!(order.record.next_look(), Some(minute(90)));
 }
 
-// Notifications.
-
 #[test]
-fn a_notification_makes_the_software_fetch_and_changes_nothing() {
+fn an_order_that_nobody_knows_is_not_recorded_because_it_is_gone() {
     let mut order = Order::new();
-    for at in [1, 1, 0] {
-        let step = order.see(Observation::notified(minute(at)));
-        assert!(step.is_unchanged());
-        assert_eq!(step.next(), Next::Fetch);
-    }
-    // Forged: the service does not know the order, and we go on not knowing it.
     assert!(order.see(Observation::gone(minute(2))).is_unchanged());
-    order.listed(3, F);
-    assert_eq!(
-        order.see(Observation::notified(minute(1))).next(),
-        Next::Fetch
-    );
-    assert_eq!(order.letters(), "F");
 }

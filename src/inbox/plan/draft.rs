@@ -3,15 +3,13 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use super::epoch::Epoch;
+use super::coverage::ListingCoverage;
 use super::fingerprint::{Comparison, Fingerprint};
 use super::observation::{Observation, What};
 use super::policy::{Policy, after, since};
 use super::record::{Downloaded, Record, Returned, Shown, Watch};
 use super::step::{Next, Step};
-use crate::flow::arrival::{Arrival, Origin};
-use crate::flow::history::History;
-use crate::flow::stage::Stage;
+use crate::flow::{Arrival, History, Origin, Stage};
 use crate::status::{OrderStatus, Symbol};
 
 /// The record as it becomes, copied only once it changes.
@@ -19,7 +17,7 @@ pub(super) struct Draft<'a> {
     pub(super) record: Cow<'a, Record>,
     seen: &'a Observation<'a>,
     pub(super) policy: &'a Policy,
-    epoch: &'a Epoch,
+    coverage: &'a ListingCoverage,
 }
 
 impl<'a> Draft<'a> {
@@ -27,13 +25,13 @@ impl<'a> Draft<'a> {
         record: &'a Record,
         seen: &'a Observation<'a>,
         policy: &'a Policy,
-        epoch: &'a Epoch,
+        coverage: &'a ListingCoverage,
     ) -> Self {
         Draft {
             record: Cow::Borrowed(record),
             seen,
             policy,
-            epoch,
+            coverage,
         }
     }
 
@@ -51,7 +49,6 @@ impl<'a> Draft<'a> {
     /// Whether to fetch the order now.
     fn take_in(&mut self) -> bool {
         match self.seen.what {
-            What::Notified => return true,
             What::Returned => self.returned(),
             What::Downloaded(ordinal) => self.downloaded(ordinal),
             _ if self.is_outdated() => {}
@@ -256,7 +253,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn is_partial(&self) -> bool {
-        self.epoch
+        self.coverage
             .is_partial(self.seen.time, self.seen.created, self.policy)
     }
 

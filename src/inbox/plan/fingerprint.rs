@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use crate::flow::millis;
 
 /// The files of an order, as far as an answer described them: per file an id, and where given
@@ -14,21 +16,9 @@ use crate::flow::millis;
 ///
 /// It is made of explicit parts and never of a URL: download URLs are signed anew for each
 /// answer.
-///
-/// ```
-/// use lab_connector::flow::plan::{File, Fingerprint};
-///
-/// let listed = Fingerprint::new([File::new("scan")]);
-/// let fetched = Fingerprint::new([File::new("scan").size(84_213_760)]);
-/// let rescanned = Fingerprint::new([File::new("scan").size(90_177_536)]);
-/// assert!(!listed.differs(&fetched));
-/// assert!(fetched.differs(&rescanned));
-/// assert!(!fetched.differs(&Fingerprint::none()));
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(transparent))]
-pub struct Fingerprint {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub(in crate::inbox) struct Fingerprint {
     /// Sorted by id, each id once. Empty: the answer carried no files.
     files: Vec<File>,
 }
@@ -36,7 +26,7 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// The fingerprint of these files, in any order. Of none it is [`Fingerprint::none`].
     #[must_use]
-    pub fn new(files: impl IntoIterator<Item = File>) -> Self {
+    pub(in crate::inbox) fn new(files: impl IntoIterator<Item = File>) -> Self {
         let mut files: Vec<File> = files.into_iter().collect();
         files.sort_by(|one, other| one.id.cmp(&other.id));
         files.dedup_by(|again, first| {
@@ -51,25 +41,19 @@ impl Fingerprint {
 
     /// The fingerprint of an answer that described no files.
     #[must_use]
-    pub const fn none() -> Self {
+    pub(in crate::inbox) const fn none() -> Self {
         Fingerprint { files: Vec::new() }
     }
 
     /// Whether it carries nothing to compare.
     #[must_use]
-    pub fn is_none(&self) -> bool {
+    pub(in crate::inbox) fn is_none(&self) -> bool {
         self.files.is_empty()
-    }
-
-    /// The files, by id.
-    #[must_use]
-    pub fn files(&self) -> &[File] {
-        &self.files
     }
 
     /// Whether the files changed between the two.
     #[must_use]
-    pub fn differs(&self, other: &Fingerprint) -> bool {
+    pub(in crate::inbox) fn differs(&self, other: &Fingerprint) -> bool {
         self.compare(other) == Comparison::Changed
     }
 
@@ -117,9 +101,8 @@ impl FromIterator<File> for Fingerprint {
 }
 
 /// Read through [`Fingerprint::new`]: what is stored may have been edited.
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for Fingerprint {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Fingerprint::new(Vec::deserialize(deserializer)?))
     }
 }
@@ -144,28 +127,18 @@ fn part<T: PartialEq>(one: Option<&T>, later: Option<&T>) -> Comparison {
 }
 
 /// One file in a [`Fingerprint`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct File {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(in crate::inbox) struct File {
     id: Box<str>,
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
-    #[cfg_attr(
-        feature = "serde",
-        serde(
-            default,
-            skip_serializing_if = "Option::is_none",
-            with = "millis::option"
-        )
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "millis::option"
     )]
     modified: Option<SystemTime>,
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<Box<str>>,
 }
 
@@ -173,7 +146,7 @@ impl File {
     /// A file of which only the id is known. The id has to last: of a signed URL take nothing.
     /// It is stored and printed by `Debug`, so take no file name that names a patient.
     #[must_use]
-    pub fn new(id: impl Into<String>) -> Self {
+    pub(in crate::inbox) fn new(id: impl Into<String>) -> Self {
         File {
             id: id.into().into_boxed_str(),
             size: None,
@@ -184,35 +157,23 @@ impl File {
 
     /// Its size in bytes.
     #[must_use]
-    pub fn size(mut self, bytes: u64) -> Self {
+    pub(in crate::inbox) fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
         self
     }
 
     /// When it was last changed, kept to the millisecond.
     #[must_use]
-    pub fn modified(mut self, time: SystemTime) -> Self {
+    pub(in crate::inbox) fn modified(mut self, time: SystemTime) -> Self {
         self.modified = Some(millis::cut(time));
         self
     }
 
     /// Its digest or entity tag, compared letter for letter.
     #[must_use]
-    pub fn digest(mut self, digest: impl Into<String>) -> Self {
+    pub(in crate::inbox) fn digest(mut self, digest: impl Into<String>) -> Self {
         self.digest = Some(digest.into().into_boxed_str());
         self
-    }
-
-    /// Its id.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Its size, its modification time and its digest.
-    #[cfg(feature = "client")]
-    pub(super) fn parts(&self) -> (Option<u64>, Option<SystemTime>, Option<&str>) {
-        (self.size, self.modified, self.digest.as_deref())
     }
 
     fn complete_with(&mut self, other: &File) {
@@ -229,6 +190,15 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
+
+    #[test]
+    fn a_size_that_both_give_tells_a_rescan() {
+        let listed = Fingerprint::new([File::new("scan")]);
+        let fetched = Fingerprint::new([File::new("scan").size(84_213_760)]);
+        let rescanned = Fingerprint::new([File::new("scan").size(90_177_536)]);
+        assert!(!listed.differs(&fetched));
+        assert!(fetched.differs(&rescanned));
+    }
 
     #[test]
     fn an_absent_part_never_differs() {

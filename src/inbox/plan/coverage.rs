@@ -2,31 +2,31 @@
 
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use super::policy::{Policy, after, since};
 use crate::flow::millis;
 
 /// Since when an account is listed, and whether without a gap. One for each account, stored
-/// with it.
-///
-/// A *good* listing is complete: no page failed or was repeated, no record was unreadable.
-/// After each, [`Epoch::listed`] gives the next value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default))]
-pub struct Epoch {
-    #[cfg_attr(feature = "serde", serde(with = "millis::option"))]
+/// with it, by `serde`; what is in it is the crate's own affair.
+// A *good* listing is complete: no page failed or was repeated, no record was unreadable. After
+// each, `listed` gives the next value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListingCoverage {
+    #[serde(with = "millis::option")]
     first: Option<SystemTime>,
-    #[cfg_attr(feature = "serde", serde(with = "millis::option"))]
+    #[serde(with = "millis::option")]
     last: Option<SystemTime>,
-    #[cfg_attr(feature = "serde", serde(with = "millis::option"))]
+    #[serde(with = "millis::option")]
     resumed: Option<SystemTime>,
 }
 
-impl Epoch {
+impl ListingCoverage {
     /// An account that was never listed: the next good listing is its first.
     #[must_use]
     pub const fn new() -> Self {
-        Epoch {
+        ListingCoverage {
             first: None,
             last: None,
             resumed: None,
@@ -37,13 +37,12 @@ impl Epoch {
     ///
     /// Observe the orders of the listing with the value from before it or from after it: both
     /// say the same of them.
-    #[must_use]
-    pub fn listed(self, begun: SystemTime, policy: &Policy) -> Self {
+    pub(in crate::inbox) fn listed(self, begun: SystemTime, policy: &Policy) -> Self {
         let begun = millis::cut(begun);
         let gap = self
             .last
             .is_some_and(|last| since(begun, last) > policy.longest_gap);
-        Epoch {
+        ListingCoverage {
             first: self.first.or(Some(begun)),
             last: self.last.max(Some(begun)),
             resumed: if gap { Some(begun) } else { self.resumed },
@@ -51,14 +50,12 @@ impl Epoch {
     }
 
     /// When the account's first good listing was begun.
-    #[must_use]
-    pub fn first_listing(&self) -> Option<SystemTime> {
+    pub(in crate::inbox) fn first_listing(&self) -> Option<SystemTime> {
         self.first
     }
 
     /// When its last good listing was begun.
-    #[must_use]
-    pub fn last_listing(&self) -> Option<SystemTime> {
+    pub(in crate::inbox) fn last_listing(&self) -> Option<SystemTime> {
         self.last
     }
 
@@ -66,8 +63,7 @@ impl Epoch {
     /// older than what is known of the account, so that its history is partial. Doubt means yes.
     ///
     /// `created` is when the order was created, where the service says so.
-    #[must_use]
-    pub fn is_partial(
+    pub(in crate::inbox) fn is_partial(
         &self,
         begun: SystemTime,
         created: Option<SystemTime>,

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::flow::set::Set;
-use crate::flow::stage::Stage;
+use crate::flow::{Set, Stage};
 
 /// The limits of the plan. Align documents none of them; each default is a convention of ours.
 ///
 /// ```
 /// use std::time::Duration;
-/// use lab_connector::flow::plan::Policy;
+/// use lab_connector::inbox::Policy;
 ///
 /// // A lab whose orders stand with the doctor for months.
 /// let mut policy = Policy::default();
@@ -81,8 +80,7 @@ impl Default for Policy {
 impl Policy {
     /// The interval after a look at an order that has been watched for so long. `jitter` is
     /// uniform over all numbers: 0 adds nothing, the greatest adds the whole spread.
-    #[must_use]
-    pub fn interval(&self, watched: Duration, jitter: u32) -> Duration {
+    pub(super) fn interval(&self, watched: Duration, jitter: u32) -> Duration {
         let interval = (watched / 4)
             .min(self.watch_at_last)
             .max(self.watch_at_first)

@@ -24,7 +24,7 @@
 //! - Deliveries, the arrivals of *Ready for Download* and *Lab Review*, are numbered from 1 and
 //!   never numbered twice. Arrivals are only ever added at the end.
 //! - Whether an order is known from its beginning is decided when it is first seen, by the
-//!   account's [`Epoch`]. Doubt means that it is not.
+//!   account's [`ListingCoverage`]. Doubt means that it is not.
 //!
 //! All of this is our model: of the service Align documents which statuses are listed and
 //! notified, and little else.
@@ -40,57 +40,11 @@
 //! *When to change it.* The limits are in [`Policy`]. Shorten
 //! [`longest_gap`](Policy::longest_gap) where orders come and go within hours; switch
 //! [`watch_reviewed`](Policy::watch_reviewed) off where the lab never has models milled.
-//!
-//! # Example: one order, listed, downloaded, missing, listed again
-//!
-//! ```
-//! use std::time::{Duration, SystemTime};
-//! use lab_connector::OrderStatus;
-//! use lab_connector::flow::Scenario;
-//! use lab_connector::flow::plan::{Epoch, Fingerprint, Next, Observation, Policy, Record, observe};
-//!
-//! let policy = Policy::default();
-//! let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-//! let minute = |n: u64| start + Duration::from_secs(60 * n);
-//! let (ready, none) = (OrderStatus::ReadyForDownload, Fingerprint::none());
-//!
-//! // The account was listed before this order was created: it is known from its beginning.
-//! let epoch = Epoch::new().listed(start, &policy);
-//! let mut record = Record::new();
-//!
-//! // It is listed: its first delivery.
-//! let seen = Observation::listed(&ready, &none, minute(5)).created(minute(2));
-//! let step = observe(&record, &seen, &policy, &epoch);
-//! assert_eq!(step.deliveries().map(|d| d.ordinal()).collect::<Vec<_>>(), [1]);
-//! record = step.into_record().unwrap_or(record);
-//!
-//! // Listed again: nothing to store.
-//! assert!(observe(&record, &Observation::listed(&ready, &none, minute(10)), &policy, &epoch).is_unchanged());
-//!
-//! // We download it. That is noted, and *Downloaded* is recorded when the service shows it:
-//! // the order drops out of the listing, is fetched, and is.
-//! let step = observe(&record, &Observation::downloaded(1, minute(12)), &policy, &epoch);
-//! record = step.into_record().unwrap_or(record);
-//! let step = observe(&record, &Observation::missing(minute(15)), &policy, &epoch);
-//! assert_eq!(step.next(), Next::Fetch);
-//! record = step.into_record().unwrap_or(record);
-//! let step = observe(&record, &Observation::fetched(&OrderStatus::Downloaded, &none, minute(16)), &policy, &epoch);
-//! assert_eq!(step.deliveries().count(), 0);
-//! record = step.into_record().unwrap_or(record);
-//!
-//! // Days later the same order is listed once more: the doctor scanned again.
-//! let step = observe(&record, &Observation::listed(&ready, &none, minute(9_000)), &policy, &epoch);
-//! assert_eq!(step.deliveries().map(|d| d.ordinal()).collect::<Vec<_>>(), [2]);
-//! record = step.into_record().unwrap_or(record);
-//! assert_eq!(record.reading().scenario(), Some(Scenario::AfterRescan));
-//! ```
 
+mod coverage;
 mod draft;
-mod epoch;
 mod fingerprint;
 mod observation;
-#[cfg(feature = "client")]
-mod packed;
 mod policy;
 mod record;
 mod step;
@@ -100,14 +54,12 @@ mod told;
 #[cfg(test)]
 mod walk;
 
-pub use epoch::Epoch;
-pub use fingerprint::{File, Fingerprint};
-pub use observation::Observation;
-#[cfg(feature = "client")]
-pub(crate) use packed::Glance;
+pub use coverage::ListingCoverage;
+pub(in crate::inbox) use fingerprint::{File, Fingerprint};
+pub(in crate::inbox) use observation::Observation;
 pub use policy::Policy;
-pub use record::Record;
-pub use step::{Next, Recorded, Step};
+pub(in crate::inbox) use record::Record;
+pub(in crate::inbox) use step::{Next, Step};
 
 use self::draft::Draft;
 
@@ -116,11 +68,11 @@ use self::draft::Draft;
 /// The same observation a second time changes nothing. Where nothing changes, nothing is
 /// allocated: a poll of many orders that stand still costs a comparison for each.
 #[must_use = "what the step says has to be stored and done"]
-pub fn observe(
+pub(in crate::inbox) fn observe(
     record: &Record,
     observation: &Observation<'_>,
     policy: &Policy,
-    epoch: &Epoch,
+    coverage: &ListingCoverage,
 ) -> Step {
-    Draft::new(record, observation, policy, epoch).finish()
+    Draft::new(record, observation, policy, coverage).finish()
 }

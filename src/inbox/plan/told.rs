@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::fingerprint::Fingerprint;
 use super::policy::{after, since};
 use super::record::Shown;
-use crate::flow::arrival::{Arrival, Origin};
+use crate::flow::{Arrival, Origin};
 use crate::status::Symbol;
 
 impl Draft<'_> {

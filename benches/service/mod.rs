@@ -1,0 +1,33 @@
+//! A service that is a body in memory, so that nothing of a network is measured.
+
+use bytes::Bytes;
+use http::{Response, header};
+use lab_connector::auth::{TokenKey, Tokens};
+use lab_connector::transport::{self, Body, Request, TransportError};
+use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
+
+/// A lab that is paired, and whose every request is answered with `body`.
+pub async fn lab(body: Bytes) -> Lab {
+    let store = MemoryTokenStore::new();
+    let tokens = r#"{"access_token": "a", "refresh_token": null, "expires_at": 4000000000, "generation": 1}"#;
+    let tokens = Tokens::from_json(tokens).expect("tokens");
+    let key = TokenKey::Account("1".into());
+    store.swap(&key, None, &tokens).await.expect("a swap");
+    let answer = transport::from_fn(move |_: Request| {
+        let body = body.clone();
+        async move {
+            Response::builder()
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(body))
+                .map_err(TransportError::broken)
+        }
+    });
+    Client::builder()
+        .endpoints(Endpoints::from_base_url("https://service.example/").expect("a URL"))
+        .credentials("id", "secret")
+        .token_store(store)
+        .transport(answer)
+        .build()
+        .expect("a client")
+        .account("1")
+}

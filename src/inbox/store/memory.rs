@@ -1,0 +1,362 @@
+//! Cases in memory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+
+use super::{
+    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, Outcome, Save, Settlement,
+    Stored,
+};
+use crate::error::Result;
+use crate::inbox::plan::ListingCoverage;
+use crate::model::{AccountId, OrderId, RxId};
+
+/// Keeps cases in memory: they are gone when the process ends, and what is listed then is
+/// delivered again with a partial history.
+///
+/// For tests, and to look around. Clones share what they keep.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    accounts: Arc<Mutex<HashMap<AccountId, Account>>>,
+}
+
+#[derive(Default)]
+struct Account {
+    epoch: ListingCoverage,
+    lease: Option<(String, SystemTime)>,
+    cases: BTreeMap<OrderId, Stored>,
+    by_rx: BTreeSet<(RxId, OrderId)>,
+    /// Arrival number *n* is at *n* − 1.
+    log: Vec<Entry>,
+    /// The deliveries in the log that are not acknowledged.
+    open: BTreeMap<u64, Work>,
+}
+
+struct Entry {
+    order_id: OrderId,
+    index: u32,
+    ordinal: Option<u32>,
+}
+
+/// A delivery that is not acknowledged.
+struct Work {
+    order_id: OrderId,
+    index: u32,
+    ordinal: u32,
+    arrived_at: SystemTime,
+    /// Hidden until then.
+    due: Option<SystemTime>,
+    token: Option<Arc<str>>,
+    attempts: u32,
+    failure: Option<String>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        MemoryStore::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Account>> {
+        // Nothing in here panics half-way through a change.
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, account: &AccountId, read: impl FnOnce(&Account) -> T) -> T {
+        match self.lock().get(account) {
+            Some(account) => read(account),
+            None => read(&Account::default()),
+        }
+    }
+
+    fn write<T>(&self, account: &AccountId, write: impl FnOnce(&mut Account) -> T) -> T {
+        let mut accounts = self.lock();
+        write(accounts.entry(account.clone()).or_default())
+    }
+}
+
+#[async_trait]
+impl CaseStore for MemoryStore {
+    async fn lease(
+        &self,
+        account: &AccountId,
+        holder: &str,
+        lease: Duration,
+        now: SystemTime,
+    ) -> Result<bool> {
+        Ok(self.write(account, |account| {
+            let free = match &account.lease {
+                Some((other, until)) => other == holder || *until <= now,
+                None => true,
+            };
+            if free {
+                account.lease = Some((holder.to_owned(), after(now, lease)));
+            }
+            free
+        }))
+    }
+
+    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
+        Ok(self.read(account, |account| account.epoch))
+    }
+
+    async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
+        Ok(self.read(account, |account| {
+            let listed = account.cases.values().map(|stored| &stored.case);
+            let listed = listed.filter(|case| case.is_listed());
+            let asked: HashSet<&OrderId> = orders.iter().collect();
+            let asked = asked.into_iter().filter_map(|id| account.cases.get(id));
+            let asked = asked.map(|stored| &stored.case);
+            let others = asked.filter(|case| !case.is_listed());
+            listed.chain(others).cloned().collect()
+        }))
+    }
+
+    async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
+        Ok(self.read(account, |account| {
+            let order_id = match case {
+                CaseKey::Order(id) => id,
+                CaseKey::Rx(id) => {
+                    let mut behind = account.by_rx.range((id.clone(), OrderId::new(""))..);
+                    let (_, order_id) = behind.next().filter(|(rx_id, _)| rx_id == id)?;
+                    order_id
+                }
+            };
+            account.cases.get(order_id).cloned()
+        }))
+    }
+
+    async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
+        Ok(self.read(account, |account| {
+            let cases = account.cases.values().map(|stored| &stored.case);
+            let due = cases.filter_map(|case| Some((case.look_at()?, case)));
+            let mut due: Vec<_> = due.filter(|(time, _)| *time <= now).collect();
+            due.sort_by_key(|(time, _)| *time);
+            let due = due.into_iter().map(|(_, case)| case.clone());
+            due.take(limit).collect()
+        }))
+    }
+
+    async fn commit(&self, account: &AccountId, commit: &Commit, now: SystemTime) -> Result<bool> {
+        Ok(self.write(account, |account| {
+            let as_read = commit.saves.iter().all(|save| {
+                let kept = account.cases.get(save.case.order_id());
+                kept.map_or(0, |kept| kept.case.version()) == save.case.version()
+            });
+            if as_read {
+                commit.saves.iter().for_each(|save| account.keep(save, now));
+                account.epoch = commit.epoch.unwrap_or(account.epoch);
+            }
+            as_read
+        }))
+    }
+
+    async fn claim(
+        &self,
+        account: &AccountId,
+        token: &str,
+        limit: usize,
+        lease: Duration,
+        now: SystemTime,
+    ) -> Result<Vec<Claimed>> {
+        Ok(self.write(account, |account| {
+            let token: Arc<str> = token.into();
+            let mut busy = HashSet::new();
+            let mut claimed = Vec::new();
+            for (sequence, work) in &mut account.open {
+                if claimed.len() == limit {
+                    break;
+                }
+                let is_first = busy.insert(&work.order_id);
+                let Some(stored) = account.cases.get(&work.order_id) else {
+                    continue;
+                };
+                if !is_first || work.is_hidden(now) {
+                    continue;
+                }
+                work.due = Some(after(now, lease));
+                work.token = Some(Arc::clone(&token));
+                work.attempts = work.attempts.saturating_add(1);
+                claimed.push(Claimed {
+                    sequence: *sequence,
+                    stored: stored.clone(),
+                    index: work.index,
+                    ordinal: work.ordinal,
+                    arrived_at: work.arrived_at,
+                    attempts: work.attempts,
+                    failure: work.failure.clone(),
+                });
+            }
+            claimed
+        }))
+    }
+
+    async fn settle(
+        &self,
+        account: &AccountId,
+        settlements: &[Settlement],
+        now: SystemTime,
+    ) -> Result<Vec<bool>> {
+        Ok(self.write(account, |account| {
+            let settled = settlements.iter();
+            settled
+                .map(|settlement| account.settle(settlement, now))
+                .collect()
+        }))
+    }
+
+    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>> {
+        Ok(self.read(account, |account| {
+            let first = usize::try_from(after).unwrap_or(usize::MAX);
+            let log = account.log.iter().zip(1..).skip(first).take(limit);
+            log.filter_map(|(entry, sequence)| {
+                Some(Logged {
+                    sequence,
+                    index: entry.index,
+                    ordinal: entry.ordinal,
+                    stored: account.cases.get(&entry.order_id)?.clone(),
+                })
+            })
+            .collect()
+        }))
+    }
+
+    async fn cases(
+        &self,
+        account: &AccountId,
+        after: Option<&OrderId>,
+        limit: usize,
+    ) -> Result<Vec<Stored>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+
+        Ok(self.read(account, |account| {
+            let behind = (after.map_or(Unbounded, Excluded), Unbounded);
+            let cases = account.cases.range::<OrderId, _>(behind);
+            cases
+                .take(limit)
+                .map(|(_, stored)| stored.clone())
+                .collect()
+        }))
+    }
+
+    async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts> {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Ok(self.read(account, |account| {
+            let open = || account.open.values();
+            Counts {
+                cases: count(account.cases.len()),
+                arrivals: count(account.log.len()),
+                open: count(account.open.len()),
+                hidden: count(open().filter(|work| work.is_hidden(now)).count()),
+                failed: count(open().filter(|work| work.failure.is_some()).count()),
+                oldest: open().map(|work| work.arrived_at).min(),
+            }
+        }))
+    }
+
+    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64> {
+        Ok(self.write(account, |account| {
+            let busy: HashSet<_> = account.open.values().map(|work| &work.order_id).collect();
+            let mut forgotten = 0;
+            for (order_id, stored) in &mut account.cases {
+                let case = &stored.case;
+                let chosen = match which {
+                    Forget::Before(time) => case.changed_at().is_none_or(|at| at < time),
+                    Forget::Order(order) => order == order_id,
+                };
+                if chosen && !case.is_listed() && !busy.contains(order_id) {
+                    forgotten += u64::from(stored.order.take().is_some());
+                }
+            }
+            forgotten
+        }))
+    }
+}
+
+impl Account {
+    fn keep(&mut self, save: &Save, now: SystemTime) {
+        let order_id = save.case.order_id();
+        let before = self.cases.get(order_id);
+        if let Some(rx_id) = before.and_then(|stored| stored.case.rx_id()) {
+            self.by_rx.remove(&(rx_id.clone(), order_id.clone()));
+        }
+        if let Some(rx_id) = save.case.rx_id() {
+            self.by_rx.insert((rx_id.clone(), order_id.clone()));
+        }
+        let order = save.order.as_ref();
+        let order = order.or_else(|| before?.order.as_ref()).cloned();
+        let case = save.case.saved();
+        self.cases.insert(order_id.clone(), Stored { case, order });
+        for arrival in &save.arrivals {
+            self.log.push(Entry {
+                order_id: order_id.clone(),
+                index: arrival.index,
+                ordinal: arrival.ordinal,
+            });
+            let Some(ordinal) = arrival.ordinal else {
+                continue;
+            };
+            let sequence = u64::try_from(self.log.len()).unwrap_or(u64::MAX);
+            let work = Work {
+                order_id: order_id.clone(),
+                index: arrival.index,
+                ordinal,
+                arrived_at: now,
+                due: None,
+                token: None,
+                attempts: 0,
+                failure: None,
+            };
+            self.open.insert(sequence, work);
+        }
+    }
+
+    fn settle(&mut self, settlement: &Settlement, now: SystemTime) -> bool {
+        let Some(work) = self.open.get_mut(&settlement.sequence) else {
+            return false;
+        };
+        if work.token.as_deref() != Some(&*settlement.token) {
+            return false;
+        }
+        match &settlement.outcome {
+            Outcome::Acknowledged => {
+                self.open.remove(&settlement.sequence);
+            }
+            Outcome::Again {
+                after: time,
+                failure,
+            } => {
+                work.due = Some(after(now, *time));
+                work.token = None;
+                if failure.is_some() {
+                    work.failure.clone_from(failure);
+                }
+            }
+            Outcome::Held(lease) => work.due = Some(after(now, *lease)),
+        }
+        true
+    }
+}
+
+impl Work {
+    fn is_hidden(&self, now: SystemTime) -> bool {
+        self.due.is_some_and(|due| due > now)
+    }
+}
+
+/// So much later; a thousand years at most, as clocks have an end.
+fn after(now: SystemTime, time: Duration) -> SystemTime {
+    const LONGEST: Duration = Duration::from_secs(1000 * 366 * 24 * 60 * 60);
+    now + time.min(LONGEST)
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
