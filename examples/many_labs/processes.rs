@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use lab_connector::inbox::store::PostgresStore;
 use lab_connector::{AccountId, Endpoints};
-use sqlx::{Connection, Executor};
 use tokio::sync::mpsc;
+use tokio_postgres::NoTls;
 
 use crate::desk::{self, Event};
 use crate::{Arguments, world};
@@ -18,9 +18,10 @@ pub async fn run(url: &str, arguments: &Arguments) -> Result<()> {
     let schema = format!("many_labs_{}", std::process::id());
     let store = connect(url, &schema).await?;
     let done = with(store, url, &schema, arguments).await;
-    let mut connection = sqlx::PgConnection::connect(url).await?;
+    let (database, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
     let drop = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
-    connection.execute(&*drop).await?;
+    database.batch_execute(&drop).await?;
     done
 }
 

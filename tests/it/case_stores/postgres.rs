@@ -7,7 +7,6 @@ use lab_connector::auth::check_token_store;
 use lab_connector::inbox::store::{
     CaseStore, Commit, Outcome, PostgresStore, Settlement, check_case_store,
 };
-use sqlx::Row;
 
 use super::support::delivery;
 use crate::postgres::Schema;
@@ -82,8 +81,7 @@ async fn many_connect_to_a_new_database_at_once() {
         connected.unwrap().unwrap();
     }
     let text = format!("SELECT version FROM {}.version", schema.name);
-    let mut connection = schema.bare().await;
-    let rows = sqlx::query(&text).fetch_all(&mut connection).await.unwrap();
+    let rows = schema.bare().await.query(&text, &[]).await.unwrap();
     assert_eq!(rows.len(), 1);
 }
 
@@ -146,9 +144,8 @@ async fn a_session_is_as_we_need_it() {
     let (account, now) = (AccountId::new("L-1"), SystemTime::now());
     assert!(store.commit(&account, &commit, now).await.unwrap());
     let text = format!("SELECT sync, isolation FROM {}.seen", schema.name);
-    let mut connection = schema.bare().await;
-    let row = sqlx::query(&text).fetch_one(&mut connection).await.unwrap();
-    let found = [row.get::<String, _>(0), row.get(1)];
+    let row = schema.bare().await.query_one(&text, &[]).await.unwrap();
+    let found = [row.get::<_, String>(0), row.get(1)];
     assert_eq!(found, ["on", "read committed"]);
 }
 
@@ -167,7 +164,7 @@ async fn errors_name_neither_url_nor_password() {
         "postgres://u:canary@127.0.0.1:port/canary".to_owned(),
         "canary".to_owned(),
         "postgres://u:canary@127.0.0.1:1/x?sslmode=canary".to_owned(),
-        "postgres://u:canary@127.0.0.1:1/x?canary=canary".to_owned(),
+        "postgres://u:canary@127.0.0.1:1/x?sslmood=canary".to_owned(),
     ];
     if let Some(schema) = Schema::new("errors_name_neither_url_nor_password") {
         urls.push(schema.url_with(&[("user", "nobody-canary"), ("password", "canary")]));
@@ -201,7 +198,9 @@ async fn a_worker_that_slept_is_told_so() {
     assert!(store.commit(&account, &commit, now).await.unwrap());
     let claimed = store.claim(&account, "a", 1, LONG, now).await.unwrap();
     // As if its lease had ended.
-    schema.run("UPDATE @deliveries SET due = 0").await;
+    schema
+        .run("UPDATE @deliveries SET since = 'epoch', due = 'epoch'")
+        .await;
     let other = schema.store().await;
     assert_eq!(
         other

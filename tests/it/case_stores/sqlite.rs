@@ -8,7 +8,7 @@ use lab_connector::inbox::store::{
     CaseKey, CaseStore, Commit, Forget, Outcome, Settlement, SqliteStore, check_case_store,
 };
 use lab_connector::{AccountId, OrderId};
-use sqlx::{Connection, Row, SqliteConnection};
+use rusqlite::Connection;
 
 use super::support::{delivery, quiet};
 
@@ -19,9 +19,10 @@ fn file(directory: &tempfile::TempDir) -> PathBuf {
 }
 
 /// The file as any other program sees it.
-async fn bare(path: &Path) -> SqliteConnection {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-    SqliteConnection::connect_with(&options).await.unwrap()
+fn bare(path: &Path) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection.busy_timeout(LONG).unwrap();
+    connection
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,23 +83,17 @@ async fn many_open_a_new_file_at_once() {
     while let Some(opened) = openings.join_next().await {
         opened.unwrap().unwrap();
     }
-    let mut connection = bare(&file(&directory)).await;
-    let rows = sqlx::query("SELECT version FROM lab_connector_schema")
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
-    assert_eq!(rows.len(), 1);
+    let text = "SELECT count(*) FROM lab_connector_schema";
+    let rows = bare(&file(&directory)).query_row(text, [], |row| row.get::<_, i64>(0));
+    assert_eq!(rows.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn tables_of_a_newer_version_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(file(&directory)).await.unwrap());
-    let mut connection = bare(&file(&directory)).await;
-    sqlx::query("UPDATE lab_connector_schema SET version = 1000")
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    let text = "UPDATE lab_connector_schema SET version = 1000";
+    bare(&file(&directory)).execute(text, []).unwrap();
     let error = SqliteStore::open(file(&directory)).await.unwrap_err();
     assert!(error.is_store());
     let text = error.to_string();
@@ -197,13 +192,13 @@ async fn reading_writes_nothing() {
         epoch: None,
     };
     assert!(store.commit(&account, &commit, now).await.unwrap());
-    let mut other = bare(&path).await;
+    let other = bare(&path);
     // Changes when another connection writes.
-    let version = async |other: &mut SqliteConnection| {
-        let row = sqlx::query("PRAGMA data_version").fetch_one(other).await;
-        row.unwrap().get::<i64, _>(0)
+    let version = || {
+        let version = other.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0));
+        version.unwrap()
     };
-    let before = version(&mut other).await;
+    let before = version();
     let id = OrderId::new("1");
     store.now(now).await.unwrap();
     store.epoch(&account).await.unwrap();
@@ -237,13 +232,13 @@ async fn reading_writes_nothing() {
             .is_empty()
     );
     drop(SqliteStore::open(&path).await.unwrap());
-    assert_eq!(version(&mut other).await, before);
+    assert_eq!(version(), before);
     let commit = Commit {
         saves: vec![delivery("2", 0, 1)],
         epoch: None,
     };
     assert!(store.commit(&account, &commit, now).await.unwrap());
-    assert_ne!(version(&mut other).await, before);
+    assert_ne!(version(), before);
 }
 
 #[tokio::test]

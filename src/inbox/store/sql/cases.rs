@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Batch, Row, Session, Type, damaged, limit, number, read_text, text};
 use crate::error::Result;
-use crate::flow::plan::Epoch;
+use crate::inbox::plan::ListingCoverage;
 use crate::inbox::store::{Case, Counts, Logged, Stored};
 use crate::model::{OrderId, RxId};
 
@@ -15,7 +15,6 @@ macro_rules! case_columns {
         "c.order_id, c.rx_id, c.version, c.state"
     };
 }
-pub(super) use case_columns;
 
 /// What [`stored`] reads, of `c` and its order.
 macro_rules! stored_columns {
@@ -61,7 +60,7 @@ pub(super) fn stored(row: &dyn Row, first: usize) -> Result<Stored> {
     })
 }
 
-pub(super) async fn epoch<S: Session>(session: &mut S, account: &str) -> Result<Epoch> {
+pub(super) async fn epoch<S: Session>(session: &mut S, account: &str) -> Result<ListingCoverage> {
     let statement = "SELECT epoch FROM @accounts WHERE account = $1";
     let read = |row: &dyn Row| {
         let epoch = row.text_or_null(0)?.map(serde_json::from_str);
@@ -100,7 +99,8 @@ pub(super) async fn expected<S: Session>(
         " FROM ROWS(2: order_id text) JOIN @cases c ON c.account = $1 AND c.order_id = u.order_id"
     );
     let batch = Batch::default().column(Type::Text, &others, |id| id.into());
-    let found = session.query_each(statement, &[account.into()], &batch, read);
+    let values = [account.into()];
+    let found = session.query_each(statement, &values, &batch, read);
     cases.extend(found.await?);
     Ok(cases)
 }

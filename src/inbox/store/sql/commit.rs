@@ -1,8 +1,6 @@
 //! Keeping cases.
 
-use std::borrow::Cow;
-
-use super::{Batch, Row, Session, Type, Value, json, limit, number, text};
+use super::{Batch, Row, Session, Type, Value, json, limit, number, owned};
 use crate::error::Result;
 use crate::flow::millis;
 use crate::inbox::store::{Commit, Save};
@@ -58,7 +56,7 @@ impl Rows {
             epoch: commit.epoch.map(|epoch| json(&epoch)).transpose()?,
         };
         for save in &commit.saves {
-            let order_id = text(save.case.order_id().as_str()).into_owned();
+            let order_id = owned(save.case.order_id().as_str());
             if let Some(order) = &save.order {
                 rows.orders.push(OrderRow {
                     order_id: order_id.clone(),
@@ -76,7 +74,7 @@ impl Rows {
     }
 
     fn log(&mut self, save: &Save, order_id: &str) {
-        let history = save.case.record().history().arrivals();
+        let history = save.case.history().arrivals();
         for arrival in &save.arrivals {
             let known = usize::try_from(arrival.index).ok();
             let known = known.and_then(|index| history.get(index));
@@ -99,7 +97,7 @@ impl Rows {
 impl CaseRow {
     fn new(save: &Save, order_id: String) -> Result<Self> {
         let case = &save.case;
-        let stages = case.record().history().read().stages();
+        let stages = case.history().read().stages();
         let stages: Vec<_> = stages.iter().map(|stage| stage.as_str()).collect();
         Ok(CaseRow {
             order_id,
@@ -116,10 +114,6 @@ impl CaseRow {
     }
 }
 
-fn owned(original: &str) -> String {
-    text(original).into_owned()
-}
-
 /// `false`, and nothing is kept, if one was not as it was read.
 pub(super) async fn commit<S: Session>(
     session: &mut S,
@@ -129,8 +123,10 @@ pub(super) async fn commit<S: Session>(
     // The account first: its commits come one after the other, and so do their arrivals' numbers.
     let last = count_up(session, account, &rows).await?;
     for (cases, statement) in [(&rows.new, NEW), (&rows.known, KNOWN)] {
-        let written = session.execute_each(statement, &[account.into()], &columns(cases));
-        if usize::try_from(written.await?) != Ok(cases.len()) {
+        let written = session
+            .execute_each(statement, &[account.into()], &columns(cases))
+            .await?;
+        if usize::try_from(written) != Ok(cases.len()) {
             session.abandon();
             return Ok(false);
         }
@@ -200,7 +196,9 @@ fn columns(cases: &[CaseRow]) -> Batch<'_> {
         .column(Type::Text, cases, |case| case.order_id.as_str().into())
         .column(Type::Text, cases, |case| Value::Text(case.rx_id.as_deref()))
         .column(Type::Number, cases, |case| case.version.into())
-        .column(Type::Text, cases, |case| Value::Text(case.status.as_deref()))
+        .column(Type::Text, cases, |case| {
+            Value::Text(case.status.as_deref())
+        })
         .column(Type::Text, cases, |case| Value::Text(case.stage.as_deref()))
         .column(Type::Flag, cases, |case| Value::Flag(case.listed))
         .column(Type::Time, cases, |case| Value::Time(case.look_at))
@@ -216,7 +214,9 @@ async fn log<S: Session>(session: &mut S, account: &str, arrivals: &[ArrivalRow]
         .column(Type::Number, arrivals, |row| row.sequence.into())
         .column(Type::Number, arrivals, |row| row.position.into())
         .column(Type::Number, arrivals, |row| Value::Number(row.ordinal))
-        .column(Type::Text, arrivals, |row| Value::Text(row.status.as_deref()));
+        .column(Type::Text, arrivals, |row| {
+            Value::Text(row.status.as_deref())
+        });
     let statement = "
         INSERT INTO @arrivals (account, order_id, sequence, position, ordinal, status, arrived_at)
         SELECT $1, u.order_id, u.sequence, u.position, u.ordinal, u.status, $2

@@ -43,8 +43,9 @@ pub(super) async fn batch<S: Session>(
     let statement = "
         DELETE FROM @orders WHERE account = $1
         AND order_id IN (SELECT u.order_id FROM ROWS(2: order_id text))";
-    let forgotten = session.execute_each(statement, &[account.into()], &rows);
-    let forgotten = forgotten.await?;
+    let forgotten = session
+        .execute_each(statement, &[account.into()], &rows)
+        .await?;
     let more = super::limit(orders.len()) == BATCH;
     Ok((forgotten, orders.into_iter().next_back().filter(|_| more)))
 }

@@ -13,7 +13,9 @@
 mod cases;
 mod commit;
 mod forget;
+mod polling;
 mod queue;
+mod schema;
 mod store;
 mod text;
 mod tokens;
@@ -28,8 +30,8 @@ use std::time::{Duration, SystemTime};
 use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
 
-pub(super) use store::stores;
-pub(super) use text::{read_text, text};
+pub(super) use schema::Schema;
+use text::{owned, read_text, text};
 
 /// A transaction on one of the databases.
 ///
@@ -220,7 +222,11 @@ impl Dialect {
     pub(super) fn schema(&self, text: &str) -> String {
         // Comments go first: what they say of `@` is no name.
         let lines = text.lines().filter(|line| !line.starts_with("--"));
-        fill(self.words, &self.prefix, &lines.collect::<Vec<_>>().join("\n"))
+        fill(
+            self.words,
+            &self.prefix,
+            &lines.collect::<Vec<_>>().join("\n"),
+        )
     }
 }
 
@@ -310,21 +316,14 @@ fn small(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-pub(super) fn damaged(what: &str) -> Error {
-    Error::new(Kind::Store(format!("{what} is damaged")))
+/// A database says what went wrong. `transient`: it may go away by itself.
+pub(super) fn failed(text: String, transient: bool) -> Error {
+    let _ = transient;
+    Error::new(Kind::Store(text))
 }
 
-/// A database that was made by another version of the crate.
-pub(super) fn other_version(found: i64, known: i64) -> Error {
-    let remedy = if found > known {
-        "update this program, or give it a database of its own"
-    } else {
-        "no step leads from that one to this: give this program a database of its own"
-    };
-    Error::new(Kind::Store(format!(
-        "the tables have version {found}, made by another version of lab-connector; this one \
-         knows version {known}: {remedy}"
-    )))
+pub(super) fn damaged(what: &str) -> Error {
+    Error::new(Kind::Store(format!("{what} is damaged")))
 }
 
 #[cfg(test)]

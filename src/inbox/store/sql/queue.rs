@@ -73,8 +73,8 @@ async fn end_waits<S: Session>(session: &mut S, account: &str) -> Result<()> {
         SELECT d.sequence FROM @deliveries d WHERE d.account = $1 AND d.due <= $2
         UNION SELECT d.sequence FROM @deliveries d WHERE d.account = $1 AND d.since > $2";
     let read = |row: &dyn Row| row.number(0);
-    let over = session.query(statement, &[account.into(), now], read);
-    let over = over.await?;
+    let values = [account.into(), now];
+    let over = session.query(statement, &values, read).await?;
     if over.is_empty() {
         return Ok(());
     }
@@ -86,9 +86,7 @@ async fn end_waits<S: Session>(session: &mut S, account: &str) -> Result<()> {
             JOIN @deliveries d ON d.account = $1 AND d.sequence = u.sequence
             WHERE d.due <= $2 OR d.since > $2 LOCK_FREE(d))";
     let over = Batch::default().column(Type::Number, &over, |sequence| (*sequence).into());
-    session
-        .execute_each(statement, &[account.into(), now], &over)
-        .await?;
+    session.execute_each(statement, &values, &over).await?;
     Ok(())
 }
 
@@ -152,7 +150,8 @@ async fn held<S: Session>(
         SELECT d.sequence FROM ROWS(2: sequence number, token text)
         JOIN @deliveries d ON d.account = $1 AND d.sequence = u.sequence AND d.token = u.token
         ORDER BY d.sequence LOCK(d)";
-    let held = session.query_each(statement, &[account.into()], &asked, |row| row.unsigned(0));
+    let values = [account.into()];
+    let held = session.query_each(statement, &values, &asked, |row| row.unsigned(0));
     Ok(held.await?.into_iter().collect())
 }
 
@@ -200,9 +199,8 @@ async fn keep<S: Session>(session: &mut S, account: &str, kept: &[Placed<'_>]) -
         WHERE d.account = $1 AND d.sequence = u.sequence";
     let now = session.now();
     // Without a time to wait it can be claimed at once.
-    let time = |change: &Change<'_>, time: i64| {
-        Value::Time((!change.hidden.is_zero()).then_some(time))
-    };
+    let time =
+        |change: &Change<'_>, time: i64| Value::Time((!change.hidden.is_zero()).then_some(time));
     let rows = Batch::default()
         .column(Type::Number, &changed, |change| change.sequence.into())
         .column(Type::Flag, &changed, |change| Value::Flag(change.keeps))

@@ -9,21 +9,19 @@
 /// * `clock(callers)`: the time that counts.
 /// * `forgot()`: after something was forgotten.
 macro_rules! stores {
-    ($store:ty) => {
+    ($store:ident) => {
         use std::time::{Duration, SystemTime};
 
         use async_trait::async_trait;
 
-        use super::$store;
+        use super::super::{self as sql, Access, cases, commit, forget, polling, queue, tokens};
         use crate::auth::{TokenKey, TokenStore, Tokens};
         use crate::error::Result;
         use crate::flow::millis;
-        use crate::flow::plan::Epoch;
-        use crate::inbox::store::sql::operations::{
-            self as sql, Access, Rows, Which, cases, commit, forget, polling, queue, tokens,
-        };
+        use crate::inbox::plan::ListingCoverage;
         use crate::inbox::store::{
             Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, Settlement, Stored,
+            $store,
         };
         use crate::model::{AccountId, OrderId};
 
@@ -47,7 +45,7 @@ macro_rules! stores {
                 .await
             }
 
-            async fn epoch(&self, account: &AccountId) -> Result<Epoch> {
+            async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
                 let account = sql::owned(account.as_str());
                 self.run(Access::Read, None, move |session| {
                     Box::pin(async move { cases::epoch(session, &account).await })
@@ -100,7 +98,7 @@ macro_rules! stores {
                 commit: &Commit,
                 now: SystemTime,
             ) -> Result<bool> {
-                let rows = Rows::of(commit)?;
+                let rows = commit::Rows::of(commit)?;
                 if rows.is_empty() {
                     return Ok(true);
                 }
@@ -124,9 +122,9 @@ macro_rules! stores {
                 }
                 let (account, token) = (sql::owned(account.as_str()), sql::owned(token));
                 self.run(Access::Write, Some(now), move |session| {
-                    Box::pin(async move {
-                        queue::claim(session, &account, &token, limit, lease).await
-                    })
+                    Box::pin(
+                        async move { queue::claim(session, &account, &token, limit, lease).await },
+                    )
                 })
                 .await
             }
@@ -186,17 +184,17 @@ macro_rules! stores {
 
             async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64> {
                 let which = std::sync::Arc::new(match which {
-                    Forget::Before(time) => Which::Before(millis::since_epoch(time)),
-                    Forget::Order(id) => Which::One(sql::owned(id.as_str())),
+                    Forget::Before(time) => forget::Which::Before(millis::since_epoch(time)),
+                    Forget::Order(id) => forget::Which::One(sql::owned(id.as_str())),
                 });
                 let mut forgotten = 0;
                 let mut next = Some(String::new());
                 while let Some(after) = next {
                     let (account, which) = (sql::owned(account.as_str()), which.clone());
                     let batch = self.run(Access::Write, None, move |session| {
-                        Box::pin(async move {
-                            forget::batch(session, &account, &which, &after).await
-                        })
+                        Box::pin(
+                            async move { forget::batch(session, &account, &which, &after).await },
+                        )
                     });
                     let (count, more) = batch.await?;
                     forgotten += count;
@@ -261,4 +259,13 @@ macro_rules! stores {
         }
     };
 }
-pub(in crate::inbox::store) use stores;
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    stores!(SqliteStore);
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    stores!(PostgresStore);
+}

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// PostgreSQL has no text with a NUL in it, and an id that a service sends may have one.
-pub(in crate::inbox::store) fn text(text: &str) -> Cow<'_, str> {
+pub(super) fn text(text: &str) -> Cow<'_, str> {
     if text.bytes().any(|byte| byte == 0 || byte == b'\\') {
         text.replace('\\', "\\\\").replace('\0', "\\0").into()
     } else {
@@ -11,8 +11,12 @@ pub(in crate::inbox::store) fn text(text: &str) -> Cow<'_, str> {
     }
 }
 
+pub(super) fn owned(original: &str) -> String {
+    text(original).into_owned()
+}
+
 /// What [`text`] was made of.
-pub(in crate::inbox::store) fn read_text(text: &str) -> String {
+pub(super) fn read_text(text: &str) -> String {
     let mut pieces = text.split('\\');
     let mut read = pieces.next().unwrap_or_default().to_owned();
     // An escape is two characters: after `\\` the piece between the two is empty.

@@ -9,7 +9,8 @@ use crate::error::Result;
 pub(super) async fn load<S: Session>(session: &mut S, key: &str) -> Result<Option<Tokens>> {
     let statement = "SELECT tokens FROM @tokens WHERE key = $1";
     let read = |row: &dyn super::Row| row.text(0).and_then(Tokens::from_json);
-    let rows = session.query(statement, &[key.into()], read);
+    let values = [key.into()];
+    let rows = session.query(statement, &values, read);
     Ok(rows.await?.pop())
 }
 
