@@ -49,7 +49,8 @@
 //! | `export` | | [`export`]: opens the zip of a case without trusting it |
 //! | `sqlite` | | [`inbox::store`]: cases and tokens in a file, with SQLite compiled in |
 //! | `postgres` | | [`inbox::store`]: cases and tokens on PostgreSQL; encrypted with `rustls` |
-//! | `simulator` | | [`simulator`], and the checks for stores of your own |
+//! | `simulator` | | [`simulator`] |
+//! | `store-tests` | | `check_case_store` and `check_token_store`, for stores of your own |
 // Where a feature is off, links to what it brings lead to the published pages.
 #![cfg_attr(
     not(feature = "simulator"),

@@ -130,7 +130,7 @@ pub async fn run(files: PathBuf, json: bool) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let cases = SqliteStore::open(directory.path().join("cases.db")).await?;
     let desk = Desk {
-        inbox: lab.inbox(cases).on_round(desk::problems),
+        inbox: lab.inbox(cases).on_poll(desk::problems),
         files,
         json,
     };
@@ -179,10 +179,10 @@ struct Day {
 
 impl Day {
     /// A round, and all the work that it brings. A service that runs for ever uses
-    /// `Inbox::deliveries` and `Inbox::changes` in place of this.
+    /// `Inbox::deliveries` and `Inbox::arrivals` in place of this.
     async fn work(&mut self, desk: &Desk) -> Result<()> {
         desk.inbox.poll().await?;
-        for change in desk.inbox.changes_after(self.shown, 1_000).await? {
+        for change in desk.inbox.arrivals_after(self.shown, 1_000).await? {
             self.shown = change.sequence();
             desk.change(&change)?;
         }

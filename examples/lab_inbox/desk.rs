@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use futures_util::TryStreamExt;
 use lab_connector::flow::{History, Reading};
-use lab_connector::inbox::{Change, Delivery, Inbox, Problem, Round};
+use lab_connector::inbox::{Delivery, Inbox, LoggedArrival, PollReport, Problem};
 use lab_connector::{OrderId, OrderStatus};
 use serde::Serialize;
 
@@ -72,7 +72,7 @@ impl Desk {
     }
 
     /// Shows a change. Deliveries are shown when they are taken in.
-    pub fn change(&self, change: &Change) -> Result<()> {
+    pub fn change(&self, change: &LoggedArrival) -> Result<()> {
         if change.ordinal().is_some() {
             return Ok(());
         }
@@ -126,7 +126,7 @@ impl Desk {
 }
 
 /// Tells of a round what could not be read or fetched.
-pub fn problems(round: &lab_connector::Result<Round>) {
+pub fn problems(round: &lab_connector::Result<PollReport>) {
     let problems = match round {
         Ok(round) => round.problems(),
         Err(error) => return eprintln!("lab_inbox: {error}; going on"),

@@ -18,7 +18,7 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
     let inbox = lab
         .inbox(cases)
         .interval(Duration::from_secs(arguments.interval))
-        .on_round(desk::problems);
+        .on_poll(desk::problems);
     let desk = Desk {
         inbox,
         files,
@@ -36,7 +36,7 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
 async fn work(desk: &Desk) -> Result<()> {
     let mut deliveries = desk.inbox.deliveries();
     let shown = desk.inbox.stats().await?.store.arrivals;
-    let mut changes = desk.inbox.changes(shown);
+    let mut changes = desk.inbox.arrivals(shown);
     loop {
         tokio::select! {
             change = changes.try_next() => match change? {

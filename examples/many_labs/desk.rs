@@ -58,8 +58,8 @@ pub fn serve<S>(
             .inbox(store.clone())
             .interval(arguments.interval())
             // Not all of them at once, now or later.
-            .start_within(arguments.interval())
-            .on_round(move |round| {
+            .initial_jitter(arguments.interval())
+            .on_poll(move |round| {
                 let failed = round.as_ref().err().map(ToString::to_string);
                 let lab = name.clone();
                 // Nobody listens any more when it ends.

@@ -28,10 +28,10 @@ pub use authorize::AuthorizationRequest;
 pub(crate) use discover::Asked;
 pub use health::Health;
 pub(crate) use protocol::{Protocol, not_permitted, refuse_redirect, set_uri};
-#[cfg(feature = "simulator")]
+#[cfg(feature = "store-tests")]
 pub(crate) use store::holds;
 pub use store::{FileTokenStore, MemoryTokenStore, TokenStore};
-#[cfg(feature = "simulator")]
+#[cfg(feature = "store-tests")]
 pub use store::{Violation, check_token_store};
 pub use token::Tokens;
 

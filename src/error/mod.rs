@@ -470,7 +470,7 @@ impl Error {
         matches!(self.cause(), Kind::Store(_))
     }
 
-    /// A delivery was held for longer than its [visibility](crate::inbox::Inbox::visibility) and
+    /// A delivery was held for longer than its [claim lease](crate::inbox::Inbox::claim_lease) and
     /// was handed out to somebody else, whose work counts. Usual causes: work that takes long, for
     /// which there is [`Delivery::extend`](crate::inbox::Delivery::extend); a machine that slept.
     #[must_use]

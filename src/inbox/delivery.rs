@@ -9,8 +9,8 @@ use futures_util::future::{Either, select};
 
 use super::Inbox;
 use super::files;
-use super::record::{Sight, What};
-use super::round::Round;
+use super::record::{CaseObservation, What};
+use super::report::PollReport;
 use super::store::{Claimed, Outcome, Settlement};
 use crate::download::{Downloaded, safe_name};
 use crate::error::{Error, Kind, Result};
@@ -29,7 +29,7 @@ const LONGEST_REASON: usize = 500;
 /// [acknowledged](Delivery::acknowledge). Work on it should bear the name too: whoever writes the
 /// same delivery twice then writes it once.
 ///
-/// Whoever has it holds it for the [visibility](Inbox::visibility): until then nobody else gets
+/// Whoever has it holds it for the [claim lease](Inbox::claim_lease): until then nobody else gets
 /// it. Dropped, it comes again after that.
 #[derive(Clone)]
 pub struct Delivery {
@@ -49,7 +49,7 @@ impl Delivery {
                 "order {id} has an open delivery and no data: they were forgotten too early"
             ))
         })?;
-        let history = until(stored.case.record().history(), claimed.index);
+        let history = stored.case.history_until(claimed.index);
         Ok(Delivery {
             inbox: inbox.clone(),
             order,
@@ -71,17 +71,11 @@ impl Delivery {
         self.claimed.ordinal
     }
 
-    /// Its number in the account's log, as [`Change::sequence`](super::Change::sequence) has it.
+    /// Its number in the account's log, as [`LoggedArrival::sequence`](super::LoggedArrival::sequence) has it.
     /// Logs name a delivery by it: it leads to no patient by itself.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.claimed.sequence
-    }
-
-    /// Whether the order was never delivered before.
-    #[must_use]
-    pub fn is_first(&self) -> bool {
-        self.ordinal() == 1
     }
 
     /// The order as it was seen last.
@@ -111,17 +105,17 @@ impl Delivery {
         self.history.read()
     }
 
-    /// The order's whole history, as it was known when the delivery was handed out. It is longer
+    /// The order's whole history, as it was known when the delivery was claimed. It is longer
     /// than [`Delivery::history`] where the case has gone on.
     #[must_use]
-    pub fn latest(&self) -> &History {
-        self.claimed.stored.case.record().history()
+    pub fn full_history(&self) -> &History {
+        self.claimed.stored.case.history()
     }
 
     /// What happened since the previous delivery of the order: the arrivals after it, this one
     /// last.
     #[must_use]
-    pub fn news(&self) -> &[Arrival] {
+    pub fn arrivals_since_last_delivery(&self) -> &[Arrival] {
         let arrivals = self.history.arrivals();
         let before = arrivals.len().saturating_sub(1);
         let previous = arrivals.iter().take(before).rposition(Arrival::is_delivery);
@@ -136,7 +130,7 @@ impl Delivery {
         self.claimed.arrived_at
     }
 
-    /// How often it was handed out, this time included.
+    /// How often it was claimed, this time included.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.claimed.attempts
@@ -148,8 +142,8 @@ impl Delivery {
         self.claimed.failure.as_deref()
     }
 
-    /// Says that the work is done: it is never handed out again, and the order's next delivery
-    /// can be.
+    /// Says that the work is done: it never comes again, and the order's next delivery
+    /// can be claimed.
     ///
     /// # Errors
     ///
@@ -163,7 +157,7 @@ impl Delivery {
         self.settle(Outcome::Acknowledged).await
     }
 
-    /// Gives it back, to be handed out again at `time`, or at once if that has passed. The order's
+    /// Gives it back, to come again at `time`, or at once if that has passed. The order's
     /// later deliveries wait.
     ///
     /// # Errors
@@ -172,17 +166,17 @@ impl Delivery {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it is given back or comes again after the visibility.
+    /// Dropped, it is given back or comes again after the claim lease.
     pub async fn defer(&self, time: SystemTime) -> Result<()> {
         let now = self.inbox.now().await?;
         let after = time.duration_since(now).unwrap_or_default();
         let failure = None;
-        self.settle(Outcome::Again { after, failure }).await
+        self.settle(Outcome::Released { after, failure }).await
     }
 
-    /// Gives it back because the work failed, to be handed out again: after a minute the first
+    /// Gives it back because the work failed, to come again: after a minute the first
     /// time, then after twice as long each time, up to an hour. It is never given up; whoever
-    /// looks at [`Inbox::stats`] sees it.
+    /// reads [`Inbox::stats`] sees it.
     ///
     /// The reason is kept, up to 500 characters: put no patient data into it.
     ///
@@ -196,10 +190,10 @@ impl Delivery {
     pub async fn fail(&self, reason: &str) -> Result<()> {
         let failure = Some(reason.chars().take(LONGEST_REASON).collect());
         let after = backoff(self.attempts());
-        self.settle(Outcome::Again { after, failure }).await
+        self.settle(Outcome::Released { after, failure }).await
     }
 
-    /// Holds it for the visibility from now: for work that takes longer.
+    /// Holds it for the [claim lease](Inbox::claim_lease) from now: for work that takes longer.
     /// [`Delivery::download_all`] does so by itself.
     ///
     /// # Errors
@@ -210,8 +204,8 @@ impl Delivery {
     ///
     /// Dropped, it is held for longer or as before.
     pub async fn extend(&self) -> Result<()> {
-        let visibility = self.inbox.settings.visibility;
-        self.settle(Outcome::Held(visibility)).await
+        let claim_lease = self.inbox.settings.claim_lease;
+        self.settle(Outcome::Extended(claim_lease)).await
     }
 
     /// Downloads all files of the order, below `directory`, which exists, into one that has the
@@ -265,13 +259,12 @@ impl Delivery {
     /// # Errors
     ///
     /// As [`Orders::return_to_doctor`](crate::client::Orders::return_to_doctor). Where
-    /// [`Error::was_sent`] does not know, look at the order in the portal or wait for the
-    /// inbox to do so: it is told to. [`Error::is_store`]: it was returned, and the next look at
-    /// it will show that.
+    /// [`Error::was_sent`] does not know, check the order in the portal or wait for the inbox, which
+    /// fetches it. [`Error::is_store`]: it was returned, and the next fetch will show that.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the order may have been returned; the next look at it will show that.
+    /// Dropped, the order may have been returned; the next fetch will show that.
     pub async fn return_to_doctor(&self, reason: &str) -> Result<()> {
         let orders = self.inbox.lab.orders();
         let returned = orders
@@ -305,13 +298,13 @@ impl Delivery {
 
     /// The order with its files. To go on without them would look as if there were none.
     async fn with_files(&self) -> Result<Arc<Order>> {
-        if files::are_told(&self.order) {
+        if files::are_given(&self.order) {
             return Ok(Arc::clone(&self.order));
         }
         if let Some(rx_id) = self.order.rx_id() {
-            let order = self.look(rx_id).await?;
+            let order = self.fetch_order(rx_id).await?;
             // Another order's files are another patient's.
-            if order.id() == self.order_id() && files::are_told(&order) {
+            if order.id() == self.order_id() && files::are_given(&order) {
                 return Ok(order);
             }
         }
@@ -322,31 +315,33 @@ impl Delivery {
     /// otherwise never be seen with them.
     async fn with_other_files(&self, known: &Order) -> Option<Arc<Order>> {
         // Where it cannot be fetched, the file's own error says more.
-        let order = self.look(known.rx_id()?).await.ok()?;
+        let order = self.fetch_order(known.rx_id()?).await.ok()?;
         let others = order.id() == known.id()
             && !order.assets().is_empty()
             && files::fingerprint(&order) != files::fingerprint(known);
         others.then_some(order)
     }
 
-    async fn look(&self, rx_id: &RxId) -> Result<Arc<Order>> {
+    async fn fetch_order(&self, rx_id: &RxId) -> Result<Arc<Order>> {
         let begun = self.inbox.now().await?;
         let order = Arc::new(self.inbox.lab.orders().by_rx(rx_id).await?);
-        let sight = Sight {
+        let observation = CaseObservation {
             order_id: order.id().clone(),
             what: What::Fetched(Arc::clone(&order)),
             begun,
             completed: self.inbox.now().await?,
         };
-        self.inbox.saw(sight, &mut Round::default()).await?;
+        self.inbox
+            .saw(observation, &mut PollReport::default())
+            .await?;
         Ok(order)
     }
 
     /// Holds the delivery until it is lost.
     async fn hold(&self) -> Error {
         loop {
-            let visibility = self.inbox.settings.visibility;
-            self.inbox.lab.clock().sleep(visibility / 3).await;
+            let claim_lease = self.inbox.settings.claim_lease;
+            self.inbox.lab.clock().sleep(claim_lease / 3).await;
             match self.extend().await {
                 Err(error) if error.is_lease_lost() => return error,
                 // The next one may succeed in time.
@@ -384,25 +379,10 @@ impl fmt::Debug for Delivery {
 
 /// Whether an error may mean that the file is no longer the order's. Which status says so is not
 /// documented; and where an id or a URL is of the order, another file comes that does not fit what
-/// was told of the first.
+/// was announced for the first.
 fn may_be_replaced(error: &Error) -> bool {
     let status = error.status().map(|status| status.as_u16());
     error.is_incomplete() || matches!(status, Some(400 | 403 | 404 | 410))
-}
-
-/// The history up to the arrival with this index.
-pub(super) fn until(history: &History, index: u32) -> History {
-    let count = usize::try_from(index).unwrap_or(usize::MAX);
-    let arrivals = history
-        .arrivals()
-        .iter()
-        .take(count.saturating_add(1))
-        .cloned();
-    if history.is_complete() {
-        History::complete(arrivals)
-    } else {
-        History::partial(arrivals)
-    }
 }
 
 /// How long a delivery that failed at this attempt waits for the next.

@@ -1,4 +1,4 @@
-//! The files of an order: what tells them from others, and which those are of an order that has
+//! The files of an order: what distinguishes them from others, and which they are for an order that has
 //! gone on since it was delivered.
 
 use super::Inbox;
@@ -7,7 +7,7 @@ use super::store::{CaseKey, Save};
 use crate::error::Result;
 use crate::model::{AssetId, Order, WireTime};
 
-/// What tells this delivery's files from another's. Signed URLs are no part of it.
+/// What distinguishes this delivery's files from another's. Signed URLs are no part of it.
 ///
 /// A file goes by its id; one without goes by its kind. Its size, its time and its digest count
 /// where the service gives them.
@@ -31,7 +31,7 @@ pub(super) fn fingerprint(order: &Order) -> Fingerprint {
 
 /// Whether an order says which files it has. In the statuses that *Get Orders* lists an empty list
 /// says that there are none; in any other it may only say that they are not shown to the lab.
-pub(super) fn are_told(order: &Order) -> bool {
+pub(super) fn are_given(order: &Order) -> bool {
     !order.assets().is_empty() || (order.has_asset_list() && order.status().is_listed())
 }
 
@@ -39,7 +39,7 @@ pub(super) fn are_told(order: &Order) -> bool {
 /// delivery that is still open would have nothing to download, and look as if it were done.
 ///
 /// An order that has arrived at the lab keeps none of those that it had before, also where only the
-/// service's history tells of it: they may be another scan's. What is read here is not older than
+/// service's history mentions it: they may be another scan's. What is read here is not older than
 /// the version that the save replaces; if it is newer, the commit fails and all is made again.
 pub(super) async fn keep(inbox: &Inbox, save: &mut Save) -> Result<()> {
     let Some(order) = &save.order else {
@@ -47,7 +47,7 @@ pub(super) async fn keep(inbox: &Inbox, save: &mut Save) -> Result<()> {
     };
     let mut arrivals = save.arrivals.iter();
     let has_arrived = arrivals.any(|arrival| arrival.ordinal.is_some());
-    if save.case.version() == 0 || has_arrived || order.status().is_listed() || are_told(order) {
+    if save.case.version() == 0 || has_arrived || order.status().is_listed() || are_given(order) {
         return Ok(());
     }
     let key = CaseKey::Order(order.id());

@@ -89,7 +89,7 @@ impl Inbox {
     }
 
     /// Takes over a case from the lab's former software, with its history as *partial*. Its
-    /// deliveries keep their ordinals and are never handed out, and its last status counts as
+    /// deliveries keep their ordinals and are never delivered, and its last status counts as
     /// shown: it is delivered again when it arrives anew.
     ///
     /// `false` if the case is known already: then nothing has changed. Import before the first
@@ -120,10 +120,10 @@ impl Inbox {
         };
         let commit = Commit {
             saves: vec![save],
-            epoch: None,
+            coverage: None,
         };
         let (store, account) = (self.store(), self.account());
-        store.commit(account, &commit, self.callers_now()).await
+        store.commit(account, &commit, self.local_now()).await
     }
 
     /// Forgets the data of orders, patient data among it, as [`CaseStore::forget`] says; gives

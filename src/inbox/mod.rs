@@ -5,15 +5,15 @@
 //! happens to it in between is never listed. Software that keeps one row per order loses work;
 //! software that downloads before it has saved loses cases.
 //!
-//! *Default.* An [`Inbox`] looks at the service every five minutes and keeps what it saw in a
-//! [`CaseStore`]: only then it hands out a [`Delivery`], the unit of the lab's work, and it does
+//! *Default.* An [`Inbox`] polls the service every five minutes and keeps what it saw in a
+//! [`CaseStore`]: only then it gives out a [`Delivery`], the unit of the lab's work, and it does
 //! so again, under the same name, until you [acknowledge](Delivery::acknowledge) it. Orders that
 //! drop out are fetched by their Rx ids, and those with Align or the doctor are followed to their
 //! end. What an answer means is decided by a pure function, whose limits are in [`Policy`].
 //!
-//! Three words: an *arrival* is a change of an order into a status, and each is a [`Change`] in the
-//! account's log. Arrivals in *Ready for Download* and *Lab Review* are *deliveries*, because the
-//! lab has something to do. A [`Round`] is one look at the service.
+//! Three words: an *arrival* is a change of an order into a status, and each is logged, see
+//! [`LoggedArrival`]. Arrivals in *Ready for Download* and *Lab Review* are *deliveries*, because the
+//! lab has something to do. A *poll* lists the orders and fetches some, see [`PollReport`].
 //!
 //! ```no_run
 //! # async fn example(lab: lab_connector::Lab) -> lab_connector::Result<()> {
@@ -43,21 +43,21 @@
 //!
 //! # Who polls
 //!
-//! Somebody has to: [`Inbox::deliveries`] and [`Inbox::changes`] poll while they are waited for, so
+//! Somebody has to: [`Inbox::deliveries`] and [`Inbox::arrivals`] poll while they are waited for, so
 //! a loop over one of them is enough. Where the work takes long, or where others
-//! [claim](Inbox::claim), spawn [`Inbox::run_until`] beside it. [`Inbox::poll`] is a single round,
+//! [claim](Inbox::claim), spawn [`Inbox::run_until`] beside it. [`Inbox::poll`] is a single poll,
 //! for software with a timer of its own.
 //!
 //! # Several processes
 //!
 //! They share a [`CaseStore`] that is made for it. One of them polls the account, by a lease;
-//! each delivery has one holder at a time, and one that held it for too long is told so. A process
+//! each delivery has one holder at a time, and one that held it for too long gets an error. A process
 //! that dies leaves its lease, which ends after two intervals and two minutes.
 //!
 //! # Many labs
 //!
 //! An inbox for each, in a task of its own; they may share a store, in which each account is apart.
-//! [Spread](Inbox::start_within) their polls, and bound what they take together:
+//! [Spread](Inbox::initial_jitter) their polls, and bound what they take together:
 //! [`ClientBuilder::total_concurrency`](crate::client::ClientBuilder::total_concurrency). See the
 //! example `many_labs`.
 //!
@@ -70,9 +70,9 @@
 //!
 //! # Seeing what it does
 //!
-//! [`Inbox::stats`] has counters, ages and the last error; [`Inbox::on_round`] is told of each
-//! round. With the feature `tracing` there are events, target `lab_connector`: rounds and
-//! deliveries at DEBUG, who polls at INFO, what failed, deviates or cannot be read at WARN. They
+//! [`Inbox::stats`] has counters, ages and the last error; [`Inbox::on_poll`] is called with the
+//! report of each poll. With the feature `tracing` there are events, target `lab_connector`: polls
+//! and deliveries at DEBUG, who polls at INFO, what failed, deviates or cannot be read at WARN. They
 //! hold no ids, which lead to patients: a delivery is named by [`Delivery::sequence`], and a lab by
 //! a span of yours around its future.
 //!
@@ -86,16 +86,17 @@
 //! *When to change it.* Intervals and limits are setters of [`Inbox`], the limits of the plan
 //! are in [`Policy`]. All of them are conventions of ours.
 
-mod change;
 mod delivery;
 mod digest;
+mod fetch;
 mod files;
 mod hints;
 mod history;
+mod logged;
 mod plan;
 mod poll;
 mod record;
-mod round;
+mod report;
 mod run;
 mod stats;
 pub mod store;
@@ -115,16 +116,16 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{AccountId, Notification, OrderId, RxId};
 use hints::Hints;
 use plan::ListingCoverage;
-use record::{Sight, What, record_one};
+use record::{CaseObservation, What, record_one};
 use run::Runner;
 use stats::Counters;
 use store::{Outcome, Settlement};
 
-pub use change::Change;
 pub use delivery::Delivery;
 pub use history::CaseHistory;
+pub use logged::LoggedArrival;
 pub use plan::Policy;
-pub use round::{Problem, Round};
+pub use report::{PollReport, Problem};
 pub use stats::Stats;
 pub use store::{CaseStore, MemoryStore};
 
@@ -142,9 +143,9 @@ pub struct Inbox {
 struct Settings {
     policy: Policy,
     interval: Duration,
-    start_within: Duration,
-    visibility: Duration,
-    looks: usize,
+    initial_jitter: Duration,
+    claim_lease: Duration,
+    max_fetches_per_poll: usize,
 }
 
 struct Shared {
@@ -161,7 +162,7 @@ struct Shared {
     observer: Mutex<Option<Observer>>,
 }
 
-type Observer = Arc<dyn Fn(&Result<Round>) + Send + Sync>;
+type Observer = Arc<dyn Fn(&Result<PollReport>) + Send + Sync>;
 
 impl Lab {
     /// An inbox for the lab's orders, which keeps them in `store`.
@@ -172,9 +173,9 @@ impl Lab {
             settings: Arc::new(Settings {
                 policy: Policy::default(),
                 interval: Duration::from_secs(5 * 60),
-                start_within: Duration::ZERO,
-                visibility: Duration::from_secs(15 * 60),
-                looks: 200,
+                initial_jitter: Duration::ZERO,
+                claim_lease: Duration::from_secs(15 * 60),
+                max_fetches_per_poll: 200,
             }),
             shared: Arc::new(Shared {
                 store: Arc::new(store),
@@ -211,34 +212,33 @@ impl Inbox {
     /// Within which time from the start the first poll of [`Inbox::run`] and the streams comes, by
     /// chance. Default: at once. Software that starts with many labs gives the interval here, so
     /// that their polls are spread over it and stay so; deliveries that are in the store
-    /// already are handed out meanwhile, and notified orders are fetched.
+    /// already are delivered meanwhile, and notified orders are fetched.
     #[must_use]
-    pub fn start_within(mut self, time: Duration) -> Self {
-        self.settings_mut().start_within = time;
+    pub fn initial_jitter(mut self, time: Duration) -> Self {
+        self.settings_mut().initial_jitter = time;
         self
     }
 
-    /// For how long a delivery that was handed out is held: after that it is handed out again.
+    /// For how long a claimed delivery is held: after that it comes again.
     /// Default: 15 minutes. At least a second.
     #[must_use]
-    pub fn visibility(mut self, visibility: Duration) -> Self {
-        self.settings_mut().visibility = visibility.max(Duration::from_secs(1));
+    pub fn claim_lease(mut self, claim_lease: Duration) -> Self {
+        self.settings_mut().claim_lease = claim_lease.max(Duration::from_secs(1));
         self
     }
 
-    /// How many orders are fetched one by one in a round; others wait for the next. Default: 200.
-    /// At least 1.
+    /// How many orders a poll fetches one by one; others wait for the next. Default: 200. At
+    /// least 1.
     #[must_use]
-    pub fn looks(mut self, orders: usize) -> Self {
-        self.settings_mut().looks = orders.max(1);
+    pub fn max_fetches_per_poll(mut self, orders: usize) -> Self {
+        self.settings_mut().max_fetches_per_poll = orders.max(1);
         self
     }
 
-    /// Is told of each round, also of those that fail: to print or count them. Of this inbox
-    /// and all its clones there is one. It is called between rounds: what takes long holds them
-    /// up.
+    /// Is called with the result of each poll: to print or count them. This inbox and all its
+    /// clones have one observer. It is called between polls: what takes long delays them.
     #[must_use]
-    pub fn on_round(self, observer: impl Fn(&Result<Round>) + Send + Sync + 'static) -> Self {
+    pub fn on_poll(self, observer: impl Fn(&Result<PollReport>) + Send + Sync + 'static) -> Self {
         *self.lock_observer() = Some(Arc::new(observer));
         self
     }
@@ -250,12 +250,12 @@ impl Inbox {
 
 /// Looking at the service.
 impl Inbox {
-    /// One round: lists the orders, fetches those that dropped out, those that were notified
-    /// and those whose time to be looked at has come, and keeps what is new. An order that the
+    /// One poll: lists the orders, fetches those that dropped out, those that were notified
+    /// and those that are due to be fetched, and keeps what is new. An order that the
     /// listing shows in several states is fetched too, and counts as what it is then.
     ///
     /// An order that cannot be fetched or read does not stop the others: see
-    /// [`Round::problems`]. It does not ask who holds the account's lease.
+    /// [`PollReport::problems`]. It does not ask who holds the account's lease.
     ///
     /// # Errors
     ///
@@ -264,10 +264,10 @@ impl Inbox {
     /// # Cancel safety
     ///
     /// Safe: what was found new is durable, or found again.
-    pub async fn poll(&self) -> Result<Round> {
-        let result = poll::round(self).await;
+    pub async fn poll(&self) -> Result<PollReport> {
+        let result = poll::poll(self).await;
         match &result {
-            Ok(round) => self.counters().polled(round, self.callers_now()),
+            Ok(report) => self.counters().polled(report, self.local_now()),
             Err(error) => self.counters().failed(error),
         }
         trace::polled(&result);
@@ -278,7 +278,7 @@ impl Inbox {
         result
     }
 
-    /// Takes in a notification: the order that it names is looked at soon, by whatever runs this
+    /// Takes in a notification: the order that it names is fetched soon, by whatever runs this
     /// inbox, or with the next [`Inbox::poll`]. It does not wait and cannot fail.
     ///
     /// Nothing of the notification is believed. An order is fetched at most twice a minute for
@@ -290,7 +290,7 @@ impl Inbox {
 
     fn hint(&self, rx_id: &RxId) {
         self.counters().hinted();
-        self.hints().add(rx_id, self.callers_now());
+        self.hints().add(rx_id, self.local_now());
         self.shared.hinted.send_replace(());
     }
 }
@@ -307,17 +307,17 @@ impl Inbox {
     /// # Cancel safety
     ///
     /// Dropped, it may have taken deliveries; they come again after the
-    /// [visibility](Inbox::visibility).
+    /// [claim lease](Inbox::claim_lease).
     pub async fn claim(&self, limit: usize) -> Result<Vec<Delivery>> {
         let token: Arc<str> = name().into();
         let (store, account) = (self.store(), self.account());
-        let visibility = self.settings.visibility;
-        let claimed = store.claim(account, &token, limit, visibility, self.callers_now());
-        let claimed = claimed.await?.into_iter();
+        let claim_lease = self.settings.claim_lease;
+        let claimed = store.claim(account, &token, limit, claim_lease, self.local_now());
+        let claimed = claimed.await?;
+        claimed.iter().for_each(trace::claimed);
+        let claimed = claimed.into_iter();
         let deliveries = claimed.map(|claimed| Delivery::new(self, claimed, &token));
-        let deliveries: Vec<Delivery> = deliveries.collect::<Result<_>>()?;
-        deliveries.iter().for_each(trace::handed_out);
-        Ok(deliveries)
+        deliveries.collect()
     }
 
     /// Deliveries to work on, one after the other, without end. While it waits for the next, it
@@ -333,7 +333,7 @@ impl Inbox {
     /// # Cancel safety
     ///
     /// Safe between two items. A stream that is dropped while it waits may have taken one
-    /// delivery, which comes again after the [visibility](Inbox::visibility).
+    /// delivery, which comes again after the [claim lease](Inbox::claim_lease).
     pub fn deliveries(&self) -> impl Stream<Item = Result<Delivery>> + Send + Unpin + '_ {
         let news = self.shared.news.subscribe();
         Box::pin(stream::unfold(news, move |mut news| async move {
@@ -374,7 +374,7 @@ impl Inbox {
     }
 
     /// Every arrival behind the number `after` in the account's log, without end: to show them.
-    /// Begin with 0, with the [`Change::sequence`] that you saw last, or for new ones only with the
+    /// Begin with 0, with the [`LoggedArrival::sequence`] that you saw last, or for new ones only with the
     /// number of [`arrivals`](store::Counts::arrivals) in [`Stats::store`]. While it waits, it does
     /// what [`Inbox::run`] does, unless that runs.
     ///
@@ -385,33 +385,36 @@ impl Inbox {
     /// # Cancel safety
     ///
     /// Safe.
-    pub fn changes(&self, after: u64) -> impl Stream<Item = Result<Change>> + Send + Unpin + '_ {
+    pub fn arrivals(
+        &self,
+        after: u64,
+    ) -> impl Stream<Item = Result<LoggedArrival>> + Send + Unpin + '_ {
         let begin = (self.shared.news.subscribe(), after, VecDeque::new());
         Box::pin(stream::unfold(
             begin,
             move |(mut news, mut after, mut page)| async move {
-                let next = self.next_change(&mut news, after, &mut page).await;
-                if let Ok(change) = &next {
-                    after = change.sequence();
+                let next = self.next_arrival(&mut news, after, &mut page).await;
+                if let Ok(arrival) = &next {
+                    after = arrival.sequence();
                 }
                 Some((next, (news, after, page)))
             },
         ))
     }
 
-    async fn next_change(
+    async fn next_arrival(
         &self,
         news: &mut watch::Receiver<()>,
         after: u64,
-        page: &mut VecDeque<Change>,
-    ) -> Result<Change> {
+        page: &mut VecDeque<LoggedArrival>,
+    ) -> Result<LoggedArrival> {
         loop {
-            if let Some(change) = page.pop_front() {
-                return Ok(change);
+            if let Some(arrival) = page.pop_front() {
+                return Ok(arrival);
             }
             news.borrow_and_update();
             self.turn().await?;
-            page.extend(self.changes_after(after, 100).await?);
+            page.extend(self.arrivals_after(after, 100).await?);
             if page.is_empty() {
                 self.wait(news).await?;
             }
@@ -428,9 +431,9 @@ impl Inbox {
     /// # Cancel safety
     ///
     /// Safe.
-    pub async fn changes_after(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
+    pub async fn arrivals_after(&self, after: u64, limit: usize) -> Result<Vec<LoggedArrival>> {
         let logged = self.store().arrivals(self.account(), after, limit).await?;
-        logged.into_iter().map(Change::new).collect()
+        logged.into_iter().map(LoggedArrival::new).collect()
     }
 
     /// How the inbox is doing.
@@ -477,13 +480,13 @@ impl Inbox {
     }
 
     /// The time of this process.
-    fn callers_now(&self) -> SystemTime {
+    fn local_now(&self) -> SystemTime {
         self.lab.clock().now()
     }
 
     /// The time that counts.
     async fn now(&self) -> Result<SystemTime> {
-        self.store().now(self.callers_now()).await
+        self.store().now(self.local_now()).await
     }
 
     async fn epoch(&self) -> Result<ListingCoverage> {
@@ -509,7 +512,7 @@ impl Inbox {
 
     async fn lease(&self, lease: Duration) -> Result<bool> {
         let (store, holder) = (self.store(), &self.shared.holder);
-        let lease = store.lease(self.account(), holder, lease, self.callers_now());
+        let lease = store.lease(self.account(), holder, lease, self.local_now());
         lease.await
     }
 
@@ -519,27 +522,27 @@ impl Inbox {
     }
 
     /// Records what was seen of one order.
-    async fn saw(&self, sight: Sight, round: &mut Round) -> Result<()> {
-        record_one(self, sight, round).await?;
-        self.counters().fetched(round);
+    async fn saw(&self, observation: CaseObservation, report: &mut PollReport) -> Result<()> {
+        record_one(self, observation, report).await?;
+        self.counters().fetched(report);
         Ok(())
     }
 
     /// Records an action of our own.
     async fn did(&self, order_id: &OrderId, what: What) -> Result<()> {
         let now = self.now().await?;
-        let sight = Sight {
+        let observation = CaseObservation {
             order_id: order_id.clone(),
             what,
             begun: now,
             completed: now,
         };
-        self.saw(sight, &mut Round::default()).await
+        self.saw(observation, &mut PollReport::default()).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<()> {
         let store = self.store();
-        let settled = store.settle(self.account(), &settlements, self.callers_now());
+        let settled = store.settle(self.account(), &settlements, self.local_now());
         let settled = settled.await?;
         // A later delivery of the same order can be claimed now, or this one again.
         self.announce();

@@ -1,31 +1,26 @@
-//! One round: list, record, fetch what dropped out, what was hinted at and what is due.
+//! One poll: list, record, fetch what dropped out, what was hinted at and what is due.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
-
 use super::Inbox;
+use super::fetch::{fetch, hinted};
 use super::files::fingerprint;
 use super::plan::ListingCoverage;
-use super::record::{Known, Sight, Target, What, record, record_one, stands_still};
-use super::round::{Problem, Round};
-use super::run;
+use super::record::{CaseObservation, Known, Target, What, is_unchanged, record};
+use super::report::{PollReport, Problem};
 use super::store::{Commit, fits};
 use crate::error::Result;
 use crate::model::{Order, OrderId};
 
-/// So many orders are fetched at the same time.
-const TOGETHER: usize = 4;
-
-pub(super) async fn round(inbox: &Inbox) -> Result<Round> {
-    let mut round = Round::default();
-    let budget = inbox.settings.looks;
-    let owed = listing(inbox, budget, &mut round).await?;
-    let spent = usize::try_from(round.fetched).unwrap_or(usize::MAX);
+pub(super) async fn poll(inbox: &Inbox) -> Result<PollReport> {
+    let mut report = PollReport::default();
+    let budget = inbox.settings.max_fetches_per_poll;
+    let owed = listing(inbox, budget, &mut report).await?;
+    let spent = usize::try_from(report.fetched).unwrap_or(usize::MAX);
     let budget = budget.saturating_sub(spent);
-    // What there is no look left for is not taken out, and waits for the next round.
-    let hinted = run::targets(inbox, budget.saturating_sub(owed.len())).await?;
+    // What there is budget is left is not taken out, and waits for the next poll.
+    let hinted = hinted(inbox, budget.saturating_sub(owed.len())).await?;
     let due = inbox
         .store()
         .due(inbox.account(), inbox.now().await?, budget)
@@ -42,28 +37,28 @@ pub(super) async fn round(inbox: &Inbox) -> Result<Round> {
             targets.push(target);
         }
     }
-    fetch(inbox, targets, &mut round).await?;
-    Ok(round)
+    fetch(inbox, targets, &mut report).await?;
+    Ok(report)
 }
 
-/// Lists and records, with at most `budget` looks. Gives what has to be fetched.
-async fn listing(inbox: &Inbox, budget: usize, round: &mut Round) -> Result<Vec<Target>> {
+/// Lists and records, with at most `budget` fetches. Gives what has to be fetched.
+async fn listing(inbox: &Inbox, budget: usize, report: &mut PollReport) -> Result<Vec<Target>> {
     let begun = inbox.now().await?;
     let listing = inbox.lab.orders().list().await?;
     let completed = inbox.now().await?;
 
     let complete = listing.is_complete();
     let problem = listing.problem().cloned().map(Problem::Listing);
-    round.problems.extend(problem);
+    report.problems.extend(problem);
     let (mut orders, unreadable) = listing.into_parts();
     let unreadable = unreadable.into_iter().map(Problem::Unreadable);
-    round.problems.extend(unreadable);
-    round.listed = u64::try_from(orders.len()).unwrap_or(u64::MAX);
-    round.complete = complete;
+    report.problems.extend(unreadable);
+    report.listed = u64::try_from(orders.len()).unwrap_or(u64::MAX);
+    report.complete = complete;
     orders.retain(|order| {
         let kept = fits(order.id().as_str());
         if !kept {
-            round.problems.push(Problem::IdTooLong(order.id().clone()));
+            report.problems.push(Problem::IdTooLong(order.id().clone()));
         }
         kept
     });
@@ -81,11 +76,11 @@ async fn listing(inbox: &Inbox, budget: usize, round: &mut Round) -> Result<Vec<
     let follows = |order: &&Order| order.rx_id().is_some_and(|rx_id| fits(rx_id.as_str()));
     let nameless = orders.iter().filter(|order| !follows(order));
     let nameless = nameless.filter(|order| known.find(order.id()).is_none());
-    round
+    report
         .problems
         .extend(nameless.map(|order| Problem::NoRxId(order.id().clone())));
 
-    let sight = |order_id, what| Sight {
+    let observation = |order_id, what| CaseObservation {
         order_id,
         what,
         begun,
@@ -93,10 +88,10 @@ async fn listing(inbox: &Inbox, budget: usize, round: &mut Round) -> Result<Vec<
     };
     let changed = orders.into_iter().filter(|order| {
         let case = known.find(order.id());
-        !case.is_some_and(|case| stands_still(case, order))
+        !case.is_some_and(|case| is_unchanged(case, order))
     });
-    let mut sights: Vec<Sight> = changed
-        .map(|order| sight(order.id().clone(), What::Listed(Arc::new(order))))
+    let mut observations: Vec<CaseObservation> = changed
+        .map(|order| observation(order.id().clone(), What::Listed(Arc::new(order))))
         .collect();
     if complete {
         // In an order that does not depend on chance.
@@ -106,14 +101,14 @@ async fn listing(inbox: &Inbox, budget: usize, round: &mut Round) -> Result<Vec<
             .map(|case| case.order_id().clone())
             .collect();
         missing.sort_unstable();
-        sights.extend(missing.into_iter().map(|id| sight(id, What::Missing)));
+        observations.extend(missing.into_iter().map(|id| observation(id, What::Missing)));
     }
-    let owed = record(inbox, known, &epoch, sights, round).await?;
+    let owed = record(inbox, known, &epoch, observations, report).await?;
     let all = contradicted.len() <= budget;
     contradicted.truncate(budget);
-    let problems = round.problems.len();
-    fetch(inbox, contradicted, round).await?;
-    let settled = all && round.problems.len() == problems;
+    let problems = report.problems.len();
+    fetch(inbox, contradicted, report).await?;
+    let settled = all && report.problems.len() == problems;
     if complete && settled {
         listed_well(inbox, &epoch, epoch.listed(begun, inbox.plan_policy())).await?;
     }
@@ -121,7 +116,7 @@ async fn listing(inbox: &Inbox, budget: usize, round: &mut Round) -> Result<Vec<
 }
 
 /// Takes out the orders that the listing shows in several states: at least one of them is over, and
-/// which cannot be told. They are fetched; until then nothing of them is recorded, or each listing
+/// and nobody knows which. They are fetched; until then nothing of them is recorded, or each listing
 /// would bring them anew.
 ///
 /// Records that have not the one Rx id stay: what to fetch would be a guess.
@@ -181,62 +176,13 @@ async fn listed_well(inbox: &Inbox, before: &ListingCoverage, now: ListingCovera
     if stored.first_listing().is_none() || is_old || resumed {
         let commit = Commit {
             saves: Vec::new(),
-            epoch: Some(now),
+            coverage: Some(now),
         };
         let (store, account) = (inbox.store(), inbox.account());
-        store.commit(account, &commit, inbox.callers_now()).await?;
+        store.commit(account, &commit, inbox.local_now()).await?;
     }
     inbox.remember(now);
     Ok(())
-}
-
-/// Fetches orders by their Rx ids, a few at a time, and records each.
-pub(super) async fn fetch(inbox: &Inbox, targets: Vec<Target>, round: &mut Round) -> Result<()> {
-    let looks = targets.into_iter().map(|target| look(inbox, target));
-    // Built first: a closure that borrows would not be general enough for the stream.
-    let looks: Vec<_> = looks.collect();
-    let mut looks = stream::iter(looks).buffer_unordered(TOGETHER);
-    while let Some(brought) = looks.next().await {
-        round.add(brought?);
-    }
-    Ok(())
-}
-
-/// Fetches one order.
-///
-/// # Errors
-///
-/// The store failed. An order that cannot be fetched is a [`Problem`].
-pub(super) async fn look(inbox: &Inbox, target: Target) -> Result<Round> {
-    let mut round = Round::default();
-    let begun = inbox.now().await?;
-    let answer = inbox.lab.orders().by_rx(&target.rx_id).await;
-    let completed = inbox.now().await?;
-    round.fetched = 1;
-    let (order_id, what) = match answer {
-        Ok(order) => (order.id().clone(), What::Fetched(Arc::new(order))),
-        Err(error) if error.is_not_found() => match target.order_id {
-            Some(order_id) => (order_id, What::Gone),
-            // The hint was false.
-            None => return Ok(round),
-        },
-        Err(error) => {
-            if target.hinted {
-                inbox.hints().add(&target.rx_id, inbox.callers_now());
-            }
-            let problem = Problem::NotFetched(target.order_id, error);
-            round.problems.push(problem);
-            return Ok(round);
-        }
-    };
-    let sight = Sight {
-        order_id,
-        what,
-        begun,
-        completed,
-    };
-    record_one(inbox, sight, &mut round).await?;
-    Ok(round)
 }
 
 /// The later of two epochs of one account: what is stored may lag behind what this process

@@ -10,7 +10,7 @@ use super::Inbox;
 use super::digest::digest;
 use super::files::{self, fingerprint};
 use super::plan::{ListingCoverage, Next, Observation, Policy, Record, Step, observe};
-use super::round::{Problem, Round};
+use super::report::{PollReport, Problem};
 use super::store::{Case, CaseKey, Commit, NewArrival, Save, fits};
 use super::trace;
 use crate::error::{Error, Result};
@@ -26,7 +26,7 @@ const TRIES: usize = 20;
 
 /// Something that was seen of one order, or done with it.
 #[derive(Clone, Debug)]
-pub(super) struct Sight {
+pub(super) struct CaseObservation {
     pub(super) order_id: OrderId,
     pub(super) what: What,
     /// When the request was begun; of an action, when it was complete.
@@ -93,8 +93,8 @@ impl Hash for ByOrder {
 }
 
 /// Whether a listing shows of a case what is recorded of it, so that nothing would follow: of
-/// most orders, in most rounds.
-pub(super) fn stands_still(case: &Case, order: &Order) -> bool {
+/// most orders, in most polls.
+pub(super) fn is_unchanged(case: &Case, order: &Order) -> bool {
     case.still_shows(order.status()) && case.digest() == digest(order)
 }
 
@@ -103,22 +103,25 @@ pub(super) async fn record(
     inbox: &Inbox,
     mut known: Known,
     epoch: &ListingCoverage,
-    sights: Vec<Sight>,
-    round: &mut Round,
+    observations: Vec<CaseObservation>,
+    report: &mut PollReport,
 ) -> Result<Vec<Target>> {
     let mut owed = Vec::new();
     // A case is in a commit once. What a listing has of one order more than once is dealt with one
     // by one; where it contradicts itself the order was taken out, if it could be.
-    let (mut now, mut rest) = once(sights);
+    let (mut now, mut rest) = once(observations);
     loop {
         for chunk in now.chunks(AT_ONCE) {
-            commit(inbox, &mut known, epoch, chunk, round, &mut owed).await?;
+            commit(inbox, &mut known, epoch, chunk, report, &mut owed).await?;
         }
         if rest.is_empty() {
             return Ok(owed);
         }
         (now, rest) = once(rest);
-        let ids: Vec<_> = now.iter().map(|sight| sight.order_id.clone()).collect();
+        let ids: Vec<_> = now
+            .iter()
+            .map(|observation| observation.order_id.clone())
+            .collect();
         known = Known::new(inbox.store().expected(inbox.account(), &ids).await?);
     }
 }
@@ -143,17 +146,17 @@ impl Target {
     }
 }
 
-fn once(sights: Vec<Sight>) -> (Vec<Sight>, Vec<Sight>) {
-    let mut seen = HashSet::with_capacity(sights.len());
-    let firsts: Vec<bool> = sights
+fn once(observations: Vec<CaseObservation>) -> (Vec<CaseObservation>, Vec<CaseObservation>) {
+    let mut seen = HashSet::with_capacity(observations.len());
+    let firsts: Vec<bool> = observations
         .iter()
-        .map(|sight| seen.insert(&sight.order_id))
+        .map(|observation| seen.insert(&observation.order_id))
         .collect();
     if firsts.iter().all(|first| *first) {
-        return (sights, Vec::new());
+        return (observations, Vec::new());
     }
     let mut first = firsts.into_iter();
-    sights
+    observations
         .into_iter()
         .partition(|_| first.next().unwrap_or_default())
 }
@@ -162,8 +165,8 @@ async fn commit(
     inbox: &Inbox,
     known: &mut Known,
     epoch: &ListingCoverage,
-    sights: &[Sight],
-    round: &mut Round,
+    observations: &[CaseObservation],
+    report: &mut PollReport,
     owed: &mut Vec<Target>,
 ) -> Result<()> {
     let account = inbox.account();
@@ -171,9 +174,9 @@ async fn commit(
         let mut commit = Commit::default();
         let mut fetch = Vec::new();
         let mut news = News::default();
-        for sight in sights {
-            let found = known.find(&sight.order_id);
-            let mut planned = plan(found, sight, inbox.plan_policy(), epoch);
+        for observation in observations {
+            let found = known.find(&observation.order_id);
+            let mut planned = plan(found, observation, inbox.plan_policy(), epoch);
             if let Some(save) = &mut planned.save {
                 files::keep(inbox, save).await?;
             }
@@ -187,14 +190,17 @@ async fn commit(
         let done = commit.saves.is_empty()
             || inbox
                 .store()
-                .commit(account, &commit, inbox.callers_now())
+                .commit(account, &commit, inbox.local_now())
                 .await?;
         if done {
-            news.report(inbox, round);
+            news.report(inbox, report);
             owed.append(&mut fetch);
             return Ok(());
         }
-        let ids: Vec<_> = sights.iter().map(|sight| sight.order_id.clone()).collect();
+        let ids: Vec<_> = observations
+            .iter()
+            .map(|observation| observation.order_id.clone())
+            .collect();
         known.renew(inbox.store().expected(account, &ids).await?);
     }
     Err(Error::store(
@@ -202,26 +208,31 @@ async fn commit(
     ))
 }
 
-/// Records something about a single case, read anew. A single look asks for nothing that it did
-/// not bring.
-pub(super) async fn record_one(inbox: &Inbox, sight: Sight, round: &mut Round) -> Result<()> {
-    if !fits(sight.order_id.as_str()) {
-        round.problems.push(Problem::IdTooLong(sight.order_id));
+/// Records something about a single case, read anew. Asks for no fetch: this was one.
+pub(super) async fn record_one(
+    inbox: &Inbox,
+    observation: CaseObservation,
+    report: &mut PollReport,
+) -> Result<()> {
+    if !fits(observation.order_id.as_str()) {
+        report
+            .problems
+            .push(Problem::IdTooLong(observation.order_id));
         return Ok(());
     }
     let (store, account) = (inbox.store(), inbox.account());
     let found = store
-        .find(account, CaseKey::Order(&sight.order_id))
+        .find(account, CaseKey::Order(&observation.order_id))
         .await?
         .map(|stored| stored.case);
     let epoch = inbox.epoch().await?;
     let known = Known::new(found.into_iter().collect());
-    record(inbox, known, &epoch, vec![sight], round)
+    record(inbox, known, &epoch, vec![observation], report)
         .await
         .map(drop)
 }
 
-/// What a sight makes of a case.
+/// What a observation makes of a case.
 #[derive(Debug, Default)]
 struct Planned {
     save: Option<Save>,
@@ -229,9 +240,14 @@ struct Planned {
     deviations: u64,
 }
 
-/// Nothing is allocated for a case that stands still.
-fn plan(found: Option<&Case>, sight: &Sight, policy: &Policy, epoch: &ListingCoverage) -> Planned {
-    let observed = Observed::of(sight);
+/// Nothing is allocated for a case that is unchanged.
+fn plan(
+    found: Option<&Case>,
+    observation: &CaseObservation,
+    policy: &Policy,
+    epoch: &ListingCoverage,
+) -> Planned {
+    let observed = Observed::of(observation);
     let nothing = Record::new();
     let before = found.map_or(&nothing, Case::record);
     let mut arrivals = Vec::new();
@@ -269,7 +285,7 @@ fn plan(found: Option<&Case>, sight: &Sight, policy: &Policy, epoch: &ListingCov
     let save = save.then(|| {
         let mut case = match found {
             Some(case) => case.clone(),
-            None => Case::new(sight.order_id.clone()),
+            None => Case::new(observation.order_id.clone()),
         };
         if let Some(record) = after {
             case.set_record(record);
@@ -290,36 +306,36 @@ fn plan(found: Option<&Case>, sight: &Sight, policy: &Policy, epoch: &ListingCov
     }
 }
 
-/// A sight in the planner's words.
+/// A observation in the planner's words.
 struct Observed<'a> {
-    sight: &'a Sight,
+    observation: &'a CaseObservation,
     order: Option<&'a Arc<Order>>,
-    told: Option<Vec<Arrival>>,
+    history: Option<Vec<Arrival>>,
 }
 
 impl<'a> Observed<'a> {
-    fn of(sight: &'a Sight) -> Self {
-        let order = match &sight.what {
+    fn of(observation: &'a CaseObservation) -> Self {
+        let order = match &observation.what {
             What::Listed(order) | What::Fetched(order) => Some(order),
             What::Missing | What::Gone | What::Returned | What::Downloaded(_) => None,
         };
         Observed {
-            sight,
+            observation,
             order,
-            told: order.and_then(|order| told(order)),
+            history: order.and_then(|order| reported_history(order)),
         }
     }
 
     fn each(&self, mut observe: impl FnMut(&Observation<'_>)) {
-        let Sight {
+        let CaseObservation {
             what,
             begun,
             completed,
             ..
-        } = self.sight;
+        } = self.observation;
         let created = self.order.and_then(|order| order.created()?.time());
-        if let Some(told) = &self.told {
-            observe(&Observation::told(told, *begun).created(created));
+        if let Some(history) = &self.history {
+            observe(&Observation::reported_history(history, *begun).created(created));
         }
         let order = self.order.map(|order| (order.status(), fingerprint(order)));
         let observation = match (what, &order) {
@@ -338,7 +354,7 @@ impl<'a> Observed<'a> {
 }
 
 /// The history that the service itself gave, if it did.
-fn told(order: &Order) -> Option<Vec<Arrival>> {
+fn reported_history(order: &Order) -> Option<Vec<Arrival>> {
     let entries = order.history()?.iter().map(|entry| {
         let arrival = Arrival::new(entry.status());
         match entry.time().and_then(WireTime::time) {
@@ -358,7 +374,7 @@ fn logged(step: &Step) -> impl Iterator<Item = NewArrival> + '_ {
     })
 }
 
-/// What is new, told once it is durable.
+/// What is new, reported once it is durable.
 #[derive(Default)]
 struct News {
     deliveries: u64,
@@ -385,10 +401,10 @@ impl News {
         }
     }
 
-    fn report(self, inbox: &Inbox, round: &mut Round) {
-        round.deliveries += self.deliveries;
-        round.changes += self.changes;
-        round.deviations += self.deviations;
+    fn report(self, inbox: &Inbox, report: &mut PollReport) {
+        report.deliveries += self.deliveries;
+        report.changes += self.changes;
+        report.deviations += self.deviations;
         self.deviating.into_iter().for_each(trace::deviates);
         if self.deliveries + self.changes > 0 {
             inbox.announce();
@@ -411,8 +427,8 @@ mod tests {
         Arc::new(serde_json::from_value(order).unwrap())
     }
 
-    fn sight(what: What, begun: u64, completed: u64) -> Sight {
-        Sight {
+    fn observation(what: What, begun: u64, completed: u64) -> CaseObservation {
+        CaseObservation {
             order_id: "1".into(),
             what,
             begun: at(begun),
@@ -420,42 +436,48 @@ mod tests {
         }
     }
 
-    fn planned(found: Option<&Case>, sight: &Sight) -> Option<Save> {
-        plan(found, sight, &Policy::default(), &ListingCoverage::new()).save
+    fn planned(found: Option<&Case>, observation: &CaseObservation) -> Option<Save> {
+        plan(
+            found,
+            observation,
+            &Policy::default(),
+            &ListingCoverage::new(),
+        )
+        .save
     }
 
     #[test]
     fn what_came_too_late_does_not_replace_newer_data() {
         let newer = order("Lab Review", "new");
-        let first = sight(What::Fetched(newer), 10, 20);
+        let first = observation(What::Fetched(newer), 10, 20);
         let case = planned(None, &first).unwrap().case;
         // Begun before, complete after.
-        let older = sight(What::Listed(order("Ready for Download", "old")), 5, 30);
+        let older = observation(What::Listed(order("Ready for Download", "old")), 5, 30);
         assert!(planned(Some(&case), &older).is_none());
-        let newest = sight(What::Listed(order("Ready for Download", "newest")), 40, 50);
+        let newest = observation(What::Listed(order("Ready for Download", "newest")), 40, 50);
         let save = planned(Some(&case), &newest).unwrap();
         assert_eq!((save.arrivals.len(), save.order.is_some()), (1, true));
     }
 
     #[test]
     fn data_alone_are_kept_without_an_arrival() {
-        let first = sight(What::Listed(order("Lab Review", "one")), 10, 20);
+        let first = observation(What::Listed(order("Lab Review", "one")), 10, 20);
         let case = planned(None, &first).unwrap().case;
-        assert!(stands_still(&case, &order("Lab Review", "one")));
+        assert!(is_unchanged(&case, &order("Lab Review", "one")));
         assert!(planned(Some(&case), &first).is_none());
         let other = order("Lab Review", "two");
-        assert!(!stands_still(&case, &other));
-        let save = planned(Some(&case), &sight(What::Listed(other), 30, 40)).unwrap();
+        assert!(!is_unchanged(&case, &other));
+        let save = planned(Some(&case), &observation(What::Listed(other), 30, 40)).unwrap();
         assert_eq!((save.arrivals.len(), save.order.is_some()), (0, true));
     }
 
     #[test]
     fn a_case_that_was_missing_does_not_stand_still() {
-        let first = sight(What::Listed(order("Lab Review", "one")), 10, 20);
+        let first = observation(What::Listed(order("Lab Review", "one")), 10, 20);
         let case = planned(None, &first).unwrap().case;
-        let missing = sight(What::Missing, 30, 40);
+        let missing = observation(What::Missing, 30, 40);
         let case = planned(Some(&case), &missing).unwrap().case;
-        assert!(!stands_still(&case, &order("Lab Review", "one")));
+        assert!(!is_unchanged(&case, &order("Lab Review", "one")));
     }
 
     #[test]
@@ -466,7 +488,7 @@ mod tests {
             What::Returned,
             What::Downloaded(1),
         ] {
-            assert!(planned(None, &sight(what, 10, 20)).is_none());
+            assert!(planned(None, &observation(what, 10, 20)).is_none());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Rounds at an interval, woken by hints.
+//! Polls at an interval, woken by hints.
 
 use std::future::Future;
 use std::pin::pin;
@@ -8,21 +8,19 @@ use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 use super::Inbox;
-use super::poll;
-use super::record::Target;
-use super::round::Round;
-use super::store::CaseKey;
+use super::fetch::fetch_hinted;
+use super::report::PollReport;
 use super::trace;
 use crate::error::{Error, Result};
 
-/// Without news an inbox looks into its store so often: another process may have put something
+/// Without news an inbox asks its store so often: another process may have put something
 /// there.
 const RECHECK: Duration = Duration::from_secs(5);
 
 /// A listing that hints ask for comes at least so long after the one before.
 const SOONEST: Duration = Duration::from_secs(60);
 
-/// When the next round is due. Who holds it does the rounds of this process.
+/// When the next poll is due. Whoever holds it polls for this process.
 #[derive(Debug, Default)]
 pub(super) struct Runner {
     /// None before the first.
@@ -35,7 +33,7 @@ pub(super) struct Runner {
 impl Runner {
     /// Does what is due. What may pass by itself is no error.
     async fn turn(&mut self, inbox: &Inbox) -> Result<()> {
-        let now = inbox.callers_now();
+        let now = inbox.local_now();
         let next = self.next.get_or_insert_with(|| start(inbox, now));
         if *next <= now {
             self.last = Some(now);
@@ -47,7 +45,7 @@ impl Runner {
                 return Ok(());
             }
         }
-        let brought = hinted(inbox).await;
+        let brought = fetch_hinted(inbox).await;
         if inbox.hints().take_overflow() {
             trace::overflow();
             let soonest = self.last.and_then(|last| last.checked_add(SOONEST));
@@ -67,7 +65,7 @@ impl Runner {
 
     /// How long nothing is due.
     fn rest(&self, inbox: &Inbox) -> Duration {
-        let now = inbox.callers_now();
+        let now = inbox.local_now();
         let next = [self.next, inbox.hints().next()]
             .into_iter()
             .flatten()
@@ -78,58 +76,20 @@ impl Runner {
     }
 }
 
-/// Fetches what was hinted at.
-pub(super) async fn hinted(inbox: &Inbox) -> Result<Round> {
-    let mut round = Round::default();
-    let targets = targets(inbox, inbox.settings.looks).await?;
-    if !targets.is_empty() {
-        poll::fetch(inbox, targets, &mut round).await?;
-        inbox.counters().fetched(&round);
-        trace::fetched(&round);
-    }
-    Ok(round)
-}
-
-/// What was hinted at and may be fetched now, at most `limit`; the rest waits. All hints are
-/// looked at: those that are false must not stand before those that are not.
-pub(super) async fn targets(inbox: &Inbox, limit: usize) -> Result<Vec<Target>> {
-    let now = inbox.callers_now();
-    let mut targets = Vec::new();
-    loop {
-        let missing = limit.saturating_sub(targets.len());
-        let taken = inbox.hints().take(now, missing);
-        if taken.is_empty() {
-            return Ok(targets);
-        }
-        for rx_id in taken {
-            let key = CaseKey::Rx(&rx_id);
-            let found = inbox.store().find(inbox.account(), key).await?;
-            let order_id = found.map(|stored| stored.case.order_id().clone());
-            if inbox.hints().allows(&rx_id, order_id.is_some(), now) {
-                targets.push(Target {
-                    rx_id,
-                    order_id,
-                    hinted: true,
-                });
-            }
-        }
-    }
-}
-
 impl Inbox {
-    /// Polls at the [interval](Inbox::interval), and looks at orders when they are
+    /// Polls at the [interval](Inbox::interval), and fetches orders when they are
     /// [notified](Inbox::notify), until the future is dropped.
     ///
-    /// [`Inbox::deliveries`] and [`Inbox::changes`] do so too, while they wait. Of several that
-    /// run in this process one does the rounds; of several processes the one that holds the
+    /// [`Inbox::deliveries`] and [`Inbox::arrivals`] do so too, while they wait. Of several that
+    /// run in this process one polls; of several processes the one that holds the
     /// account's lease in the store. Should it end, another takes over.
     ///
     /// # Errors
     ///
     /// What does not pass by itself: [`Error::is_reauthorization_needed`],
     /// [`Error::is_forbidden`], [`Error::is_store`], a broken configuration. Failures of the
-    /// service or the network are no error: the next round may go better, and
-    /// [`Inbox::stats`] tells how long it has been since a good one.
+    /// service or the network are no error: the next poll may go better, and
+    /// [`Inbox::stats`] says how long it has been since a good one.
     ///
     /// # Cancel safety
     ///
@@ -138,7 +98,7 @@ impl Inbox {
         self.run_until(std::future::pending()).await
     }
 
-    /// As [`Inbox::run`], until `stop` is done. A round that is under way is finished, and
+    /// As [`Inbox::run`], until `stop` is done. A poll that is under way is finished, and
     /// another process may poll the account at once.
     ///
     /// # Errors
@@ -171,7 +131,7 @@ impl Inbox {
         self.lease(Duration::ZERO).await.map(drop)
     }
 
-    /// Waits until there may be something new in the store; does the rounds meanwhile if nobody
+    /// Waits until there may be something new in the store; polls meanwhile if nobody
     /// else in this process does.
     pub(super) async fn wait(&self, news: &mut watch::Receiver<()>) -> Result<()> {
         let mut woken = self.shared.hinted.subscribe();
@@ -198,7 +158,7 @@ impl Inbox {
 }
 
 /// What does not pass by itself is an error.
-fn tolerate(result: Result<Round>) -> Result<()> {
+fn tolerate(result: Result<PollReport>) -> Result<()> {
     match result {
         Err(error) if is_lasting(&error) => Err(error),
         Ok(_) | Err(_) => Ok(()),
@@ -215,7 +175,7 @@ fn is_lasting(error: &Error) -> bool {
 
 /// When the first poll is due.
 fn start(inbox: &Inbox, now: SystemTime) -> SystemTime {
-    let wait = inbox.settings.start_within.mul_f64(fastrand::f64());
+    let wait = inbox.settings.initial_jitter.mul_f64(fastrand::f64());
     now.checked_add(wait).unwrap_or(now)
 }
 
@@ -225,7 +185,7 @@ fn interval(inbox: &Inbox) -> Duration {
     interval + interval.mul_f64(fastrand::f64() / 10.0)
 }
 
-/// Two intervals, and time for a slow round.
+/// Two intervals, and time for a slow poll.
 fn lease(inbox: &Inbox) -> Duration {
     inbox.settings.interval * 2 + Duration::from_secs(120)
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::round::{Problem, Round};
+use super::report::{PollReport, Problem};
 use super::store::Counts;
 use crate::error::Error;
 
@@ -49,14 +49,14 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn polled(&self, round: &Round, now: SystemTime) {
+    pub(super) fn polled(&self, report: &PollReport, now: SystemTime) {
         self.with(|stats| {
             stats.polls += 1;
-            if round.is_complete() {
+            if report.is_complete() {
                 stats.last_good_poll = Some(now);
                 stats.last_error = None;
             }
-            stats.add(round);
+            stats.add(report);
         });
     }
 
@@ -67,8 +67,8 @@ impl Counters {
         });
     }
 
-    pub(super) fn fetched(&self, round: &Round) {
-        self.with(|stats| stats.add(round));
+    pub(super) fn fetched(&self, report: &PollReport) {
+        self.with(|stats| stats.add(report));
     }
 
     pub(super) fn hinted(&self) {
@@ -91,12 +91,12 @@ impl Counters {
 }
 
 impl Stats {
-    fn add(&mut self, round: &Round) {
-        self.fetched += round.fetched();
-        self.deliveries += round.deliveries();
-        self.changes += round.changes();
-        self.deviations += round.deviations();
-        for problem in round.problems() {
+    fn add(&mut self, report: &PollReport) {
+        self.fetched += report.fetched();
+        self.deliveries += report.deliveries();
+        self.changes += report.changes();
+        self.deviations += report.deviations();
+        for problem in report.problems() {
             match problem {
                 Problem::Unreadable(_) | Problem::IdTooLong(_) => self.unreadable += 1,
                 Problem::NotFetched(..) => self.not_fetched += 1,

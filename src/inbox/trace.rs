@@ -1,34 +1,33 @@
-//! What an inbox tells of itself, where the feature `tracing` is on. Never an id, a status in the
+//! The events of an inbox, where the feature `tracing` is on. Never an id, a status in the
 //! service's own words, or a reason that somebody gave: ids lead to patients. Who works for several
 //! labs puts the future of each into a span of their own that names it.
 
+#[cfg(feature = "tracing")]
+pub(super) use events::*;
 #[cfg(not(feature = "tracing"))]
 pub(super) use nothing::*;
-#[cfg(feature = "tracing")]
-pub(super) use told::*;
 
 #[cfg(feature = "tracing")]
-mod told {
-    use super::super::delivery::Delivery;
-    use super::super::round::{Problem, Round};
-    use super::super::store::{Outcome, Settlement};
+mod events {
+    use super::super::report::{PollReport, Problem};
+    use super::super::store::{Claimed, Outcome, Settlement};
     use crate::error::Result;
     use crate::flow::Symbol;
 
-    /// A round that listed the orders, or could not.
-    pub(in super::super) fn polled(result: &Result<Round>) {
+    /// A poll that listed the orders, or could not.
+    pub(in super::super) fn polled(result: &Result<PollReport>) {
         match result {
-            Ok(round) => {
-                problems(round);
+            Ok(report) => {
+                problems(report);
                 tracing::debug!(
                     target: "lab_connector",
-                    listed = round.listed(),
-                    complete = round.is_complete(),
-                    fetched = round.fetched(),
-                    deliveries = round.deliveries(),
-                    changes = round.changes(),
-                    deviations = round.deviations(),
-                    problems = round.problems().len(),
+                    listed = report.listed(),
+                    complete = report.is_complete(),
+                    fetched = report.fetched(),
+                    deliveries = report.deliveries(),
+                    changes = report.changes(),
+                    deviations = report.deviations(),
+                    problems = report.problems().len(),
                     "polled"
                 );
             }
@@ -37,21 +36,21 @@ mod told {
     }
 
     /// Orders were fetched because of hints.
-    pub(in super::super) fn fetched(round: &Round) {
-        problems(round);
+    pub(in super::super) fn fetched(report: &PollReport) {
+        problems(report);
         tracing::debug!(
             target: "lab_connector",
-            fetched = round.fetched(),
-            deliveries = round.deliveries(),
-            changes = round.changes(),
-            deviations = round.deviations(),
-            problems = round.problems().len(),
+            fetched = report.fetched(),
+            deliveries = report.deliveries(),
+            changes = report.changes(),
+            deviations = report.deviations(),
+            problems = report.problems().len(),
             "fetched what was notified"
         );
     }
 
-    fn problems(round: &Round) {
-        for problem in round.problems() {
+    fn problems(report: &PollReport) {
+        for problem in report.problems() {
             match problem {
                 Problem::Listing(error) => {
                     tracing::warn!(target: "lab_connector", %error, "the listing is not complete");
@@ -84,13 +83,13 @@ mod told {
         );
     }
 
-    pub(in super::super) fn handed_out(delivery: &Delivery) {
+    pub(in super::super) fn claimed(claimed: &Claimed) {
         tracing::debug!(
             target: "lab_connector",
-            sequence = delivery.sequence(),
-            ordinal = delivery.ordinal(),
-            attempts = delivery.attempts(),
-            "a delivery is handed out"
+            sequence = claimed.sequence,
+            ordinal = claimed.ordinal,
+            attempts = claimed.attempts,
+            "a delivery is claimed"
         );
     }
 
@@ -105,15 +104,15 @@ mod told {
             Outcome::Acknowledged => {
                 tracing::debug!(target: "lab_connector", sequence, "a delivery is acknowledged");
             }
-            Outcome::Again { after, failure } => {
+            Outcome::Released { after, failure } => {
                 let again_after_s = after.as_secs();
                 if failure.is_some() {
                     tracing::warn!(target: "lab_connector", sequence, again_after_s, "a delivery failed");
                 } else {
-                    tracing::debug!(target: "lab_connector", sequence, again_after_s, "a delivery is put off");
+                    tracing::debug!(target: "lab_connector", sequence, again_after_s, "a delivery is deferred");
                 }
             }
-            Outcome::Held(_) => {
+            Outcome::Extended(_) => {
                 tracing::trace!(target: "lab_connector", sequence, "a delivery is held for longer");
             }
         }
@@ -142,16 +141,15 @@ mod told {
 
 #[cfg(not(feature = "tracing"))]
 mod nothing {
-    use super::super::delivery::Delivery;
-    use super::super::round::Round;
-    use super::super::store::Settlement;
+    use super::super::report::PollReport;
+    use super::super::store::{Claimed, Settlement};
     use crate::error::Result;
     use crate::flow::Symbol;
 
-    pub(in super::super) fn polled(_: &Result<Round>) {}
-    pub(in super::super) fn fetched(_: &Round) {}
+    pub(in super::super) fn polled(_: &Result<PollReport>) {}
+    pub(in super::super) fn fetched(_: &PollReport) {}
     pub(in super::super) fn deviates(_: Option<Symbol>) {}
-    pub(in super::super) fn handed_out(_: &Delivery) {}
+    pub(in super::super) fn claimed(_: &Claimed) {}
     pub(in super::super) fn settled(_: &Settlement, _: bool) {}
     pub(in super::super) fn lease(_: bool) {}
     pub(in super::super) fn stopped() {}

@@ -48,8 +48,10 @@ const PLAIN: &[&str] = &[
     "CaseKey",
     "Counts",
     "Forget",
+    "ListingCoverage",
     "NewArrival",
     "Outcome",
+    "Policy",
     "Deed",
     "Life",
     "Span",
@@ -180,11 +182,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     let round = inbox.poll().await.unwrap();
     let id = lab.id();
     let kept = cases.cases(id, None, 10).await.unwrap();
-    let save = Save {
-        case: kept[0].case.clone(),
-        order: kept[0].order.clone(),
-        arrivals: Vec::new(),
-    };
+    let save = Save::new(kept[0].case.clone(), kept[0].order.clone(), Vec::new());
     let claimed = cases.claim(id, "a", 1, std::time::Duration::ZERO, time.now());
     let claimed = claimed.await.unwrap();
     assert!(!claimed.is_empty());
@@ -192,27 +190,20 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.debug("Case", &kept[0].case);
     printed.debug("Stored", &kept);
     printed.debug("Save", &save);
-    let commit = Commit {
-        saves: vec![save],
-        epoch: None,
-    };
+    let commit = Commit::new(vec![save]);
     printed.debug("Commit", &commit);
-    printed.debug("Logged", &cases.arrivals(id, 0, 10).await.unwrap());
+    printed.debug("LogEntry", &cases.arrivals(id, 0, 10).await.unwrap());
     printed.debug("MemoryStore", &cases);
-    let settlement = Settlement {
-        sequence: 1,
-        token: "a".into(),
-        outcome: Outcome::Acknowledged,
-    };
+    let settlement = Settlement::new(1, "a".into(), Outcome::Acknowledged);
     printed.debug("Settlement", &settlement);
     let deliveries = inbox.claim(10).await.unwrap();
     assert!(!deliveries.is_empty());
     printed.debug("Delivery", &deliveries);
     service.send_to_modeling(&order_id).unwrap();
     inbox.poll().await.unwrap();
-    let changes = inbox.changes_after(1, 10).await.unwrap();
+    let changes = inbox.arrivals_after(1, 10).await.unwrap();
     assert!(!changes.is_empty());
-    printed.debug("Change", &changes);
+    printed.debug("LoggedArrival", &changes);
     printed.debug("CaseHistory", &inbox.history(&order_id).await.unwrap());
     printed.debug("Stats", &inbox.stats().await.unwrap());
 
@@ -251,7 +242,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.debug("RawRequest", &raw);
     printed.debug("RawAnswer", &raw.send().await.unwrap());
     printed.debug("Inbox", &inbox);
-    printed.debug("Round", &round);
+    printed.debug("PollReport", &round);
     let all = lab.assets().download_all(listing.orders());
     printed.debug("DownloadAll", &all);
     let fetched = all.to_directory(directory.path()).await;

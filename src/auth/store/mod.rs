@@ -25,7 +25,7 @@
 //! finds another generation (a user signed in or paired meanwhile), that one wins and is used;
 //! if it finds no entry, the access was given up meanwhile, and so are the new tokens.
 
-#[cfg(feature = "simulator")]
+#[cfg(feature = "store-tests")]
 mod conformance;
 mod file;
 mod memory;
@@ -39,9 +39,9 @@ use async_trait::async_trait;
 use super::{TokenKey, Tokens};
 use crate::error::Result;
 
-#[cfg(feature = "simulator")]
+#[cfg(feature = "store-tests")]
 pub(crate) use conformance::holds;
-#[cfg(feature = "simulator")]
+#[cfg(feature = "store-tests")]
 pub use conformance::{Violation, check_token_store};
 pub use file::FileTokenStore;
 pub use memory::MemoryTokenStore;
@@ -71,7 +71,7 @@ pub use memory::MemoryTokenStore;
 ///     ON CONFLICT DO NOTHING;
 /// ```
 ///
-/// `check_token_store`, with the feature `simulator`, tells whether an implementation keeps
+/// `check_token_store`, with the feature `store-tests`, tells whether an implementation keeps
 /// these rules. Failures are [`Error::store`](crate::Error::store).
 #[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync {

@@ -56,7 +56,7 @@ impl<'a> Draft<'a> {
             What::Missing => return self.missing(),
             What::Fetched(status, files) => self.fetched(status, files),
             What::Gone => self.gone(),
-            What::Told(history) => self.told(history),
+            What::ReportedHistory(history) => self.reported_history(history),
         }
         false
     }

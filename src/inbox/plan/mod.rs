@@ -47,10 +47,10 @@ mod fingerprint;
 mod observation;
 mod policy;
 mod record;
+mod reported;
 mod step;
 #[cfg(test)]
 mod tests;
-mod told;
 #[cfg(test)]
 mod walk;
 

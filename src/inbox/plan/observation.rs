@@ -29,7 +29,7 @@ pub(super) enum What<'a> {
     Gone,
     Returned,
     Downloaded(u32),
-    Told(&'a [Arrival]),
+    ReportedHistory(&'a [Arrival]),
 }
 
 impl<'a> Observation<'a> {
@@ -82,8 +82,8 @@ impl<'a> Observation<'a> {
     /// The service itself told a history of the order, oldest first, with its own times where
     /// it gives them. Not documented. Where it comes with a status, observe the history first.
     #[must_use]
-    pub(in crate::inbox) fn told(history: &'a [Arrival], begun: SystemTime) -> Self {
-        Self::new(What::Told(history), begun)
+    pub(in crate::inbox) fn reported_history(history: &'a [Arrival], begun: SystemTime) -> Self {
+        Self::new(What::ReportedHistory(history), begun)
     }
 
     /// When the answer was complete; of a listing, with its last page. Whatever was begun before

@@ -106,7 +106,7 @@ impl Seen {
                 Question::List | Question::FlickeringList => Observation::missing(*begun),
                 Question::Fetch => Observation::fetched(status, files, *begun),
                 Question::FalseGone => Observation::gone(*begun),
-                Question::Tell => Observation::told(told, *begun),
+                Question::Tell => Observation::reported_history(told, *begun),
             }
             .completed(*completed),
             Seen::Returned(at) => Observation::returned(*at),

@@ -114,9 +114,23 @@ impl Case {
         record.gone_since().is_none() && record.shown().is_some_and(OrderStatus::is_listed)
     }
 
-    /// When to look at it although nothing asks for it.
+    /// The history up to the arrival with this index.
+    pub(in crate::inbox) fn history_until(&self, index: u32) -> History {
+        let history = self.history();
+        let count = usize::try_from(index)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1);
+        let arrivals = history.arrivals().iter().take(count).cloned();
+        if history.is_complete() {
+            History::complete(arrivals)
+        } else {
+            History::partial(arrivals)
+        }
+    }
+
+    /// When to fetch it although nothing asks for it.
     #[must_use]
-    pub fn look_at(&self) -> Option<SystemTime> {
+    pub fn fetch_due_at(&self) -> Option<SystemTime> {
         self.record().next_look()
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use super::{
-    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, Outcome, Save, Settlement,
+    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, Outcome, Save, Settlement,
     Stored,
 };
 use crate::error::Result;
@@ -18,7 +18,7 @@ use crate::model::{AccountId, OrderId, RxId};
 /// Keeps cases in memory: they are gone when the process ends, and what is listed then is
 /// delivered again with a partial history.
 ///
-/// For tests, and to look around. Clones share what they keep.
+/// For tests, and to try things out. Clones share what they keep.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     accounts: Arc<Mutex<HashMap<AccountId, Account>>>,
@@ -134,7 +134,7 @@ impl CaseStore for MemoryStore {
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
         Ok(self.read(account, |account| {
             let cases = account.cases.values().map(|stored| &stored.case);
-            let due = cases.filter_map(|case| Some((case.look_at()?, case)));
+            let due = cases.filter_map(|case| Some((case.fetch_due_at()?, case)));
             let mut due: Vec<_> = due.filter(|(time, _)| *time <= now).collect();
             due.sort_by_key(|(time, _)| *time);
             let due = due.into_iter().map(|(_, case)| case.clone());
@@ -150,7 +150,7 @@ impl CaseStore for MemoryStore {
             });
             if as_read {
                 commit.saves.iter().for_each(|save| account.keep(save, now));
-                account.epoch = commit.epoch.unwrap_or(account.epoch);
+                account.epoch = commit.coverage.unwrap_or(account.epoch);
             }
             as_read
         }))
@@ -210,12 +210,17 @@ impl CaseStore for MemoryStore {
         }))
     }
 
-    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>> {
+    async fn arrivals(
+        &self,
+        account: &AccountId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>> {
         Ok(self.read(account, |account| {
             let first = usize::try_from(after).unwrap_or(usize::MAX);
             let log = account.log.iter().zip(1..).skip(first).take(limit);
             log.filter_map(|(entry, sequence)| {
-                Some(Logged {
+                Some(LogEntry {
                     sequence,
                     index: entry.index,
                     ordinal: entry.ordinal,
@@ -327,7 +332,7 @@ impl Account {
             Outcome::Acknowledged => {
                 self.open.remove(&settlement.sequence);
             }
-            Outcome::Again {
+            Outcome::Released {
                 after: time,
                 failure,
             } => {
@@ -337,7 +342,7 @@ impl Account {
                     work.failure.clone_from(failure);
                 }
             }
-            Outcome::Held(lease) => work.due = Some(after(now, *lease)),
+            Outcome::Extended(lease) => work.due = Some(after(now, *lease)),
         }
         true
     }

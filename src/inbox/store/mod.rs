@@ -30,12 +30,15 @@
 //! a store that many machines share trusts no caller's clock and takes its own, also for
 //! [`CaseStore::now`].
 
+mod account;
 mod case;
-#[cfg(feature = "simulator")]
+mod commit;
+#[cfg(feature = "store-tests")]
 mod conformance;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod queue;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -48,21 +51,24 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::model::{AccountId, Order, OrderId, RxId};
+use crate::model::{AccountId, OrderId};
 
-#[cfg(feature = "simulator")]
+#[cfg(feature = "store-tests")]
 pub use crate::auth::Violation;
 pub use crate::inbox::plan::ListingCoverage;
+pub use account::{Counts, Forget};
 pub use case::Case;
-#[cfg(feature = "simulator")]
+pub use commit::{CaseKey, Commit, LogEntry, NewArrival, Save, Stored};
+#[cfg(feature = "store-tests")]
 pub use conformance::check_case_store;
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresStore, PostgresStoreBuilder};
+pub use queue::{Claimed, Outcome, Settlement};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 
-/// Keeps the cases of accounts, and hands out their deliveries.
+/// Keeps the cases of accounts, and gives out their deliveries.
 ///
 /// Implement it where cases belong with the rest of your data. On a database it is three tables
 /// and a statement or two for each method:
@@ -81,7 +87,7 @@ pub use sqlite::SqliteStore;
 ///     version     bigint NOT NULL,
 ///     state       text NOT NULL,    -- Case::to_json()
 ///     listed      boolean NOT NULL, -- Case::is_listed(); indexed where true
-///     look_at     timestamptz,      -- Case::look_at(); indexed where not null
+///     look_at     timestamptz,      -- Case::fetch_due_at(); indexed where not null
 ///     changed_at  timestamptz,      -- Case::changed_at()
 ///     data        text              -- the Order, as JSON: patient data
 /// );
@@ -92,7 +98,7 @@ pub use sqlite::SqliteStore;
 ///     ordinal     integer,          -- of a delivery
 ///     arrived_at  timestamptz NOT NULL,
 ///     open        boolean NOT NULL, -- a delivery that is not acknowledged; indexed where true
-///     due         timestamptz,      -- not handed out before
+///     due         timestamptz,      -- hidden until then
 ///     token       text,             -- whose it is, or was
 ///     attempts    integer NOT NULL,
 ///     failure     text
@@ -106,17 +112,17 @@ pub use sqlite::SqliteStore;
 /// [`Duration::MAX`], and a thousand years stand for it. Failures are
 /// [`Error::store`](crate::Error::store).
 ///
-/// `check_case_store`, with the feature `simulator`, tells whether an implementation keeps these
-/// rules.
+/// `check_case_store`, with the feature `store-tests`, says whether an implementation keeps
+/// these rules.
 #[async_trait]
 pub trait CaseStore: fmt::Debug + Send + Sync {
-    /// The time that counts: `callers`, unless the store has a better clock.
+    /// The time that counts: `local`, unless the store has a better clock.
     ///
     /// # Errors
     ///
     /// The store cannot be asked.
-    async fn now(&self, callers: SystemTime) -> Result<SystemTime> {
-        Ok(callers)
+    async fn now(&self, local: SystemTime) -> Result<SystemTime> {
+        Ok(local)
     }
 
     /// Takes the right to poll an account, for the time of `lease` from now, or takes it anew
@@ -162,7 +168,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// The store cannot be read.
     async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>>;
 
-    /// Cases whose time to be looked at has come, the longest due first, at most `limit`.
+    /// Cases that are due to be fetched, the longest due first, at most `limit`.
     ///
     /// # Errors
     ///
@@ -191,7 +197,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// Takes deliveries to work on, at most `limit`, and hides them from other claims for the
     /// time of `lease`; then they can be claimed again, with another token.
     ///
-    /// Open deliveries that are due are handed out in the order of the log. Of each case only
+    /// Open deliveries that are due are claimed in the order of the log. Of each case only
     /// the first open one can be claimed. Each claim of a delivery counts as an attempt. `token`
     /// is a text of at most 64 characters, another one for each call.
     ///
@@ -236,7 +242,12 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The store cannot be read.
-    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>>;
+    async fn arrivals(
+        &self,
+        account: &AccountId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>>;
 
     /// The cases behind the order `after`, by order id, at most `limit`. Any order of ids will
     /// do, as long as it is always the same.
@@ -281,171 +292,10 @@ pub(super) fn fits(id: &str) -> bool {
     id.len() <= LONGEST_ID
 }
 
-/// How a case is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CaseKey<'a> {
-    /// By the order's number.
-    Order(&'a OrderId),
-    /// By its Rx id.
-    Rx(&'a RxId),
-}
-
-/// A case with its order's data.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stored {
-    /// The case.
-    pub case: Case,
-    /// The order as it was seen last; none if it was forgotten or imported.
-    pub order: Option<Arc<Order>>,
-}
-
-/// What to keep, all of it or nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Commit {
-    /// The cases that changed.
-    pub saves: Vec<Save>,
-    /// The account's epoch, if it changed.
-    pub epoch: Option<ListingCoverage>,
-}
-
-/// A case that changed.
-#[derive(Clone, Debug)]
-pub struct Save {
-    /// The case, with the version that it replaces.
-    pub case: Case,
-    /// The order's data as they are now; none if they stay as they are.
-    pub order: Option<Arc<Order>>,
-    /// What is to be logged of it, in this order.
-    pub arrivals: Vec<NewArrival>,
-}
-
-/// An arrival to be logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewArrival {
-    /// Its index in the history.
-    pub index: u32,
-    /// Of a delivery, which one of its order it is, from 1.
-    pub ordinal: Option<u32>,
-}
-
-/// An arrival as the log has it.
-#[derive(Clone, Debug)]
-pub struct Logged {
-    /// Its number in the account's log, from 1.
-    pub sequence: u64,
-    /// Its index in the history.
-    pub index: u32,
-    /// Of a delivery, which one of its order it is, from 1.
-    pub ordinal: Option<u32>,
-    /// The case as it is now.
-    pub stored: Stored,
-}
-
-/// A delivery that was claimed.
-#[derive(Clone)]
-pub struct Claimed {
-    /// Its number in the account's log.
-    pub sequence: u64,
-    /// The case as it is now.
-    pub stored: Stored,
-    /// The arrival's index in the history.
-    pub index: u32,
-    /// Which delivery of its order it is, from 1.
-    pub ordinal: u32,
-    /// When its arrival was committed.
-    pub arrived_at: SystemTime,
-    /// How often it was claimed, this time included.
-    pub attempts: u32,
-    /// Why it failed last.
-    pub failure: Option<String>,
-}
-
-/// What became of a claimed delivery.
-#[derive(Clone, Debug)]
-pub struct Settlement {
-    /// The delivery's number in the account's log.
-    pub sequence: u64,
-    /// The token that it was claimed with.
-    pub token: Arc<str>,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// What became of a claimed delivery.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is done, and never handed out again.
-    Acknowledged,
-    /// It is given back, to be handed out again.
-    Again {
-        /// How long from now it is hidden.
-        after: Duration,
-        /// Why it failed, if it did; at most 500 characters. None leaves the former reason.
-        failure: Option<String>,
-    },
-    /// It is still being worked on: the lease begins anew.
-    Held(Duration),
-}
-
-// Reasons are texts of the lab's software: who knows what is in them.
-impl fmt::Debug for Claimed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claimed")
-            .field("sequence", &self.sequence)
-            .field("stored", &self.stored)
-            .field("index", &self.index)
-            .field("ordinal", &self.ordinal)
-            .field("arrived_at", &self.arrived_at)
-            .field("attempts", &self.attempts)
-            .field("failed", &self.failure.is_some())
-            .finish()
-    }
-}
-
-impl fmt::Debug for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Outcome::Acknowledged => f.write_str("Acknowledged"),
-            Outcome::Again { after, failure } => f
-                .debug_struct("Again")
-                .field("after", after)
-                .field("failed", &failure.is_some())
-                .finish(),
-            Outcome::Held(lease) => f.debug_tuple("Held").field(lease).finish(),
-        }
-    }
-}
-
-/// How much a store has of an account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Cases.
-    pub cases: u64,
-    /// Arrivals in the log: the number of the last one.
-    pub arrivals: u64,
-    /// Deliveries that are not acknowledged.
-    pub open: u64,
-    /// Those of them that are hidden now: claimed or put off.
-    pub hidden: u64,
-    /// Those of them that failed.
-    pub failed: u64,
-    /// When the oldest open one was committed.
-    pub oldest: Option<SystemTime>,
-}
-
-/// Whose data to forget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forget<'a> {
-    /// Cases whose last arrival was before this, or is of unknown time.
-    Before(SystemTime),
-    /// One case.
-    Order(&'a OrderId),
-}
-
 #[async_trait]
 impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
-    async fn now(&self, callers: SystemTime) -> Result<SystemTime> {
-        (**self).now(callers).await
+    async fn now(&self, local: SystemTime) -> Result<SystemTime> {
+        (**self).now(local).await
     }
 
     async fn lease(
@@ -498,7 +348,12 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         (**self).settle(account, settlements, now).await
     }
 
-    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>> {
+    async fn arrivals(
+        &self,
+        account: &AccountId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>> {
         (**self).arrivals(account, after, limit).await
     }
 

@@ -160,7 +160,7 @@ impl<'a, S: CaseStore + TokenStore> Subject<'a, S> {
     }
 
     async fn commit(&self, saves: Vec<lab_connector::inbox::store::Save>) -> bool {
-        let commit = Commit { saves, epoch: None };
+        let commit = Commit::new(saves);
         self.store
             .commit(&self.account, &commit, self.now)
             .await
@@ -243,11 +243,7 @@ impl<'a, S: CaseStore + TokenStore> Subject<'a, S> {
 }
 
 fn settlement(sequence: u64, token: &str) -> Settlement {
-    Settlement {
-        sequence,
-        token: token.into(),
-        outcome: Outcome::Acknowledged,
-    }
+    Settlement::new(sequence, token.into(), Outcome::Acknowledged)
 }
 
 fn tokens(generation: u64) -> Tokens {
@@ -298,10 +294,7 @@ async fn one_under_time_outs<S: CaseStore + TokenStore>(
         // Most of them strike: an operation takes a millisecond or two.
         let time = |rng: &mut fastrand::Rng| Duration::from_millis(20).mul_f64(rng.f64().powi(4));
         let id = number.to_string();
-        let commit = Commit {
-            saves: vec![delivery(&id, 0, 1)],
-            epoch: None,
-        };
+        let commit = Commit::new(vec![delivery(&id, 0, 1)]);
         let done = store.commit(&account, &commit, now);
         if let Ok(done) = tokio::time::timeout(time(&mut rng), done).await {
             assert!(done.unwrap());

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use lab_connector::inbox::store::ListingCoverage;
 use lab_connector::inbox::store::{
-    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, MemoryStore, Outcome, Save,
-    Settlement, Stored, check_case_store,
+    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, MemoryStore, Outcome,
+    Save, Settlement, Stored, check_case_store,
 };
 use lab_connector::{AccountId, OrderId, Result};
 
@@ -220,15 +220,13 @@ impl CaseStore for Wrong {
             Mistake::KeepsHalf if !commit.saves.is_empty() => {
                 let mut all = true;
                 for save in commit.saves {
-                    let one = Commit {
-                        saves: vec![save],
-                        epoch: commit.epoch,
-                    };
+                    let mut one = Commit::new(vec![save]);
+                    one.coverage = commit.coverage;
                     all &= self.inner.commit(&account, &one, now).await?;
                 }
                 return Ok(all);
             }
-            Mistake::LosesTheEpoch => commit.epoch = None,
+            Mistake::LosesTheEpoch => commit.coverage = None,
             Mistake::LosesAnArrival => {
                 for save in &mut commit.saves {
                     save.arrivals.truncate(1);
@@ -269,20 +267,16 @@ impl CaseStore for Wrong {
         match self.mistake {
             Mistake::ClaimsInTwoSteps => {
                 pause().await;
-                let held = |claimed: &Claimed| Settlement {
-                    sequence: claimed.sequence,
-                    token: token.into(),
-                    outcome: Outcome::Held(lease),
+                let held = |claimed: &Claimed| {
+                    Settlement::new(claimed.sequence, token.into(), Outcome::Extended(lease))
                 };
                 let held: Vec<_> = claimed.iter().map(held).collect();
                 self.inner.settle(&account, &held, now).await?;
             }
             Mistake::HandsOutTheLatestFirst => claimed.reverse(),
             Mistake::HandsOutTwoOfACase => {
-                let done = |claimed: &Claimed| Settlement {
-                    sequence: claimed.sequence,
-                    token: token.into(),
-                    outcome: Outcome::Acknowledged,
+                let done = |claimed: &Claimed| {
+                    Settlement::new(claimed.sequence, token.into(), Outcome::Acknowledged)
                 };
                 let done: Vec<_> = claimed.iter().map(done).collect();
                 self.inner.settle(&account, &done, now).await?;
@@ -310,28 +304,28 @@ impl CaseStore for Wrong {
         let mut settlements = settlements.to_vec();
         for settlement in &mut settlements {
             match (&mut settlement.outcome, self.mistake) {
-                (Outcome::Again { failure, .. }, Mistake::LosesTheFailure) => *failure = None,
-                (Outcome::Again { failure, .. }, Mistake::ClearsTheFailure) => {
+                (Outcome::Released { failure, .. }, Mistake::LosesTheFailure) => *failure = None,
+                (Outcome::Released { failure, .. }, Mistake::ClearsTheFailure) => {
                     failure.get_or_insert_default();
                 }
                 (_, Mistake::AcceptsStaleTokens) => {
                     settlement.token = self.token.lock().unwrap().clone();
                 }
                 (
-                    Outcome::Again {
+                    Outcome::Released {
                         after,
                         failure: None,
                     },
                     Mistake::KeepsTokensGivenBack,
                 ) => {
-                    settlement.outcome = Outcome::Held(*after);
+                    settlement.outcome = Outcome::Extended(*after);
                 }
-                (outcome @ Outcome::Held(_), Mistake::DropsHeld) => {
+                (outcome @ Outcome::Extended(_), Mistake::DropsHeld) => {
                     *outcome = Outcome::Acknowledged;
                 }
                 (outcome @ Outcome::Acknowledged, Mistake::ComesAgainAfterAcknowledge) => {
                     self.done.fetch_add(1, Ordering::SeqCst);
-                    *outcome = Outcome::Again {
+                    *outcome = Outcome::Released {
                         after: Duration::ZERO,
                         failure: None,
                     };
@@ -347,7 +341,12 @@ impl CaseStore for Wrong {
         })
     }
 
-    async fn arrivals(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Logged>> {
+    async fn arrivals(
+        &self,
+        account: &AccountId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>> {
         let after = match self.mistake {
             Mistake::PagesFromTheStart if after > 1 => after - 1,
             _ => after,

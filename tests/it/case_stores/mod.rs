@@ -24,21 +24,18 @@ async fn memory_keeps_the_rules() {
 #[tokio::test]
 async fn reasons_are_not_printed() {
     let (store, account, now) = (MemoryStore::new(), "L-1".into(), SystemTime::now());
-    let commit = Commit {
-        saves: vec![support::delivery("1", 0, 1)],
-        epoch: None,
-    };
+    let commit = Commit::new(vec![support::delivery("1", 0, 1)]);
     let lease = Duration::from_secs(600);
     assert!(store.commit(&account, &commit, now).await.unwrap());
     store.claim(&account, "t", 1, lease, now).await.unwrap();
-    let failed = Settlement {
-        sequence: 1,
-        token: "t".into(),
-        outcome: Outcome::Again {
+    let failed = Settlement::new(
+        1,
+        "t".into(),
+        Outcome::Released {
             after: Duration::ZERO,
             failure: Some("patient Doe is unknown".into()),
         },
-    };
+    );
     let printed = format!("{failed:?} {failed:#?}");
     store.settle(&account, &[failed], now).await.unwrap();
     let claimed = store.claim(&account, "u", 1, lease, now).await.unwrap();
@@ -54,10 +51,7 @@ async fn ids_with_a_nul_are_kept(store: &impl CaseStore) {
         store.now(SystemTime::now()).await.unwrap(),
     );
     let ids = ["a\0b", "a\\0b", "a", "a\\\0b"];
-    let commit = Commit {
-        saves: ids.map(|id| support::delivery(id, 0, 1)).into(),
-        epoch: None,
-    };
+    let commit = Commit::new(ids.map(|id| support::delivery(id, 0, 1)).into());
     assert!(store.commit(&account, &commit, now).await.unwrap());
     assert!(!store.commit(&account, &commit, now).await.unwrap());
     let asked = ids.map(OrderId::new);
@@ -69,14 +63,14 @@ async fn ids_with_a_nul_are_kept(store: &impl CaseStore) {
     let lease = Duration::from_secs(600);
     let claimed = store.claim(&account, "t\0", 9, lease, now).await.unwrap();
     assert_eq!(claimed.len(), 4);
-    let failed = Settlement {
-        sequence: claimed[0].sequence,
-        token: "t\0".into(),
-        outcome: Outcome::Again {
+    let failed = Settlement::new(
+        claimed[0].sequence,
+        "t\0".into(),
+        Outcome::Released {
             after: Duration::ZERO,
             failure: Some("no\0 \\".into()),
         },
-    };
+    );
     assert_eq!(
         store.settle(&account, &[failed], now).await.unwrap(),
         [true]

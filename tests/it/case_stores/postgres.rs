@@ -49,10 +49,7 @@ async fn no_callers_clock_is_trusted() {
     let (slow, fast) = (now - 10 * LONG, now + 10 * LONG);
     let told = store.now(fast).await.unwrap();
     assert!(told < now + LONG && told > now - LONG);
-    let commit = Commit {
-        saves: vec![delivery("1", 0, 1)],
-        epoch: None,
-    };
+    let commit = Commit::new(vec![delivery("1", 0, 1)]);
     assert!(store.commit(&account, &commit, fast).await.unwrap());
     let claimed = store.claim(&account, "t", 1, LONG, slow).await.unwrap();
     assert_eq!(
@@ -105,10 +102,7 @@ async fn any_name_of_a_schema_will_do() {
     };
     let name = format!("{} a\"b.c", schema.name);
     let store = schema.builder().schema(&name).connect().await.unwrap();
-    let commit = Commit {
-        saves: vec![delivery("1", 0, 1)],
-        epoch: None,
-    };
+    let commit = Commit::new(vec![delivery("1", 0, 1)]);
     let (account, now) = (AccountId::new("L-1"), SystemTime::now());
     assert!(store.commit(&account, &commit, now).await.unwrap());
     drop(schema.builder().schema(&name).connect().await.unwrap());
@@ -137,10 +131,7 @@ async fn a_session_is_as_we_need_it() {
                  FOR EACH STATEMENT EXECUTE FUNCTION @look();",
         )
         .await;
-    let commit = Commit {
-        saves: vec![delivery("1", 0, 1)],
-        epoch: None,
-    };
+    let commit = Commit::new(vec![delivery("1", 0, 1)]);
     let (account, now) = (AccountId::new("L-1"), SystemTime::now());
     assert!(store.commit(&account, &commit, now).await.unwrap());
     let text = format!("SELECT sync, isolation FROM {}.seen", schema.name);
@@ -191,10 +182,7 @@ async fn a_worker_that_slept_is_told_so() {
     };
     let (account, now) = (AccountId::new("L-1"), SystemTime::now());
     let store = schema.store().await;
-    let commit = Commit {
-        saves: vec![delivery("1", 0, 1)],
-        epoch: None,
-    };
+    let commit = Commit::new(vec![delivery("1", 0, 1)]);
     assert!(store.commit(&account, &commit, now).await.unwrap());
     let claimed = store.claim(&account, "a", 1, LONG, now).await.unwrap();
     // As if its lease had ended.
@@ -210,16 +198,8 @@ async fn a_worker_that_slept_is_told_so() {
             .len(),
         1
     );
-    let late = Settlement {
-        sequence: claimed[0].sequence,
-        token: "a".into(),
-        outcome: Outcome::Acknowledged,
-    };
+    let late = Settlement::new(claimed[0].sequence, "a".into(), Outcome::Acknowledged);
     assert_eq!(store.settle(&account, &[late], now).await.unwrap(), [false]);
-    let done = Settlement {
-        sequence: claimed[0].sequence,
-        token: "b".into(),
-        outcome: Outcome::Acknowledged,
-    };
+    let done = Settlement::new(claimed[0].sequence, "b".into(), Outcome::Acknowledged);
     assert_eq!(other.settle(&account, &[done], now).await.unwrap(), [true]);
 }

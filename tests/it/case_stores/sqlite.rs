@@ -43,20 +43,17 @@ async fn what_was_kept_is_there_when_the_file_is_opened_again() {
     let directory = tempfile::tempdir().unwrap();
     let (account, now) = (AccountId::new("L-1"), SystemTime::now());
     let store = SqliteStore::open(file(&directory)).await.unwrap();
-    let commit = Commit {
-        saves: vec![delivery("1", 0, 1), delivery("2", 0, 1)],
-        epoch: None,
-    };
+    let commit = Commit::new(vec![delivery("1", 0, 1), delivery("2", 0, 1)]);
     assert!(store.commit(&account, &commit, now).await.unwrap());
     let claimed = store.claim(&account, "t", 1, LONG, now).await.unwrap();
-    let failed = Settlement {
-        sequence: claimed[0].sequence,
-        token: "t".into(),
-        outcome: Outcome::Again {
+    let failed = Settlement::new(
+        claimed[0].sequence,
+        "t".into(),
+        Outcome::Released {
             after: Duration::ZERO,
             failure: Some("no".into()),
         },
-    };
+    );
     assert_eq!(
         store.settle(&account, &[failed], now).await.unwrap(),
         [true]
@@ -132,10 +129,7 @@ async fn nobody_else_can_read_the_file() {
     store
         .commit(
             &"L-1".into(),
-            &Commit {
-                saves: vec![delivery("1", 0, 1)],
-                epoch: None,
-            },
+            &Commit::new(vec![delivery("1", 0, 1)]),
             SystemTime::now(),
         )
         .await
@@ -169,10 +163,7 @@ async fn what_is_forgotten_is_in_no_file() {
         })
     };
     for number in 0..50 {
-        let commit = Commit {
-            saves: vec![quiet(&format!("{number}"), "Patient-Canary-1")],
-            epoch: None,
-        };
+        let commit = Commit::new(vec![quiet(&format!("{number}"), "Patient-Canary-1")]);
         assert!(store.commit(&account, &commit, now).await.unwrap());
     }
     assert!(found());
@@ -187,10 +178,7 @@ async fn reading_writes_nothing() {
     let path = file(&directory);
     let store = SqliteStore::open(&path).await.unwrap();
     let (account, now) = (AccountId::new("L-1"), SystemTime::now());
-    let commit = Commit {
-        saves: vec![delivery("1", 0, 1)],
-        epoch: None,
-    };
+    let commit = Commit::new(vec![delivery("1", 0, 1)]);
     assert!(store.commit(&account, &commit, now).await.unwrap());
     let other = bare(&path);
     // Changes when another connection writes.
@@ -233,10 +221,7 @@ async fn reading_writes_nothing() {
     );
     drop(SqliteStore::open(&path).await.unwrap());
     assert_eq!(version(), before);
-    let commit = Commit {
-        saves: vec![delivery("2", 0, 1)],
-        epoch: None,
-    };
+    let commit = Commit::new(vec![delivery("2", 0, 1)]);
     assert!(store.commit(&account, &commit, now).await.unwrap());
     assert_ne!(version(), before);
 }

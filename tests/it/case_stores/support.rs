@@ -8,23 +8,16 @@ use serde_json::json;
 
 /// A listed case with this delivery.
 pub(super) fn delivery(id: &str, version: u64, ordinal: u32) -> Save {
-    Save {
-        case: case(id, version, "Ready for Download"),
-        order: Some(order(id, "")),
-        arrivals: vec![NewArrival {
-            index: ordinal - 1,
-            ordinal: Some(ordinal),
-        }],
-    }
+    Save::new(
+        case(id, version, "Ready for Download"),
+        Some(order(id, "")),
+        vec![NewArrival::new(ordinal - 1, Some(ordinal))],
+    )
 }
 
 /// A new case that waits for nothing, with this in its order's data.
 pub(super) fn quiet(id: &str, note: &str) -> Save {
-    Save {
-        case: case(id, 0, "Downloaded"),
-        order: Some(order(id, note)),
-        arrivals: Vec::new(),
-    }
+    Save::new(case(id, 0, "Downloaded"), Some(order(id, note)), Vec::new())
 }
 
 fn case(id: &str, version: u64, status: &str) -> Case {

@@ -23,10 +23,7 @@ async fn a_delivery_comes_again_under_its_name_until_it_is_acknowledged() {
     for attempt in 1..=3 {
         let claimed = inbox.claim(10).await.unwrap();
         assert_eq!(names(&claimed), [("1", 1)]);
-        assert_eq!(
-            (claimed[0].attempts(), claimed[0].is_first()),
-            (attempt, true)
-        );
+        assert_eq!((claimed[0].attempts(), claimed[0].ordinal()), (attempt, 1));
         assert_eq!(claimed[0].order().extra()["patient"], "canary");
         // Held, it is nobody else's.
         assert!(inbox.claim(10).await.unwrap().is_empty());
@@ -44,7 +41,7 @@ async fn a_delivery_comes_again_under_its_name_until_it_is_acknowledged() {
 #[tokio::test]
 async fn who_held_it_for_too_long_is_told_so_once_somebody_else_has_it() {
     let service = Service::new();
-    let inbox = service.inbox().await.visibility(MINUTE);
+    let inbox = service.inbox().await.claim_lease(MINUTE);
     service.show(1, "Ready for Download");
     inbox.poll().await.unwrap();
     let slow = inbox.claim(1).await.unwrap().remove(0);
@@ -81,7 +78,10 @@ async fn deliveries_of_one_order_come_one_after_the_other() {
     assert_eq!(names(&first), [("1", 1), ("2", 1)]);
     // It has gone on since: the delivery says both.
     assert_eq!(first[0].reading().scenario(), Some(Scenario::DirectToLab));
-    assert_eq!((first[0].history().len(), first[0].latest().len()), (1, 2));
+    assert_eq!(
+        (first[0].history().len(), first[0].full_history().len()),
+        (1, 2)
+    );
     assert!(inbox.claim(10).await.unwrap().is_empty());
     first[0].fail("the disk is full").await.unwrap();
     assert!(inbox.claim(10).await.unwrap().is_empty());
@@ -94,7 +94,7 @@ async fn deliveries_of_one_order_come_one_after_the_other() {
     let second = inbox.claim(10).await.unwrap();
     assert_eq!(names(&second), [("1", 2)]);
     assert_eq!(second[0].last_failure(), None);
-    let news = second[0].news().iter();
+    let news = second[0].arrivals_since_last_delivery().iter();
     let news: Vec<_> = news.map(|arrival| arrival.status().as_str()).collect();
     assert_eq!(news, ["Lab Review"]);
     inbox.acknowledge_all(&second).await.unwrap();
@@ -144,7 +144,7 @@ async fn streams_poll_while_they_wait_and_show_every_arrival() {
 
     service.show(1, "iTero Modeling");
     service.pass(HOUR);
-    let mut changes = inbox.changes(1);
+    let mut changes = inbox.arrivals(1);
     let mut seen = Vec::new();
     for _ in 0..2 {
         let change = changes.try_next().await.unwrap().unwrap();
@@ -261,7 +261,7 @@ async fn an_outage_ends_no_stream_and_is_counted() {
     service.show(1, "Ready for Download");
     let repaired = service.clone();
     let failures = std::sync::atomic::AtomicUsize::new(0);
-    let inbox = service.inbox().await.on_round(move |round| {
+    let inbox = service.inbox().await.on_poll(move |round| {
         let error = round.as_ref().err();
         if error.is_some() && failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
             repaired.state().outage = None;
@@ -297,7 +297,7 @@ async fn data_are_forgotten_and_the_case_is_still_known() {
     inbox.poll().await.unwrap();
     assert_eq!(inbox.forget(Forget::Before(later)).await.unwrap(), 1);
     assert_eq!(inbox.forget(Forget::Order(&"1".into())).await.unwrap(), 0);
-    let changes = inbox.changes_after(0, 10).await.unwrap();
+    let changes = inbox.arrivals_after(0, 10).await.unwrap();
     let with_data: Vec<_> = changes
         .iter()
         .map(|change| change.order().is_some())

@@ -65,7 +65,7 @@ async fn a_notification_of_an_order_that_does_not_exist_leaves_nothing() {
 #[tokio::test]
 async fn a_hint_waits_where_the_round_has_no_look_left() {
     let service = Service::new();
-    let inbox = service.inbox().await.looks(1);
+    let inbox = service.inbox().await.max_fetches_per_poll(1);
     service.show(1, "Ready for Download");
     inbox.poll().await.unwrap();
     // It drops out, and is looked at first.

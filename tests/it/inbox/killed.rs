@@ -108,7 +108,7 @@ fn lab(store: impl TokenStore + 'static, url: &str) -> Client {
 async fn work(store: impl CaseStore + TokenStore + Clone + 'static, place: &Place) {
     let lab = lab(store.clone(), &place[0]).account("L-1");
     let mut book = Book::open(&place[3]);
-    let inbox = lab.inbox(store.clone()).visibility(VISIBILITY);
+    let inbox = lab.inbox(store.clone()).claim_lease(VISIBILITY);
     loop {
         // The service goes away when the test is over.
         if inbox.poll().await.is_err() {
@@ -239,7 +239,7 @@ trait Drain: Send + Sync {
 impl<S: CaseStore + TokenStore + Clone + 'static> Drain for S {
     async fn drain(&self, place: &Place) {
         let lab: Lab = lab(self.clone(), &place[0]).account("L-1");
-        let inbox = lab.inbox(self.clone()).visibility(VISIBILITY * 60);
+        let inbox = lab.inbox(self.clone()).claim_lease(VISIBILITY * 60);
         let mut book = Book::open(&place[3]);
         let round = inbox.poll().await.unwrap();
         assert!(round.is_complete());

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::TryStreamExt;
 use lab_connector::History;
-use lab_connector::inbox::store::{Case, CaseKey, Claimed, Commit, Counts, Forget, Logged};
+use lab_connector::inbox::store::{Case, CaseKey, Claimed, Commit, Counts, Forget, LogEntry};
 use lab_connector::inbox::store::{Settlement, Stored};
 use lab_connector::inbox::{CaseHistory, CaseStore, MemoryStore, Problem};
 use lab_connector::{AccountId, OrderId};
@@ -92,7 +92,7 @@ async fn an_order_that_is_gone_is_not_asked_for_again_and_can_come_back() {
 #[tokio::test]
 async fn a_fetch_that_fails_is_owed_and_made_up_for() {
     let service = Service::new();
-    let inbox = service.inbox().await.looks(2);
+    let inbox = service.inbox().await.max_fetches_per_poll(2);
     for number in 1..=5 {
         service.show(number, "Ready for Download");
     }
@@ -172,7 +172,7 @@ async fn an_order_that_is_listed_with_two_kinds_of_files_is_fetched_too() {
 #[tokio::test]
 async fn where_it_cannot_be_fetched_nothing_is_concluded_until_it_can() {
     let service = Service::new();
-    let inbox = service.inbox().await.looks(1);
+    let inbox = service.inbox().await.max_fetches_per_poll(1);
     let listed = ["Ready for Download", "Lab Review"];
     contradict(&service, listed, Some("Lab Review"));
     // Another one whose look is more than there are.
@@ -245,7 +245,7 @@ async fn what_was_imported_is_not_delivered_and_counts() {
     service.show(1, "Lab Review");
     inbox.poll().await.unwrap();
     let delivery = inbox.claim(1).await.unwrap().remove(0);
-    assert_eq!((delivery.ordinal(), delivery.is_first()), (3, false));
+    assert_eq!(delivery.ordinal(), 3);
     assert!(!delivery.history().is_complete());
 }
 
@@ -264,7 +264,7 @@ async fn what_the_service_tells_of_the_time_before_is_not_delivered_and_counts()
     assert_eq!(inbox.poll().await.unwrap().deliveries(), 1);
     assert_eq!(symbols(&inbox, "1").await, "FDSF");
     assert_eq!(names(&inbox.claim(10).await.unwrap()), [("1", 2)]);
-    let log = inbox.changes_after(0, 10).await.unwrap();
+    let log = inbox.arrivals_after(0, 10).await.unwrap();
     let ordinals: Vec<_> = log.iter().map(|change| change.ordinal()).collect();
     assert_eq!(ordinals, [None, None, None, Some(2)]);
 }
@@ -387,7 +387,7 @@ impl CaseStore for Counting {
         account: &AccountId,
         after: u64,
         limit: usize,
-    ) -> lab_connector::Result<Vec<Logged>> {
+    ) -> lab_connector::Result<Vec<LogEntry>> {
         self.store.arrivals(account, after, limit).await
     }
 

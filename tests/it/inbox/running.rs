@@ -47,7 +47,7 @@ async fn the_first_polls_of_many_are_spread_and_hints_do_not_wait_for_them() {
     for _ in 0..20 {
         let service = Service::new();
         let inbox = service.inbox().await;
-        let inbox = inbox.start_within(Duration::from_secs(50));
+        let inbox = inbox.initial_jitter(Duration::from_secs(50));
         let begun = service.clock.now();
         run_until(&inbox, || service.state().lists == 1).await;
         waited.push(service.clock.now().duration_since(begun).unwrap());
@@ -62,7 +62,7 @@ async fn the_first_polls_of_many_are_spread_and_hints_do_not_wait_for_them() {
     let service = Service::new();
     service.show(1, "Lab Review");
     let inbox = service.inbox().await;
-    let inbox = inbox.start_within(100_000 * HOUR);
+    let inbox = inbox.initial_jitter(100_000 * HOUR);
     inbox.notify(&notification("rx-1"));
     let delivery = inbox.deliveries().try_next().await.unwrap().unwrap();
     assert_eq!(delivery.order_id().as_str(), "1");
@@ -142,7 +142,7 @@ async fn rounds_are_observed_good_or_bad() {
     let inbox = service
         .inbox()
         .await
-        .on_round(move |round| told.lock().unwrap().push(round.is_ok()));
+        .on_poll(move |round| told.lock().unwrap().push(round.is_ok()));
     inbox.poll().await.unwrap();
     service.state().outage = Some(http::StatusCode::BAD_REQUEST);
     inbox.poll().await.unwrap_err();

@@ -124,14 +124,14 @@ async fn a_delivery_tells_its_life_by_its_number_in_the_log() {
     assert_eq!(
         messages(&events),
         [
-            "a delivery is handed out",
+            "a delivery is claimed",
             "a delivery is held for longer",
-            "a delivery is handed out",
+            "a delivery is claimed",
             "a delivery failed",
             "a delivery was held for too long",
-            "a delivery is handed out",
-            "a delivery is put off",
-            "a delivery is handed out",
+            "a delivery is claimed",
+            "a delivery is deferred",
+            "a delivery is claimed",
             "a delivery is acknowledged",
         ]
     );

@@ -3,8 +3,8 @@
 mod absent;
 mod beginning;
 mod own_actions;
+mod reported;
 mod shown;
-mod told;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -97,7 +97,7 @@ impl Order {
     }
 
     fn told(&mut self, at: u64, history: &[Arrival]) -> Step {
-        self.see(Observation::told(history, minute(at)))
+        self.see(Observation::reported_history(history, minute(at)))
     }
 
     /// The letters of the history; `?` for a status without one.

@@ -88,7 +88,7 @@ pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Res
     let epoch = ListingCoverage::new().listed(check.now, &Policy::default());
     let commit = Commit {
         saves: Vec::new(),
-        epoch: Some(epoch),
+        coverage: Some(epoch),
     };
     let done = check
         .store
@@ -134,7 +134,7 @@ pub(super) async fn conflicts<S: CaseStore + 'static>(
             }
             let commit = Commit {
                 saves,
-                epoch: Some(epoch),
+                coverage: Some(epoch),
             };
             let done = check
                 .store
@@ -261,7 +261,7 @@ pub(super) async fn accounts<S: CaseStore + 'static>(
     let epoch = ListingCoverage::new().listed(check.now, &Policy::default());
     let commit = Commit {
         saves: vec![delivery("1", 0, 1)?],
-        epoch: Some(epoch),
+        coverage: Some(epoch),
     };
     holds(check.store.commit(&one, &commit, check.now).await?, rule)?;
     check.account = account("2");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
-    Case, CaseKey, CaseStore, Claimed, Commit, Logged, NewArrival, Outcome, Save, Settlement,
+    Case, CaseKey, CaseStore, Claimed, Commit, LogEntry, NewArrival, Outcome, Save, Settlement,
 };
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
@@ -105,7 +105,10 @@ impl<S: CaseStore + 'static> Check<S> {
     }
 
     async fn commit(&self, saves: Vec<Save>) -> Result<bool> {
-        let commit = Commit { saves, epoch: None };
+        let commit = Commit {
+            saves,
+            coverage: None,
+        };
         self.store.commit(&self.account, &commit, self.now).await
     }
 
@@ -150,7 +153,7 @@ impl<S: CaseStore + 'static> Check<S> {
         self.store.find(&self.account, CaseKey::Order(&id)).await
     }
 
-    async fn log(&self) -> Result<Vec<Logged>> {
+    async fn log(&self) -> Result<Vec<LogEntry>> {
         self.store.arrivals(&self.account, 0, 10_000).await
     }
 }
@@ -228,14 +231,14 @@ fn settlement(sequence: u64, token: &str, outcome: Outcome) -> Settlement {
 }
 
 fn failed(reason: &str) -> Outcome {
-    Outcome::Again {
+    Outcome::Released {
         after: Duration::ZERO,
         failure: Some(reason.to_owned()),
     }
 }
 
 fn again() -> Outcome {
-    Outcome::Again {
+    Outcome::Released {
         after: Duration::ZERO,
         failure: None,
     }

@@ -33,10 +33,10 @@ pub(super) async fn versions<S: CaseStore + 'static>(
             let epoch = ListingCoverage::new().listed(begun, &Policy::default());
             commits.push(Commit {
                 saves: vec![own, shared],
-                epoch: Some(epoch),
+                coverage: Some(epoch),
             });
         }
-        let epochs: Vec<_> = commits.iter().map(|commit| commit.epoch).collect();
+        let epochs: Vec<_> = commits.iter().map(|commit| commit.coverage).collect();
         let (mut racers, start) = (JoinSet::new(), Arc::new(Barrier::new(RACERS)));
         for (racer, commit) in commits.into_iter().enumerate() {
             let (store, account, now) = check.parts();
@@ -91,7 +91,7 @@ pub(super) async fn log<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
                 save.arrivals.push(arrived(1, None));
                 let commit = Commit {
                     saves: vec![save],
-                    epoch: None,
+                    coverage: None,
                 };
                 if !store.commit(&account, &commit, now).await? {
                     return Ok(false);

@@ -113,7 +113,7 @@ pub(super) async fn order<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
     )?;
     holds(check.claim("t2", 10, LONG).await?.is_empty(), rule)?;
     // Hidden it is first all the same.
-    let later = Outcome::Again {
+    let later = Outcome::Released {
         after: LONG,
         failure: None,
     };
@@ -162,7 +162,7 @@ pub(super) async fn outcomes<S: CaseStore + 'static>(
         "a new reason replaces the former one",
     )?;
 
-    let later = Outcome::Again {
+    let later = Outcome::Released {
         after: SHORT,
         failure: None,
     };
@@ -173,19 +173,19 @@ pub(super) async fn outcomes<S: CaseStore + 'static>(
         sequences(&claimed) == [1],
         "what is put off comes again after its time",
     )?;
-    let held = check.settle(1, "t5", Outcome::Held(LONG)).await?;
+    let held = check.settle(1, "t5", Outcome::Extended(LONG)).await?;
     holds(held, "a delivery can be held on to by who claimed it")?;
-    check.settle(1, "t5", Outcome::Held(SHORT)).await?;
+    check.settle(1, "t5", Outcome::Extended(SHORT)).await?;
     check.pass(SHORT).await;
     holds(
-        check.settle(1, "t5", Outcome::Held(LONG)).await?,
+        check.settle(1, "t5", Outcome::Extended(LONG)).await?,
         "that a lease has ended does not matter as long as nobody else has claimed",
     )?;
     holds(
         check.claim("t6", 10, LONG).await?.is_empty(),
         "a lease that begins anew hides the delivery",
     )?;
-    check.settle(1, "t5", Outcome::Held(SHORT)).await?;
+    check.settle(1, "t5", Outcome::Extended(SHORT)).await?;
     check.pass(SHORT).await;
     let claimed = check.claim("t7", 10, SHORT).await?;
     holds(
@@ -207,7 +207,9 @@ pub(super) async fn outcomes<S: CaseStore + 'static>(
         "each delivery has attempts and a failure of its own",
     )?;
     holds(
-        check.settle(2, "t8", Outcome::Held(Duration::MAX)).await?
+        check
+            .settle(2, "t8", Outcome::Extended(Duration::MAX))
+            .await?
             && check.claim("t9", 10, LONG).await?.is_empty(),
         "the longest lease holds",
     )?;
@@ -227,7 +229,7 @@ pub(super) async fn stale<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
             Outcome::Acknowledged,
             again(),
             failed("no"),
-            Outcome::Held(LONG),
+            Outcome::Extended(LONG),
         ]
     };
     for outcome in outcomes() {
@@ -339,7 +341,7 @@ pub(super) async fn times<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
             sequences(&claimed) == [1],
             "a delivery comes again when its lease has ended",
         )?;
-        let after = Outcome::Again {
+        let after = Outcome::Released {
             after: LONG,
             failure: None,
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Batch, Row, Session, Type, damaged, limit, number, read_text, text};
 use crate::error::Result;
 use crate::inbox::plan::ListingCoverage;
-use crate::inbox::store::{Case, Counts, Logged, Stored};
+use crate::inbox::store::{Case, Counts, LogEntry, NewArrival, Stored};
 use crate::model::{OrderId, RxId};
 
 /// What [`case`] reads, five columns.
@@ -160,7 +160,7 @@ pub(super) async fn arrivals<S: Session>(
     account: &str,
     after: u64,
     most: usize,
-) -> Result<Vec<Logged>> {
+) -> Result<Vec<LogEntry>> {
     let statement = concat!(
         "SELECT a.sequence, a.position, a.ordinal, ",
         stored_columns!(),
@@ -169,12 +169,9 @@ pub(super) async fn arrivals<S: Session>(
         "WHERE a.account = $1 AND a.sequence > $2 ORDER BY a.sequence LIMIT $3"
     );
     let read = |row: &dyn Row| {
-        Ok(Logged {
-            sequence: row.unsigned(0)?,
-            index: row.small(1)?,
-            ordinal: row.number_or_null(2)?.map(super::small),
-            stored: stored(row, 3)?,
-        })
+        let ordinal = row.number_or_null(2)?.map(super::small);
+        let arrival = NewArrival::new(row.small(1)?, ordinal);
+        Ok(LogEntry::new(row.unsigned(0)?, arrival, stored(row, 3)?))
     };
     let values = [account.into(), number(after).into(), limit(most).into()];
     session.query(statement, &values, read).await

@@ -53,7 +53,7 @@ impl Rows {
             known: Vec::new(),
             orders: Vec::new(),
             arrivals: Vec::new(),
-            epoch: commit.epoch.map(|epoch| json(&epoch)).transpose()?,
+            epoch: commit.coverage.map(|epoch| json(&epoch)).transpose()?,
         };
         for save in &commit.saves {
             let order_id = owned(save.case.order_id().as_str());
@@ -107,7 +107,7 @@ impl CaseRow {
             // Nobody can always be certain: then all that are possible.
             stage: Some(stages.join(" or ")).filter(|stages| !stages.is_empty()),
             listed: case.is_listed(),
-            look_at: case.look_at().map(millis::since_epoch),
+            look_at: case.fetch_due_at().map(millis::since_epoch),
             changed_at: case.changed_at().map(millis::since_epoch),
             state: case.to_json()?,
         })

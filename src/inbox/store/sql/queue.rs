@@ -55,15 +55,12 @@ pub(super) async fn claim<S: Session>(
 
 fn claimed(row: &dyn Row) -> Result<Claimed> {
     let arrived_at = row.time(3)?;
-    Ok(Claimed {
-        sequence: row.unsigned(0)?,
-        index: row.small(1)?,
-        ordinal: row.small(2)?,
-        arrived_at: arrived_at.ok_or_else(|| super::damaged("a time"))?,
-        attempts: row.small(4)?.saturating_add(1),
-        failure: row.text_or_null(5)?.map(read_text),
-        stored: stored(row, 6)?,
-    })
+    let arrived_at = arrived_at.ok_or_else(|| super::damaged("a time"))?;
+    let (sequence, stored) = (row.unsigned(0)?, stored(row, 6)?);
+    let mut claimed = Claimed::new(sequence, row.small(1)?, row.small(2)?, arrived_at, stored);
+    claimed.attempts = row.small(4)?.saturating_add(1);
+    claimed.failure = row.text_or_null(5)?.map(read_text);
+    Ok(claimed)
 }
 
 /// Lets what has been hidden for long enough be claimed again.
@@ -170,13 +167,13 @@ async fn keep<S: Session>(session: &mut S, account: &str, kept: &[Placed<'_>]) -
         let sequence = number(settlement.sequence);
         match &settlement.outcome {
             Outcome::Acknowledged => done.push(sequence),
-            Outcome::Again { after, failure } => changed.push(Change {
+            Outcome::Released { after, failure } => changed.push(Change {
                 sequence,
                 keeps: false,
                 hidden: *after,
                 failure: failure.as_deref().map(text),
             }),
-            Outcome::Held(lease) => changed.push(Change {
+            Outcome::Extended(lease) => changed.push(Change {
                 sequence,
                 keeps: true,
                 hidden: *lease,

@@ -20,8 +20,8 @@ macro_rules! stores {
         use crate::flow::millis;
         use crate::inbox::plan::ListingCoverage;
         use crate::inbox::store::{
-            Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, Logged, Settlement, Stored,
-            $store,
+            Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, Settlement,
+            Stored, $store,
         };
         use crate::model::{AccountId, OrderId};
 
@@ -150,7 +150,7 @@ macro_rules! stores {
                 account: &AccountId,
                 after: u64,
                 limit: usize,
-            ) -> Result<Vec<Logged>> {
+            ) -> Result<Vec<LogEntry>> {
                 let account = sql::owned(account.as_str());
                 self.run(Access::Read, None, move |session| {
                     Box::pin(async move { cases::arrivals(session, &account, after, limit).await })

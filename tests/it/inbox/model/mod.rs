@@ -290,7 +290,7 @@ impl Play {
     async fn turn(&mut self, lab: usize) {
         let complete = Arc::new(std::sync::Mutex::new(false));
         let seen = Arc::clone(&complete);
-        let inbox = self.inbox(lab).on_round(move |round| {
+        let inbox = self.inbox(lab).on_poll(move |round| {
             *seen.lock().unwrap() = round.as_ref().is_ok_and(|round| round.is_complete());
         });
         self.notify(lab, &inbox);
@@ -404,7 +404,7 @@ impl Play {
                 Tally::count(&tally.orders);
                 logged += self.judge_order(lab, order, &tally).await;
             }
-            let changes = lab.inboxes[0].changes_after(0, usize::MAX).await.unwrap();
+            let changes = lab.inboxes[0].arrivals_after(0, usize::MAX).await.unwrap();
             let numbers = changes.iter().map(|change| change.sequence());
             assert!(numbers.eq(1..=changes.len() as u64));
             if !self.world.kind.told {
@@ -565,6 +565,6 @@ fn is_part<'a>(
 
 fn inbox(lab: &Lab, store: &MemoryStore, world: &World) -> Inbox {
     lab.inbox(store.clone())
-        .visibility(VISIBILITY)
-        .looks(world.kind.looks)
+        .claim_lease(VISIBILITY)
+        .max_fetches_per_poll(world.kind.looks)
 }

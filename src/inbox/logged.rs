@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::delivery::until;
-use super::store::Logged;
+use super::store::LogEntry;
 use crate::error::{Error, Result};
 use crate::flow::{Arrival, History, Reading};
 use crate::model::{Order, OrderId};
@@ -13,7 +12,7 @@ use crate::status::OrderStatus;
 /// An arrival of an order in a status: worth showing. Those that are deliveries are among them,
 /// and are worked on by [`Inbox::deliveries`](super::Inbox::deliveries).
 #[derive(Clone)]
-pub struct Change {
+pub struct LoggedArrival {
     sequence: u64,
     ordinal: Option<u32>,
     order_id: OrderId,
@@ -22,17 +21,17 @@ pub struct Change {
     arrival: Arrival,
 }
 
-impl Change {
-    pub(super) fn new(logged: Logged) -> Result<Self> {
+impl LoggedArrival {
+    pub(super) fn new(logged: LogEntry) -> Result<Self> {
         let case = &logged.stored.case;
         let order_id = case.order_id().clone();
-        let history = until(case.record().history(), logged.index);
+        let history = case.history_until(logged.index);
         let arrival = history.last().cloned().ok_or_else(|| {
             Error::store(format!(
                 "the record of order {order_id} lacks an arrival of the log"
             ))
         })?;
-        Ok(Change {
+        Ok(LoggedArrival {
             sequence: logged.sequence,
             ordinal: logged.ordinal,
             order_id,
@@ -43,7 +42,7 @@ impl Change {
     }
 
     /// Its number in the account's log, from 1 without gaps. Whoever keeps the number that was
-    /// shown last goes on behind it with [`Inbox::changes`](super::Inbox::changes).
+    /// shown last goes on behind it with [`Inbox::arrivals`](super::Inbox::arrivals).
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -93,9 +92,9 @@ impl Change {
 }
 
 /// Without the order's data.
-impl fmt::Debug for Change {
+impl fmt::Debug for LoggedArrival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Change")
+        f.debug_struct("LoggedArrival")
             .field("sequence", &self.sequence)
             .field("ordinal", &self.ordinal)
             .field("order_id", &self.order_id)

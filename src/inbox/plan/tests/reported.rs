@@ -4,7 +4,7 @@ use super::*;
 
 // A history that the service gives.
 
-fn told(history: &[(&str, u64)]) -> Vec<Arrival> {
+fn reported(history: &[(&str, u64)]) -> Vec<Arrival> {
     let arrivals = history.iter();
     arrivals
         .map(|(status, at)| Arrival::new(*status).at(minute(*at)))
@@ -15,7 +15,7 @@ fn told(history: &[(&str, u64)]) -> Vec<Arrival> {
 fn a_given_history_fills_the_gap_since_the_last_sight() {
     let mut order = Order::new();
     order.listed(10, F);
-    let history = told(&[(F, 9), (D, 20), (S, 100), (F, 200), (M, 300)]);
+    let history = reported(&[(F, 9), (D, 20), (S, 100), (F, 200), (M, 300)]);
     let step = order.told(400, &history);
     assert_eq!(numbers(&step), [2]);
     assert_eq!(order.letters(), "FDSFM");
@@ -40,8 +40,8 @@ fn a_given_history_never_numbers_a_delivery_twice() {
     order.listed_with(200, F, &files(&[2]));
     // The service's clock is ahead, then behind.
     for history in [
-        told(&[(F, 13), (S, 100), (F, 203)]),
-        told(&[(F, 7), (S, 90), (F, 190)]),
+        reported(&[(F, 13), (S, 100), (F, 203)]),
+        reported(&[(F, 7), (S, 90), (F, 190)]),
         vec![Arrival::new(F)],
         vec![],
     ] {
@@ -56,7 +56,7 @@ fn a_given_history_that_lags_behind_takes_nothing_back() {
     order.listed(10, R);
     order.fetched(20, I);
     order.listed(60, R);
-    for history in [told(&[(M, 1), (R, 9), (I, 19)]), told(&[(M, 1)])] {
+    for history in [reported(&[(M, 1), (R, 9), (I, 19)]), reported(&[(M, 1)])] {
         assert!(order.told(70, &history).is_unchanged());
     }
     assert_eq!(numbers(&order.listed(80, R)), NONE);
@@ -68,11 +68,11 @@ fn a_given_history_shows_the_return_once() {
     order.listed(10, F);
     order.returned(50);
     // As far as the service knows; then with the return; then with what followed.
-    order.told(60, &told(&[(F, 9), (D, 30)]));
+    order.told(60, &reported(&[(F, 9), (D, 30)]));
     assert_eq!(order.letters(), "FS");
-    order.told(70, &told(&[(F, 9), (D, 30), (S, 49)]));
+    order.told(70, &reported(&[(F, 9), (D, 30), (S, 49)]));
     assert_eq!(order.letters(), "FS");
-    let step = order.told(200, &told(&[(F, 9), (D, 30), (S, 49), (F, 150)]));
+    let step = order.told(200, &reported(&[(F, 9), (D, 30), (S, 49), (F, 150)]));
     assert_eq!(numbers(&step), [2]);
     assert_eq!(order.letters(), "FSF");
 }
@@ -95,7 +95,7 @@ fn a_given_history_loses_no_delivery_between_two_returns() {
     let mut order = Order::new();
     order.listed(10, F);
     order.returned(50);
-    let step = order.told(300, &told(&[(F, 9), (S, 49), (F, 100), (S, 200)]));
+    let step = order.told(300, &reported(&[(F, 9), (S, 49), (F, 100), (S, 200)]));
     assert_eq!(numbers(&step), [2]);
     assert_eq!(order.letters(), "FSFS");
 }
@@ -104,7 +104,10 @@ fn a_given_history_loses_no_delivery_between_two_returns() {
 fn a_given_history_by_a_clock_far_ahead_numbers_nothing_twice() {
     let mut order = Order::new();
     order.listed(10, F);
-    assert_eq!(numbers(&order.told(20, &told(&[(F, 70), (M, 75)]))), NONE);
+    assert_eq!(
+        numbers(&order.told(20, &reported(&[(F, 70), (M, 75)]))),
+        NONE
+    );
     assert_eq!(order.letters(), "FM");
 }
 
@@ -112,7 +115,7 @@ fn a_given_history_by_a_clock_far_ahead_numbers_nothing_twice() {
 fn a_given_history_is_laid_against_an_imported_one_without_times() {
     let mut order = Order::new();
     order.record = Record::imported(History::partial([F]));
-    let step = order.told(20, &told(&[(F, 1), (M, 5), (R, 15)]));
+    let step = order.told(20, &reported(&[(F, 1), (M, 5), (R, 15)]));
     assert_eq!(numbers(&step), [2]);
     assert_eq!(order.letters(), "FMR");
 }
@@ -123,7 +126,10 @@ fn a_given_history_is_laid_against_when_the_answer_was_complete() {
     order.see(
         Observation::listed(&F.into(), &Fingerprint::none(), minute(10)).completed(minute(30)),
     );
-    assert_eq!(numbers(&order.told(40, &told(&[(S, 1), (F, 20)]))), NONE);
+    assert_eq!(
+        numbers(&order.told(40, &reported(&[(S, 1), (F, 20)]))),
+        NONE
+    );
     assert_eq!(order.letters(), "F");
 }
 
@@ -131,7 +137,7 @@ fn a_given_history_is_laid_against_when_the_answer_was_complete() {
 fn a_given_history_says_when_one_status_came_twice() {
     let mut order = Order::new();
     order.listed(10, F);
-    let step = order.told(300, &told(&[(F, 9), (F, 200), (F, 203)]));
+    let step = order.told(300, &reported(&[(F, 9), (F, 200), (F, 203)]));
     assert_eq!(numbers(&step), [2]);
 }
 
@@ -139,7 +145,10 @@ fn a_given_history_says_when_one_status_came_twice() {
 fn a_given_history_of_an_older_order_is_its_past_and_only_its_present_is_work() {
     let mut order = Order::new();
     order.coverage = ListingCoverage::new();
-    let step = order.told(300, &told(&[(F, 1), (D, 20), (S, 100), (F, 200), (F, 201)]));
+    let step = order.told(
+        300,
+        &reported(&[(F, 1), (D, 20), (S, 100), (F, 200), (F, 201)]),
+    );
     assert_eq!(numbers(&step), [2]);
     assert!(!order.record.history().is_complete());
     assert_eq!(numbers(&order.fetched(301, F)), NONE);
@@ -150,7 +159,7 @@ fn a_given_history_of_an_older_order_is_its_past_and_only_its_present_is_work() 
     assert_eq!(numbers(&order.told(300, &history)), [2]);
     // Known from its beginning, it was all missed, and all of it is work.
     let mut order = Order::new();
-    let history = told(&[(S, 1), (F, 20), (M, 30), (R, 40)]);
+    let history = reported(&[(S, 1), (F, 20), (M, 30), (R, 40)]);
     assert_eq!(numbers(&order.told(50, &history)), [1, 2]);
     assert!(order.record.history().is_complete());
 }
@@ -172,7 +181,7 @@ fn imported_arrivals_keep_their_ordinals_and_are_never_handed_out() {
     );
     assert_eq!(numbers(&order.listed(1, F)), NONE);
     assert_eq!(numbers(&order.listed(2, R)), [3]);
-    order.told(3, &told(&[(F, 0)]));
+    order.told(3, &reported(&[(F, 0)]));
     assert_eq!(order.letters(), "FDFR");
 }
 

@@ -12,7 +12,7 @@ use crate::status::Symbol;
 impl Draft<'_> {
     /// A history that the service gives. Only what comes after the last that was shown is new:
     /// the arrivals before that have their places and their numbers.
-    pub(super) fn told(&mut self, history: &[Arrival]) {
+    pub(super) fn reported_history(&mut self, history: &[Arrival]) {
         // What happened before an order of unknown beginning was first seen, was dealt with
         // elsewhere. Only the status it has now is work.
         let past = if self.record.is_new() && self.is_partial() {

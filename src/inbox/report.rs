@@ -1,12 +1,12 @@
-//! What a look at the service brought.
+//! What a poll brought.
 
 use crate::client::Unreadable;
 use crate::error::Error;
 use crate::model::OrderId;
 
-/// What a look at the service brought. It is in the store by then.
+/// What a poll brought. It is in the store by then.
 #[derive(Debug, Default)]
-pub struct Round {
+pub struct PollReport {
     pub(super) listed: u64,
     pub(super) complete: bool,
     pub(super) fetched: u64,
@@ -16,7 +16,7 @@ pub struct Round {
     pub(super) problems: Vec<Problem>,
 }
 
-impl Round {
+impl PollReport {
     /// How many orders were listed.
     #[must_use]
     pub fn listed(&self) -> u64 {
@@ -54,13 +54,13 @@ impl Round {
         self.deviations
     }
 
-    /// What could not be read or fetched. It is tried again with the next round.
+    /// What could not be read or fetched. It is tried again with the next poll.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    pub(super) fn add(&mut self, other: Round) {
+    pub(super) fn add(&mut self, other: PollReport) {
         self.fetched += other.fetched;
         self.deliveries += other.deliveries;
         self.changes += other.changes;
@@ -85,6 +85,6 @@ pub enum Problem {
     /// find nothing by an id of any length, and one that they refuse must not hold up the others.
     /// Convention: the ids that are seen are much shorter.
     IdTooLong(OrderId),
-    /// An order that was to be looked at could not be fetched; its id, if it is known.
+    /// An order that was to be fetched could not be fetched; its id, if it is known.
     NotFetched(Option<OrderId>, Error),
 }

@@ -1,0 +1,123 @@
+//! What is kept at once, and what is read back.
+
+use std::sync::Arc;
+
+use super::{Case, ListingCoverage};
+use crate::model::{Order, OrderId, RxId};
+
+/// How a case is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaseKey<'a> {
+    /// By the order's number.
+    Order(&'a OrderId),
+    /// By its Rx id.
+    Rx(&'a RxId),
+}
+
+/// A case with its order's data.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Stored {
+    /// The case.
+    pub case: Case,
+    /// The order as it was seen last; none if it was forgotten or imported.
+    pub order: Option<Arc<Order>>,
+}
+
+impl Stored {
+    /// A case as it was read, with its order's data if there are any.
+    #[must_use]
+    pub fn new(case: Case, order: Option<Arc<Order>>) -> Self {
+        Stored { case, order }
+    }
+}
+
+/// What to keep, all of it or nothing.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Commit {
+    /// The cases that changed.
+    pub saves: Vec<Save>,
+    /// Since when the account is listed, if that changed.
+    pub coverage: Option<ListingCoverage>,
+}
+
+impl Commit {
+    /// A commit of cases alone.
+    #[must_use]
+    pub fn new(saves: Vec<Save>) -> Self {
+        Commit {
+            saves,
+            coverage: None,
+        }
+    }
+}
+
+/// A case that changed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Save {
+    /// The case, with the version that it replaces.
+    pub case: Case,
+    /// The order's data as they are now; none if they stay as they are.
+    pub order: Option<Arc<Order>>,
+    /// What is to be logged of it, in this order.
+    pub arrivals: Vec<NewArrival>,
+}
+
+impl Save {
+    /// A case to be kept, with its order's data if they changed and the arrivals to be logged.
+    #[must_use]
+    pub fn new(case: Case, order: Option<Arc<Order>>, arrivals: Vec<NewArrival>) -> Self {
+        Save {
+            case,
+            order,
+            arrivals,
+        }
+    }
+}
+
+/// An arrival to be logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NewArrival {
+    /// Its index in the history.
+    pub index: u32,
+    /// Of a delivery, which one of its order it is, from 1.
+    pub ordinal: Option<u32>,
+}
+
+impl NewArrival {
+    /// The arrival with this index in the history; with an ordinal it is a delivery.
+    #[must_use]
+    pub fn new(index: u32, ordinal: Option<u32>) -> Self {
+        NewArrival { index, ordinal }
+    }
+}
+
+/// An arrival as the log has it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LogEntry {
+    /// Its number in the account's log, from 1.
+    pub sequence: u64,
+    /// Its index in the history.
+    pub index: u32,
+    /// Of a delivery, which one of its order it is, from 1.
+    pub ordinal: Option<u32>,
+    /// The case as it is now.
+    pub stored: Stored,
+}
+
+impl LogEntry {
+    /// The arrival with this number in the log.
+    #[must_use]
+    pub fn new(sequence: u64, arrival: NewArrival, stored: Stored) -> Self {
+        LogEntry {
+            sequence,
+            index: arrival.index,
+            ordinal: arrival.ordinal,
+            stored,
+        }
+    }
+}
