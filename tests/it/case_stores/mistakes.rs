@@ -1,14 +1,15 @@
 //! Stores that make a mistake each, and the rule that the check says is broken.
 
+use std::future::ready;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use lab_connector::inbox::store::ListingCoverage;
 use lab_connector::inbox::store::{
     Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, MemoryStore, Outcome,
-    Save, Settlement, Stored, check_case_store,
+    Save, Settlement, Stored, Violation, check_case_store,
 };
 use lab_connector::{AccountId, OrderId, Result};
 
@@ -49,6 +50,10 @@ enum Mistake {
     SettlesInAnyOrder,
     DropsHeld,
     ComesAgainAfterAcknowledge,
+    LiesAfterADrop,
+    KeepsHalfWhenDropped,
+    DueByTheCommittersClock,
+    LeasesGoOnWhenTheClockIsSetBack,
 }
 
 #[derive(Debug)]
@@ -59,6 +64,10 @@ struct Wrong {
     done: AtomicU64,
     /// The last token that claimed anything.
     token: std::sync::Mutex<Arc<str>>,
+    /// The latest time that was ever passed in.
+    latest: std::sync::Mutex<SystemTime>,
+    begun: AtomicBool,
+    commits: tokio::sync::Mutex<()>,
 }
 
 impl Wrong {
@@ -68,6 +77,9 @@ impl Wrong {
             mistake,
             done: AtomicU64::new(0),
             token: std::sync::Mutex::new("".into()),
+            latest: std::sync::Mutex::new(SystemTime::UNIX_EPOCH),
+            begun: AtomicBool::new(false),
+            commits: tokio::sync::Mutex::default(),
         }
     }
 
@@ -116,6 +128,28 @@ impl Wrong {
         Case::from_stored(id, case.rx_id().cloned(), case.version(), &json).unwrap()
     }
 
+    /// The time by which leases end.
+    fn lease_time(&self, now: SystemTime) -> SystemTime {
+        let mut latest = self.latest.lock().unwrap();
+        *latest = now.max(*latest);
+        match self.mistake {
+            Mistake::LeasesGoOnWhenTheClockIsSetBack => *latest,
+            _ => now,
+        }
+    }
+
+    /// Whether all cases are as they were read.
+    async fn are_as_read(&self, account: &AccountId, commit: &Commit) -> Result<bool> {
+        for save in &commit.saves {
+            let key = CaseKey::Order(save.case.order_id());
+            let kept = self.inner.find(account, key).await?;
+            if kept.map_or(0, |kept| kept.case.version()) != save.case.version() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The same cases with the versions that the store has now.
     async fn as_stored(&self, account: &AccountId, commit: &Commit) -> Commit {
         let mut commit = commit.clone();
@@ -153,6 +187,7 @@ impl CaseStore for Wrong {
             _ => (holder, lease),
         };
         let account = self.account(account);
+        let now = self.lease_time(now);
         self.inner.lease(&account, holder, lease, now).await
     }
 
@@ -207,15 +242,34 @@ impl CaseStore for Wrong {
         match self.mistake {
             Mistake::IgnoresVersions => commit = self.as_stored(&account, &commit).await,
             Mistake::CommitsInTwoSteps => {
-                for save in &commit.saves {
-                    let key = CaseKey::Order(save.case.order_id());
-                    let kept = self.inner.find(&account, key).await?;
-                    if kept.map_or(0, |kept| kept.case.version()) != save.case.version() {
-                        return Ok(false);
-                    }
+                if !self.are_as_read(&account, &commit).await? {
+                    return Ok(false);
                 }
                 pause().await;
                 commit = self.as_stored(&account, &commit).await;
+            }
+            Mistake::LiesAfterADrop => {
+                // As a connection that is left within a transaction.
+                let _turn = self.commits.lock().await;
+                if self.begun.swap(true, Ordering::SeqCst) {
+                    return Ok(true);
+                }
+                tokio::task::yield_now().await;
+                self.begun.store(false, Ordering::SeqCst);
+                return self.inner.commit(&account, &commit, now).await;
+            }
+            Mistake::KeepsHalfWhenDropped if !commit.saves.is_empty() => {
+                let _turn = self.commits.lock().await;
+                if !self.are_as_read(&account, &commit).await? {
+                    return Ok(false);
+                }
+                for save in commit.saves {
+                    let mut one = Commit::new(vec![save]);
+                    one.coverage = commit.coverage;
+                    self.inner.commit(&account, &one, now).await?;
+                    tokio::task::yield_now().await;
+                }
+                return Ok(true);
             }
             Mistake::KeepsHalf if !commit.saves.is_empty() => {
                 let mut all = true;
@@ -262,7 +316,8 @@ impl CaseStore for Wrong {
             _ => lease,
         };
         let limit = self.limit(limit);
-        let claim = self.inner.claim(&account, token, limit, lease, now);
+        let lease_time = self.lease_time(now);
+        let claim = self.inner.claim(&account, token, limit, lease, lease_time);
         let mut claimed = claim.await?;
         match self.mistake {
             Mistake::ClaimsInTwoSteps => {
@@ -284,6 +339,9 @@ impl CaseStore for Wrong {
                 let more = self.inner.claim(&account, token, more, lease, now);
                 claimed.extend(more.await?);
                 claimed.sort_by_key(|claimed| claimed.sequence);
+            }
+            Mistake::DueByTheCommittersClock => {
+                claimed.retain(|claimed| claimed.arrived_at <= now);
             }
             Mistake::CountsNoAttempts => claimed.iter_mut().for_each(|c| c.attempts = 1),
             _ => {}
@@ -333,6 +391,7 @@ impl CaseStore for Wrong {
                 _ => {}
             }
         }
+        let now = self.lease_time(now);
         let settled = self.inner.settle(&account, &settlements, now).await?;
         Ok(match self.mistake {
             Mistake::TellsStaleTokensYes => vec![true; settled.len()],
@@ -389,10 +448,15 @@ impl CaseStore for Wrong {
     }
 }
 
+async fn check(mistake: Mistake) -> std::result::Result<(), Violation> {
+    let store = Arc::new(Wrong::new(mistake));
+    check_case_store(|| ready(Ok(Arc::clone(&store)))).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_check_finds_each_mistake() {
     use Mistake as M;
-    check_case_store(Wrong::new(M::None)).await.unwrap();
+    check(M::None).await.unwrap();
     let mut wrong = Vec::new();
     for (mistake, rule) in [
         (M::OneAccount, "accounts have nothing in common"),
@@ -438,8 +502,15 @@ async fn the_check_finds_each_mistake() {
         (M::SettlesInAnyOrder, "an answer of its own, in their order"),
         (M::DropsHeld, "that a lease has ended does not matter"),
         (M::ComesAgainAfterAcknowledge, "never comes again"),
+        (M::LiesAfterADrop, "after the future of an operation"),
+        (M::KeepsHalfWhenDropped, "everything or nothing"),
+        (
+            M::DueByTheCommittersClock,
+            "whatever the clock was when it was committed",
+        ),
+        (M::LeasesGoOnWhenTheClockIsSetBack, "the clock was set back"),
     ] {
-        match check_case_store(Wrong::new(mistake)).await {
+        match check(mistake).await {
             Ok(()) => wrong.push(format!("{mistake:?} is not found")),
             Err(found) if !found.to_string().contains(rule) => {
                 wrong.push(format!("{mistake:?}: {found}"));

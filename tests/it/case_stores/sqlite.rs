@@ -28,12 +28,11 @@ fn bare(path: &Path) -> Connection {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_keeps_the_rules() {
     let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(file(&directory)).await.unwrap();
-    check_case_store(store.clone()).await.unwrap();
-    check_token_store(store.clone()).await.unwrap();
-    // Two that have the same file open, as two processes have.
-    let other = SqliteStore::open(file(&directory)).await.unwrap();
-    let (one, two) = tokio::join!(check_case_store(store), check_case_store(other));
+    let open = || SqliteStore::open(file(&directory));
+    check_case_store(open).await.unwrap();
+    check_token_store(open).await.unwrap();
+    // Several that have the same file open, as processes have.
+    let (one, two) = tokio::join!(check_case_store(open), check_case_store(open));
     one.unwrap();
     two.unwrap();
 }

@@ -1,19 +1,24 @@
 //! The stores keep the rules, and the check finds those that do not.
 
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lab_connector::auth::{TokenKey, Tokens, check_token_store};
 use lab_connector::{FileTokenStore, MemoryTokenStore, Result, TokenStore};
+use tokio::sync::Mutex;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_stores_keep_the_rules() {
-    check_token_store(MemoryTokenStore::new()).await.unwrap();
+    let store = Arc::new(MemoryTokenStore::new());
+    let open = || ready(Ok(Arc::clone(&store)));
+    check_token_store(open).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokens");
-    check_token_store(FileTokenStore::open(&path).unwrap())
-        .await
-        .unwrap();
+    let open = || ready(FileTokenStore::open(&path));
+    check_token_store(open).await.unwrap();
     for entry in std::fs::read_dir(&path).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(name.ends_with(".lease"), "{name} is left");
@@ -27,10 +32,11 @@ enum Mistake {
     IgnoresGenerations,
     OneEntryForAll,
     ForgetsToClear,
+    LiesAfterADrop,
 }
 
 #[derive(Debug)]
-struct Wrong(MemoryTokenStore, Mistake);
+struct Wrong(MemoryTokenStore, Mistake, AtomicBool, Mutex<()>);
 
 impl Wrong {
     fn key(&self, key: &TokenKey) -> TokenKey {
@@ -66,6 +72,16 @@ impl TokenStore for Wrong {
 
     async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {
         let key = self.key(key);
+        if self.1 == Mistake::LiesAfterADrop {
+            // As a connection that is left within a transaction.
+            let _turn = self.3.lock().await;
+            if self.2.swap(true, Ordering::SeqCst) {
+                return Ok(true);
+            }
+            tokio::task::yield_now().await;
+            self.2.store(false, Ordering::SeqCst);
+            return self.0.swap(&key, expected, tokens).await;
+        }
         let expected = match self.1 {
             Mistake::IgnoresGenerations => self.0.load(&key).await?.map(|kept| kept.generation()),
             _ => expected,
@@ -89,9 +105,20 @@ async fn the_check_finds_mistakes() {
         (Mistake::IgnoresGenerations, "no swap of an entry"),
         (Mistake::OneEntryForAll, "two entries"),
         (Mistake::ForgetsToClear, "what was cleared is gone"),
+        (
+            Mistake::LiesAfterADrop,
+            "after the future of an operation was dropped",
+        ),
     ] {
-        let store = Wrong(MemoryTokenStore::new(), mistake);
-        let violation = check_token_store(store).await.unwrap_err();
+        let store = Wrong(
+            MemoryTokenStore::new(),
+            mistake,
+            AtomicBool::new(false),
+            Mutex::default(),
+        );
+        let store = Arc::new(store);
+        let open = || ready(Ok(Arc::clone(&store)));
+        let violation = check_token_store(open).await.unwrap_err();
         assert!(
             violation.to_string().contains(found),
             "{mistake:?}: {violation}"

@@ -1,11 +1,14 @@
 //! Whether a store keeps the rules of [`CaseStore`].
 
+mod clocks;
+mod dropped;
 mod keeping;
 mod races;
 mod reading;
 mod working;
 
 use std::fmt::Display;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,8 +20,12 @@ use crate::error::{Error, Result};
 use crate::flow::{Arrival, History, millis};
 use crate::model::{AccountId, Order, OrderId, RxId};
 
-/// Checks that `store` keeps the rules of [`CaseStore`], alone and under concurrent calls. Run it
-/// in your tests.
+/// Checks that a store keeps the rules of [`CaseStore`]: alone, under concurrent calls, with clocks
+/// that are set back and ahead, and when the futures of its methods are dropped at any of their
+/// polls. Run it in your tests.
+///
+/// `open` opens the store anew on the same data, as another process would: it is called twice, and
+/// what the one answers the other has to see.
 ///
 /// It works on accounts whose names begin with `conformance` and go on with a random number; what
 /// it puts there stays. It takes well under a second, and a second or two on a store that has a
@@ -29,7 +36,8 @@ use crate::model::{AccountId, Order, OrderId, RxId};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use lab_connector::inbox::store::{MemoryStore, check_case_store};
 ///
-/// check_case_store(MemoryStore::new()).await?;
+/// let store = MemoryStore::new();
+/// check_case_store(|| std::future::ready(Ok(store.clone()))).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -41,28 +49,36 @@ use crate::model::{AccountId, Order, OrderId, RxId};
 /// # Cancel safety
 ///
 /// Dropped, it leaves entries in the store, as it does when it is done.
-pub async fn check_case_store(store: impl CaseStore + 'static) -> Result<(), Violation> {
-    let store = Arc::new(store);
-    reading::empty(&mut Check::new(&store).await?).await?;
-    keeping::accounts(&mut Check::new(&store).await?).await?;
-    keeping::commits(&mut Check::new(&store).await?).await?;
-    keeping::conflicts(&mut Check::new(&store).await?).await?;
-    keeping::values(&mut Check::new(&store).await?).await?;
-    reading::expected(&mut Check::new(&store).await?).await?;
-    reading::due(&mut Check::new(&store).await?).await?;
-    working::leases(&mut Check::new(&store).await?).await?;
-    working::claims(&mut Check::new(&store).await?).await?;
-    working::order(&mut Check::new(&store).await?).await?;
-    working::outcomes(&mut Check::new(&store).await?).await?;
-    working::stale(&mut Check::new(&store).await?).await?;
-    working::times(&mut Check::new(&store).await?).await?;
-    reading::pages(&mut Check::new(&store).await?).await?;
-    reading::forgotten(&mut Check::new(&store).await?).await?;
-    races::versions(&mut Check::new(&store).await?).await?;
-    races::log(&mut Check::new(&store).await?).await?;
-    races::leases(&mut Check::new(&store).await?).await?;
-    races::claims(&mut Check::new(&store).await?).await?;
-    races::settlements(&mut Check::new(&store).await?).await
+pub async fn check_case_store<S, F>(open: impl Fn() -> F) -> Result<(), Violation>
+where
+    S: CaseStore + 'static,
+    F: Future<Output = Result<S>>,
+{
+    let stores = (Arc::new(open().await?), Arc::new(open().await?));
+    let store = &stores;
+    reading::empty(&mut Check::new(store).await?).await?;
+    keeping::accounts(&mut Check::new(store).await?).await?;
+    keeping::commits(&mut Check::new(store).await?).await?;
+    keeping::conflicts(&mut Check::new(store).await?).await?;
+    keeping::values(&mut Check::new(store).await?).await?;
+    reading::expected(&mut Check::new(store).await?).await?;
+    reading::due(&mut Check::new(store).await?).await?;
+    working::leases(&mut Check::new(store).await?).await?;
+    working::claims(&mut Check::new(store).await?).await?;
+    working::order(&mut Check::new(store).await?).await?;
+    working::outcomes(&mut Check::new(store).await?).await?;
+    working::stale(&mut Check::new(store).await?).await?;
+    working::times(&mut Check::new(store).await?).await?;
+    reading::pages(&mut Check::new(store).await?).await?;
+    reading::forgotten(&mut Check::new(store).await?).await?;
+    races::versions(&mut Check::new(store).await?).await?;
+    races::log(&mut Check::new(store).await?).await?;
+    races::leases(&mut Check::new(store).await?).await?;
+    races::claims(&mut Check::new(store).await?).await?;
+    races::settlements(&mut Check::new(store).await?).await?;
+    dropped::operations(&mut Check::new(store).await?).await?;
+    dropped::wholes(&mut Check::new(store).await?).await?;
+    clocks::set(&mut Check::new(store).await?).await
 }
 
 /// A time that the check waits for where it must.
@@ -75,6 +91,8 @@ const DOWNLOADED: &str = "Downloaded";
 /// A store and an account of its own.
 struct Check<S> {
     store: Arc<S>,
+    /// The same data, opened once more.
+    other: Arc<S>,
     account: AccountId,
     now: SystemTime,
     /// Whether the store goes by its own clock.
@@ -83,12 +101,13 @@ struct Check<S> {
 
 impl<S: CaseStore + 'static> Check<S> {
     /// With an account that was never used.
-    async fn new(store: &Arc<S>) -> Result<Self> {
+    async fn new((store, other): &(Arc<S>, Arc<S>)) -> Result<Self> {
         let odd = UNIX_EPOCH + Duration::from_secs(1_234_567_890);
         let own_clock = store.now(odd).await? != odd;
         let now = store.now(SystemTime::now()).await?;
         Ok(Check {
             store: Arc::clone(store),
+            other: Arc::clone(other),
             account: account("1"),
             now: millis::cut(now),
             own_clock,
