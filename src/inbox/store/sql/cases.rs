@@ -212,7 +212,7 @@ pub(super) async fn counts<S: Session>(session: &mut S, account: &str) -> Result
     let statement = "
         SELECT coalesce((SELECT a.cases FROM @accounts a WHERE a.account = $1), 0),
             coalesce((SELECT a.sequence FROM @accounts a WHERE a.account = $1), 0),
-            count(*), count(CASE WHEN d.due > $2 AND d.since <= $2 THEN 1 END),
+            count(*), count(CASE WHEN d.due > $2 AND d.since <= $3 THEN 1 END),
             count(d.failure), min(d.arrived_at)
         FROM @deliveries d WHERE d.account = $1";
     let read = |row: &dyn Row| {
@@ -225,7 +225,8 @@ pub(super) async fn counts<S: Session>(session: &mut S, account: &str) -> Result
             oldest: row.time(5)?,
         })
     };
-    let values = [account.into(), super::Value::Time(Some(session.now()))];
+    let now = super::Value::Time(Some(session.now()));
+    let values = [account.into(), now, super::not_yet(session)];
     let mut rows = session.query(statement, &values, read).await?;
     rows.pop().ok_or_else(|| damaged("the count of deliveries"))
 }

@@ -293,6 +293,12 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
 /// No longer than this is anything hidden or leased: 1,000 years, so that no sum overflows.
 const LONGEST: i64 = 1000 * 366 * 24 * 60 * 60 * 1000;
 
+/// What begins later than this from now was set by a wrong clock, and does not count. Not what
+/// begins later than now: who has begun first may come second.
+fn not_yet<S: Session>(session: &S) -> Value<'static> {
+    Value::Time(Some(session.now().saturating_add(60 * 1000)))
+}
+
 /// A time span in milliseconds.
 fn span(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).map_or(LONGEST, |millis| millis.min(LONGEST))

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::cases::{join_orders, stored, stored_columns};
-use super::{Batch, Row, Session, Type, Value, limit, number, read_text, span, text};
+use super::{Batch, Row, Session, Type, Value, limit, not_yet, number, read_text, span, text};
 use crate::error::Result;
 use crate::inbox::store::{Claimed, Outcome, Settlement};
 
@@ -68,9 +68,9 @@ async fn end_waits<S: Session>(session: &mut S, account: &str) -> Result<()> {
     let now = Value::Time(Some(session.now()));
     let statement = "
         SELECT d.sequence FROM @deliveries d WHERE d.account = $1 AND d.due <= $2
-        UNION SELECT d.sequence FROM @deliveries d WHERE d.account = $1 AND d.since > $2";
+        UNION SELECT d.sequence FROM @deliveries d WHERE d.account = $1 AND d.since > $3";
     let read = |row: &dyn Row| row.number(0);
-    let values = [account.into(), now];
+    let values = [account.into(), now, not_yet(session)];
     let over = session.query(statement, &values, read).await?;
     if over.is_empty() {
         return Ok(());
@@ -79,9 +79,9 @@ async fn end_waits<S: Session>(session: &mut S, account: &str) -> Result<()> {
     let statement = "
         UPDATE @deliveries SET due = NULL, since = NULL
         WHERE account = $1 AND sequence IN (
-            SELECT d.sequence FROM ROWS(3: sequence number)
+            SELECT d.sequence FROM ROWS(4: sequence number)
             JOIN @deliveries d ON d.account = $1 AND d.sequence = u.sequence
-            WHERE d.due <= $2 OR d.since > $2 LOCK_FREE(d))";
+            WHERE d.due <= $2 OR d.since > $3 LOCK_FREE(d))";
     let over = Batch::default().column(Type::Number, &over, |sequence| (*sequence).into());
     session.execute_each(statement, &values, &over).await?;
     Ok(())

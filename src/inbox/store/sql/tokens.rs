@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Session, Value, number, span};
+use super::{Session, Value, not_yet, number, span};
 use crate::auth::Tokens;
 use crate::error::Result;
 
@@ -25,7 +25,7 @@ pub(super) async fn claim<S: Session>(
     let statement = "
         UPDATE @tokens SET holder = $3, held_since = $4, held_until = $5
         WHERE key = $1 AND generation = $2
-        AND (holder IS NULL OR holder = $3 OR held_until <= $4 OR held_since > $4)";
+        AND (holder IS NULL OR holder = $3 OR held_until <= $4 OR held_since > $6)";
     let now = session.now();
     let values = [
         key.into(),
@@ -33,6 +33,7 @@ pub(super) async fn claim<S: Session>(
         holder.into(),
         Value::Time(Some(now)),
         Value::Time(Some(now.saturating_add(span(lease)))),
+        not_yet(session),
     ];
     Ok(session.execute(statement, &values).await? == 1)
 }
