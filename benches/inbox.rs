@@ -306,7 +306,7 @@ fn insert(connection: &mut Connection, commit: &Commit) -> rusqlite::Result<()> 
     let coverage = serde_json::to_string(&commit.coverage).expect("JSON");
     let count = i64::try_from(commit.saves.len()).expect("a small number");
     transaction.execute(
-        "INSERT INTO lab_connector_accounts (account, epoch, sequence, cases) VALUES ('L-1', ?1, ?2, ?2)",
+        "INSERT INTO lab_connector_accounts (account, coverage, sequence, cases) VALUES ('L-1', ?1, ?2, ?2)",
         params![coverage, count],
     )?;
     let mut sequence = 0_i64;
@@ -323,7 +323,7 @@ fn insert(connection: &mut Connection, commit: &Commit) -> rusqlite::Result<()> 
         let id = |save: &Save| save.case.order_id().as_str().to_owned();
         write(
             "cases",
-            "account, order_id, rx_id, version, status, stage, listed, look_at, changed_at, state",
+            "account, order_id, rx_id, version, revision, status, stage, listed, changed_at, state",
             saves
                 .iter()
                 .map(|save| {
@@ -333,10 +333,10 @@ fn insert(connection: &mut Connection, commit: &Commit) -> rusqlite::Result<()> 
                         id(save).into(),
                         rx_id.into(),
                         1_i64.into(),
+                        1_i64.into(),
                         "Ready for Download".to_owned().into(),
                         "ready_for_download".to_owned().into(),
                         1_i64.into(),
-                        None::<i64>.into(),
                         millis.into(),
                         save.case.to_json().expect("a record").into(),
                     ]

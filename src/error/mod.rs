@@ -67,6 +67,9 @@ pub(crate) enum Kind {
     Origin(String),
     #[error("the store failed: {0}")]
     Store(String),
+    /// The same, where it may pass by itself.
+    #[error("the store failed: {0}")]
+    StoreUnavailable(String),
     #[error("the delivery was held for too long, and was handed out to somebody else")]
     LeaseLost,
     #[error("the service names no files of the order, as it is now")]
@@ -111,6 +114,7 @@ impl Error {
             | Kind::Held
             | Kind::Origin(_)
             | Kind::Store(_)
+            | Kind::StoreUnavailable(_)
             | Kind::LeaseLost => Sent::No,
         };
         Error(Arc::new(Inner {
@@ -229,7 +233,7 @@ impl Error {
             Kind::Refresh(_) | Kind::Held => "refresh",
             Kind::Refused(_) => "refused",
             Kind::Origin(_) => "origin",
-            Kind::Store(_) => "store",
+            Kind::Store(_) | Kind::StoreUnavailable(_) => "store",
             Kind::LeaseLost => "lease_lost",
             Kind::WithoutFiles => "without_files",
             Kind::File(_) => "file",
@@ -335,7 +339,8 @@ impl Error {
     /// often as its [policy](crate::retry::RetryPolicy) says.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        crate::retry::is_transient(self) && (self.0.repeatable || self.0.sent == Sent::No)
+        matches!(self.cause(), Kind::StoreUnavailable(_))
+            || crate::retry::is_transient(self) && (self.0.repeatable || self.0.sent == Sent::No)
     }
 
     /// The configuration or an argument is wrong; nothing was sent. Usual causes: an operation
@@ -467,7 +472,7 @@ impl Error {
     /// full disk, a damaged file, a database that is down.
     #[must_use]
     pub fn is_store(&self) -> bool {
-        matches!(self.cause(), Kind::Store(_))
+        matches!(self.cause(), Kind::Store(_) | Kind::StoreUnavailable(_))
     }
 
     /// A delivery was held for longer than its [claim lease](crate::inbox::Inbox::claim_lease) and

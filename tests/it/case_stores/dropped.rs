@@ -52,7 +52,7 @@ async fn generation(store: &impl TokenStore, key: &TokenKey) -> Option<u64> {
 }
 
 /// Eight workers, 100 rounds of operations each, under time-outs of 0 to 20 ms.
-async fn under_time_outs<S: CaseStore + TokenStore>(store: &S, other: &S) {
+pub(super) async fn under_time_outs<S: CaseStore + TokenStore>(store: &S, other: &S) {
     let workers = (0..8).map(|worker| one_under_time_outs(store, other, worker));
     let found = futures_util::future::join_all(workers).await;
     let sum = |of: fn(&[[usize; 3]; 2]) -> [usize; 3]| {

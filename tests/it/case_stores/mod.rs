@@ -3,6 +3,7 @@
 mod dropped;
 mod mistakes;
 mod postgres;
+mod server;
 mod sqlite;
 mod support;
 

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use tokio_postgres::error::SqlState;
 
-use self::pool::Pool;
+use self::pool::{Connection, Pool};
 use self::session::PostgresSession;
 use super::sql::{self, Access, Dialect, Running, Session};
 use crate::error::{Error, Kind, Result};
@@ -29,8 +29,8 @@ pub use connect::PostgresStoreBuilder;
 /// differ. What a call has kept is as durable as the server makes commits; where sessions have
 /// `synchronous_commit = off`, it is turned on.
 ///
-/// Each call is a transaction in a task of its own, and is carried out to its end also where its
-/// future is dropped. Nothing is set or prepared for longer than a transaction, so a pooler before
+/// Each call is a transaction in a task of its own: one that has begun is carried out to its end
+/// also where its future is dropped. Nothing is set or prepared for longer than a transaction, so a pooler before
 /// the database may be in session mode or in transaction mode (tested with PgBouncer 1.18).
 ///
 /// Its tables are in a schema of their own, `lab_connector` unless you
@@ -99,9 +99,11 @@ impl PostgresStore {
         let shared = Arc::clone(&self.shared);
         let now = now.filter(|_| shared.callers_clock);
         let now = now.map(millis::since_epoch);
+        // Who goes away before it has begun takes no connection from others.
+        let connection = shared.pool.get().await?;
         // A task of its own: whoever waits for it may go away.
         let task = tokio::spawn(async move {
-            let mut session = shared.begin(now).await?;
+            let mut session = shared.begin(connection, now).await?;
             match operation(&mut session).await {
                 Ok(done) => session.end().await.map(|()| done),
                 Err(error) => {
@@ -133,13 +135,16 @@ impl PostgresStore {
 impl Shared {
     /// The server may have gone since a connection was used last: nothing was done then, so
     /// another one will do.
-    async fn begin(&self, callers: Option<i64>) -> Result<PostgresSession> {
+    async fn begin(
+        &self,
+        mut connection: Connection,
+        callers: Option<i64>,
+    ) -> Result<PostgresSession> {
         loop {
-            let connection = self.pool.get().await?;
             let reused = connection.reused;
             let dialect = Arc::clone(&self.dialect);
             match PostgresSession::begin(connection, dialect, callers).await {
-                Err(_) if reused => {}
+                Err(_) if reused => connection = self.pool.get().await?,
                 begun => return begun,
             }
         }

@@ -3,12 +3,18 @@
 
 CREATE TABLE @accounts (
     account     text COLLATE "C" PRIMARY KEY,
-    epoch       text,                       -- ListingCoverage, as JSON
+    coverage    text,                       -- ListingCoverage, as JSON
+    revision    bigint NOT NULL DEFAULT 0 CHECK (revision >= 0),
     sequence    bigint NOT NULL DEFAULT 0 CHECK (sequence >= 0), -- the number of its last arrival
     cases       bigint NOT NULL DEFAULT 0 CHECK (cases >= 0),    -- how many there are
-    holder      text,                       -- who polls it
-    held_since  timestamptz,
-    held_until  timestamptz
+    process     text                        -- who polls it
+) WITH (fillfactor = 50);
+
+-- The processes that poll, each as long as it lives.
+CREATE TABLE @processes (
+    process     text COLLATE "C" PRIMARY KEY,
+    since       timestamptz NOT NULL,
+    until       timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
 CREATE TABLE @cases (
@@ -16,17 +22,20 @@ CREATE TABLE @cases (
     order_id    text COLLATE "C" NOT NULL,
     rx_id       text COLLATE "C",
     version     bigint NOT NULL CHECK (version > 0),
+    revision    bigint NOT NULL,            -- of the account, when its record was changed last
     status      text,                       -- as the service spelled it last
     stage       text,                       -- those that are possible, joined by ' or '
     listed      boolean NOT NULL,           -- whether a complete listing should have it
-    look_at     timestamptz,
+    fetch_since timestamptz,                -- it waits to be fetched from then
+    fetch_due   timestamptz,                -- until then
     changed_at  timestamptz,                -- when its last arrival was seen
     state       text NOT NULL,              -- Case::to_json()
     PRIMARY KEY (account, order_id)
 ) WITH (fillfactor = 80);
 CREATE INDEX cases_rx ON @cases (account, rx_id) WHERE rx_id IS NOT NULL;
 CREATE INDEX cases_listed ON @cases (account) WHERE listed;
-CREATE INDEX cases_due ON @cases (account, look_at) WHERE look_at IS NOT NULL;
+CREATE INDEX cases_due ON @cases (account, fetch_due) WHERE fetch_due IS NOT NULL;
+CREATE INDEX cases_since ON @cases (account, fetch_since) WHERE fetch_since IS NOT NULL;
 
 -- Patient data, and in no other table. Apart from the cases, so that a new version of a case
 -- does not write its order anew.

@@ -9,17 +9,17 @@ use crate::inbox::plan::ListingCoverage;
 use crate::inbox::store::{Case, Counts, LogEntry, NewArrival, Stored};
 use crate::model::{OrderId, RxId};
 
-/// What [`case`] reads, five columns.
+/// What [`case`] reads.
 macro_rules! case_columns {
     () => {
-        "c.order_id, c.rx_id, c.version, c.state"
+        "c.order_id, c.rx_id, c.version, c.revision, c.state"
     };
 }
 
 /// What [`stored`] reads, of `c` and its order.
 macro_rules! stored_columns {
     () => {
-        "c.order_id, c.rx_id, c.version, c.state, o.data"
+        "c.order_id, c.rx_id, c.version, c.revision, c.state, o.data"
     };
 }
 pub(super) use stored_columns;
@@ -40,14 +40,14 @@ pub(super) fn case(row: &dyn Row, first: usize) -> Result<Case> {
         order_id,
         rx_id,
         row.unsigned(first + 2)?,
-        row.text(first + 3)?,
+        row.text(first + 4)?,
     )
 }
 
 /// The same with its order's data.
 pub(super) fn stored(row: &dyn Row, first: usize) -> Result<Stored> {
     let case = case(row, first)?;
-    let data = row.text_or_null(first + 4)?;
+    let data = row.text_or_null(first + 5)?;
     let order = data.map(|data| {
         // The parser's message may show a part of the text.
         serde_json::from_str(data)
@@ -61,10 +61,12 @@ pub(super) fn stored(row: &dyn Row, first: usize) -> Result<Stored> {
 }
 
 pub(super) async fn epoch<S: Session>(session: &mut S, account: &str) -> Result<ListingCoverage> {
-    let statement = "SELECT epoch FROM @accounts WHERE account = $1";
+    let statement = "SELECT coverage FROM @accounts WHERE account = $1";
     let read = |row: &dyn Row| {
         let epoch = row.text_or_null(0)?.map(serde_json::from_str);
-        epoch.transpose().map_err(|_| damaged("an epoch"))
+        epoch
+            .transpose()
+            .map_err(|_| damaged("what an account is covered by"))
     };
     let rows = session.query(statement, &[account.into()], read).await?;
     Ok(rows.into_iter().flatten().next().unwrap_or_default())
@@ -144,13 +146,23 @@ pub(super) async fn due<S: Session>(
     account: &str,
     most: usize,
 ) -> Result<Vec<Case>> {
+    // Each by its index. What a wrong clock has set is due too.
     let statement = concat!(
-        "SELECT ",
+        "SELECT order_id, rx_id, version, revision, state, fetch_due FROM (
+            SELECT ",
         case_columns!(),
-        " FROM @cases c WHERE c.account = $1 AND c.look_at <= $2 ORDER BY c.look_at LIMIT $3"
+        ", c.fetch_due FROM @cases c
+            WHERE c.account = $1 AND c.fetch_due <= $2 ORDER BY c.fetch_due LIMIT $3) AS passed
+         UNION SELECT order_id, rx_id, version, revision, state, fetch_due FROM (
+            SELECT ",
+        case_columns!(),
+        ", c.fetch_due FROM @cases c
+            WHERE c.account = $1 AND c.fetch_since > $4 ORDER BY c.fetch_due LIMIT $3) AS wrong
+         ORDER BY fetch_due LIMIT $3"
     );
     let now = super::Value::Time(Some(session.now()));
-    let values = [account.into(), now, limit(most).into()];
+    let not_yet = super::not_yet(session);
+    let values = [account.into(), now, limit(most).into(), not_yet];
     let cases = session.query(statement, &values, |row| case(row, 0));
     cases.await
 }

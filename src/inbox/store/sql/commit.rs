@@ -1,6 +1,6 @@
 //! Keeping cases.
 
-use super::{Batch, Row, Session, Type, Value, json, limit, number, owned};
+use super::{Batch, Row, Session, Type, Value, damaged, json, limit, number, owned};
 use crate::error::Result;
 use crate::flow::millis;
 use crate::inbox::store::{Commit, Save};
@@ -13,7 +13,9 @@ pub(super) struct Rows {
     known: Vec<CaseRow>,
     orders: Vec<OrderRow>,
     arrivals: Vec<ArrivalRow>,
-    epoch: Option<String>,
+    coverage: Option<String>,
+    /// Whether the account's revision is raised.
+    changes_record: bool,
 }
 
 /// A case as its columns hold it.
@@ -22,10 +24,14 @@ struct CaseRow {
     rx_id: Option<String>,
     /// The version that it becomes.
     version: i64,
+    /// The one that it has; of one whose record changes, the account's after this commit.
+    revision: i64,
+    changes_record: bool,
     status: Option<String>,
     stage: Option<String>,
     listed: bool,
-    look_at: Option<i64>,
+    fetch_since: Option<i64>,
+    fetch_due: Option<i64>,
     changed_at: Option<i64>,
     state: String,
 }
@@ -53,7 +59,11 @@ impl Rows {
             known: Vec::new(),
             orders: Vec::new(),
             arrivals: Vec::new(),
-            epoch: commit.coverage.map(|epoch| json(&epoch)).transpose()?,
+            coverage: commit
+                .coverage
+                .map(|coverage| json(&coverage))
+                .transpose()?,
+            changes_record: false,
         };
         for save in &commit.saves {
             let order_id = owned(save.case.order_id().as_str());
@@ -65,6 +75,7 @@ impl Rows {
             }
             rows.log(save, &order_id);
             let row = CaseRow::new(save, order_id)?;
+            rows.changes_record |= row.changes_record;
             match row.version {
                 1 => rows.new.push(row),
                 _ => rows.known.push(row),
@@ -90,7 +101,7 @@ impl Rows {
 
     /// Whether there is nothing to keep.
     pub(super) fn is_empty(&self) -> bool {
-        self.new.is_empty() && self.known.is_empty() && self.epoch.is_none()
+        self.new.is_empty() && self.known.is_empty() && self.coverage.is_none()
     }
 }
 
@@ -103,11 +114,14 @@ impl CaseRow {
             order_id,
             rx_id: case.rx_id().map(|rx_id| owned(rx_id.as_str())),
             version: number(case.version()).saturating_add(1),
+            revision: 0,
+            changes_record: true,
             status: case.record().shown().map(|status| owned(status.as_str())),
             // Nobody can always be certain: then all that are possible.
             stage: Some(stages.join(" or ")).filter(|stages| !stages.is_empty()),
             listed: case.is_listed(),
-            look_at: case.fetch_due_at().map(millis::since_epoch),
+            fetch_since: None,
+            fetch_due: case.fetch_due_at().map(millis::since_epoch),
             changed_at: case.changed_at().map(millis::since_epoch),
             state: case.to_json()?,
         })
@@ -121,8 +135,11 @@ pub(super) async fn commit<S: Session>(
     mut rows: Rows,
 ) -> Result<bool> {
     // The account first: its commits come one after the other, and so do their arrivals' numbers.
-    let last = count_up(session, account, &rows).await?;
-    for (cases, statement) in [(&rows.new, NEW), (&rows.known, KNOWN)] {
+    let (last, revision) = count_up(session, account, &rows).await?;
+    for (cases, statement) in [(&mut rows.new, NEW), (&mut rows.known, KNOWN)] {
+        for case in cases.iter_mut().filter(|case| case.changes_record) {
+            case.revision = revision;
+        }
         let written = session
             .execute_each(statement, &[account.into()], &columns(cases))
             .await?;
@@ -145,43 +162,46 @@ pub(super) async fn commit<S: Session>(
     Ok(true)
 }
 
-/// The number of the account's last arrival after this commit.
-async fn count_up<S: Session>(session: &mut S, account: &str, rows: &Rows) -> Result<i64> {
+/// The number of the account's last arrival after this commit, and its revision.
+async fn count_up<S: Session>(session: &mut S, account: &str, rows: &Rows) -> Result<(i64, i64)> {
     let statement = "
-        INSERT INTO @accounts AS a (account, sequence, cases, epoch) VALUES ($1, $2, $3, $4)
+        INSERT INTO @accounts AS a (account, sequence, cases, coverage, revision)
+        VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (account) DO UPDATE
         SET sequence = a.sequence + excluded.sequence, cases = a.cases + excluded.cases,
-            epoch = coalesce(excluded.epoch, a.epoch)
-        RETURNING sequence";
+            coverage = coalesce(excluded.coverage, a.coverage),
+            revision = a.revision + excluded.revision
+        RETURNING sequence, revision";
     let values = [
         account.into(),
         limit(rows.arrivals.len()).into(),
         limit(rows.new.len()).into(),
-        Value::Text(rows.epoch.as_deref()),
+        Value::Text(rows.coverage.as_deref()),
+        i64::from(rows.changes_record).into(),
     ];
-    let read = |row: &dyn Row| row.number(0);
-    let last = session.query(statement, &values, read).await?;
-    Ok(last.into_iter().next().unwrap_or_default())
+    let read = |row: &dyn Row| Ok((row.number(0)?, row.number(1)?));
+    let after = session.query(statement, &values, read).await?.pop();
+    after.ok_or_else(|| damaged("an account"))
 }
 
 macro_rules! case_rows {
     () => {
-        "ROWS(2: order_id text, rx_id text, version number, status text, stage text, listed flag, \
-         look_at time, changed_at time, state text)"
+        "ROWS(2: order_id text, rx_id text, version number, revision number, status text, stage text, \
+         listed flag, fetch_since time, fetch_due time, changed_at time, state text)"
     };
 }
 
 const NEW: &str = concat!(
-    "INSERT INTO @cases (account, order_id, rx_id, version, status, stage, listed, look_at,
-        changed_at, state)
+    "INSERT INTO @cases (account, order_id, rx_id, version, revision, status, stage, listed,
+        fetch_since, fetch_due, changed_at, state)
      SELECT $1, u.* FROM ",
     case_rows!(),
     " WHERE true ON CONFLICT (account, order_id) DO NOTHING"
 );
 const KNOWN: &str = concat!(
-    "UPDATE @cases AS c SET rx_id = u.rx_id, version = u.version, status = u.status,
-        stage = u.stage, listed = u.listed, look_at = u.look_at, changed_at = u.changed_at,
-        state = u.state
+    "UPDATE @cases AS c SET rx_id = u.rx_id, version = u.version, revision = u.revision,
+        status = u.status, stage = u.stage, listed = u.listed, fetch_since = u.fetch_since,
+        fetch_due = u.fetch_due, changed_at = u.changed_at, state = u.state
      FROM ",
     case_rows!(),
     " WHERE c.account = $1 AND c.order_id = u.order_id AND c.version = u.version - 1"
@@ -196,12 +216,14 @@ fn columns(cases: &[CaseRow]) -> Batch<'_> {
         .column(Type::Text, cases, |case| case.order_id.as_str().into())
         .column(Type::Text, cases, |case| Value::Text(case.rx_id.as_deref()))
         .column(Type::Number, cases, |case| case.version.into())
+        .column(Type::Number, cases, |case| case.revision.into())
         .column(Type::Text, cases, |case| {
             Value::Text(case.status.as_deref())
         })
         .column(Type::Text, cases, |case| Value::Text(case.stage.as_deref()))
         .column(Type::Flag, cases, |case| Value::Flag(case.listed))
-        .column(Type::Time, cases, |case| Value::Time(case.look_at))
+        .column(Type::Time, cases, |case| Value::Time(case.fetch_since))
+        .column(Type::Time, cases, |case| Value::Time(case.fetch_due))
         .column(Type::Time, cases, |case| Value::Time(case.changed_at))
         .column(Type::Text, cases, |case| case.state.as_str().into())
 }

@@ -324,8 +324,11 @@ fn small(number: i64) -> u32 {
 
 /// A database says what went wrong. `transient`: it may go away by itself.
 pub(super) fn failed(text: String, transient: bool) -> Error {
-    let _ = transient;
-    Error::new(Kind::Store(text))
+    Error::new(if transient {
+        Kind::StoreUnavailable(text)
+    } else {
+        Kind::Store(text)
+    })
 }
 
 pub(super) fn damaged(what: &str) -> Error {

@@ -40,7 +40,15 @@ macro_rules! stores {
             ) -> Result<bool> {
                 let (account, holder) = (sql::owned(account.as_str()), sql::owned(holder));
                 self.run(Access::Write, Some(now), move |session| {
-                    Box::pin(async move { polling::lease(session, &account, &holder, lease).await })
+                    Box::pin(async move {
+                        if lease.is_zero() {
+                            return polling::release(session, &account, &holder)
+                                .await
+                                .map(|()| true);
+                        }
+                        let asked = polling::ask(session, &account, &holder, lease);
+                        Ok(matches!(asked.await?.0, polling::Asked::Granted))
+                    })
                 })
                 .await
             }

@@ -25,8 +25,8 @@ use crate::flow::millis;
 /// work on the same file. Use a local disk: network file systems break SQLite's locks. Leases go by
 /// the machine's clock.
 ///
-/// A call whose future is dropped is carried out to its end all the same: SQLite runs on two
-/// threads of the store's own, one of which writes.
+/// A call that has begun is carried out to its end also where its future is dropped: SQLite runs on
+/// two threads of the store's own, one of which writes.
 ///
 /// Beside the file lie two more while it is open (`-wal`, `-shm`): copy a file that is in use
 /// with SQLite's own `VACUUM INTO` or backup, not with `cp`. There are patient data and secrets

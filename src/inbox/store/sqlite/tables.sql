@@ -3,12 +3,18 @@
 
 CREATE TABLE @accounts (
     account     TEXT NOT NULL PRIMARY KEY,
-    epoch       TEXT,                       -- ListingCoverage, as JSON
+    coverage    TEXT,                       -- ListingCoverage, as JSON
+    revision    INTEGER NOT NULL DEFAULT 0 CHECK (revision >= 0),
     sequence    INTEGER NOT NULL DEFAULT 0 CHECK (sequence >= 0), -- the number of its last arrival
     cases       INTEGER NOT NULL DEFAULT 0 CHECK (cases >= 0),    -- how many there are
-    holder      TEXT,                       -- who polls it
-    held_since  INTEGER,
-    held_until  INTEGER
+    process     TEXT                        -- who polls it
+) STRICT, WITHOUT ROWID;
+
+-- The processes that poll, each as long as it lives.
+CREATE TABLE @processes (
+    process     TEXT NOT NULL PRIMARY KEY,
+    since       INTEGER NOT NULL,
+    until       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE @cases (
@@ -16,18 +22,21 @@ CREATE TABLE @cases (
     order_id    TEXT NOT NULL,
     rx_id       TEXT,
     version     INTEGER NOT NULL CHECK (version > 0),
+    revision    INTEGER NOT NULL,           -- of the account, when its record was changed last
     status      TEXT,                       -- as the service spelled it last
     stage       TEXT,                       -- those that are possible, joined by ' or '
     listed      INTEGER NOT NULL CHECK (listed IN (0, 1)), -- whether a complete listing should have it
-    look_at     INTEGER,
+    fetch_since INTEGER,                    -- it waits to be fetched from then
+    fetch_due   INTEGER,                    -- until then
     changed_at  INTEGER,                    -- when its last arrival was seen
     state       TEXT NOT NULL,              -- Case::to_json()
     PRIMARY KEY (account, order_id)
 ) STRICT;
 CREATE INDEX @cases_rx ON @cases (account, rx_id) WHERE rx_id IS NOT NULL;
 -- With all that a poll reads: what is listed lies together, however many cases there are.
-CREATE INDEX @cases_listed ON @cases (account, order_id, rx_id, version, state, listed) WHERE listed;
-CREATE INDEX @cases_due ON @cases (account, look_at) WHERE look_at IS NOT NULL;
+CREATE INDEX @cases_listed ON @cases (account, order_id, rx_id, version, revision, state, listed) WHERE listed;
+CREATE INDEX @cases_due ON @cases (account, fetch_due) WHERE fetch_due IS NOT NULL;
+CREATE INDEX @cases_since ON @cases (account, fetch_since) WHERE fetch_since IS NOT NULL;
 
 -- Patient data, and in no other table. Apart from the cases, so that what is compared with every
 -- listing lies close together.

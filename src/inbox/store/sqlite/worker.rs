@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 /// Hands work to the thread that has a connection. The thread ends when the last one is dropped
 /// and all work is done.
 ///
-/// Work that was handed over is done, whether or not somebody waits for it: a future that is
+/// Work that has begun is done to its end, whether or not somebody waits for it: a future that is
 /// dropped leaves nothing in the middle.
 #[derive(Clone)]
 pub(super) struct Worker {
@@ -49,7 +49,12 @@ impl Worker {
         work: impl FnOnce(&mut SqliteSession) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
-        let work: Work = Box::new(move |session| drop(answer.send(work(session))));
+        let work: Work = Box::new(move |session| {
+            // Who went away before it has begun keeps others waiting no longer.
+            if !answer.is_closed() {
+                drop(answer.send(work(session)));
+            }
+        });
         self.work.send(work).map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
