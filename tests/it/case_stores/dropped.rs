@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use lab_connector::auth::{TokenKey, TokenStore, Tokens};
-use lab_connector::inbox::store::{CaseStore, Commit, Outcome, Settlement, SqliteStore};
+use lab_connector::inbox::store::{
+    CaseKey, CaseStore, Commit, Forget, Outcome, Settlement, SqliteStore,
+};
 use lab_connector::{AccountId, OrderId};
 
-use super::support::delivery;
+use super::support::{delivery, quiet};
 use crate::postgres::Schema;
 
 const LONG: Duration = Duration::from_secs(600);
@@ -43,97 +45,164 @@ fn tokens(generation: u64) -> Tokens {
     Tokens::from_json(&json.to_string()).unwrap()
 }
 
-async fn generation(store: &impl TokenStore, key: &TokenKey) -> Option<u64> {
-    store
-        .load(key)
-        .await
-        .unwrap()
-        .map(|tokens| tokens.generation())
-}
-
-/// Eight workers, 100 rounds of operations each, under time-outs of 0 to 20 ms.
+/// Sixteen workers go through all operations under time-outs of 0 to 20 ms: 50 rounds each, or for
+/// so many seconds as `STORES_SECONDS` says.
 pub(super) async fn under_time_outs<S: CaseStore + TokenStore>(store: &S, other: &S) {
-    let workers = (0..8).map(|worker| one_under_time_outs(store, other, worker));
+    let seconds = std::env::var("STORES_SECONDS").map(|seconds| seconds.parse().unwrap());
+    let time = seconds.map(Duration::from_secs).ok();
+    let workers = (0..16).map(|worker| Worker::new(store, worker).work(other, time));
     let found = futures_util::future::join_all(workers).await;
-    let sum = |of: fn(&[[usize; 3]; 2]) -> [usize; 3]| {
+    let sum = |of: fn(&[Counts; 2]) -> Counts| {
         let all = found.iter().map(of);
-        all.fold([0; 3], |sum, one| [0, 1, 2].map(|at| sum[at] + one[at]))
+        all.fold([0; 5], |sum, one| {
+            std::array::from_fn(|at| sum[at] + one[at])
+        })
     };
     let (answered, untrue) = (sum(|one| one[0]), sum(|one| one[1]));
-    let what = "commits, acknowledgements, swaps";
-    assert_eq!(
-        untrue, [0; 3],
-        "untrue {what}, of {answered:?} that were answered"
-    );
+    let line = format!("{WHAT}: {answered:?} answered, {untrue:?} untrue\n");
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+    assert_eq!(untrue, [0; 5], "{WHAT}");
 }
 
-/// How often it was answered that something is kept, and how often that was not true.
-async fn one_under_time_outs<S: CaseStore + TokenStore>(
-    store: &S,
-    other: &S,
-    worker: u64,
-) -> [[usize; 3]; 2] {
-    let account = AccountId::new(format!("L-{worker}"));
-    let now = store.now(SystemTime::now()).await.unwrap();
-    let mut rng = fastrand::Rng::with_seed(worker);
-    let mut kept = BTreeSet::new();
-    let mut acknowledged = BTreeSet::new();
-    let mut swapped = Vec::new();
-    for number in 0..100 {
-        // Most of them strike: an operation takes a millisecond or two.
-        let time = |rng: &mut fastrand::Rng| Duration::from_millis(20).mul_f64(rng.f64().powi(4));
-        let id = number.to_string();
-        let commit = Commit::new(vec![delivery(&id, 0, 1)]);
-        let done = store.commit(&account, &commit, now);
-        if let Ok(done) = tokio::time::timeout(time(&mut rng), done).await {
-            assert!(done.unwrap());
-            kept.insert(id.clone());
+const WHAT: &str = "commits, acknowledgements, orders forgotten, swaps, tokens cleared";
+type Counts = [usize; 5];
+
+struct Worker<'a, S> {
+    store: &'a S,
+    account: AccountId,
+    rng: fastrand::Rng,
+    now: SystemTime,
+    kept: BTreeSet<String>,
+    /// Number and token.
+    acknowledged: BTreeSet<(u64, String)>,
+    forgotten: BTreeSet<String>,
+    swapped: BTreeSet<String>,
+    cleared: BTreeSet<String>,
+}
+
+impl<'a, S: CaseStore + TokenStore> Worker<'a, S> {
+    fn new(store: &'a S, worker: u64) -> Self {
+        Worker {
+            store,
+            account: AccountId::new(format!("L-{worker} {:x}", fastrand::u64(..))),
+            rng: fastrand::Rng::with_seed(worker),
+            now: SystemTime::now(),
+            kept: BTreeSet::new(),
+            acknowledged: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
+            swapped: BTreeSet::new(),
+            cleared: BTreeSet::new(),
         }
+    }
+
+    /// None if the time-out struck.
+    async fn within<T>(
+        rng: &mut fastrand::Rng,
+        operation: impl Future<Output = lab_connector::Result<T>>,
+    ) -> Option<T> {
+        let time = Duration::from_millis(20).mul_f64(rng.f64());
+        let done = tokio::time::timeout(time, operation).await.ok();
+        done.map(|done| done.unwrap())
+    }
+
+    /// How often it was answered that something is kept, and how often that was not true.
+    async fn work(mut self, other: &S, time: Option<Duration>) -> [Counts; 2] {
+        self.now = self.store.now(SystemTime::now()).await.unwrap();
+        let begun = std::time::Instant::now();
+        for number in 0.. {
+            if time.map_or(number == 50, |time| begun.elapsed() > time) {
+                break;
+            }
+            self.round(number.to_string()).await;
+        }
+        // Whatever has begun is over when the same connections have done something else.
+        let works = async {
+            self.store.counts(&self.account, self.now).await.unwrap();
+            self.store.clear(&self.key("none")).await.unwrap();
+        };
+        let works = tokio::time::timeout(Duration::from_secs(20), works).await;
+        works.expect("the store hangs");
+        self.judge(other).await
+    }
+
+    fn key(&self, id: &str) -> TokenKey {
+        TokenKey::Login(format!("{} {id}", self.account))
+    }
+
+    async fn round(&mut self, id: String) {
+        let (store, account, now) = (self.store, self.account.clone(), self.now);
+        let key = self.key(&id);
+        let rng = &mut self.rng;
+        let commit = Commit::new(vec![delivery(&id, 0, 1), quiet(&format!("q{id}"), "note")]);
+        if let Some(done) = Self::within(rng, store.commit(&account, &commit, now)).await {
+            assert!(done);
+            self.kept.insert(id.clone());
+        }
+        let order = OrderId::new(format!("q{id}"));
+        let _ = Self::within(rng, store.find(&account, CaseKey::Order(&order))).await;
+        let _ = Self::within(rng, store.expected(&account, &[order.clone()])).await;
         let claimed = CaseStore::claim(store, &account, &id, 1, LONG, now);
-        if let Ok(claimed) = tokio::time::timeout(time(&mut rng), claimed).await {
-            for claimed in claimed.unwrap() {
-                let settlement = [settlement(claimed.sequence, &id)];
-                let settled = store.settle(&account, &settlement, now);
-                if let Ok(settled) = tokio::time::timeout(time(&mut rng), settled).await {
-                    assert_eq!(settled.unwrap(), [true]);
-                    acknowledged.insert((claimed.sequence, id.clone()));
-                }
+        for claimed in Self::within(rng, claimed).await.into_iter().flatten() {
+            let done = [settlement(claimed.sequence, &id)];
+            if let Some(settled) = Self::within(rng, store.settle(&account, &done, now)).await {
+                assert_eq!(settled, [true]);
+                self.acknowledged.insert((claimed.sequence, id.clone()));
             }
         }
-        let key = TokenKey::Login(format!("{worker} {id}"));
-        let tokens = tokens(3);
-        let done = store.swap(&key, None, &tokens);
-        if let Ok(done) = tokio::time::timeout(time(&mut rng), done).await {
-            assert!(done.unwrap());
-            swapped.push(key);
+        let forget = store.forget(&account, Forget::Order(&order));
+        if Self::within(rng, forget).await == Some(1) {
+            self.forgotten.insert(format!("q{id}"));
+        }
+        let _ = Self::within(rng, store.arrivals(&account, 0, 3)).await;
+        let _ = Self::within(rng, store.lease(&account, "a", LONG, now)).await;
+        let kept = tokens(3);
+        if let Some(done) = Self::within(rng, store.swap(&key, None, &kept)).await {
+            assert!(done);
+            self.swapped.insert(id.clone());
+        }
+        let _ = Self::within(rng, TokenStore::claim(store, &key, 3, "a", LONG)).await;
+        if rng.bool() {
+            // Whether it was done or not is not known if the time-out strikes.
+            self.swapped.remove(&id);
+            if Self::within(rng, store.clear(&key)).await.is_some() {
+                self.cleared.insert(id);
+            }
         }
     }
-    // Whatever is still going on is over when the same connection has done something else.
-    let works = async {
-        store.counts(&account, now).await.unwrap();
-        store.clear(&TokenKey::Login("none".into())).await.unwrap();
-    };
-    let works = tokio::time::timeout(Duration::from_secs(20), works).await;
-    works.expect("the store hangs");
 
-    let cases = other.cases(&account, None, 1000).await.unwrap();
-    let found: BTreeSet<_> = cases.iter().map(|stored| stored.case.order_id()).collect();
-    let missing = |id: &&String| !found.contains(&OrderId::new(id.as_str()));
-    let lost: Vec<_> = kept.iter().filter(missing).collect();
-    let mut open = Vec::new();
-    for (sequence, token) in acknowledged.iter().cloned() {
-        // Whoever holds one that is still open may settle it.
-        let done = [settlement(sequence, &token)];
-        if other.settle(&account, &done, now).await.unwrap() == [true] {
-            open.push(sequence);
+    async fn judge(&self, other: &S) -> [Counts; 2] {
+        let (account, now) = (&self.account, self.now);
+        let case = async |id: &str| {
+            let id = OrderId::new(id);
+            other.find(account, CaseKey::Order(&id)).await.unwrap()
+        };
+        let mut untrue = Counts::default();
+        for id in &self.kept {
+            untrue[0] += usize::from(case(id).await.is_none());
         }
-    }
-    let mut forgotten = Vec::new();
-    for key in &swapped {
-        if generation(other, key).await != Some(3) {
-            forgotten.push(key);
+        for (sequence, token) in &self.acknowledged {
+            // Whoever holds one that is still open may settle it.
+            let done = [settlement(*sequence, token)];
+            let settled = other.settle(account, &done, now).await.unwrap();
+            untrue[1] += usize::from(settled == [true]);
         }
+        for id in &self.forgotten {
+            untrue[2] += usize::from(case(id).await.is_none_or(|case| case.order.is_some()));
+        }
+        for id in &self.swapped {
+            let tokens = other.load(&self.key(id)).await.unwrap();
+            untrue[3] += usize::from(tokens.is_none_or(|tokens| tokens.generation() != 3));
+        }
+        for id in &self.cleared {
+            untrue[4] += usize::from(other.load(&self.key(id)).await.unwrap().is_some());
+        }
+        let answered = [
+            self.kept.len(),
+            self.acknowledged.len(),
+            self.forgotten.len(),
+            self.swapped.len(),
+            self.cleared.len(),
+        ];
+        [answered, untrue]
     }
-    let answered = [kept.len(), acknowledged.len(), swapped.len()];
-    [answered, [lost.len(), open.len(), forgotten.len()]]
 }

@@ -205,3 +205,25 @@ async fn a_worker_that_slept_is_told_so() {
     let done = Settlement::new(claimed[0].sequence, "b".into(), Outcome::Acknowledged);
     assert_eq!(other.settle(&account, &[done], now).await.unwrap(), [true]);
 }
+
+/// What a vendor asks a database, by tables and views that are documented.
+#[tokio::test]
+async fn others_can_ask_the_database() {
+    let Some(schema) = Schema::new("others_can_ask_the_database") else {
+        return;
+    };
+    super::support::some_cases(&schema.store().await).await;
+    let client = schema.bare().await;
+    for (text, expected) in super::support::QUESTIONS {
+        let text = text.replace('@', &format!("{}.", schema.name));
+        let rows = client.query(&text, &[]).await.unwrap();
+        let rows: Vec<_> = rows.iter().map(|row| row.get::<_, String>(0)).collect();
+        assert_eq!(rows, *expected, "{text}");
+    }
+    let times = format!(
+        "SELECT arrived_at > now() - interval '1 hour' FROM {}.open_work",
+        schema.name
+    );
+    let row = client.query_one(&times, &[]).await.unwrap();
+    assert!(row.get::<_, bool>(0));
+}

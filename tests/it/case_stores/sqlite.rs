@@ -240,3 +240,124 @@ fn make_private(path: &Path) {
     }
     let _ = path;
 }
+
+#[tokio::test]
+async fn a_file_that_was_deleted_or_replaced_is_noticed() {
+    for replaced in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(&directory);
+        let store = SqliteStore::open(&path).await.unwrap();
+        let (account, now) = (AccountId::new("L-1"), SystemTime::now());
+        let commit = Commit::new(vec![delivery("1", 0, 1)]);
+        assert!(store.commit(&account, &commit, now).await.unwrap());
+        std::fs::rename(&path, directory.path().join("elsewhere.db")).unwrap();
+        if replaced {
+            std::fs::write(&path, "").unwrap();
+        }
+        let commit = Commit::new(vec![delivery("2", 0, 1)]);
+        let written = store.commit(&account, &commit, now).await.map(drop);
+        let read = store.counts(&account, now).await.map(drop);
+        for error in [written.unwrap_err(), read.unwrap_err()] {
+            assert!(error.is_store() && !error.is_retryable(), "{error:?}");
+            let text = error.to_string();
+            assert!(text.contains("deleted or replaced"), "{text}");
+        }
+    }
+}
+
+/// A full disk is an error that heals: SQLite rolls back by itself then.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_heals_when_there_is_room_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::mount(directory.path()) else {
+        let line = "a_full_disk_heals_when_there_is_room_again: SKIPPED, tmpfs cannot be mounted\n";
+        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+        return;
+    };
+    let store = SqliteStore::open(file(&directory)).await.unwrap();
+    let (account, now) = (AccountId::new("L-1"), SystemTime::now());
+    let ballast = directory.path().join("ballast");
+    let (mut kept, mut failures) = (0, 0);
+    for number in 0..1000 {
+        if number == 20 {
+            // Until nothing more fits in.
+            std::fs::write(&ballast, vec![1; 64 << 20]).unwrap_err();
+        }
+        let commit = Commit::new(vec![delivery(&number.to_string(), 0, 1)]);
+        match store.commit(&account, &commit, now).await {
+            Ok(done) => {
+                assert!(done);
+                kept += 1;
+            }
+            Err(error) => {
+                assert!(error.is_store() && error.is_retryable(), "{error:?}");
+                assert!(error.to_string().contains("full"), "{error}");
+                failures += 1;
+                assert_eq!(store.counts(&account, now).await.unwrap().cases, kept);
+            }
+        }
+        if failures == 5 {
+            std::fs::remove_file(&ballast).unwrap();
+            failures += 1;
+        }
+        if failures > 5 && kept > 40 {
+            break;
+        }
+    }
+    assert_eq!(failures, 6, "it was never full, or never had room again");
+    let other = SqliteStore::open(file(&directory)).await.unwrap();
+    let counts = other.counts(&account, now).await.unwrap();
+    assert_eq!((counts.cases, counts.open), (kept, kept));
+    drop((store, other, disk));
+}
+
+/// 16 MiB, more than the write-ahead log grows to; gone when it is dropped.
+#[cfg(target_os = "linux")]
+struct Disk(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Disk {
+    fn mount(at: &Path) -> Option<Self> {
+        let mut mount = std::process::Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=16m", "none"])
+            .arg(at);
+        let output = mount.output().ok()?;
+        output.status.success().then(|| Disk(at.to_owned()))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: the threads of a store close their files a moment after it.
+        let mut unmount = std::process::Command::new("umount");
+        let _ = unmount.arg("-l").arg(&self.0).output();
+    }
+}
+
+/// What a vendor asks a database, by tables and views that are documented.
+#[tokio::test]
+async fn others_can_ask_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(file(&directory)).await.unwrap();
+    super::support::some_cases(&store).await;
+    let connection = bare(&file(&directory));
+    for (text, expected) in super::support::QUESTIONS {
+        let text = text.replace('@', "lab_connector_");
+        let mut statement = connection.prepare(&text).unwrap();
+        let rows = statement
+            .query_map([], |row| row.get::<_, String>(0))
+            .unwrap();
+        let rows: Vec<_> = rows.map(Result::unwrap).collect();
+        assert_eq!(rows, *expected, "{text}");
+    }
+    let times = "SELECT arrived_at > datetime('now', '-1 hour') AND arrived_at <= datetime('now', '+1 minute')
+        FROM lab_connector_open_work";
+    assert!(
+        connection
+            .query_row(times, [], |row| row.get::<_, bool>(0))
+            .unwrap()
+    );
+}
