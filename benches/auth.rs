@@ -4,12 +4,13 @@
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use criterion::Criterion;
 use futures_util::FutureExt;
 use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
+use lab_connector_benches::{Figures, figures_wanted, median, time};
 
 /// Nanoseconds for the token of a call, uncontended.
 const LIMIT: f64 = 100.0;
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
         .build()
         .expect("a runtime");
     let lab = runtime.block_on(lab());
-    if std::env::args().any(|argument| argument == "--figures") {
+    if figures_wanted() {
         return figures(&lab);
     }
     let mut criterion = Criterion::default().configure_from_args();
@@ -33,27 +34,15 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The figure as `NAME VALUE LIMIT ok|short`: the median of many short rounds, as others use
-/// the machine as well.
+/// The median of many short rounds, as others use the machine as well.
 fn figures(lab: &Lab) -> ExitCode {
     const CALLS: u32 = 10_000;
-    let mut rounds: Vec<f64> = (0..301)
-        .map(|_| {
-            let began = Instant::now();
-            (0..CALLS).for_each(|_| fresh_token(lab));
-            began.elapsed().as_nanos() as f64 / f64::from(CALLS)
-        })
-        .collect();
-    rounds.sort_by(f64::total_cmp);
-    let median = rounds[rounds.len() / 2];
-    let met = median <= LIMIT;
-    let verdict = if met { "ok" } else { "short" };
-    println!("auth_fresh_token_ns {median:.1} {LIMIT} {verdict}");
-    if met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    let nanoseconds = median(301, || {
+        time(|| (0..CALLS).for_each(|_| fresh_token(lab))) * 1e9 / f64::from(CALLS)
+    });
+    let mut figures = Figures::default();
+    figures.at_most("auth_fresh_token_ns", nanoseconds, LIMIT);
+    figures.end()
 }
 
 /// What each call does first. It is ready at once: nothing is awaited for a fresh token.

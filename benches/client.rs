@@ -9,7 +9,6 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
-use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -22,6 +21,7 @@ use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::client::Listing;
 use lab_connector::transport::{self, Body, Request};
 use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, Order, RxId, TokenStore};
+use lab_connector_benches::{Figures, best_of_three, figures_wanted, time};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 
@@ -29,7 +29,7 @@ use tokio::runtime::Runtime;
 mod hostile;
 
 fn main() -> ExitCode {
-    if std::env::args().any(|argument| argument == "--figures") {
+    if figures_wanted() {
         return figures();
     }
     let runtime = runtime(1);
@@ -55,22 +55,12 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Each figure as `NAME VALUE LIMIT ok|short`.
+/// What the project holds itself to.
 ///
 /// What is compared takes turns, and the median of the turns' ratios counts. A figure is the
 /// best of three such medians: a neighbour on the machine can spoil one, none can improve it.
 fn figures() -> ExitCode {
-    let mut met = true;
-    let mut report = |name: &str, value: f64, limit: f64, at_most: bool| {
-        let ok = if at_most {
-            value <= limit
-        } else {
-            value >= limit
-        };
-        met &= ok;
-        let verdict = if ok { "ok" } else { "short" };
-        println!("{name} {value:.2} {limit} {verdict}");
-    };
+    let mut figures = Figures::default();
 
     let one = runtime(1);
     for (count, limit, turns) in [(1000, 1.15, 101), (10_000, 1.2, 21)] {
@@ -78,78 +68,66 @@ fn figures() -> ExitCode {
             let pair = Pair::new(&one, count, unknown);
             pair.verify(&one);
             let fields = if unknown { "unknown" } else { "known" };
-            let ratio = best_of_three(turns, || {
+            let ratio = best_of_three(turns, f64::min, || {
                 let ours = time(|| one.block_on(pair.list()));
                 let bare = time(|| one.block_on(pair.bare_list()));
                 ours / bare
             });
-            report(
+            figures.at_most(
                 &format!("client_list_{count}_{fields}_per_bare"),
                 ratio,
                 limit,
-                true,
             );
             if unknown {
-                let ratio = best_of_three(turns, || {
+                let ratio = best_of_three(turns, f64::min, || {
                     let ours = time(|| one.block_on(pair.list()));
                     let declared = time(|| one.block_on(pair.declared_list()));
                     ours / declared
                 });
                 let name = format!("client_list_{count}_unknown_per_declared");
-                report(&name, ratio, f64::INFINITY, true);
+                figures.at_most(&name, ratio, f64::INFINITY);
             }
             let memory = pair.memory(&one);
             let name = format!("client_list_{count}_{fields}_peak_per_decoded_and_body");
-            report(&name, memory, 1.5, true);
+            figures.at_most(&name, memory, 1.5);
         }
     }
 
     let pair = Pair::new(&one, 1, false);
-    let ratio = best_of_three(1001, || {
+    let ratio = best_of_three(1001, f64::min, || {
         let ours = time(|| one.block_on(pair.fetch()));
         let bare = time(|| one.block_on(pair.bare_fetch()));
         ours / bare
     });
-    report("client_small_call_per_bare", ratio, 1.1, true);
+    figures.at_most("client_small_call_per_bare", ratio, 1.1);
 
     let many = runtime(2);
     let pair = Arc::new(Pair::new(&many, 1, false));
-    let throughput = best(3, f64::max, || {
-        median(11, || {
-            let ours = {
+    let throughput = best_of_three(11, f64::max, || {
+        let ours = {
+            let pair = Arc::clone(&pair);
+            callers(&many, move || {
                 let pair = Arc::clone(&pair);
-                callers(&many, move || {
-                    let pair = Arc::clone(&pair);
-                    async move { pair.fetch().await }
-                })
-            };
-            let bare = {
+                async move { pair.fetch().await }
+            })
+        };
+        let bare = {
+            let pair = Arc::clone(&pair);
+            callers(&many, move || {
                 let pair = Arc::clone(&pair);
-                callers(&many, move || {
-                    let pair = Arc::clone(&pair);
-                    async move { pair.bare_fetch().await }
-                })
-            };
-            bare / ours
-        })
+                async move { pair.bare_fetch().await }
+            })
+        };
+        bare / ours
     });
-    report(
-        "client_64_callers_throughput_per_bare",
-        throughput,
-        0.9,
-        false,
-    );
+    figures.at_least("client_64_callers_throughput_per_bare", throughput, 0.9);
 
     for (name, ratio) in hostile_growth(&one) {
         let name = format!("client_hostile_32mib_{name}_per_4_times_8mib");
-        report(&name, ratio, 1.5, true);
+        figures.at_most(&name, ratio, 1.5);
     }
 
-    if met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    figures.end()
 }
 
 /// For each hostile answer, how much longer one of 32 MiB takes than four of 8 MiB.
@@ -159,7 +137,7 @@ fn hostile_growth(runtime: &Runtime) -> Vec<(String, f64)> {
     let growth = hostile::HOSTILE.iter().map(|(name, body)| {
         let short = answering(runtime, body(LONG / 4).into());
         let long = answering(runtime, body(LONG).into());
-        let ratio = best(3, f64::min, || {
+        let ratio = best_of_three(1, f64::min, || {
             let short = (0..4).map(|_| time(|| runtime.block_on(short.orders().list())));
             time(|| runtime.block_on(long.orders().list())) / short.sum::<f64>()
         });
@@ -194,29 +172,6 @@ fn store(runtime: &Runtime) -> MemoryTokenStore {
         .block_on(store.swap(&TokenKey::Account("1".into()), None, &tokens))
         .expect("a store");
     store
-}
-
-fn best_of_three(turns: usize, turn: impl FnMut() -> f64) -> f64 {
-    let mut turn = turn;
-    best(3, f64::min, || median(turns, &mut turn))
-}
-
-fn best(runs: usize, better: fn(f64, f64) -> f64, mut run: impl FnMut() -> f64) -> f64 {
-    let first = run();
-    (1..runs).fold(first, |so_far, _| better(so_far, run()))
-}
-
-fn median(turns: usize, mut turn: impl FnMut() -> f64) -> f64 {
-    let mut values: Vec<f64> = (0..turns).map(|_| turn()).collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Seconds for one run; what it gives is dropped within.
-fn time<T>(run: impl FnOnce() -> T) -> f64 {
-    let begin = Instant::now();
-    drop(black_box(run()));
-    begin.elapsed().as_secs_f64()
 }
 
 /// Seconds until 64 callers have made 32 calls each.

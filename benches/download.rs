@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use futures_util::StreamExt;
 use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::{Client, Endpoints, MemoryTokenStore, Order, TokenStore};
+use lab_connector_benches::{Figures, median};
 use sha2::{Digest, Sha256};
 
 const MIB: u64 = 1 << 20;
@@ -30,7 +31,7 @@ fn main() -> Result<ExitCode> {
     }
 }
 
-/// Each figure as `NAME VALUE LIMIT ok|short`.
+/// What the project holds itself to.
 fn compare(bytes: u64, turns: usize, sizes: &[u64]) -> Result<ExitCode> {
     let mut server = Command::new(std::env::current_exe()?)
         .arg("--serve")
@@ -63,35 +64,21 @@ fn compare(bytes: u64, turns: usize, sizes: &[u64]) -> Result<ExitCode> {
         hashed.push(bare_hashed.seconds / ours_hashed.seconds);
         process.push(ours.process / curl);
     }
-    let mut met = true;
-    let mut report = |name: &str, value: f64, limit: f64, ok: bool| {
-        met &= ok;
-        let verdict = if ok { "ok" } else { "short" };
-        println!("{name} {value:.2} {limit} {verdict}");
+    let mut figures = Figures::default();
+    let of = |ratios: &[f64]| {
+        let mut ratios = ratios.iter().copied();
+        median(ratios.len(), || ratios.next().unwrap_or(f64::NAN))
     };
-    let ratio = median(&mut plain);
-    report("download_of_bare_reqwest", ratio, 0.95, ratio >= 0.95);
-    let ratio = median(&mut hashed);
-    report("download_sha256_of_bare_reqwest", ratio, 0.9, ratio >= 0.9);
-    let ratio = median(&mut process);
-    report("download_process_per_curl", ratio, 1.1, ratio <= 1.1);
+    figures.at_least("download_of_bare_reqwest", of(&plain), 0.95);
+    figures.at_least("download_sha256_of_bare_reqwest", of(&hashed), 0.9);
+    figures.at_most("download_process_per_curl", of(&process), 1.1);
     for size in sizes {
         let peak = child("ours-sha256", &format!("{base}{}", size * MIB), &target)?.peak;
-        let name = format!("download_{size}_mib_peak_mib");
-        report(&name, peak, 32.0, peak <= 32.0);
+        figures.at_most(&format!("download_{size}_mib_peak_mib"), peak, 32.0);
     }
     server.kill()?;
     server.wait()?;
-    Ok(if met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    Ok(figures.end())
 }
 
 fn target() -> Result<PathBuf> {

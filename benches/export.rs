@@ -12,12 +12,13 @@ use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, Throughput};
 use lab_connector::export::Package;
+use lab_connector_benches::{Figures, figures_wanted, median};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
 fn main() -> ExitCode {
     let bench = Bench::new();
-    if std::env::args().any(|argument| argument == "--figures") {
+    if figures_wanted() {
         return bench.figures();
     }
     let mut criterion = Criterion::default().configure_from_args();
@@ -119,28 +120,21 @@ impl Bench {
             run(self, &target);
             begin.elapsed().as_secs_f64()
         };
-        let mut ratios: Vec<f64> = (0..TURNS)
-            .map(|turn| {
-                // Nobody always comes second.
-                if turn % 2 == 0 {
-                    let ours = time(Bench::ours);
-                    time(Bench::theirs) / ours
-                } else {
-                    let theirs = time(Bench::theirs);
-                    theirs / time(Bench::ours)
-                }
-            })
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        let (ratio, limit) = (ratios[TURNS / 2], 0.95);
-        let met = ratio >= limit;
-        let verdict = if met { "ok" } else { "short" };
-        println!("export_extract_per_zip_crate {ratio:.2} {limit} {verdict}");
-        if met {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        let mut turn = 0;
+        let ratio = median(TURNS, || {
+            turn += 1;
+            // Neither always comes second.
+            if turn % 2 == 0 {
+                let ours = time(Bench::ours);
+                time(Bench::theirs) / ours
+            } else {
+                let theirs = time(Bench::theirs);
+                theirs / time(Bench::ours)
+            }
+        });
+        let mut figures = Figures::default();
+        figures.at_least("export_extract_per_zip_crate", ratio, 0.95);
+        figures.end()
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput};
 use lab_connector::OrderStatus;
 use lab_connector::flow::{Phase, Reading, Symbol, read_all};
+use lab_connector_benches::{Figures, figures_wanted, median};
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::{Anchored, Input};
 
@@ -22,7 +23,7 @@ use regex_automata::{Anchored, Input};
 const CASES: usize = 500_000;
 
 fn main() -> ExitCode {
-    if std::env::args().any(|argument| argument == "--figures") {
+    if figures_wanted() {
         return figures();
     }
     let data = Data::new();
@@ -45,81 +46,52 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Each figure as `NAME VALUE LIMIT ok|short`.
-///
-/// What is compared takes turns, and the median of the turns' ratios counts: two means taken
-/// minutes apart on a machine that others use say little about each other.
+/// What the project holds itself to.
 fn figures() -> ExitCode {
     let data = Data::new();
     let mut readings = Vec::with_capacity(CASES);
     let mut others = Vec::with_capacity(CASES);
-    let mut met = true;
-    let mut report = |name: &str, value: f64, limit: f64, at_most: bool| {
-        let ok = if at_most {
-            value <= limit
-        } else {
-            value >= limit
-        };
-        met &= ok;
-        println!(
-            "{name} {value:.2} {limit} {}",
-            if ok { "ok" } else { "short" }
-        );
-    };
+    let mut figures = Figures::default();
 
     let ratio = turns(
         || data.one_at_a_time(&mut readings),
         || data.bare_loop(&mut others),
     );
-    report("flow_one_per_bare_loop", 1.0 / ratio, 1.2, true);
+    figures.at_most("flow_one_per_bare_loop", 1.0 / ratio, 1.2);
     let ratio = turns(
         || data.one_at_a_time(&mut readings),
         || data.regex_dfa(&mut others),
     );
-    report("flow_times_faster_than_regex_dfa", ratio, 2.0, false);
+    figures.at_least("flow_times_faster_than_regex_dfa", ratio, 2.0);
     let mut many = Vec::with_capacity(CASES);
     let ratio = turns(
         || data.read_all(&mut many),
         || data.one_at_a_time(&mut readings),
     );
-    report("flow_read_all_per_one", ratio, 1.4, false);
-    let seconds = median(
-        (0..TURNS)
-            .map(|_| time(|| data.parse_and_read(&mut readings)))
-            .collect(),
-    );
+    figures.at_least("flow_read_all_per_one", ratio, 1.4);
+    let seconds = median(TURNS, || time(|| data.parse_and_read(&mut readings)));
     let millions = data.arrivals() as f64 / seconds / 1e6;
-    report(
-        "flow_text_statuses_million_per_second",
-        millions,
-        20.0,
-        false,
-    );
+    figures.at_least("flow_text_statuses_million_per_second", millions, 20.0);
 
-    if met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    figures.end()
 }
 
 const TURNS: usize = 101;
 
 /// How many times longer `theirs` takes than `ours`.
 fn turns(mut ours: impl FnMut(), mut theirs: impl FnMut()) -> f64 {
-    let mut ratios = Vec::new();
-    for turn in 0..TURNS {
-        // Nobody always comes second.
-        let (ours, theirs) = if turn % 2 == 0 {
+    let mut turn = 0;
+    median(TURNS, || {
+        turn += 1;
+        // Neither always comes second.
+        if turn % 2 == 0 {
             let ours = time(&mut ours);
-            (ours, time(&mut theirs))
+            time(&mut theirs) / ours
         } else {
             let theirs = time(&mut theirs);
-            (time(&mut ours), theirs)
-        };
-        ratios.push(theirs / ours);
-    }
-    median(ratios)
+            theirs / time(&mut ours)
+        }
+    })
 }
 
 /// Seconds for one run, from several without a pause.
@@ -134,11 +106,6 @@ fn time(mut run: impl FnMut()) -> f64 {
             return elapsed.as_secs_f64() / f64::from(runs);
         }
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 struct Data {

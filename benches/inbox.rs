@@ -20,6 +20,7 @@ use lab_connector::inbox::store::{
     Case, CaseStore, Commit, NewArrival, Outcome, PostgresStore, Save, Settlement, SqliteStore,
 };
 use lab_connector::{AccountId, Order, OrderId, OrderStatus};
+use lab_connector_benches::{Figures, best_of_three, figures_wanted};
 use rusqlite::{Connection, params};
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -38,7 +39,7 @@ const LEASE: Duration = Duration::from_secs(600);
 
 fn main() -> ExitCode {
     let runtime = runtime();
-    if std::env::args().any(|argument| argument == "--figures") {
+    if figures_wanted() {
         return figures(&runtime);
     }
     let mut criterion = Criterion::default().configure_from_args();
@@ -60,22 +61,12 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Each figure as `NAME VALUE LIMIT ok|short`.
+/// What the project holds itself to.
 ///
 /// What is compared takes turns, and the median of the turns' ratios counts. A figure is the
 /// best of three such medians: a neighbour on the machine can spoil one, none can improve it.
 fn figures(runtime: &Runtime) -> ExitCode {
-    let mut met = true;
-    let mut report = |name: &str, value: f64, limit: f64, at_most: bool| {
-        let ok = if at_most {
-            value <= limit
-        } else {
-            value >= limit
-        };
-        met &= ok;
-        let verdict = if ok { "ok" } else { "short" };
-        println!("{name} {value:.2} {limit} {verdict}");
-    };
+    let mut figures = Figures::default();
 
     let first = first_poll(ORDERS);
     let ratio = best_of_three(5, f64::min, || {
@@ -83,49 +74,40 @@ fn figures(runtime: &Runtime) -> ExitCode {
         let bare = bare_commit(runtime, &first);
         ours.as_secs_f64() / bare.as_secs_f64()
     });
-    report("inbox_sqlite_first_poll_10000_per_bare", ratio, 1.5, true);
+    figures.at_most("inbox_sqlite_first_poll_10000_per_bare", ratio, 1.5);
     drop(first);
 
     let (few, many) = (Polled::new(runtime, LISTED), Polled::new(runtime, STORED));
     let ratio = best_of_three(31, f64::min, || {
         many.expected(runtime).as_secs_f64() / few.expected(runtime).as_secs_f64()
     });
-    report(
-        "inbox_sqlite_poll_1000_of_1000000_per_of_1000",
-        ratio,
-        1.2,
-        true,
-    );
+    figures.at_most("inbox_sqlite_poll_1000_of_1000000_per_of_1000", ratio, 1.2);
     drop((few, many));
 
     let directory = directory();
     let store = SqliteStore::open(directory.path().join("cases.db"));
     let store = runtime.block_on(store).expect("a store");
     let time = claim_behind_hidden(runtime, &store);
-    report("inbox_sqlite_claim_behind_50000_ms", time, 5.0, true);
+    figures.at_most("inbox_sqlite_claim_behind_50000_ms", time, 5.0);
     drop(store);
 
     match std::env::var("LAB_CONNECTOR_POSTGRES_URL") {
         Ok(url) => {
             let workers = Workers::new(runtime, &url);
             let time = claim_behind_hidden(runtime, &workers.store);
-            report("inbox_postgres_claim_behind_50000_ms", time, 5.0, true);
+            figures.at_most("inbox_postgres_claim_behind_50000_ms", time, 5.0);
             let ratio = best_of_three(5, f64::max, || {
                 let ours = workers.drain(runtime);
                 let bare = workers.bare_drain(runtime);
                 bare.as_secs_f64() / ours.as_secs_f64()
             });
             workers.drop_schema(runtime);
-            report("inbox_postgres_4_workers_rate_per_bare", ratio, 0.7, false);
+            figures.at_least("inbox_postgres_4_workers_rate_per_bare", ratio, 0.7);
         }
         Err(_) => eprintln!("PostgreSQL: SKIPPED, LAB_CONNECTOR_POSTGRES_URL is not set"),
     }
 
-    if met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    figures.end()
 }
 
 /// How many milliseconds a claim takes behind 50,000 deliveries that others hold; the median.
@@ -158,16 +140,6 @@ fn claim_behind_hidden(runtime: &Runtime, store: &impl CaseStore) -> f64 {
         times.sort_by(f64::total_cmp);
         times[times.len() / 2]
     })
-}
-
-fn best_of_three(turns: usize, better: fn(f64, f64) -> f64, mut turn: impl FnMut() -> f64) -> f64 {
-    let mut median = || {
-        let mut values: Vec<f64> = (0..turns).map(|_| turn()).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    let first = median();
-    (1..3).fold(first, |so_far, _| better(so_far, median()))
 }
 
 fn runtime() -> Runtime {

@@ -9,11 +9,11 @@ mod service;
 
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use criterion::Criterion;
 use lab_connector::Lab;
 use lab_connector::inbox::{Inbox, MemoryStore};
+use lab_connector_benches::{Figures, best_of_three, figures_wanted, time};
 use tokio::runtime::{Builder, Runtime};
 
 const ORDERS: usize = 10_000;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .expect("a runtime");
-    if std::env::args().any(|argument| argument == "--figures") {
+    if figures_wanted() {
         return figures(&runtime);
     }
     let lab = runtime.block_on(service::lab(listing().into()));
@@ -38,37 +38,19 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Each figure as `NAME VALUE LIMIT ok|short`.
+/// What the project holds itself to.
 fn figures(runtime: &Runtime) -> ExitCode {
-    let mut met = true;
-    let mut report = |name: &str, value: f64, limit: f64| {
-        met &= value <= limit;
-        let verdict = if value <= limit { "ok" } else { "short" };
-        println!("{name} {value:.2} {limit} {verdict}");
-    };
+    let mut figures = Figures::default();
     let lab = runtime.block_on(service::lab(listing().into()));
     let inbox = lab.inbox(MemoryStore::new());
     runtime.block_on(poll(&inbox));
-    // The best of three medians of turns: a neighbour on the machine can spoil one, none can
-    // improve it.
-    let medians = (0..3).map(|_| {
-        let mut turns: Vec<f64> = (0..15)
-            .map(|_| {
-                let listed = time(|| runtime.block_on(list(&lab)));
-                let polled = time(|| runtime.block_on(poll(&inbox)));
-                (polled - listed) / listed
-            })
-            .collect();
-        turns.sort_by(f64::total_cmp);
-        turns[turns.len() / 2]
+    let best = best_of_three(15, f64::min, || {
+        let listed = time(|| runtime.block_on(list(&lab)));
+        let polled = time(|| runtime.block_on(poll(&inbox)));
+        (polled - listed) / listed
     });
-    let best = medians.fold(f64::INFINITY, f64::min);
-    report("inbox_plan_10000_per_decode", best, 0.5);
-    if met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    figures.at_most("inbox_plan_10000_per_decode", best, 0.5);
+    figures.end()
 }
 
 async fn poll(inbox: &Inbox) {
@@ -80,12 +62,6 @@ async fn poll(inbox: &Inbox) {
 async fn list(lab: &Lab) {
     let listing = lab.orders().list().await.expect("a listing");
     assert_eq!(black_box(listing).orders().len(), ORDERS);
-}
-
-fn time(run: impl FnOnce()) -> f64 {
-    let begun = Instant::now();
-    run();
-    begun.elapsed().as_secs_f64()
 }
 
 fn listing() -> String {

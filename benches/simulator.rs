@@ -13,12 +13,13 @@ use axum::serve::ListenerExt;
 use criterion::Criterion;
 use lab_connector::simulator::{Action, ClockMode, Simulator};
 use lab_connector::{Client, Lab};
+use lab_connector_benches::{Figures, best_of_three, figures_wanted, median};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
-    if std::env::args().any(|argument| argument == "--figures") {
+    if figures_wanted() {
         return figures();
     }
     let runtime = runtime();
@@ -40,19 +41,9 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Each figure as `NAME VALUE LIMIT ok|short`.
+/// What the project holds itself to.
 fn figures() -> ExitCode {
-    let mut met = true;
-    let mut report = |name: &str, value: f64, limit: f64, at_most: bool| {
-        let ok = if at_most {
-            value <= limit
-        } else {
-            value >= limit
-        };
-        met &= ok;
-        let verdict = if ok { "ok" } else { "short" };
-        println!("{name} {value:.2} {limit} {verdict}");
-    };
+    let mut figures = Figures::default();
     let runtime = runtime();
 
     let start = || {
@@ -61,56 +52,37 @@ fn figures() -> ExitCode {
         begun.elapsed().as_secs_f64() * 1e3
     };
     // It finds nothing warm.
-    report("simulator_first_start_ms", start(), 50.0, true);
-    report("simulator_start_ms", median(21, start), 50.0, true);
+    figures.at_most("simulator_first_start_ms", start(), 50.0);
+    figures.at_most("simulator_start_ms", median(21, start), 50.0);
 
     let (answering, seconds) = runtime.block_on(many(100));
-    report(
-        "simulator_100_at_once_answering",
-        answering as f64,
-        100.0,
-        false,
-    );
-    report(
-        "simulator_100_at_once_seconds",
-        seconds,
-        f64::INFINITY,
-        true,
-    );
+    figures.at_least("simulator_100_at_once_answering", answering as f64, 100.0);
+    figures.at_most("simulator_100_at_once_seconds", seconds, f64::INFINITY);
 
     let few = runtime.block_on(World::with(1000));
     let rate = |address, request: &str| runtime.block_on(rate(address, request));
-    let per_axum = best(3, f64::max, || {
-        median(7, || {
-            let ours = rate(few.service.address(), &few.request);
-            ours / rate(few.plain, &few.request)
-        })
+    let per_axum = best_of_three(7, f64::max, || {
+        let ours = rate(few.service.address(), &few.request);
+        ours / rate(few.plain, &few.request)
     });
-    report("simulator_list_100_per_axum", per_axum, 0.3, false);
+    figures.at_least("simulator_list_100_per_axum", per_axum, 0.3);
     let a_second = rate(few.service.address(), &few.request);
-    report("simulator_list_100_a_second", a_second, 0.0, false);
+    figures.at_least("simulator_list_100_a_second", a_second, 0.0);
 
     let begun = Instant::now();
     let before = memory("VmRSS");
     let million = runtime.block_on(World::with(1_000_000));
     let seconds = begun.elapsed().as_secs_f64();
-    report(
-        "simulator_1000000_cases_seconds",
-        seconds,
-        f64::INFINITY,
-        true,
-    );
+    figures.at_most("simulator_1000000_cases_seconds", seconds, f64::INFINITY);
     let own = (memory("VmRSS") - before) / 1024.0;
-    report("simulator_1000000_cases_own_mib", own, f64::INFINITY, true);
+    figures.at_most("simulator_1000000_cases_own_mib", own, f64::INFINITY);
     let peak = memory("VmHWM") / 1024.0;
-    report("simulator_1000000_cases_peak_mib", peak, 4096.0, true);
-    let ratio = best(3, f64::min, || {
-        median(7, || {
-            let with_few = rate(few.service.address(), &few.request);
-            with_few / rate(million.service.address(), &million.request)
-        })
+    figures.at_most("simulator_1000000_cases_peak_mib", peak, 4096.0);
+    let ratio = best_of_three(7, f64::min, || {
+        let with_few = rate(few.service.address(), &few.request);
+        with_few / rate(million.service.address(), &million.request)
     });
-    report("simulator_list_1000000_per_1000", ratio, 1.1, true);
+    figures.at_most("simulator_list_1000000_per_1000", ratio, 1.1);
 
     let begun = Instant::now();
     let deeds = runtime.block_on(async {
@@ -120,13 +92,9 @@ fn figures() -> ExitCode {
     });
     let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
     assert!(deeds > 50, "{deeds}");
-    report("simulator_day_of_a_lab_ms", milliseconds, 1000.0, true);
+    figures.at_most("simulator_day_of_a_lab_ms", milliseconds, 1000.0);
 
-    if met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    figures.end()
 }
 
 fn runtime() -> Runtime {
@@ -322,18 +290,4 @@ fn memory(name: &str) -> f64 {
     let line = status.lines().find(|line| line.starts_with(name));
     let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
     number.unwrap_or(f64::NAN)
-}
-
-fn median(turns: usize, mut turn: impl FnMut() -> f64) -> f64 {
-    let mut values: Vec<_> = (0..turns).map(|_| turn()).collect();
-    values.sort_by(f64::total_cmp);
-    values[turns / 2]
-}
-
-/// A neighbour on the machine can spoil one, none can improve it.
-fn best(times: usize, better: fn(f64, f64) -> f64, mut measure: impl FnMut() -> f64) -> f64 {
-    (0..times)
-        .map(|_| measure())
-        .reduce(better)
-        .unwrap_or(f64::NAN)
 }

@@ -20,13 +20,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use url::Url;
 
-#[path = "common/arguments.rs"]
-mod arguments;
-#[path = "common/config.rs"]
-mod config;
+#[path = "common/mod.rs"]
+mod common;
 #[path = "authorize/listener.rs"]
 mod listener;
 
+use common::config;
 use listener::Listener;
 
 /// Signs a user in, pairs one of the user's labs, and stores the tokens.
@@ -50,24 +49,14 @@ struct Arguments {
     account: Option<String>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments: Arguments = match arguments::parse() {
-        Ok(arguments) => arguments,
-        Err(code) => return code,
-    };
-    let wanted = arguments.account.as_deref();
-    let result = match &arguments.config {
-        None => demo(wanted).await,
-        Some(config) => service(config, &arguments.tokens, wanted).await,
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("authorize: {error:#}");
-            ExitCode::FAILURE
+fn main() -> ExitCode {
+    common::run(|arguments: Arguments| async move {
+        let wanted = arguments.account.as_deref();
+        match &arguments.config {
+            None => demo(wanted).await,
+            Some(config) => service(config, &arguments.tokens, wanted).await,
         }
-    }
+    })
 }
 
 /// With the simulator. The user is played: signs in, agrees, and the browser comes back.

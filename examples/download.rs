@@ -18,8 +18,12 @@ use lab_connector::download::{Progress, file_name};
 use lab_connector::simulator::Simulator;
 use lab_connector::{Asset, Client, Lab, Order};
 
+#[path = "common/mod.rs"]
+mod common;
+
 /// Downloads the files of a few simulated orders.
 #[derive(Parser)]
+#[command(name = "download")]
 struct Arguments {
     /// The directory to download to; it is made if there is none.
     #[arg(long, default_value = "downloads")]
@@ -29,29 +33,14 @@ struct Arguments {
     at_a_time: usize,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) if error.use_stderr() => {
-            let text = error.to_string();
-            eprintln!("download: {}", text.lines().next().unwrap_or_default());
-            return ExitCode::from(2);
+fn main() -> ExitCode {
+    common::run(|arguments: Arguments| async move {
+        tokio::select! {
+            done = run(&arguments) => done,
+            // The downloads are dropped: what came stays, and the next run goes on from it.
+            _ = tokio::signal::ctrl_c() => bail!("interrupted; run it again to go on"),
         }
-        Err(help) => help.exit(),
-    };
-    let done = tokio::select! {
-        done = run(&arguments) => done,
-        // The downloads are dropped: what came stays, and the next run goes on from it.
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; run it again to go on")),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("download: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {

@@ -14,11 +14,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use clap::error::ErrorKind;
 use lab_connector::Client;
 use lab_connector::export::{Contents, Package, PackageName, PackedFile};
 use lab_connector::simulator::Simulator;
 
+#[path = "common/mod.rs"]
+mod common;
 #[path = "inspect_export/report.rs"]
 mod report;
 
@@ -36,31 +37,8 @@ struct Arguments {
     patient_data: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp) => {
-            print!("{help}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            // The first paragraph says what is wrong; usage is in the help.
-            let text = error.to_string();
-            let lines = text.lines().take_while(|line| !line.is_empty());
-            let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
-            let line = line.trim_start_matches("error: ");
-            eprintln!("inspect_export: {line} (see --help)");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("inspect_export: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    common::run(|arguments: Arguments| async move { run(&arguments).await })
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {

@@ -10,12 +10,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-#[path = "common/answer.rs"]
-mod answer;
-#[path = "common/arguments.rs"]
-mod arguments;
-#[path = "common/config.rs"]
-mod config;
+#[path = "common/mod.rs"]
+mod common;
 #[path = "lab_inbox/demo.rs"]
 mod demo;
 #[path = "lab_inbox/desk.rs"]
@@ -66,19 +62,8 @@ struct Arguments {
     interval: u64,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = match arguments::parse() {
-        Ok(arguments) => arguments,
-        Err(code) => return code,
-    };
-    match run(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("lab_inbox: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    common::run(run)
 }
 
 async fn run(arguments: Arguments) -> Result<()> {

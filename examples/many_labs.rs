@@ -4,8 +4,9 @@
 //! revoked, a listing that hangs, one that fails), lets two cases come to each, and shows that
 //! the others are served as if nothing were wrong. Then it ends.
 //!
-//! With `--postgres URL` the labs are served by several processes that know of each other by the
-//! database alone. They use a schema of their own, which is removed at the end.
+//! With `--postgres URL` (and `--features postgres`) the labs are served by several processes that
+//! know of each other by the database alone. They use a schema of their own; its name is printed, and
+//! it is yours to drop.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,10 +15,11 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 
-#[path = "common/arguments.rs"]
-mod arguments;
+#[path = "common/mod.rs"]
+mod common;
 #[path = "many_labs/desk.rs"]
 mod desk;
+#[cfg(feature = "postgres")]
 #[path = "many_labs/processes.rs"]
 mod processes;
 #[path = "many_labs/tally.rs"]
@@ -55,25 +57,20 @@ impl Arguments {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = match arguments::parse() {
-        Ok(arguments) => arguments,
-        Err(code) => return code,
-    };
-    match run(&arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("many_labs: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    common::run(|arguments: Arguments| async move { run(&arguments).await })
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
     match (&arguments.postgres, &arguments.worker) {
-        (Some(url), Some(worker)) => processes::worker(url, worker, arguments).await,
-        (Some(url), None) => processes::run(url, arguments).await,
         (None, _) => world::run(arguments).await,
+        #[cfg(feature = "postgres")]
+        (Some(url), Some(worker)) => processes::worker(url, worker, arguments).await,
+        #[cfg(feature = "postgres")]
+        (Some(url), None) => processes::run(url, arguments).await,
+        #[cfg(not(feature = "postgres"))]
+        (Some(_), _) => anyhow::bail!(
+            "--postgres needs a driver: cargo run --features postgres --example many_labs"
+        ),
     }
 }

@@ -14,10 +14,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-#[path = "common/arguments.rs"]
-mod arguments;
-#[path = "common/config.rs"]
-mod config;
+#[path = "common/mod.rs"]
+mod common;
 #[path = "receive_notifications/demo.rs"]
 mod demo;
 #[path = "receive_notifications/endpoint.rs"]
@@ -68,19 +66,8 @@ struct Arguments {
     account: Option<String>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = match arguments::parse() {
-        Ok(arguments) => arguments,
-        Err(code) => return code,
-    };
-    match run(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("receive_notifications: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    common::run(run)
 }
 
 async fn run(arguments: Arguments) -> Result<()> {

@@ -16,8 +16,8 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use lab_connector::simulator::{Behaviour, ClockMode, Faults, Life, Simulator};
 
-#[path = "common/arguments.rs"]
-mod arguments;
+#[path = "common/mod.rs"]
+mod common;
 #[path = "simulator/people.rs"]
 mod people;
 
@@ -52,19 +52,8 @@ struct Arguments {
     behaviour: Option<PathBuf>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = match arguments::parse() {
-        Ok(arguments) => arguments,
-        Err(code) => return code,
-    };
-    match serve(&arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("simulator: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    common::run(|arguments: Arguments| async move { serve(&arguments).await })
 }
 
 async fn serve(arguments: &Arguments) -> Result<()> {

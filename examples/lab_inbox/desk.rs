@@ -10,7 +10,7 @@ use lab_connector::inbox::{Delivery, Inbox, LoggedArrival, PollReport, Problem};
 use lab_connector::{OrderId, OrderStatus};
 use serde::Serialize;
 
-use crate::answer::Answer;
+use crate::common::answer::Answer;
 
 pub struct Desk {
     pub inbox: Inbox,

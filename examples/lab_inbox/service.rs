@@ -8,8 +8,9 @@ use futures_util::TryStreamExt;
 use lab_connector::inbox::store::SqliteStore;
 use lab_connector::{Client, Lab, Login};
 
+use crate::Arguments;
+use crate::common::config;
 use crate::desk::{self, Desk};
-use crate::{Arguments, config};
 
 pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<()> {
     let (client, _) = config::connect(path, &arguments.tokens).await?;

@@ -8,24 +8,16 @@ use anyhow::{Context, Result, ensure};
 use lab_connector::inbox::store::PostgresStore;
 use lab_connector::{AccountId, Endpoints};
 use tokio::sync::mpsc;
-use tokio_postgres::NoTls;
 
 use crate::desk::{self, Event};
 use crate::{Arguments, world};
 
 /// Starts the service and the processes, and looks on.
 pub async fn run(url: &str, arguments: &Arguments) -> Result<()> {
+    // Of this run alone: what an earlier one left would be known.
     let schema = format!("many_labs_{}", std::process::id());
     let store = connect(url, &schema).await?;
-    let done = with(store, url, &schema, arguments).await;
-    let (database, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
-    let drop = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
-    database.batch_execute(&drop).await?;
-    done
-}
-
-async fn with(store: PostgresStore, url: &str, schema: &str, arguments: &Arguments) -> Result<()> {
+    println!("schema             {schema} (it stays: drop it when you have seen it)");
     let (service, labs) = world::start(arguments).await?;
     let client = desk::pair(&service, arguments, store.clone(), &labs).await?;
     world::break_some(&service, &client, &store, &labs).await?;
@@ -35,7 +27,7 @@ async fn with(store: PostgresStore, url: &str, schema: &str, arguments: &Argumen
     for _ in 0..arguments.processes {
         let mut worker = Command::new(std::env::current_exe()?)
             .args(["--postgres", url, "--worker"])
-            .args([format!("http://{}", service.address()), schema.to_owned()])
+            .args([format!("http://{}", service.address()), schema.clone()])
             .args(["--labs", &arguments.labs.to_string()])
             .args(["--interval", &arguments.interval.to_string()])
             .args(["--together", &arguments.together.to_string()])

@@ -10,8 +10,9 @@ use lab_connector::inbox::{Inbox, MemoryStore};
 use tokio::net::TcpListener;
 use url::Url;
 
+use crate::Arguments;
+use crate::common::config;
 use crate::endpoint::{Endpoint, Key};
-use crate::{Arguments, config};
 
 pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()> {
     let key = key(&arguments.key)?;

@@ -35,8 +35,9 @@ mod simulator;
 mod simulator_board;
 mod simulator_control;
 mod spans;
-mod support;
 mod time;
 mod token_life;
 mod tokens;
+
+use lab_connector_tests as support;
 mod watch;

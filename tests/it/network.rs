@@ -177,7 +177,6 @@ async fn a_root_of_ones_own_is_trusted_beside_the_platforms() {
     assert!(listing.is_complete());
 }
 
-#[cfg(feature = "reqwest-0_13")]
 #[tokio::test]
 async fn a_ready_client_is_taken_as_it_is() {
     let (address, heads) = server(ANSWER);

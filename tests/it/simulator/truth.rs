@@ -36,7 +36,6 @@ async fn a_seed_makes_the_world() -> Result {
 }
 
 /// The package names the case's own patient, doctor, teeth and due date.
-#[cfg(feature = "export")]
 #[tokio::test]
 async fn a_manifest_says_what_the_order_says() -> Result {
     use lab_connector::export::Package;

@@ -1,4 +1,6 @@
 //! What the tests stand on: a clock, tokens, small servers, and a client set up with them.
+#![cfg(feature = "full")]
+#![allow(clippy::new_without_default, reason = "a test says what it makes")]
 
 use std::future::Future;
 use std::io;
@@ -17,10 +19,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What no error may show. Ids are among it: they lead to patients.
-pub(crate) const CANARIES: [&str; 8] = [
+pub const CANARIES: [&str; 8] = [
     "access-",
     "refresh-",
     "canary",
@@ -37,21 +39,21 @@ const QUICK: Duration = Duration::from_secs(60);
 /// A clock that stands still. Short waits return at once and move it; long ones are limits of
 /// time and never end.
 #[derive(Clone, Debug)]
-pub(crate) struct TestClock(Arc<Mutex<(SystemTime, Vec<Duration>)>>);
+pub struct TestClock(Arc<Mutex<(SystemTime, Vec<Duration>)>>);
 
 impl TestClock {
     /// 2026-03-14T09:26:53Z.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_480_413);
         TestClock(Arc::new(Mutex::new((start, Vec::new()))))
     }
 
-    pub(crate) fn advance(&self, time: Duration) {
+    pub fn advance(&self, time: Duration) {
         self.0.lock().unwrap().0 += time;
     }
 
     /// The waits so far.
-    pub(crate) fn waits(&self) -> Vec<Duration> {
+    pub fn waits(&self) -> Vec<Duration> {
         self.0.lock().unwrap().1.clone()
     }
 }
@@ -73,7 +75,7 @@ impl Clock for TestClock {
 }
 
 /// A client's settings: everything but where tokens are kept.
-pub(crate) fn builder(base_url: &str, clock: &TestClock) -> ClientBuilder {
+pub fn builder(base_url: &str, clock: &TestClock) -> ClientBuilder {
     let mut timeouts = Timeouts::default();
     timeouts.attempt = Duration::from_secs(3600);
     timeouts.idle = Duration::from_secs(3600);
@@ -86,16 +88,16 @@ pub(crate) fn builder(base_url: &str, clock: &TestClock) -> ClientBuilder {
         .clock(clock.clone())
 }
 
-pub(crate) fn login() -> TokenKey {
+pub fn login() -> TokenKey {
     TokenKey::Login("me".to_owned())
 }
 
-pub(crate) fn account() -> TokenKey {
+pub fn account() -> TokenKey {
     TokenKey::Account("account-77".into())
 }
 
 /// `access-1` and `refresh-1`, good for `seconds` from the beginning of the test.
-pub(crate) fn tokens(clock: &TestClock, seconds: i64) -> Tokens {
+pub fn tokens(clock: &TestClock, seconds: i64) -> Tokens {
     let now = clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let json = json!({
         "access_token": "access-1",
@@ -107,7 +109,7 @@ pub(crate) fn tokens(clock: &TestClock, seconds: i64) -> Tokens {
 }
 
 /// A store in which a login and an account have tokens that are good for `seconds`.
-pub(crate) async fn store(clock: &TestClock, seconds: i64) -> Arc<MemoryTokenStore> {
+pub async fn store(clock: &TestClock, seconds: i64) -> Arc<MemoryTokenStore> {
     let store = MemoryTokenStore::new();
     for key in [login(), account()] {
         keep(&store, &key, &tokens(clock, seconds)).await;
@@ -116,25 +118,25 @@ pub(crate) async fn store(clock: &TestClock, seconds: i64) -> Arc<MemoryTokenSto
 }
 
 /// Puts tokens into a store, in place of those that it has.
-pub(crate) async fn keep(store: &impl TokenStore, key: &TokenKey, tokens: &Tokens) {
+pub async fn keep(store: &impl TokenStore, key: &TokenKey, tokens: &Tokens) {
     let kept = store.load(key).await.unwrap();
     let kept = kept.map(|tokens| tokens.generation());
     assert!(store.swap(key, kept, tokens).await.unwrap());
 }
 
 /// The access token that a store keeps.
-pub(crate) async fn kept(store: &impl TokenStore, key: &TokenKey) -> Option<String> {
+pub async fn kept(store: &impl TokenStore, key: &TokenKey) -> Option<String> {
     let tokens = store.load(key).await.unwrap()?;
     let value: Value = serde_json::from_str(&tokens.expose_json()).unwrap();
     Some(value["access_token"].as_str().unwrap().to_owned())
 }
 
-pub(crate) fn order(value: Value) -> Order {
+pub fn order(value: Value) -> Order {
     serde_json::from_value(value).unwrap()
 }
 
 /// An order with one file, of a kind that need not be a zip, at `url` or at the endpoint.
-pub(crate) fn order_with_file(url: Option<&str>) -> Order {
+pub fn order_with_file(url: Option<&str>) -> Order {
     order(json!({
         "orderId": "order-88", "rxId": "rx-99", "status": "Ready for Download",
         "assets": [{ "assetId": "asset-66", "type": "FILE", "url": url }],
@@ -142,22 +144,22 @@ pub(crate) fn order_with_file(url: Option<&str>) -> Order {
 }
 
 /// A port on which nobody listens, and that nobody else gets.
-pub(crate) struct ClosedPort(tokio::net::TcpSocket);
+pub struct ClosedPort(tokio::net::TcpSocket);
 
 impl ClosedPort {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         ClosedPort(socket)
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}/", self.0.local_addr().unwrap())
     }
 }
 
 /// A server that answers with bytes as they are, one request to a connection.
-pub(crate) struct RawServer {
+pub struct RawServer {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
     arrived: tokio::sync::watch::Receiver<usize>,
@@ -165,7 +167,7 @@ pub(crate) struct RawServer {
 }
 
 impl RawServer {
-    pub(crate) async fn start(answer: impl Into<Vec<u8>>) -> Self {
+    pub async fn start(answer: impl Into<Vec<u8>>) -> Self {
         let answer = Arc::new(answer.into());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -194,17 +196,17 @@ impl RawServer {
         }
     }
 
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// The requests so far, head and body.
-    pub(crate) fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
     /// Waits until so many requests have come.
-    pub(crate) async fn requested(&self, count: usize) {
+    pub async fn requested(&self, count: usize) {
         let mut arrived = self.arrived.clone();
         arrived.wait_for(|arrived| *arrived >= count).await.unwrap();
     }
@@ -240,7 +242,7 @@ async fn read_message(stream: &mut TcpStream) -> io::Result<String> {
 }
 
 /// One request by hand: status and body.
-pub(crate) async fn http(address: SocketAddr, head: &str, body: &str) -> io::Result<(u16, String)> {
+pub async fn http(address: SocketAddr, head: &str, body: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).await?;
     let length = body.len();
     let request = format!(
@@ -254,7 +256,7 @@ pub(crate) async fn http(address: SocketAddr, head: &str, body: &str) -> io::Res
 }
 
 /// No secret, no id and no payload in what an error says, on one line.
-pub(crate) fn assert_discreet(error: &lab_connector::Error) {
+pub fn assert_discreet(error: &lab_connector::Error) {
     let shown = error.to_string();
     assert!(!shown.contains('\n'), "{shown}");
     let mut all = format!("{shown} {error:?}");

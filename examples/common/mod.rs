@@ -1,0 +1,42 @@
+//! What the examples share.
+#![allow(dead_code, reason = "each example uses a part of it")]
+
+pub mod answer;
+pub mod config;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use clap::error::ErrorKind;
+
+/// Runs an example: reads its command line and does its work. Wrong input and failures are one
+/// line each.
+pub fn run<A: Parser, F: Future<Output = Result<()>>>(work: impl FnOnce(A) -> F) -> ExitCode {
+    let command = A::command();
+    let name = command.get_name();
+    let arguments = match A::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            print!("{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            // The first paragraph says what is wrong; usage is in the help.
+            let text = error.to_string();
+            let lines = text.lines().take_while(|line| !line.is_empty());
+            let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+            let line = line.trim_start_matches("error: ");
+            eprintln!("{name}: {line} (see --help)");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().map_err(anyhow::Error::from);
+    match runtime.and_then(|runtime| runtime.block_on(work(arguments))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
