@@ -29,6 +29,23 @@
 //! Every method that needs the time is given the caller's. A store on one machine goes by that;
 //! a store that many machines share trusts no caller's clock and takes its own, also for
 //! [`CaseStore::now`].
+//!
+//! # What others can ask a database
+//!
+//! Tables and views may be read by a lab's own software, with another connection. On SQLite their
+//! names begin with `lab_connector_`, and times are milliseconds since 1970; on PostgreSQL they are in
+//! the store's schema, and times are `timestamptz`. Ids are as the service sends them, but for `\`
+//! and U+0000, which are written `\\` and `\0`.
+//!
+//! | | |
+//! |---|---|
+//! | `cases` | a row for each order: `status` and `stage` (a machine name of [`Stage`](crate::flow::Stage); where more than one is possible all of them, joined by ` or `), `changed_at`, `listed` |
+//! | `arrivals` | the log: `status`, `arrived_at`, and of a delivery its `ordinal` |
+//! | `open_work` | a view: deliveries that are not acknowledged, until when they are hidden, how often they were tried and why they failed |
+//! | `order_history` | a view: the arrivals of each order, and whether a delivery was acknowledged |
+//! | `with_align` | a view: the cases that may be with Align (in modeling, in milling, in interpretation, ready to ship), and since when |
+//!
+//! `orders` has patient data, `tokens` has secrets: grant them to nobody.
 
 mod account;
 mod case;
