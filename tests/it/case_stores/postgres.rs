@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use lab_connector::AccountId;
 use lab_connector::auth::check_token_store;
 use lab_connector::inbox::store::{
-    CaseStore, Commit, Outcome, PostgresStore, Settlement, check_case_store,
+    CaseStore, Commit, Counts, Outcome, PostgresStore, Settlement, check_case_store,
 };
 
 use super::support::delivery;
@@ -226,4 +226,68 @@ async fn others_can_ask_the_database() {
     );
     let row = client.query_one(&times, &[]).await.unwrap();
     assert!(row.get::<_, bool>(0));
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_in_the_middle_leaves_nothing() {
+    let Some(schema) = Schema::new("a_commit_that_fails_in_the_middle_leaves_nothing") else {
+        return;
+    };
+    let store = schema.builder().max_connections(1).connect().await.unwrap();
+    let (account, now) = (AccountId::new("L-1"), SystemTime::now());
+    schema
+        .run(
+            "CREATE FUNCTION @no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 RAISE EXCEPTION 'no';
+             END $$;
+             CREATE TRIGGER no BEFORE INSERT ON @deliveries
+                 FOR EACH ROW WHEN (new.order_id = '2') EXECUTE FUNCTION @no();",
+        )
+        .await;
+    let commit = Commit::new(vec![delivery("1", 0, 1), delivery("2", 0, 1)]);
+    let error = store.commit(&account, &commit, now).await.unwrap_err();
+    assert!(error.is_store() && !error.is_retryable(), "{error:?}");
+    assert_eq!(
+        store.counts(&account, now).await.unwrap(),
+        Counts::default()
+    );
+    let commit = Commit::new(vec![delivery("1", 0, 1)]);
+    assert!(store.commit(&account, &commit, now).await.unwrap());
+    assert_eq!(store.counts(&account, now).await.unwrap().open, 1);
+}
+
+/// As if the database's clock had run ahead and was set right.
+#[tokio::test]
+async fn what_a_wrong_clock_has_set_counts_as_passed() {
+    let Some(schema) = Schema::new("what_a_wrong_clock_has_set_counts_as_passed") else {
+        return;
+    };
+    let store = schema.store().await;
+    let (account, now) = (AccountId::new("L-1"), SystemTime::now());
+    let commit = Commit::new(vec![delivery("1", 0, 1)]);
+    assert!(store.commit(&account, &commit, now).await.unwrap());
+    for (number, ahead) in ["1 day", "1 year"].into_iter().enumerate() {
+        let token = |name: &str| format!("{name} {number}");
+        let claimed = store.claim(&account, &token("a"), 1, LONG, now).await;
+        assert_eq!(claimed.unwrap().len(), 1);
+        assert_eq!(store.counts(&account, now).await.unwrap().hidden, 1);
+        let shift = format!("interval '{ahead}'");
+        schema
+            .run(&format!(
+                "UPDATE @deliveries SET since = since + {shift}, due = due + {shift}"
+            ))
+            .await;
+        assert_eq!(store.counts(&account, now).await.unwrap().hidden, 0);
+        let claimed = store.claim(&account, &token("b"), 1, LONG, now).await;
+        assert_eq!(claimed.unwrap().len(), 1, "{ahead}");
+        let late = [Settlement::new(1, token("a").into(), Outcome::Acknowledged)];
+        let settled = store.settle(&account, &late, now).await;
+        assert_eq!(settled.unwrap(), [false], "a claim that this voids is lost");
+        let back = Outcome::Released {
+            after: Duration::ZERO,
+            failure: None,
+        };
+        let back = [Settlement::new(1, token("b").into(), back)];
+        assert_eq!(store.settle(&account, &back, now).await.unwrap(), [true]);
+    }
 }

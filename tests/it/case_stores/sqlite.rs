@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use lab_connector::auth::check_token_store;
 use lab_connector::inbox::store::{
-    CaseKey, CaseStore, Commit, Forget, Outcome, Settlement, SqliteStore, check_case_store,
+    CaseKey, CaseStore, Commit, Counts, Forget, Outcome, Settlement, SqliteStore, check_case_store,
 };
 use lab_connector::{AccountId, OrderId};
 use rusqlite::Connection;
@@ -262,6 +262,35 @@ async fn a_file_that_was_deleted_or_replaced_is_noticed() {
             let text = error.to_string();
             assert!(text.contains("deleted or replaced"), "{text}");
         }
+    }
+}
+
+/// Whatever fails in the middle of a commit, nothing of it remains, and the store goes on; also where
+/// SQLite has rolled back by itself.
+#[tokio::test]
+async fn a_commit_that_fails_in_the_middle_leaves_nothing() {
+    for how in ["ABORT", "ROLLBACK", "FAIL"] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(file(&directory)).await.unwrap();
+        let (account, now) = (AccountId::new("L-1"), SystemTime::now());
+        let text = format!(
+            "CREATE TRIGGER no BEFORE INSERT ON lab_connector_deliveries WHEN new.order_id = '2'
+             BEGIN SELECT RAISE({how}, 'no'); END"
+        );
+        bare(&file(&directory)).execute_batch(&text).unwrap();
+        let commit = Commit::new(vec![delivery("1", 0, 1), delivery("2", 0, 1)]);
+        let error = store.commit(&account, &commit, now).await.unwrap_err();
+        assert!(
+            error.is_store() && !error.is_retryable(),
+            "{how}: {error:?}"
+        );
+        assert_eq!(
+            store.counts(&account, now).await.unwrap(),
+            Counts::default()
+        );
+        let commit = Commit::new(vec![delivery("1", 0, 1)]);
+        assert!(store.commit(&account, &commit, now).await.unwrap());
+        assert_eq!(store.counts(&account, now).await.unwrap().open, 1);
     }
 }
 

@@ -184,3 +184,44 @@ impl fmt::Debug for PostgresStoreBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::store::CaseStore;
+
+    #[tokio::test]
+    async fn tables_are_brought_to_a_newer_version_and_no_other() {
+        let Ok(url) = std::env::var("LAB_CONNECTOR_POSTGRES_URL") else {
+            let line = "tables_are_brought_to_a_newer_version_and_no_other: SKIPPED, no database\n";
+            std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+            return;
+        };
+        let name = format!("lab_connector_test_{:016x}", fastrand::u64(..));
+        let builder = || PostgresStoreBuilder::new(&url).schema(&name);
+        drop(builder().connect().await.unwrap());
+        let step = "ALTER TABLE @accounts ADD COLUMN made_up text NOT NULL DEFAULT 'yes'";
+        let newer = Schema {
+            version: SCHEMA.version + 1,
+            steps: Box::leak(Box::new([(SCHEMA.version, step)])),
+            ..SCHEMA
+        };
+        for _ in 0..2 {
+            let mut builder = builder();
+            builder.tables = newer;
+            let store = builder.connect().await.unwrap();
+            let now = std::time::SystemTime::now();
+            store.counts(&"L-1".into(), now).await.unwrap();
+            let connection = store.shared.pool.get().await.unwrap();
+            let text = format!("SELECT made_up FROM {name}.accounts");
+            let client = connection.client().unwrap();
+            client.query_typed(&text, &[]).await.unwrap();
+        }
+        let error = builder().connect().await.unwrap_err();
+        assert!(error.to_string().contains("made by a newer"), "{error}");
+        let (config, tls) = url::read(&url).unwrap();
+        let client = tls.connect(&config).await.unwrap();
+        let text = format!("DROP SCHEMA {name} CASCADE");
+        client.batch_execute(&text).await.unwrap();
+    }
+}
