@@ -187,7 +187,7 @@ fn case(number: usize, status: OrderStatus) -> Case {
     // Of all that is recorded only the ids of the files bear the order's number.
     let state = state.replace("\"0-", &format!("\"{number}-"));
     let rx_id = Some(format!("rx-{number}").into());
-    Case::from_stored(id(number), rx_id, 0, &state).expect("a case")
+    Case::from_stored(id(number), rx_id, 0, 0, &state).expect("a case")
 }
 
 /// What an inbox records of order number 0.
@@ -283,7 +283,7 @@ fn insert(connection: &mut Connection, commit: &Commit) -> rusqlite::Result<()> 
     )?;
     let mut sequence = 0_i64;
     for saves in commit.saves.chunks(BATCHED) {
-        let mut write = |table: &str, columns: &str, rows: Vec<Vec<rusqlite::types::Value>>| {
+        let write = |table: &str, columns: &str, rows: Vec<Vec<rusqlite::types::Value>>| {
             let places = vec!["?"; columns.split(',').count()].join(", ");
             let rows_of_places = vec![format!("({places})"); rows.len()].join(", ");
             let text =

@@ -137,10 +137,18 @@ impl Error {
         Error::new(Kind::Configuration(message.into()))
     }
 
-    /// A failure of a store that you implement.
+    /// A failure of a store that you implement, which does not pass by itself: no permission, tables
+    /// of another version, damaged data.
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let source = source.into();
         Error::new(Kind::Store(source.to_string())).with_source(source)
+    }
+
+    /// A failure of a store that you implement, which may pass by itself: no connection, a lock that
+    /// was not given in time, a full disk. It [is retryable](Error::is_retryable).
+    pub fn store_unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let source = source.into();
+        Error::new(Kind::StoreUnavailable(source.to_string())).with_source(source)
     }
 
     /// For a call that did not come about, as its token could not be refreshed. Nobody has to
@@ -469,7 +477,8 @@ impl Error {
     }
 
     /// A store, of tokens or of cases, could not read or write. Usual causes: no permission, a
-    /// full disk, a damaged file, a database that is down.
+    /// full disk, a damaged file, a database that is down. Where it may pass by itself it
+    /// [is retryable](Error::is_retryable) too.
     #[must_use]
     pub fn is_store(&self) -> bool {
         matches!(self.cause(), Kind::Store(_) | Kind::StoreUnavailable(_))

@@ -149,12 +149,12 @@ impl<'a, S: CaseStore + TokenStore> Worker<'a, S> {
                 self.acknowledged.insert((claimed.sequence, id.clone()));
             }
         }
-        let forget = store.forget(&account, Forget::Order(&order));
+        let forget = store.forget(&account, Forget::Order(&order), 9);
         if Self::within(rng, forget).await == Some(1) {
             self.forgotten.insert(format!("q{id}"));
         }
         let _ = Self::within(rng, store.arrivals(&account, 0, 3)).await;
-        let _ = Self::within(rng, store.lease(&account, "a", LONG, now)).await;
+        let _ = Self::within(rng, store.poll_right(&account, "a", LONG, now)).await;
         let kept = tokens(3);
         if let Some(done) = Self::within(rng, store.swap(&key, None, &kept)).await {
             assert!(done);

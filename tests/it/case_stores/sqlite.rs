@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use lab_connector::auth::check_token_store;
 use lab_connector::inbox::store::{
-    CaseKey, CaseStore, Commit, Counts, Forget, Outcome, Settlement, SqliteStore, check_case_store,
+    CaseKey, CaseStore, Commit, Counts, Forget, Outcome, PollRight, Settlement, SqliteStore,
+    check_case_store,
 };
 use lab_connector::{AccountId, OrderId};
 use rusqlite::Connection;
@@ -166,7 +167,10 @@ async fn what_is_forgotten_is_in_no_file() {
         assert!(store.commit(&account, &commit, now).await.unwrap());
     }
     assert!(found());
-    let forgotten = store.forget(&account, Forget::Before(now)).await.unwrap();
+    let forgotten = store
+        .forget(&account, Forget::Before(now), 1000)
+        .await
+        .unwrap();
     assert_eq!(forgotten, 50);
     assert!(!found());
 }
@@ -188,7 +192,7 @@ async fn reading_writes_nothing() {
     let before = version();
     let id = OrderId::new("1");
     store.now(now).await.unwrap();
-    store.epoch(&account).await.unwrap();
+    store.account(&account, now).await.unwrap();
     store
         .expected(&account, &[id.clone(), "2".into()])
         .await
@@ -389,4 +393,97 @@ async fn others_can_ask_the_database() {
             .query_row(times, [], |row| row.get::<_, bool>(0))
             .unwrap()
     );
+}
+
+const POLLED: &str = "SQLITE_TEST_POLLED";
+
+/// A process that was killed holds up nobody: the lock that it had on its file is gone.
+#[tokio::test]
+async fn who_comes_after_a_killed_process_polls_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(file(&directory)).await.unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "case_stores::sqlite::the_process", "--ignored"])
+        .arg("--nocapture")
+        .env(POLLED, file(&directory))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut lines = std::io::BufRead::lines(out).map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("it polls")));
+    let (account, now) = (AccountId::new("L-1"), SystemTime::now());
+    let ask = async |process: &str| {
+        let right = store.poll_right(&account, process, LONG, now).await;
+        right.unwrap() == PollRight::Granted
+    };
+    assert!(!ask("second").await, "it lives");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(ask("second").await, "it is dead");
+    assert!(!ask("third").await, "the second lives");
+    let files = std::fs::read_dir(directory.path()).unwrap();
+    let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let locks = names.filter(|name| name.contains("-process-")).count();
+    assert_eq!(locks, 2, "the dead leave nothing");
+}
+
+/// Not a test: the process that is killed.
+#[tokio::test]
+#[ignore = "the process that is killed"]
+async fn the_process() {
+    let Ok(path) = std::env::var(POLLED) else {
+        return;
+    };
+    let store = SqliteStore::open(path).await.unwrap();
+    let (account, now) = (AccountId::new("L-1"), SystemTime::now());
+    let right = store.poll_right(&account, "first", LONG, now).await;
+    assert_eq!(right.unwrap(), PollRight::Granted);
+    std::io::Write::write_all(&mut std::io::stdout(), b"it polls\n").unwrap();
+    // Until it is killed, or the test has gone.
+    let mut line = String::new();
+    let _ = std::io::stdin().read_line(&mut line);
+    std::thread::sleep(LONG);
+}
+
+/// Many accounts of a process cost one write now and then, and no more.
+#[tokio::test]
+async fn ten_thousand_accounts_ask_without_writing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(file(&directory)).await.unwrap();
+    let now = SystemTime::now();
+    let lease = Duration::from_secs(45);
+    let accounts: Vec<AccountId> = (0..200)
+        .map(|number| format!("L-{number}").into())
+        .collect();
+    let other = bare(&file(&directory));
+    let version = || {
+        let version = other.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0));
+        version.unwrap()
+    };
+    let ask = async |later: u64| {
+        let mut writes = 0;
+        for account in &accounts {
+            let before = version();
+            let now = now + Duration::from_secs(later);
+            let right = store.poll_right(account, "a", lease, now).await.unwrap();
+            assert_eq!(right, PollRight::Granted);
+            writes += u32::from(version() != before);
+        }
+        writes
+    };
+    assert_eq!(ask(0).await, 200);
+    assert_eq!(ask(15).await, 0);
+    assert_eq!(ask(30).await, 1);
+    assert_eq!(ask(45).await, 0);
+    // It was stopped for longer than it had said that it lives: any of them may be another's.
+    let process = SqliteStore::open(file(&directory)).await.unwrap();
+    let later = now + Duration::from_secs(150);
+    let right = process.poll_right(&accounts[5], "b", lease, later).await;
+    assert_eq!(right.unwrap(), PollRight::Granted);
+    let later = now + Duration::from_secs(190);
+    for (number, granted) in [(4, true), (5, false), (6, true)] {
+        let right = store.poll_right(&accounts[number], "a", lease, later).await;
+        assert_eq!(right.unwrap() == PollRight::Granted, granted, "{number}");
+    }
 }

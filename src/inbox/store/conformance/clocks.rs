@@ -1,8 +1,9 @@
 //! Clocks that are set back and ahead. Of a store with a clock of its own nothing can be asked.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::{Check, LONG, again, sequences};
+use super::working::KEEPS_OUT;
+use super::{Check, DOWNLOADED, LONG, SPAN, again, case, ids, save, sequences};
 use crate::auth::{Violation, holds};
 use crate::inbox::store::{CaseStore, Outcome};
 
@@ -25,7 +26,7 @@ pub(super) async fn set<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
 /// The clock is so far ahead, is set right, and the other way round.
 async fn deliveries<S: CaseStore + 'static>(
     check: &mut Check<S>,
-    right: std::time::SystemTime,
+    right: SystemTime,
     off: Duration,
 ) -> Result<(), Violation> {
     check.now = right + off;
@@ -88,20 +89,34 @@ async fn deliveries<S: CaseStore + 'static>(
     )
 }
 
-/// The right to poll.
+/// The right to poll, and cases that are to be fetched.
 async fn leases<S: CaseStore + 'static>(
     check: &mut Check<S>,
-    right: std::time::SystemTime,
+    right: SystemTime,
     off: Duration,
 ) -> Result<(), Violation> {
     check.now = right + off;
-    holds(check.lease("a", LONG).await?, "the first lease is granted")?;
+    holds(check.polls("a", LONG).await?, "the first who asks may poll")?;
     check.now = right;
     holds(
-        check.lease("b", LONG).await?,
+        check.state().await?.poller.is_none() && check.polls("b", LONG).await?,
         "a right to poll that lies further ahead than its lease has ended: the clock was set back",
     )?;
-    holds(!check.lease("a", LONG).await?, "a lease keeps others out")?;
+    holds(!check.polls("a", LONG).await?, KEEPS_OUT)?;
     check.now = right + off;
-    holds(check.lease("a", LONG).await?, "a lease ends by itself")
+    holds(
+        check.polls("a", LONG).await?,
+        "a right to poll ends by itself",
+    )?;
+
+    let ahead = case("ahead", 0, DOWNLOADED, None, Some(right + off + SPAN))?;
+    let later = case("later", 0, DOWNLOADED, None, Some(right + SPAN))?;
+    check
+        .keep(vec![save(ahead, None), save(later, None)])
+        .await?;
+    let due = check.store.due(&check.account, right, 10).await?;
+    holds(
+        ids(&due) == ["ahead"],
+        "a case that is to be fetched further ahead than it ever was is due: the clock was set back",
+    )
 }

@@ -26,15 +26,12 @@ pub(super) async fn operations<S: CaseStore + 'static>(
     })
     .await?;
     each(check, async |check: &Check<S>, _| {
-        check.lease("a", LONG).await.map(drop)
+        check.polls("a", LONG).await.map(drop)
     })
     .await?;
+    each(check, async |check: &Check<S>, _| check.release("a").await).await?;
     each(check, async |check: &Check<S>, _| {
-        check.lease("a", Duration::ZERO).await.map(drop)
-    })
-    .await?;
-    each(check, async |check: &Check<S>, _| {
-        check.store.epoch(&check.account).await.map(drop)
+        check.state().await.map(drop)
     })
     .await?;
     each(check, async |check: &Check<S>, _| {
@@ -85,7 +82,11 @@ pub(super) async fn operations<S: CaseStore + 'static>(
     .await?;
     each(check, async |check: &Check<S>, _| {
         let forget = Forget::Before(check.now + LONG);
-        check.store.forget(&check.account, forget).await.map(drop)
+        check
+            .store
+            .forget(&check.account, forget, 10)
+            .await
+            .map(drop)
     })
     .await
 }

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
-    Case, CaseKey, CaseStore, Claimed, Commit, LogEntry, NewArrival, Outcome, Save, Settlement,
+    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, LogEntry, NewArrival, Outcome,
+    PollRight, Save, Settlement,
 };
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
@@ -60,6 +61,7 @@ where
     keeping::accounts(&mut Check::new(store).await?).await?;
     keeping::commits(&mut Check::new(store).await?).await?;
     keeping::conflicts(&mut Check::new(store).await?).await?;
+    keeping::revisions(&mut Check::new(store).await?).await?;
     keeping::values(&mut Check::new(store).await?).await?;
     reading::expected(&mut Check::new(store).await?).await?;
     reading::due(&mut Check::new(store).await?).await?;
@@ -84,6 +86,9 @@ where
 /// A time that the check waits for where it must.
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(3600);
+
+/// How far ahead a case is to be fetched at most.
+const SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 
 const READY: &str = "Ready for Download";
 const DOWNLOADED: &str = "Downloaded";
@@ -162,9 +167,20 @@ impl<S: CaseStore + 'static> Check<S> {
         settled.await
     }
 
-    async fn lease(&self, holder: &str, lease: Duration) -> Result<bool> {
-        let granted = self.store.lease(&self.account, holder, lease, self.now);
-        granted.await
+    /// Whether the process gets the right to poll.
+    async fn polls(&self, process: &str, lease: Duration) -> Result<bool> {
+        let store = &self.store;
+        let right = store.poll_right(&self.account, process, lease, self.now);
+        Ok(right.await? == PollRight::Granted)
+    }
+
+    async fn release(&self, process: &str) -> Result<()> {
+        let released = self.store.release_poll_right(&self.account, process);
+        released.await
+    }
+
+    async fn state(&self) -> Result<AccountState> {
+        self.store.account(&self.account, self.now).await
     }
 
     async fn find(&self, id: &str) -> Result<Option<super::Stored>> {
@@ -202,29 +218,30 @@ fn case(
         "shown": { "status": status },
     });
     if let Some(time) = look_at.map(millis::since_epoch) {
-        record["watch"] = serde_json::json!({ "since": time, "due": time });
+        let span = u64::try_from(SPAN.as_millis()).unwrap_or(u64::MAX);
+        record["watch"] = serde_json::json!({ "since": time, "due": time, "span": span });
     }
     let state = serde_json::json!({ "record": record });
     let rx_id = RxId::new(format!("rx {id}"));
-    Case::from_stored(OrderId::new(id), Some(rx_id), version, &state.to_string())
+    Case::from_stored(
+        OrderId::new(id),
+        Some(rx_id),
+        version,
+        0,
+        &state.to_string(),
+    )
 }
 
 /// A case to be kept without an arrival.
 fn save(case: Case, order: Option<Arc<Order>>) -> Save {
-    Save {
-        case,
-        order,
-        arrivals: Vec::new(),
-    }
+    Save::new(case, order, Vec::new())
 }
 
 /// A listed case with its order's data and this delivery.
 fn delivery(id: &str, version: u64, ordinal: u32) -> Result<Save> {
-    Ok(Save {
-        case: case(id, version, READY, None, None)?,
-        order: Some(order(id, "")?),
-        arrivals: vec![arrived(ordinal - 1, Some(ordinal))],
-    })
+    let case = case(id, version, READY, None, None)?;
+    let arrivals = vec![arrived(ordinal - 1, Some(ordinal))];
+    Ok(Save::new(case, Some(order(id, "")?), arrivals))
 }
 
 fn arrived(index: u32, ordinal: Option<u32>) -> NewArrival {

@@ -89,6 +89,8 @@ impl PostgresStoreBuilder {
                 dialect: Arc::new(dialect),
                 schema: self.schema,
                 callers_clock: self.callers_clock,
+                remembered: tokio::sync::Mutex::default(),
+                begun: std::time::Instant::now(),
             }),
         })
     }

@@ -15,7 +15,7 @@ use tokio_postgres::error::SqlState;
 
 use self::pool::{Connection, Pool};
 use self::session::PostgresSession;
-use super::sql::{self, Access, Dialect, Running, Session};
+use super::sql::{self, Access, Dialect, Remembered, Running, Session};
 use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
 
@@ -58,6 +58,8 @@ struct Shared {
     dialect: Arc<Dialect>,
     schema: String,
     callers_clock: bool,
+    remembered: tokio::sync::Mutex<Remembered>,
+    begun: std::time::Instant,
 }
 
 impl PostgresStore {
@@ -123,6 +125,30 @@ impl PostgresStore {
             Box::pin(async move { Ok(session.now()) })
         });
         millis::from(now.await?).ok_or_else(|| sql::damaged("the clock"))
+    }
+
+    pub(super) fn remembered(&self) -> &tokio::sync::Mutex<Remembered> {
+        &self.shared.remembered
+    }
+
+    /// By no clock that is set, unless the callers' counts.
+    pub(super) fn elapsed(&self, callers: SystemTime) -> i64 {
+        if self.shared.callers_clock {
+            return millis::since_epoch(callers);
+        }
+        let elapsed = self.shared.begun.elapsed().as_millis();
+        i64::try_from(elapsed).unwrap_or(i64::MAX)
+    }
+
+    // As the store on SQLite has them, where the processes are of one machine.
+    #[expect(clippy::unused_self)]
+    pub(super) fn announce(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    #[expect(clippy::unused_self)]
+    pub(super) fn is_dead(&self, _: &str) -> bool {
+        false
     }
 
     // As the store on SQLite has it.

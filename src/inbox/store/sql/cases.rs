@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::{Batch, Row, Session, Type, damaged, limit, number, read_text, text};
 use crate::error::Result;
-use crate::inbox::plan::ListingCoverage;
-use crate::inbox::store::{Case, Counts, LogEntry, NewArrival, Stored};
+use crate::inbox::store::{AccountState, Case, Counts, LogEntry, NewArrival, Poller, Stored};
 use crate::model::{OrderId, RxId};
 
 /// What [`case`] reads.
@@ -40,6 +39,7 @@ pub(super) fn case(row: &dyn Row, first: usize) -> Result<Case> {
         order_id,
         rx_id,
         row.unsigned(first + 2)?,
+        row.unsigned(first + 3)?,
         row.text(first + 4)?,
     )
 }
@@ -60,16 +60,26 @@ pub(super) fn stored(row: &dyn Row, first: usize) -> Result<Stored> {
     })
 }
 
-pub(super) async fn epoch<S: Session>(session: &mut S, account: &str) -> Result<ListingCoverage> {
-    let statement = "SELECT coverage FROM @accounts WHERE account = $1";
+pub(super) async fn account<S: Session>(session: &mut S, account: &str) -> Result<AccountState> {
+    let statement = "
+        SELECT a.coverage, a.revision, p.process, p.until FROM @accounts a
+        LEFT JOIN @processes p ON p.process = a.process AND p.until > $2 AND p.since <= $3
+        WHERE a.account = $1";
     let read = |row: &dyn Row| {
-        let epoch = row.text_or_null(0)?.map(serde_json::from_str);
-        epoch
-            .transpose()
-            .map_err(|_| damaged("what an account is covered by"))
+        let coverage = row.text_or_null(0)?.map(serde_json::from_str);
+        let coverage = coverage.transpose();
+        let coverage = coverage.map_err(|_| damaged("what an account is covered by"))?;
+        let mut state = AccountState::new(coverage.unwrap_or_default(), row.unsigned(1)?);
+        let process = row.text_or_null(2)?.map(read_text);
+        state.poller = process
+            .zip(row.time(3)?)
+            .map(|(process, until)| Poller::new(process, until));
+        Ok(state)
     };
-    let rows = session.query(statement, &[account.into()], read).await?;
-    Ok(rows.into_iter().flatten().next().unwrap_or_default())
+    let now = super::Value::Time(Some(session.now()));
+    let values = [account.into(), now, super::not_yet(session)];
+    let mut rows = session.query(statement, &values, read).await?;
+    Ok(rows.pop().unwrap_or_default())
 }
 
 pub(super) async fn expected<S: Session>(

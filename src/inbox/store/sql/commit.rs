@@ -1,6 +1,6 @@
 //! Keeping cases.
 
-use super::{Batch, Row, Session, Type, Value, damaged, json, limit, number, owned};
+use super::{Batch, Row, Session, Type, Value, damaged, json, limit, number, owned, span};
 use crate::error::Result;
 use crate::flow::millis;
 use crate::inbox::store::{Commit, Save};
@@ -24,8 +24,8 @@ struct CaseRow {
     rx_id: Option<String>,
     /// The version that it becomes.
     version: i64,
-    /// The one that it has; of one whose record changes, the account's after this commit.
-    revision: i64,
+    /// Of one whose record changes, the account's after this commit; none if it stays as it is.
+    revision: Option<i64>,
     changes_record: bool,
     status: Option<String>,
     stage: Option<String>,
@@ -108,20 +108,22 @@ impl Rows {
 impl CaseRow {
     fn new(save: &Save, order_id: String) -> Result<Self> {
         let case = &save.case;
+        let due = case.fetch_due();
         let stages = case.history().read().stages();
         let stages: Vec<_> = stages.iter().map(|stage| stage.as_str()).collect();
         Ok(CaseRow {
             order_id,
             rx_id: case.rx_id().map(|rx_id| owned(rx_id.as_str())),
             version: number(case.version()).saturating_add(1),
-            revision: 0,
-            changes_record: true,
+            // One that is new has one.
+            revision: (case.version() == 0).then_some(0),
+            changes_record: save.changes_record,
             status: case.record().shown().map(|status| owned(status.as_str())),
             // Nobody can always be certain: then all that are possible.
             stage: Some(stages.join(" or ")).filter(|stages| !stages.is_empty()),
             listed: case.is_listed(),
-            fetch_since: None,
-            fetch_due: case.fetch_due_at().map(millis::since_epoch),
+            fetch_since: due.map(|due| millis::since_epoch(due.at).saturating_sub(span(due.span))),
+            fetch_due: due.map(|due| millis::since_epoch(due.at)),
             changed_at: case.changed_at().map(millis::since_epoch),
             state: case.to_json()?,
         })
@@ -138,7 +140,7 @@ pub(super) async fn commit<S: Session>(
     let (last, revision) = count_up(session, account, &rows).await?;
     for (cases, statement) in [(&mut rows.new, NEW), (&mut rows.known, KNOWN)] {
         for case in cases.iter_mut().filter(|case| case.changes_record) {
-            case.revision = revision;
+            case.revision = Some(revision);
         }
         let written = session
             .execute_each(statement, &[account.into()], &columns(cases))
@@ -186,29 +188,29 @@ async fn count_up<S: Session>(session: &mut S, account: &str, rows: &Rows) -> Re
 
 macro_rules! case_rows {
     () => {
-        "ROWS(2: order_id text, rx_id text, version number, revision number, status text, stage text, \
-         listed flag, fetch_since time, fetch_due time, changed_at time, state text)"
+        "2: order_id text, rx_id text, version number, revision number, status text, stage text, \
+         listed flag, fetch_since time, fetch_due time, changed_at time, state text"
     };
 }
 
 const NEW: &str = concat!(
     "INSERT INTO @cases (account, order_id, rx_id, version, revision, status, stage, listed,
         fetch_since, fetch_due, changed_at, state)
-     SELECT $1, u.* FROM ",
+     EACH($1 | ",
     case_rows!(),
-    " WHERE true ON CONFLICT (account, order_id) DO NOTHING"
+    ") ON CONFLICT (account, order_id) DO NOTHING"
 );
 const KNOWN: &str = concat!(
-    "UPDATE @cases AS c SET rx_id = u.rx_id, version = u.version, revision = u.revision,
+    "UPDATE @cases AS c SET rx_id = u.rx_id, version = u.version, revision = coalesce(u.revision, c.revision),
         status = u.status, stage = u.stage, listed = u.listed, fetch_since = u.fetch_since,
         fetch_due = u.fetch_due, changed_at = u.changed_at, state = u.state
-     FROM ",
+     FROM ROWS(",
     case_rows!(),
-    " WHERE c.account = $1 AND c.order_id = u.order_id AND c.version = u.version - 1"
+    ") WHERE c.account = $1 AND c.order_id = u.order_id AND c.version = u.version - 1"
 );
 const ORDERS: &str = "
     INSERT INTO @orders (account, order_id, data)
-    SELECT $1, u.* FROM ROWS(2: order_id text, data text) WHERE true
+    EACH($1 | 2: order_id text, data text)
     ON CONFLICT (account, order_id) DO UPDATE SET data = excluded.data";
 
 fn columns(cases: &[CaseRow]) -> Batch<'_> {
@@ -216,7 +218,7 @@ fn columns(cases: &[CaseRow]) -> Batch<'_> {
         .column(Type::Text, cases, |case| case.order_id.as_str().into())
         .column(Type::Text, cases, |case| Value::Text(case.rx_id.as_deref()))
         .column(Type::Number, cases, |case| case.version.into())
-        .column(Type::Number, cases, |case| case.revision.into())
+        .column(Type::Number, cases, |case| Value::Number(case.revision))
         .column(Type::Text, cases, |case| {
             Value::Text(case.status.as_deref())
         })
@@ -240,9 +242,8 @@ async fn log<S: Session>(session: &mut S, account: &str, arrivals: &[ArrivalRow]
             Value::Text(row.status.as_deref())
         });
     let statement = "
-        INSERT INTO @arrivals (account, order_id, sequence, position, ordinal, status, arrived_at)
-        SELECT $1, u.order_id, u.sequence, u.position, u.ordinal, u.status, $2
-        FROM ROWS(3: order_id text, sequence number, position number, ordinal number, status text)";
+        INSERT INTO @arrivals (account, arrived_at, order_id, sequence, position, ordinal, status)
+        EACH($1, $2 | 3: order_id text, sequence number, position number, ordinal number, status text)";
     session.execute_each(statement, &values, &logged).await?;
 
     let deliveries = arrivals.iter().filter(|row| row.ordinal.is_some());
@@ -253,9 +254,8 @@ async fn log<S: Session>(session: &mut S, account: &str, arrivals: &[ArrivalRow]
         .column(Type::Number, &deliveries, |row| row.position.into())
         .column(Type::Number, &deliveries, |row| Value::Number(row.ordinal));
     let statement = "
-        INSERT INTO @deliveries (account, order_id, sequence, position, ordinal, arrived_at)
-        SELECT $1, u.order_id, u.sequence, u.position, u.ordinal, $2
-        FROM ROWS(3: order_id text, sequence number, position number, ordinal number)";
+        INSERT INTO @deliveries (account, arrived_at, order_id, sequence, position, ordinal)
+        EACH($1, $2 | 3: order_id text, sequence number, position number, ordinal number)";
     session.execute_each(statement, &values, &queued).await?;
     Ok(())
 }

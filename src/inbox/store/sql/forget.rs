@@ -1,10 +1,7 @@
-//! Forgetting the data of orders, a batch at a time: nobody waits long for who forgets many.
+//! Forgetting the data of orders.
 
-use super::{Batch, Row, Session, Type, Value};
+use super::{Batch, Row, Session, Type, Value, limit};
 use crate::error::Result;
-
-/// So many orders are forgotten in one transaction.
-const BATCH: i64 = 500;
 
 /// Which orders to forget.
 pub(super) enum Which {
@@ -13,25 +10,20 @@ pub(super) enum Which {
     One(String),
 }
 
-/// How many were forgotten, and behind which order to go on, if there may be more.
-pub(super) async fn batch<S: Session>(
+/// How many were forgotten.
+pub(super) async fn orders<S: Session>(
     session: &mut S,
     account: &str,
     which: &Which,
-    after: &str,
-) -> Result<(u64, Option<String>)> {
+    most: usize,
+) -> Result<u64> {
     // No commit comes in between that lists a case, or brings a delivery, whose data go.
     let lock = "SELECT a.sequence FROM @accounts a WHERE a.account = $1 LOCK(a)";
     session.query(lock, &[account.into()], |_| Ok(())).await?;
     let read = |row: &dyn Row| row.text(0).map(str::to_owned);
     let orders = match which {
         Which::Before(time) => {
-            let values = [
-                account.into(),
-                after.into(),
-                Value::Time(Some(*time)),
-                BATCH.into(),
-            ];
+            let values = [account.into(), Value::Time(Some(*time)), limit(most).into()];
             session.query(BEFORE, &values, read).await?
         }
         Which::One(order) => {
@@ -43,21 +35,19 @@ pub(super) async fn batch<S: Session>(
     let statement = "
         DELETE FROM @orders WHERE account = $1
         AND order_id IN (SELECT u.order_id FROM ROWS(2: order_id text))";
-    let forgotten = session
+    session
         .execute_each(statement, &[account.into()], &rows)
-        .await?;
-    let more = super::limit(orders.len()) == BATCH;
-    Ok((forgotten, orders.into_iter().next_back().filter(|_| more)))
+        .await
 }
 
 const BEFORE: &str = "
     SELECT o.order_id FROM @orders o
     JOIN @cases c ON c.account = o.account AND c.order_id = o.order_id
-    WHERE o.account = $1 AND o.order_id > $2
-        AND NOT c.listed AND (c.changed_at IS NULL OR c.changed_at < $3)
+    WHERE o.account = $1
+        AND NOT c.listed AND (c.changed_at IS NULL OR c.changed_at < $2)
         AND NOT EXISTS (SELECT 1 FROM @deliveries d
             WHERE d.account = o.account AND d.order_id = o.order_id)
-    ORDER BY o.order_id LIMIT $4";
+    ORDER BY o.order_id LIMIT $3";
 const ONE: &str = "
     SELECT o.order_id FROM @orders o
     JOIN @cases c ON c.account = o.account AND c.order_id = o.order_id

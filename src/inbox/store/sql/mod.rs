@@ -30,6 +30,7 @@ use std::time::{Duration, SystemTime};
 use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
 
+pub(super) use polling::Remembered;
 pub(super) use schema::Schema;
 use text::{owned, read_text, text};
 
@@ -237,6 +238,7 @@ impl Dialect {
 /// | `@name` | the table of that name | the same |
 /// | `$1` | `?1` | `$1` |
 /// | `ROWS(2: id text, at time)` | `(SELECT ?2 AS id, ?3 AS at) AS u`: the statement runs for each row | `unnest($2::text[], $3::timestamptz[]) AS u (id, at)`: once for all |
+/// | `EACH($1 \| 2: id text)` | `VALUES (?1, ?2)`, for each row | `SELECT $1, u.* FROM` these rows, `WHERE true` |
 /// | `LOCK(d)` | nothing: the transaction has the file's lock | `FOR UPDATE OF d` |
 /// | `LOCK_FREE(d)` | the same | `FOR UPDATE OF d SKIP LOCKED` |
 fn fill(words: Words, prefix: &str, text: &str) -> String {
@@ -247,6 +249,7 @@ fn fill(words: Words, prefix: &str, text: &str) -> String {
             text = format!("{before}{}{after}", filled(inner));
         }
     };
+    replace("EACH(", &|inner| each(words, inner));
     replace("ROWS(", &|inner| rows(words, inner));
     replace("LOCK_FREE(", &|table| match words {
         Words::Sqlite => String::new(),
@@ -259,6 +262,22 @@ fn fill(words: Words, prefix: &str, text: &str) -> String {
     match words {
         Words::Sqlite => text.replace('$', "?"),
         Words::Postgres => text,
+    }
+}
+
+/// Rows to insert, behind values that are the same for all. On SQLite they could be made of `ROWS` too,
+/// which takes half as long again.
+fn each(words: Words, inner: &str) -> String {
+    let (same, inner) = inner.split_once(" | ").unwrap_or(("", inner));
+    let (first, columns) = inner.split_once(':').unwrap_or(("1", inner));
+    let first: usize = first.parse().unwrap_or(1);
+    match words {
+        Words::Sqlite => {
+            let numbers = first..first + columns.split(',').count();
+            let values: Vec<_> = numbers.map(|number| format!("?{number}")).collect();
+            format!("VALUES ({same}, {})", values.join(", "))
+        }
+        Words::Postgres => format!("SELECT {same}, u.* FROM {} WHERE true", rows(words, inner)),
     }
 }
 
@@ -338,6 +357,20 @@ pub(super) fn damaged(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_to_insert_are_values_or_a_selection() {
+        let text = "INSERT INTO @orders EACH($1 | 2: id text, at time) ON CONFLICT DO NOTHING";
+        assert_eq!(
+            fill(Words::Sqlite, "lab_", text),
+            "INSERT INTO lab_orders VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
+        );
+        assert_eq!(
+            fill(Words::Postgres, "s.", text),
+            "INSERT INTO s.orders SELECT $1, u.* FROM unnest($2::text[], $3::timestamptz[]) \
+             AS u (id, at) WHERE true ON CONFLICT DO NOTHING"
+        );
+    }
 
     #[test]
     fn a_statement_is_put_into_the_words_of_its_database() {

@@ -8,6 +8,10 @@
 ///   nobody can pass in.
 /// * `clock(callers)`: the time that counts.
 /// * `forgot()`: after something was forgotten.
+/// * `remembered()`: the processes that asked by it for the right to poll, and `elapsed(callers)`: the
+///   time by which they are remembered, in milliseconds.
+/// * `announce(process)`: before a process says for the first time that it lives; names those that
+///   are found dead. `is_dead(process)`: whether another one has certainly died.
 macro_rules! stores {
     ($store:ident) => {
         use std::time::{Duration, SystemTime};
@@ -18,10 +22,9 @@ macro_rules! stores {
         use crate::auth::{TokenKey, TokenStore, Tokens};
         use crate::error::Result;
         use crate::flow::millis;
-        use crate::inbox::plan::ListingCoverage;
         use crate::inbox::store::{
-            Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, Settlement,
-            Stored, $store,
+            AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry,
+            PollRight, Settlement, Stored, $store,
         };
         use crate::model::{AccountId, OrderId};
 
@@ -31,32 +34,62 @@ macro_rules! stores {
                 self.clock(callers).await
             }
 
-            async fn lease(
+            async fn poll_right(
                 &self,
                 account: &AccountId,
-                holder: &str,
+                process: &str,
                 lease: Duration,
                 now: SystemTime,
-            ) -> Result<bool> {
-                let (account, holder) = (sql::owned(account.as_str()), sql::owned(holder));
-                self.run(Access::Write, Some(now), move |session| {
-                    Box::pin(async move {
-                        if lease.is_zero() {
-                            return polling::release(session, &account, &holder)
-                                .await
-                                .map(|()| true);
+            ) -> Result<PollRight> {
+                let (account, process) = (sql::owned(account.as_str()), sql::owned(process));
+                let time = self.elapsed(now);
+                // One asks the database, and the others are answered by what it says.
+                let mut remembered = self.remembered().lock().await;
+                if remembered.has(&process, &account, lease, time) {
+                    return Ok(PollRight::Granted);
+                }
+                for dead in self.announce(&process) {
+                    self.bury(dead).await?;
+                }
+                loop {
+                    let asker = (account.clone(), process.clone());
+                    let asked = self.run(Access::Write, Some(now), move |session| {
+                        Box::pin(
+                            async move { polling::ask(session, &asker.0, &asker.1, lease).await },
+                        )
+                    });
+                    match asked.await? {
+                        (polling::Asked::Granted, lived) => {
+                            remembered.granted(&process, &account, lease, time, lived);
+                            return Ok(PollRight::Granted);
                         }
-                        let asked = polling::ask(session, &account, &holder, lease);
-                        Ok(matches!(asked.await?.0, polling::Asked::Granted))
-                    })
+                        (polling::Asked::Held { process: other, .. }, _)
+                            if self.is_dead(&other) =>
+                        {
+                            self.bury(other).await?;
+                        }
+                        (polling::Asked::Held { until, .. }, _) => {
+                            remembered.lost(&process, &account);
+                            let until = millis::from(until).unwrap_or(now);
+                            return Ok(PollRight::Held { until });
+                        }
+                    }
+                }
+            }
+
+            async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()> {
+                let (account, process) = (sql::owned(account.as_str()), sql::owned(process));
+                self.remembered().lock().await.lost(&process, &account);
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move { polling::release(session, &account, &process).await })
                 })
                 .await
             }
 
-            async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
+            async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState> {
                 let account = sql::owned(account.as_str());
-                self.run(Access::Read, None, move |session| {
-                    Box::pin(async move { cases::epoch(session, &account).await })
+                self.run(Access::Read, Some(now), move |session| {
+                    Box::pin(async move { cases::account(session, &account).await })
                 })
                 .await
             }
@@ -190,28 +223,34 @@ macro_rules! stores {
                 .await
             }
 
-            async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64> {
-                let which = std::sync::Arc::new(match which {
+            async fn forget(
+                &self,
+                account: &AccountId,
+                which: Forget<'_>,
+                limit: usize,
+            ) -> Result<u64> {
+                let account = sql::owned(account.as_str());
+                let which = match which {
                     Forget::Before(time) => forget::Which::Before(millis::since_epoch(time)),
                     Forget::Order(id) => forget::Which::One(sql::owned(id.as_str())),
+                };
+                let forgotten = self.run(Access::Write, None, move |session| {
+                    Box::pin(async move { forget::orders(session, &account, &which, limit).await })
                 });
-                let mut forgotten = 0;
-                let mut next = Some(String::new());
-                while let Some(after) = next {
-                    let (account, which) = (sql::owned(account.as_str()), which.clone());
-                    let batch = self.run(Access::Write, None, move |session| {
-                        Box::pin(
-                            async move { forget::batch(session, &account, &which, &after).await },
-                        )
-                    });
-                    let (count, more) = batch.await?;
-                    forgotten += count;
-                    next = more;
-                }
+                let forgotten = forgotten.await?;
                 if forgotten > 0 {
                     self.forgot().await?;
                 }
                 Ok(forgotten)
+            }
+        }
+
+        impl $store {
+            async fn bury(&self, dead: String) -> Result<()> {
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move { polling::bury(session, &dead).await })
+                })
+                .await
             }
         }
 

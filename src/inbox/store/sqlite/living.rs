@@ -11,22 +11,24 @@ use std::sync::{Mutex, PoisonError};
 /// The locks of this process: each until it ends, by whichever store it was taken first.
 static HELD: Mutex<Vec<(PathBuf, File)>> = Mutex::new(Vec::new());
 
-/// Takes the lock of a process of this name, if it is not taken yet.
-pub(super) fn announce(database: &Path, process: &str) {
+/// Takes the lock of a process of this name, if it is not taken yet. Gives those that have died
+/// and left their files here.
+pub(super) fn announce(database: &Path, process: &str) -> Vec<String> {
     let Some(path) = path(database, process) else {
-        return;
+        return Vec::new();
     };
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     if held.iter().any(|(known, _)| *known == path) && path.exists() {
-        return;
+        return Vec::new();
     }
+    let dead = dead(database);
     held.retain(|(known, _)| *known != path);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let Ok(file) = options.open(&path) else {
-        return;
+        return dead;
     };
     if file.try_lock().is_ok() {
         held.push((path, file));
@@ -34,6 +36,7 @@ pub(super) fn announce(database: &Path, process: &str) {
         // Nobody may take it for dead by a lock that it does not have.
         let _ = std::fs::remove_file(path);
     }
+    dead
 }
 
 /// Whether a process has certainly died.
@@ -51,8 +54,7 @@ pub(super) fn is_dead(database: &Path, process: &str) -> bool {
     }
 }
 
-/// The processes that have died and left their files here.
-pub(super) fn dead(database: &Path) -> Vec<String> {
+fn dead(database: &Path) -> Vec<String> {
     let prefix = prefix(database);
     let directory = database.parent().map(std::fs::read_dir);
     let entries = directory.into_iter().flatten().flatten().flatten();

@@ -1,6 +1,7 @@
 //! Cases and tokens in one file, by SQLite.
 
 mod file;
+mod living;
 mod open;
 mod session;
 mod worker;
@@ -13,7 +14,7 @@ use std::time::SystemTime;
 use self::open::Writers;
 use self::session::{SqliteSession, failed};
 use self::worker::Worker;
-use super::sql::{Access, Running};
+use super::sql::{Access, Remembered, Running};
 use crate::error::Result;
 use crate::flow::millis;
 
@@ -60,6 +61,7 @@ struct Shared {
     writer: Worker,
     /// Reads go on beside a write.
     reader: Worker,
+    remembered: tokio::sync::Mutex<Remembered>,
 }
 
 impl SqliteStore {
@@ -114,6 +116,23 @@ impl SqliteStore {
     #[expect(clippy::unused_async)]
     pub(super) async fn clock(&self, callers: SystemTime) -> Result<SystemTime> {
         Ok(callers)
+    }
+
+    pub(super) fn remembered(&self) -> &tokio::sync::Mutex<Remembered> {
+        &self.shared.remembered
+    }
+
+    #[expect(clippy::unused_self)]
+    pub(super) fn elapsed(&self, callers: SystemTime) -> i64 {
+        millis::since_epoch(callers)
+    }
+
+    pub(super) fn announce(&self, process: &str) -> Vec<String> {
+        living::announce(&self.shared.path, process)
+    }
+
+    pub(super) fn is_dead(&self, process: &str) -> bool {
+        living::is_dead(&self.shared.path, process)
     }
 
     /// Until then the data are in the write-ahead log. Who reads at the moment may keep them

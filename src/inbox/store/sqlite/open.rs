@@ -76,6 +76,7 @@ async fn open_as(path: PathBuf, writers: Writers, schema: Schema) -> Result<Sqli
             path,
             writer,
             reader: reader.await?,
+            remembered: tokio::sync::Mutex::default(),
         }),
     })
 }
@@ -216,7 +217,7 @@ mod tests {
         let store = open(path.clone(), Writers::Several).await.unwrap();
         let id = "L-1".into();
         let now = std::time::SystemTime::now();
-        assert!(store.lease(&id, "a", BUSY, now).await.unwrap());
+        store.poll_right(&id, "a", BUSY, now).await.unwrap();
         drop(store);
         let step = "ALTER TABLE @accounts ADD COLUMN made_up TEXT NOT NULL DEFAULT 'yes'";
         let newer = Schema {
