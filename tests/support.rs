@@ -50,6 +50,7 @@ impl TestClock {
     }
 
     /// A clock whose waits end when it was advanced so far, also short ones.
+    #[must_use]
     pub fn still() -> Self {
         TestClock(TestClock::new().0, Some(Arc::default()))
     }

@@ -162,6 +162,11 @@ impl TokenSource {
         self.worked.store(tokens.generation, Ordering::Relaxed);
     }
 
+    /// Whether new tokens could be stored: asked before something is spent that is good for one use.
+    pub(crate) async fn probe(&self) -> Result<()> {
+        self.store.probe(&self.key).await
+    }
+
     /// Stores tokens that were issued anew, and uses them from now on.
     pub(crate) async fn replace(&self, mut tokens: Tokens) -> Result<()> {
         loop {

@@ -95,6 +95,7 @@ impl TokenSource {
         if !self.claim(stored.generation, self.lease()).await? {
             return Ok(Step::Held);
         }
+        self.probe().await?;
         let mut answer = self.protocol.refresh(stored).await;
         if answer.as_ref().is_err_and(deserves_another) {
             if !self.is_kept(stored).await? || !self.claim(stored.generation, self.lease()).await? {

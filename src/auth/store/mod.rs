@@ -108,6 +108,22 @@ pub trait TokenStore: fmt::Debug + Send + Sync {
         lease: Duration,
     ) -> Result<bool>;
 
+    /// Whether tokens of this key could be kept now, as far as can be known without doing it.
+    /// Called before a code, a pairing or a refresh token is spent, each of which is good for one
+    /// use. Default: they could.
+    ///
+    /// # Errors
+    ///
+    /// They could not: no permission, no room.
+    ///
+    /// # Cancel safety
+    ///
+    /// Must be safe to drop at any await.
+    async fn probe(&self, key: &TokenKey) -> Result<()> {
+        let _ = key;
+        Ok(())
+    }
+
     /// Keeps `tokens` in place of those of the generation `expected`, or where there are none
     /// if that is `None`. A lease on the entry ends.
     ///
@@ -150,6 +166,10 @@ impl<T: TokenStore + ?Sized> TokenStore for Arc<T> {
         lease: Duration,
     ) -> Result<bool> {
         (**self).claim(key, generation, holder, lease).await
+    }
+
+    async fn probe(&self, key: &TokenKey) -> Result<()> {
+        (**self).probe(key).await
     }
 
     async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {

@@ -200,7 +200,7 @@ impl Wrong {
 struct Half<'a>(Option<(&'a MemoryStore, &'a AccountId, Commit, SystemTime)>);
 
 impl Half<'_> {
-    fn is_not_dropped(mut self) {
+    fn finish(mut self) {
         self.0 = None;
     }
 }
@@ -340,7 +340,7 @@ impl CaseStore for Wrong {
                 let first = Commit::new(vec![commit.saves[0].clone()]);
                 let half = Half(Some((&self.inner, &account, first, now)));
                 tokio::task::yield_now().await;
-                half.is_not_dropped();
+                half.finish();
                 return self.inner.commit(&account, &commit, now).await;
             }
             Mistake::KeepsHalf if !commit.saves.is_empty() => {

@@ -2,13 +2,17 @@
 
 use std::future::ready;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::Method;
 use lab_connector::auth::{TokenKey, Tokens, check_token_store};
-use lab_connector::{FileTokenStore, MemoryTokenStore, Result, TokenStore};
+use lab_connector::transport::{self, Request, TransportError};
+use lab_connector::{Error, FileTokenStore, MemoryTokenStore, Result, TokenStore};
 use tokio::sync::Mutex;
+
+use crate::support::{TestClock, builder, store};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_stores_keep_the_rules() {
@@ -124,4 +128,73 @@ async fn the_check_finds_mistakes() {
             "{mistake:?}: {violation}"
         );
     }
+}
+
+/// A store on a full disk, which knows it.
+#[derive(Debug)]
+struct Full(Arc<MemoryTokenStore>);
+
+#[async_trait]
+impl TokenStore for Full {
+    async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
+        self.0.load(key).await
+    }
+
+    async fn claim(
+        &self,
+        key: &TokenKey,
+        generation: u64,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<bool> {
+        self.0.claim(key, generation, holder, lease).await
+    }
+
+    async fn probe(&self, _: &TokenKey) -> Result<()> {
+        Err(Error::store_unavailable("the disk is full"))
+    }
+
+    async fn swap(&self, _: &TokenKey, _: Option<u64>, _: &Tokens) -> Result<bool> {
+        Err(Error::store_unavailable("the disk is full"))
+    }
+
+    async fn clear(&self, key: &TokenKey) -> Result<()> {
+        self.0.clear(key).await
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_spent_whose_tokens_could_not_be_kept() {
+    let clock = TestClock::new();
+    let kept = store(&clock, -1).await;
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let client = builder("https://service.example/", &clock)
+        .token_store(Full(kept))
+        .transport(transport::from_fn(move |request: Request| {
+            // Discovery may be asked: it spends nothing.
+            counted.fetch_add(
+                usize::from(request.method() != Method::GET),
+                Ordering::SeqCst,
+            );
+            std::future::ready(Err(TransportError::broken("it is not to be asked")))
+        }))
+        .build()
+        .unwrap();
+    let login = client.login("me");
+    let request = login.authorize().unwrap();
+    let state = request.url().query_pairs().find(|(key, _)| key == "state");
+    let state = state.unwrap().1.into_owned();
+    let redirected = format!("https://lab.example/callback?code=1&state={state}");
+    let code = login.finish(&request, &redirected.parse().unwrap()).await;
+    let pairing = login.pair("1").await;
+    let rotation = client.account("account-77").orders().list().await;
+    for error in [
+        code.unwrap_err(),
+        pairing.map(drop).unwrap_err(),
+        rotation.map(drop).unwrap_err(),
+    ] {
+        assert!(error.is_store() && error.is_retryable(), "{error}");
+    }
+    assert_eq!(requests.load(Ordering::SeqCst), 0);
 }
