@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use lab_connector::auth::check_token_store;
+use lab_connector::auth::{TokenKey, check_token_store};
 use lab_connector::inbox::store::{
     CaseKey, CaseStore, Commit, Counts, Forget, Outcome, PollRight, Settlement, SqliteStore,
     check_case_store,
@@ -302,6 +302,8 @@ async fn a_commit_that_fails_in_the_middle_leaves_nothing() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_full_disk_heals_when_there_is_room_again() {
+    use lab_connector::TokenStore;
+
     let directory = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::mount(directory.path()) else {
         let line = "a_full_disk_heals_when_there_is_room_again: SKIPPED, tmpfs cannot be mounted\n";
@@ -326,6 +328,9 @@ async fn a_full_disk_heals_when_there_is_room_again() {
             Err(error) => {
                 assert!(error.is_store() && error.is_retryable(), "{error:?}");
                 assert!(error.to_string().contains("full"), "{error}");
+                let key = TokenKey::Login("me".into());
+                let probed = store.probe(&key).await.unwrap_err();
+                assert!(probed.is_retryable(), "{probed:?}");
                 failures += 1;
                 assert_eq!(store.counts(&account, now).await.unwrap().cases, kept);
             }

@@ -111,24 +111,24 @@ fn fill_in(config: &mut Config) -> Result<()> {
             None => config.host(*sockets.iter().find(has_socket).unwrap_or(&"localhost")),
         };
     }
-    if config.get_ports().is_empty() {
-        if let Some(port) = environment("PGPORT") {
-            config.port(port.parse().map_err(|_| unreadable())?);
-        }
+    if config.get_ports().is_empty()
+        && let Some(port) = environment("PGPORT")
+    {
+        config.port(port.parse().map_err(|_| unreadable())?);
     }
     if config.get_user().is_none() {
         let user = environment("PGUSER").or_else(|| environment("USER"));
         config.user(user.unwrap_or_else(|| "postgres".to_owned()));
     }
-    if config.get_dbname().is_none() {
-        if let Some(name) = environment("PGDATABASE") {
-            config.dbname(name);
-        }
+    if config.get_dbname().is_none()
+        && let Some(name) = environment("PGDATABASE")
+    {
+        config.dbname(name);
     }
-    if config.get_options().is_none() {
-        if let Some(options) = environment("PGOPTIONS") {
-            config.options(options);
-        }
+    if config.get_options().is_none()
+        && let Some(options) = environment("PGOPTIONS")
+    {
+        config.options(options);
     }
     if config.get_password().is_none() {
         let found = environment("PGPASSWORD").or_else(|| password(config));
@@ -181,16 +181,17 @@ fn find_password(file: &str, wanted: [&str; 4]) -> Option<String> {
     file.lines()
         .filter(|line| !line.starts_with('#'))
         .find_map(|line| {
-            let mut fields = vec![String::new()];
+            let mut fields = Vec::new();
+            let mut field = String::new();
             let mut characters = line.chars();
             while let Some(character) = characters.next() {
-                let last = fields.len();
                 match character {
-                    ':' if last < 5 => fields.push(String::new()),
-                    '\\' => fields[last - 1].extend(characters.next()),
-                    other => fields[last - 1].push(other),
+                    ':' if fields.len() < 4 => fields.push(std::mem::take(&mut field)),
+                    '\\' => field.extend(characters.next()),
+                    other => field.push(other),
                 }
             }
+            fields.push(field);
             let [host, port, database, user, password] = <[String; 5]>::try_from(fields).ok()?;
             let matches = |(field, wanted): (&String, &str)| field == "*" || field == wanted;
             let fields = [&host, &port, &database, &user];

@@ -280,6 +280,13 @@ macro_rules! stores {
                 .await
             }
 
+            async fn probe(&self, _: &TokenKey) -> Result<()> {
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move { tokens::probe(session).await })
+                })
+                .await
+            }
+
             async fn swap(
                 &self,
                 key: &TokenKey,

@@ -38,6 +38,19 @@ pub(super) async fn claim<S: Session>(
     Ok(session.execute(statement, &values).await? == 1)
 }
 
+/// Writes what it takes back again: that shows rights and room.
+pub(super) async fn probe<S: Session>(session: &mut S) -> Result<()> {
+    let write = "
+        INSERT INTO @tokens (key, generation, tokens) VALUES ($1, 0, '')
+        ON CONFLICT (key) DO NOTHING";
+    let key = ["probe".into()];
+    session.execute(write, &key).await?;
+    session
+        .execute("DELETE FROM @tokens WHERE key = $1", &key)
+        .await
+        .map(drop)
+}
+
 pub(super) async fn swap<S: Session>(
     session: &mut S,
     key: &str,
