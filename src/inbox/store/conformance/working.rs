@@ -15,7 +15,7 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
     holds(!check.polls("b", LONG).await?, KEEPS_OUT)?;
     let right = check
         .store
-        .poll_right(&check.account, "b", LONG, check.now)
+        .poll_right(&check.account, &check.process("b"), LONG, check.now)
         .await?;
     let PollRight::Held { until } = right else {
         return Err(Violation::of(KEEPS_OUT));
@@ -28,7 +28,7 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
     )?;
     let state = check.state().await?;
     holds(
-        state.poller == Some(Poller::new("a", until)),
+        state.poller == Some(Poller::new(check.process("a"), until)),
         "an account tells who has the right to poll it, and until when",
     )?;
     check.release("b").await?;
