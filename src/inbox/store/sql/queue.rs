@@ -20,22 +20,10 @@ pub(super) async fn claim<S: Session>(
     most: usize,
     lease: Duration,
 ) -> Result<Vec<Claimed>> {
-    end_waits(session, account).await?;
-    // A delivery is claimed by itself alone: one that another worker is claiming right now is
-    // passed over, and its case with it, since it is still the first of its case.
-    let statement = concat!(
-        "SELECT d.sequence, d.position, d.ordinal, d.arrived_at, d.attempts, d.failure, ",
-        stored_columns!(),
-        " FROM @deliveries d
-            JOIN @cases c ON c.account = d.account AND c.order_id = d.order_id",
-        join_orders!(),
-        "WHERE d.account = $1 AND d.due IS NULL
-            AND d.sequence = (SELECT min(e.sequence) FROM @deliveries e
-                              WHERE e.account = d.account AND e.order_id = d.order_id)
-        ORDER BY d.sequence LIMIT $2 LOCK_FREE(d)"
-    );
-    let values = [account.into(), limit(most).into()];
-    let claimed = session.query(statement, &values, claimed).await?;
+    let (mut claimed, waits_ended) = claimable(session, account, most).await?;
+    if waits_ended && end_waits(session, account).await? {
+        claimed = claimable(session, account, most).await?.0;
+    }
     if claimed.is_empty() {
         return Ok(claimed);
     }
@@ -53,6 +41,44 @@ pub(super) async fn claim<S: Session>(
     Ok(claimed)
 }
 
+/// What can be claimed, and whether there is something hidden whose time is over: nearly never, so it
+/// is asked with the rest.
+async fn claimable<S: Session>(
+    session: &mut S,
+    account: &str,
+    most: usize,
+) -> Result<(Vec<Claimed>, bool)> {
+    // A delivery is claimed by itself alone: one that another worker is claiming right now is
+    // passed over, and its case with it, since it is still the first of its case.
+    let statement = concat!(
+        "SELECT d.sequence, d.position, d.ordinal, d.arrived_at, d.attempts, d.failure, ",
+        stored_columns!(),
+        ", CAST(CASE WHEN EXISTS (SELECT 1 FROM @deliveries w WHERE w.account = $1 AND w.due <= $3)
+             OR EXISTS (SELECT 1 FROM @deliveries w WHERE w.account = $1 AND w.since > $4)
+             THEN 1 ELSE 0 END AS bigint)
+         FROM @deliveries d
+            JOIN @cases c ON c.account = d.account AND c.order_id = d.order_id",
+        join_orders!(),
+        "WHERE d.account = $1 AND d.due IS NULL
+            AND d.sequence = (SELECT min(e.sequence) FROM @deliveries e
+                              WHERE e.account = d.account AND e.order_id = d.order_id)
+        ORDER BY d.sequence LIMIT $2 LOCK_FREE(d)"
+    );
+    let values = [
+        account.into(),
+        limit(most).into(),
+        Value::Time(Some(session.now())),
+        not_yet(session),
+    ];
+    let read = |row: &dyn Row| Ok((claimed(row)?, row.number(12)? != 0));
+    let found = session.query(statement, &values, read).await?;
+    let waits_ended = found.first().is_none_or(|(_, waits_ended)| *waits_ended);
+    Ok((
+        found.into_iter().map(|(claimed, _)| claimed).collect(),
+        waits_ended,
+    ))
+}
+
 fn claimed(row: &dyn Row) -> Result<Claimed> {
     let arrived_at = row.time(3)?;
     let arrived_at = arrived_at.ok_or_else(|| super::damaged("a time"))?;
@@ -66,8 +92,8 @@ fn claimed(row: &dyn Row) -> Result<Claimed> {
 /// So many waits are ended at a time.
 const WAITS: i64 = 1000;
 
-/// Lets what has been hidden for long enough be claimed again.
-async fn end_waits<S: Session>(session: &mut S, account: &str) -> Result<()> {
+/// Lets what has been hidden for long enough be claimed again. Whether there was any.
+async fn end_waits<S: Session>(session: &mut S, account: &str) -> Result<bool> {
     let now = Value::Time(Some(session.now()));
     // In the order of an index each, so that no planner thinks of reading all.
     let find = "
@@ -84,10 +110,11 @@ async fn end_waits<S: Session>(session: &mut S, account: &str) -> Result<()> {
             WHERE d.due <= $2 OR d.since > $3 LOCK_FREE(d))";
     let values = [account.into(), now, not_yet(session), WAITS.into()];
     let read = |row: &dyn Row| row.number(0);
+    let mut any = false;
     loop {
         let over = session.query(find, &values, read).await?;
         if over.is_empty() {
-            return Ok(());
+            return Ok(any);
         }
         let rows = Batch::default().column(Type::Number, &over, |sequence| (*sequence).into());
         let [account, now, not_yet, _] = values;
@@ -95,8 +122,9 @@ async fn end_waits<S: Session>(session: &mut S, account: &str) -> Result<()> {
             .execute_each(end, &[account, now, not_yet], &rows)
             .await?;
         // What others have locked is left to them.
+        any |= ended > 0;
         if ended < WAITS.unsigned_abs() {
-            return Ok(());
+            return Ok(any);
         }
     }
 }
@@ -108,7 +136,17 @@ pub(super) async fn settle<S: Session>(
 ) -> Result<Vec<bool>> {
     let mut settled = vec![false; settlements.len()];
     for round in rounds(settlements) {
-        let held = held(session, account, &round).await?;
+        let done = |(_, one): &Placed<'_>| one.outcome == Outcome::Acknowledged;
+        if round.iter().all(done) {
+            let done = held(session, account, &round, ACKNOWLEDGED).await?;
+            for (place, settlement) in &round {
+                if let Some(settled) = settled.get_mut(*place) {
+                    *settled = done.contains(&settlement.sequence);
+                }
+            }
+            continue;
+        }
+        let held = held(session, account, &round, HELD).await?;
         let kept = round
             .iter()
             .filter(|(_, settlement)| held.contains(&settlement.sequence));
@@ -146,21 +184,33 @@ fn rounds(settlements: &[Settlement]) -> Vec<Vec<Placed<'_>>> {
     rounds.into_iter().map(|(_, round)| round).collect()
 }
 
+macro_rules! held {
+    () => {
+        "SELECT d.sequence FROM ROWS(2: sequence number, token text)
+         JOIN @deliveries d ON d.account = $1 AND d.sequence = u.sequence AND d.token = u.token
+         ORDER BY d.sequence LOCK(d)"
+    };
+}
+const HELD: &str = held!();
+/// Those are most: they are found and done at once.
+const ACKNOWLEDGED: &str = concat!(
+    "DELETE FROM @deliveries WHERE account = $1 AND sequence IN (",
+    held!(),
+    ") RETURNING sequence"
+);
+
 /// Those that are open and were claimed last with their token. Rows are locked in one order, so
 /// that two that settle the same cannot wait for each other.
 async fn held<S: Session>(
     session: &mut S,
     account: &str,
     round: &[Placed<'_>],
+    statement: &'static str,
 ) -> Result<HashSet<u64>> {
     let tokens: Vec<_> = round.iter().map(|(_, one)| text(&one.token)).collect();
     let asked = Batch::default()
         .column(Type::Number, round, |(_, one)| number(one.sequence).into())
         .column(Type::Text, &tokens, |token| token.into());
-    let statement = "
-        SELECT d.sequence FROM ROWS(2: sequence number, token text)
-        JOIN @deliveries d ON d.account = $1 AND d.sequence = u.sequence AND d.token = u.token
-        ORDER BY d.sequence LOCK(d)";
     let values = [account.into()];
     let held = session.query_each(statement, &values, &asked, |row| row.unsigned(0));
     Ok(held.await?.into_iter().collect())
