@@ -78,6 +78,12 @@ impl Clock for TestClock {
         self.0.lock().unwrap().0
     }
 
+    fn elapsed(&self) -> Duration {
+        self.now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
     async fn sleep(&self, duration: Duration) {
         if let Some(moved) = &self.1 {
             let end = self.now() + duration;

@@ -8,7 +8,7 @@ use http::Method;
 use url::Url;
 
 use super::Client;
-use super::pipeline::Caller;
+use super::caller::Caller;
 use super::raw::RawRequest;
 use crate::auth::refresh::TokenSource;
 use crate::auth::{AuthorizationRequest, Health, TokenKey};

@@ -1,6 +1,7 @@
 //! What can go wrong with a call.
 
 pub(crate) mod answer;
+mod retry_after;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,8 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-
-use crate::model::lenient::Path;
 
 /// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -196,11 +195,11 @@ impl Error {
     }
 
     /// Where in the answer the field is that cannot be read.
-    pub(crate) fn with_path(self, path: &Path) -> Self {
+    pub(crate) fn with_path(self, path: &str) -> Self {
         if path.is_empty() {
             return self;
         }
-        self.changed(|inner| inner.path = Some(path.to_string().into()))
+        self.changed(|inner| inner.path = Some(path.into()))
     }
 
     pub(crate) fn with_sent(self, sent: Sent) -> Self {
@@ -348,7 +347,19 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self.cause(), Kind::StoreUnavailable(_))
-            || crate::retry::is_transient(self) && (self.0.repeatable || self.0.sent == Sent::No)
+            || self.is_transient() && (self.0.repeatable || self.0.sent == Sent::No)
+    }
+
+    /// Whether the same request may well succeed later, if it may be repeated.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self.kind() {
+            Kind::Connect(_) | Kind::Timeout(_) | Kind::Broken | Kind::Cut(_) => true,
+            Kind::Status(_) => matches!(
+                self.status().map(|status| status.as_u16()),
+                Some(408 | 429 | 500 | 502 | 503 | 504)
+            ),
+            _ => false,
+        }
     }
 
     /// The configuration or an argument is wrong; nothing was sent. Usual causes: an operation
