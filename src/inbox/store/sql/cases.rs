@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Batch, Row, Session, Type, damaged, limit, number, read_text, text};
 use crate::error::Result;
 use crate::inbox::store::{AccountState, Case, Counts, LogEntry, NewArrival, Poller, Stored};
-use crate::model::{OrderId, RxId};
+use crate::model::{Order, OrderId, RxId};
 
 /// What [`case`] reads.
 macro_rules! case_columns {
@@ -49,10 +49,9 @@ pub(super) fn stored(row: &dyn Row, first: usize) -> Result<Stored> {
     let case = case(row, first)?;
     let data = row.text_or_null(first + 5)?;
     let order = data.map(|data| {
-        // The parser's message may show a part of the text.
-        serde_json::from_str(data)
+        Order::from_json(data)
             .map(Arc::new)
-            .map_err(|_| damaged(&format!("the data of order {}", case.order_id())))
+            .ok_or_else(|| damaged(&format!("the data of order {}", case.order_id())))
     });
     Ok(Stored {
         order: order.transpose()?,
