@@ -25,6 +25,7 @@ mod misbehaving;
 mod network;
 mod notifications;
 mod origins;
+mod own_postgres;
 mod paging;
 mod postgres;
 mod raw;

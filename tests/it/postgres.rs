@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use lab_connector::inbox::store::{PostgresStore, PostgresStoreBuilder};
-use sqlx::{Connection, PgConnection};
+use tokio_postgres::{Client, NoTls};
 
 /// Where the database is.
 pub(crate) const URL: &str = "LAB_CONNECTOR_POSTGRES_URL";
@@ -45,14 +45,13 @@ impl Schema {
     }
 
     /// The database as any other program sees it.
-    pub(crate) async fn bare(&self) -> PgConnection {
-        PgConnection::connect(&self.url).await.unwrap()
+    pub(crate) async fn bare(&self) -> Client {
+        bare(&self.url).await.unwrap()
     }
 
     pub(crate) async fn run(&self, text: &str) {
         let text = text.replace('@', &format!("{}.", self.name));
-        let mut connection = self.bare().await;
-        sqlx::raw_sql(&text).execute(&mut connection).await.unwrap();
+        self.bare().await.batch_execute(&text).await.unwrap();
     }
 }
 
@@ -65,11 +64,15 @@ impl Drop for Schema {
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(async {
-                let mut connection = PgConnection::connect(&url).await?;
-                sqlx::raw_sql(&text).execute(&mut connection).await
-            })
+            runtime.block_on(async { bare(&url).await?.batch_execute(&text).await })
         });
         let _ = dropped.join();
     }
+}
+
+/// A connection without encryption.
+pub(crate) async fn bare(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
 }

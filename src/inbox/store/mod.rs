@@ -32,6 +32,23 @@
 //!
 //! Clocks are set back, and run ahead until somebody sets them right. So a time to wait for is kept
 //! with its span, and does not hold for longer than it would with a right clock: see [`DueTime`].
+//!
+//! # What others can ask a database
+//!
+//! Tables and views may be read by a lab's own software, with another connection. On SQLite their
+//! names begin with `lab_connector_`, and times are milliseconds since 1970; on PostgreSQL they are in
+//! the store's schema, and times are `timestamptz`. Ids are as the service sends them, but for `\`
+//! and U+0000, which are written `\\` and `\0`.
+//!
+//! | | |
+//! |---|---|
+//! | `cases` | a row for each order: `status` and `stage` (a machine name of [`Stage`](crate::flow::Stage); where more than one is possible all of them, joined by ` or `), `changed_at`, `listed` |
+//! | `arrivals` | the log: `status`, `arrived_at`, and of a delivery its `ordinal` |
+//! | `open_work` | a view: deliveries that are not acknowledged, until when they are hidden, how often they were tried and why they failed |
+//! | `order_history` | a view: the arrivals of each order, and whether a delivery was acknowledged |
+//! | `with_align` | a view: the cases that may be with Align (in modeling, in milling, in interpretation, ready to ship), and since when |
+//!
+//! `orders` has patient data, `tokens` has secrets: grant them to nobody.
 
 mod account;
 mod case;

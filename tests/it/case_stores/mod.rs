@@ -1,7 +1,9 @@
 //! The stores of cases keep the rules, and the check finds those that do not.
 
+mod dropped;
 mod mistakes;
 mod postgres;
+mod server;
 mod sqlite;
 mod support;
 

@@ -5,9 +5,8 @@ use std::time::{Duration, SystemTime};
 use lab_connector::AccountId;
 use lab_connector::auth::check_token_store;
 use lab_connector::inbox::store::{
-    CaseStore, Commit, Outcome, PollRight, PostgresStore, Settlement, check_case_store,
+    CaseStore, Commit, Counts, Outcome, PollRight, PostgresStore, Settlement, check_case_store,
 };
-use sqlx::Row;
 
 use super::support::delivery;
 use crate::postgres::Schema;
@@ -83,8 +82,7 @@ async fn many_connect_to_a_new_database_at_once() {
         connected.unwrap().unwrap();
     }
     let text = format!("SELECT version FROM {}.version", schema.name);
-    let mut connection = schema.bare().await;
-    let rows = sqlx::query(&text).fetch_all(&mut connection).await.unwrap();
+    let rows = schema.bare().await.query(&text, &[]).await.unwrap();
     assert_eq!(rows.len(), 1);
 }
 
@@ -141,9 +139,8 @@ async fn a_session_is_as_we_need_it() {
     let (account, now) = (AccountId::new("L-1"), SystemTime::now());
     assert!(store.commit(&account, &commit, now).await.unwrap());
     let text = format!("SELECT sync, isolation FROM {}.seen", schema.name);
-    let mut connection = schema.bare().await;
-    let row = sqlx::query(&text).fetch_one(&mut connection).await.unwrap();
-    let found = [row.get::<String, _>(0), row.get(1)];
+    let row = schema.bare().await.query_one(&text, &[]).await.unwrap();
+    let found = [row.get::<_, String>(0), row.get(1)];
     assert_eq!(found, ["on", "read committed"]);
 }
 
@@ -162,7 +159,7 @@ async fn errors_name_neither_url_nor_password() {
         "postgres://u:canary@127.0.0.1:port/canary".to_owned(),
         "canary".to_owned(),
         "postgres://u:canary@127.0.0.1:1/x?sslmode=canary".to_owned(),
-        "postgres://u:canary@127.0.0.1:1/x?canary=canary".to_owned(),
+        "postgres://u:canary@127.0.0.1:1/x?sslmood=canary".to_owned(),
     ];
     if let Some(schema) = Schema::new("errors_name_neither_url_nor_password") {
         urls.push(schema.url_with(&[("user", "nobody-canary"), ("password", "canary")]));
@@ -193,7 +190,9 @@ async fn a_worker_that_slept_is_told_so() {
     assert!(store.commit(&account, &commit, now).await.unwrap());
     let claimed = store.claim(&account, "a", 1, LONG, now).await.unwrap();
     // As if its lease had ended.
-    schema.run("UPDATE @deliveries SET due = 0").await;
+    schema
+        .run("UPDATE @deliveries SET since = 'epoch', due = 'epoch'")
+        .await;
     let other = schema.store().await;
     assert_eq!(
         other
@@ -207,4 +206,90 @@ async fn a_worker_that_slept_is_told_so() {
     assert_eq!(store.settle(&account, &[late], now).await.unwrap(), [false]);
     let done = Settlement::new(claimed[0].sequence, "b".into(), Outcome::Acknowledged);
     assert_eq!(other.settle(&account, &[done], now).await.unwrap(), [true]);
+}
+
+/// What a vendor asks a database, by tables and views that are documented.
+#[tokio::test]
+async fn others_can_ask_the_database() {
+    let Some(schema) = Schema::new("others_can_ask_the_database") else {
+        return;
+    };
+    super::support::some_cases(&schema.store().await).await;
+    let client = schema.bare().await;
+    for (text, expected) in super::support::QUESTIONS {
+        let text = text.replace('@', &format!("{}.", schema.name));
+        let rows = client.query(&text, &[]).await.unwrap();
+        let rows: Vec<_> = rows.iter().map(|row| row.get::<_, String>(0)).collect();
+        assert_eq!(rows, *expected, "{text}");
+    }
+    let times = format!(
+        "SELECT arrived_at > now() - interval '1 hour' FROM {}.open_work",
+        schema.name
+    );
+    let row = client.query_one(&times, &[]).await.unwrap();
+    assert!(row.get::<_, bool>(0));
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_in_the_middle_leaves_nothing() {
+    let Some(schema) = Schema::new("a_commit_that_fails_in_the_middle_leaves_nothing") else {
+        return;
+    };
+    let store = schema.builder().max_connections(1).connect().await.unwrap();
+    let (account, now) = (AccountId::new("L-1"), SystemTime::now());
+    schema
+        .run(
+            "CREATE FUNCTION @no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 RAISE EXCEPTION 'no';
+             END $$;
+             CREATE TRIGGER no BEFORE INSERT ON @deliveries
+                 FOR EACH ROW WHEN (new.order_id = '2') EXECUTE FUNCTION @no();",
+        )
+        .await;
+    let commit = Commit::new(vec![delivery("1", 0, 1), delivery("2", 0, 1)]);
+    let error = store.commit(&account, &commit, now).await.unwrap_err();
+    assert!(error.is_store() && !error.is_retryable(), "{error:?}");
+    assert_eq!(
+        store.counts(&account, now).await.unwrap(),
+        Counts::default()
+    );
+    let commit = Commit::new(vec![delivery("1", 0, 1)]);
+    assert!(store.commit(&account, &commit, now).await.unwrap());
+    assert_eq!(store.counts(&account, now).await.unwrap().open, 1);
+}
+
+/// As if the database's clock had run ahead and was set right.
+#[tokio::test]
+async fn what_a_wrong_clock_has_set_counts_as_passed() {
+    let Some(schema) = Schema::new("what_a_wrong_clock_has_set_counts_as_passed") else {
+        return;
+    };
+    let store = schema.store().await;
+    let (account, now) = (AccountId::new("L-1"), SystemTime::now());
+    let commit = Commit::new(vec![delivery("1", 0, 1)]);
+    assert!(store.commit(&account, &commit, now).await.unwrap());
+    for (number, ahead) in ["1 day", "1 year"].into_iter().enumerate() {
+        let token = |name: &str| format!("{name} {number}");
+        let claimed = store.claim(&account, &token("a"), 1, LONG, now).await;
+        assert_eq!(claimed.unwrap().len(), 1);
+        assert_eq!(store.counts(&account, now).await.unwrap().hidden, 1);
+        let shift = format!("interval '{ahead}'");
+        schema
+            .run(&format!(
+                "UPDATE @deliveries SET since = since + {shift}, due = due + {shift}"
+            ))
+            .await;
+        assert_eq!(store.counts(&account, now).await.unwrap().hidden, 0);
+        let claimed = store.claim(&account, &token("b"), 1, LONG, now).await;
+        assert_eq!(claimed.unwrap().len(), 1, "{ahead}");
+        let late = [Settlement::new(1, token("a").into(), Outcome::Acknowledged)];
+        let settled = store.settle(&account, &late, now).await;
+        assert_eq!(settled.unwrap(), [false], "a claim that this voids is lost");
+        let back = Outcome::Released {
+            after: Duration::ZERO,
+            failure: None,
+        };
+        let back = [Settlement::new(1, token("b").into(), back)];
+        assert_eq!(store.settle(&account, &back, now).await.unwrap(), [true]);
+    }
 }

@@ -170,12 +170,20 @@ impl<S: CaseStore + 'static> Check<S> {
     /// Whether the process gets the right to poll.
     async fn polls(&self, process: &str, lease: Duration) -> Result<bool> {
         let store = &self.store;
-        let right = store.poll_right(&self.account, process, lease, self.now);
+        let process = self.process(process);
+        let right = store.poll_right(&self.account, &process, lease, self.now);
         Ok(right.await? == PollRight::Granted)
     }
 
+    /// The name of a process of this check alone: others may go on beside it on the same data.
+    fn process(&self, name: &str) -> String {
+        let number = self.account.as_str().split(' ').nth(1);
+        format!("{name}-{}", number.unwrap_or_default())
+    }
+
     async fn release(&self, process: &str) -> Result<()> {
-        let released = self.store.release_poll_right(&self.account, process);
+        let process = self.process(process);
+        let released = self.store.release_poll_right(&self.account, &process);
         released.await
     }
 

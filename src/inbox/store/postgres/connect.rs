@@ -1,38 +1,21 @@
-//! Connecting: settings, what a session must be like, which tables there are.
+//! Connecting: settings, what a database must be like, which tables there are.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor, Row};
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
-use super::{Own, PostgresStore, Shared};
-use crate::error::{Error, Result};
-use crate::inbox::store::sql::{self, Statements, failed};
+use super::pool::Pool;
+use super::{PostgresStore, Shared, failed, url};
+use crate::error::{Error, Kind, Result};
+use crate::inbox::store::sql::{Dialect, Schema, Words};
 
-/// What brings the tables from each version to the next. Released ones are never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
-
-/// Milliseconds since 1970, right now and not when the transaction began.
-const CLOCK: &str = "floor(date_part('epoch', clock_timestamp()) * 1000)::bigint";
-
-/// Our statements rely on what they see being committed and on commits being durable, whatever
-/// a database or a role has as its default. All of them go by an index, in its order, and want a
-/// few rows: right after a first poll, when nothing is known of the new rows yet, the planner
-/// would rather collect and sort all of them for each claim, or compile the statement. A process
-/// that is stopped in the middle of a commit must not hold up its account for ever.
-const SESSION: &str = "
-    SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
-    SET enable_bitmapscan = off;
-    SET jit = off;
-    SET idle_in_transaction_session_timeout = '30s';
-    SELECT set_config('synchronous_commit', 'on', false)
-    WHERE current_setting('synchronous_commit') = 'off'";
-
-/// A connection that was idle for longer is tried before it is used: the server may be gone.
-const IDLE: Duration = Duration::from_secs(5);
+const SCHEMA: Schema = Schema {
+    version: 2,
+    tables: include_str!("tables.sql"),
+    steps: &[],
+};
 
 /// Settings of a [`PostgresStore`].
 #[must_use]
@@ -41,6 +24,7 @@ pub struct PostgresStoreBuilder {
     schema: String,
     max_connections: u32,
     callers_clock: bool,
+    tables: Schema,
 }
 
 impl PostgresStoreBuilder {
@@ -50,6 +34,7 @@ impl PostgresStoreBuilder {
             schema: "lab_connector".to_owned(),
             max_connections: 10,
             callers_clock: false,
+            tables: SCHEMA,
         }
     }
 
@@ -61,7 +46,7 @@ impl PostgresStoreBuilder {
     }
 
     /// How many connections are open at most, 10 by default: what waits for one waits up to 30
-    /// seconds.
+    /// seconds. Where the server allows fewer, those that there are are used.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.max(1);
         self
@@ -86,151 +71,109 @@ impl PostgresStoreBuilder {
     ///
     /// Safe: the tables are up to date or as they were.
     pub async fn connect(self) -> Result<PostgresStore> {
-        let options = options(&self.url)?;
-        let options = match options.get_application_name() {
-            Some(_) => options,
-            None => options.application_name("lab-connector"),
-        };
-        let options = options.disable_statement_logging();
+        let (config, tls) = url::read(&self.url)?;
         let prefix = format!("\"{}\".", self.schema.replace('"', "\"\""));
-
-        // By a connection of its own: the pool would try for half a minute before it said why.
-        let mut connection = options.connect().await.map_err(failed)?;
-        connection.execute(SESSION).await.map_err(failed)?;
-        migrate(&mut connection, &self.schema, &prefix).await?;
-        connection.close().await.map_err(failed)?;
-
-        let pool = PgPoolOptions::new()
-            .max_connections(self.max_connections)
-            .acquire_timeout(Duration::from_secs(30))
-            .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move {
-                    if about.idle_for > IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(SESSION).await.map(drop) })
-            })
-            .connect_lazy_with(options);
+        let dialect = Dialect::new(Words::Postgres, prefix);
+        let most = usize::try_from(self.max_connections).unwrap_or(1);
+        let pool = Arc::new(Pool::new(config, tls, most));
+        let mut connection = pool.get().await?;
+        // Dropped on the way, the connection is closed, and nothing has changed.
+        connection.enter();
+        check_encoding(connection.client()?).await?;
+        migrate(connection.client()?, &self.schema, &dialect, &self.tables).await?;
+        connection.leave();
+        drop(connection);
         Ok(PostgresStore {
             shared: Arc::new(Shared {
                 pool,
+                dialect: Arc::new(dialect),
                 schema: self.schema,
                 callers_clock: self.callers_clock,
-                sql: Statements::new(&prefix, CLOCK),
-                own: Own::new(&prefix, CLOCK),
+                remembered: tokio::sync::Mutex::default(),
+                begun: std::time::Instant::now(),
             }),
         })
     }
 }
 
-/// Parameters of a URL that sqlx knows.
-const PARAMETERS: [&str; 18] = [
-    "application_name",
-    "dbname",
-    "host",
-    "hostaddr",
-    "options",
-    "password",
-    "port",
-    "ssl-ca",
-    "ssl-cert",
-    "ssl-key",
-    "ssl-mode",
-    "ssl-root-cert",
-    "sslcert",
-    "sslkey",
-    "sslmode",
-    "sslrootcert",
-    "statement-cache-capacity",
-    "user",
-];
-
-/// What a URL says. Parameters that are not known are refused: sqlx passes over them and writes
-/// their values, a misspelt password among them, to the log.
-fn options(url: &str) -> Result<PgConnectOptions> {
-    let unreadable = |_| Error::configuration("the URL of the database cannot be read");
-    let parsed = url::Url::parse(url).map_err(unreadable)?;
-    let known = |key: &str| PARAMETERS.contains(&key) || key.starts_with("options[");
-    if !parsed.query_pairs().all(|(key, _)| known(&key)) {
-        return Err(Error::configuration(
-            "the URL of the database has a parameter that is not known",
-        ));
+/// Other encodings have no room for every name: the first one that does not fit would stop a lab.
+async fn check_encoding(client: &Client) -> Result<()> {
+    let rows = client.query_typed("SELECT current_setting('server_encoding')", &[]);
+    let rows = rows.await.map_err(failed)?;
+    let encoding = rows.first().map(|row| row.try_get::<_, String>(0));
+    let encoding = encoding.transpose().map_err(failed)?.unwrap_or_default();
+    if encoding == "UTF8" {
+        return Ok(());
     }
-    PgConnectOptions::from_str(url)
-        .map_err(|_| Error::configuration("the URL of the database cannot be read"))
+    Err(Error::new(Kind::Store(format!(
+        "the database has the encoding {encoding}, in which not every name can be written: use \
+         one that was created with ENCODING 'UTF8'"
+    ))))
 }
 
 /// Brings the tables up to date: all of the steps or none. Who comes at the same time waits.
-async fn migrate(connection: &mut PgConnection, schema: &str, prefix: &str) -> Result<()> {
-    let known = sql::limit(MIGRATIONS.len());
-    if version(connection, schema, prefix).await? == Some(known) {
+async fn migrate(client: &Client, name: &str, dialect: &Dialect, schema: &Schema) -> Result<()> {
+    if version(client, name, dialect).await? == Some(schema.version) {
         return Ok(());
     }
-    let mut transaction = connection.begin().await.map_err(failed)?;
-    // For schemas of all names: it is held for a moment, once.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('lab_connector', 0))")
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-    let found = version(&mut transaction, schema, prefix).await?;
-    if let Some(found) = found.filter(|found| *found > known) {
-        return Err(sql::too_new(found, known));
-    }
+    // The lock is for schemas of all names: it is held for a moment, once.
+    run(
+        client,
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+         SELECT pg_advisory_xact_lock(hashtextextended('lab_connector', 0))",
+    )
+    .await?;
+    let done = migrate_locked(client, name, dialect, schema).await;
+    let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    run(client, end).await.and(done)
+}
+
+async fn migrate_locked(
+    client: &Client,
+    name: &str,
+    dialect: &Dialect,
+    schema: &Schema,
+) -> Result<()> {
+    let found = version(client, name, dialect).await?;
+    let plan = schema.plan(found)?;
     if found.is_none() {
         let text = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
-        let exists = sqlx::query(text)
-            .bind(schema)
-            .fetch_optional(&mut *transaction);
-        if exists.await.map_err(failed)?.is_none() {
-            let schema = prefix.trim_end_matches('.');
-            run(&mut transaction, &format!("CREATE SCHEMA {schema}")).await?;
+        let exists = client.query_typed(text, &[(&name, Type::TEXT)]).await;
+        if exists.map_err(failed)?.is_empty() {
+            let text = format!("CREATE SCHEMA \"{}\"", name.replace('"', "\"\""));
+            run(client, &text).await?;
         }
-        let table = sql::fill(
-            "CREATE TABLE @version (version bigint NOT NULL)",
-            prefix,
-            "",
-        );
-        run(&mut transaction, &table).await?;
+        let table = dialect.schema("CREATE TABLE @version (version bigint NOT NULL)");
+        run(client, &table).await?;
     }
-    let done = usize::try_from(found.unwrap_or_default()).unwrap_or_default();
-    for migration in MIGRATIONS.iter().skip(done) {
-        // Comments go first: what they say of `@` is no name.
-        let lines = migration.lines().filter(|line| !line.starts_with("--"));
-        let text = lines.collect::<Vec<_>>().join("\n");
-        run(&mut transaction, &sql::fill(&text, prefix, "")).await?;
+    for text in plan {
+        run(client, &dialect.schema(text)).await?;
     }
+    let known = schema.version;
     let text = format!("DELETE FROM @version; INSERT INTO @version VALUES ({known})");
-    run(&mut transaction, &sql::fill(&text, prefix, "")).await?;
-    transaction.commit().await.map_err(failed)
+    run(client, &dialect.schema(&text)).await
 }
 
 /// The version of the tables, if there are any.
-async fn version(connection: &mut PgConnection, schema: &str, prefix: &str) -> Result<Option<i64>> {
+async fn version(client: &Client, name: &str, dialect: &Dialect) -> Result<Option<i64>> {
     // Not by to_regclass(), which goes by what the session remembers of the catalog: in a
     // transaction that waited, that is old.
     let text = "
         SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = $1 AND c.relname = 'version'";
-    let exists = sqlx::query(text)
-        .bind(schema)
-        .fetch_optional(&mut *connection);
-    if exists.await.map_err(failed)?.is_none() {
+    let exists = client.query_typed(text, &[(&name, Type::TEXT)]).await;
+    if exists.map_err(failed)?.is_empty() {
         return Ok(None);
     }
-    let text = sql::fill("SELECT coalesce(max(version), 0) FROM @version", prefix, "");
-    let row = sqlx::query(&text).fetch_one(connection).await;
-    row.and_then(|row| row.try_get(0)).map(Some).map_err(failed)
+    let text = dialect.statement("SELECT coalesce(max(version), 0) FROM @version");
+    let rows = client.query_typed(&text, &[]).await.map_err(failed)?;
+    let version = rows.first().map(|row| row.try_get(0));
+    version.transpose().map_err(failed)
 }
 
 /// Statements without values.
-async fn run(connection: &mut PgConnection, text: &str) -> Result<()> {
-    let done = connection.execute(text).await;
-    done.map(drop).map_err(failed)
+async fn run(client: &Client, text: &str) -> Result<()> {
+    client.batch_execute(text).await.map_err(failed)
 }
 
 impl fmt::Debug for PostgresStoreBuilder {
@@ -241,5 +184,46 @@ impl fmt::Debug for PostgresStoreBuilder {
             .field("max_connections", &self.max_connections)
             .field("callers_clock", &self.callers_clock)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::store::CaseStore;
+
+    #[tokio::test]
+    async fn tables_are_brought_to_a_newer_version_and_no_other() {
+        let Ok(url) = std::env::var("LAB_CONNECTOR_POSTGRES_URL") else {
+            let line = "tables_are_brought_to_a_newer_version_and_no_other: SKIPPED, no database\n";
+            std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+            return;
+        };
+        let name = format!("lab_connector_test_{:016x}", fastrand::u64(..));
+        let builder = || PostgresStoreBuilder::new(&url).schema(&name);
+        drop(builder().connect().await.unwrap());
+        let step = "ALTER TABLE @accounts ADD COLUMN made_up text NOT NULL DEFAULT 'yes'";
+        let newer = Schema {
+            version: SCHEMA.version + 1,
+            steps: Box::leak(Box::new([(SCHEMA.version, step)])),
+            ..SCHEMA
+        };
+        for _ in 0..2 {
+            let mut builder = builder();
+            builder.tables = newer;
+            let store = builder.connect().await.unwrap();
+            let now = std::time::SystemTime::now();
+            store.counts(&"L-1".into(), now).await.unwrap();
+            let connection = store.shared.pool.get().await.unwrap();
+            let text = format!("SELECT made_up FROM {name}.accounts");
+            let client = connection.client().unwrap();
+            client.query_typed(&text, &[]).await.unwrap();
+        }
+        let error = builder().connect().await.unwrap_err();
+        assert!(error.to_string().contains("made by a newer"), "{error}");
+        let (config, tls) = url::read(&url).unwrap();
+        let client = tls.connect(&config).await.unwrap();
+        let text = format!("DROP SCHEMA {name} CASCADE");
+        client.batch_execute(&text).await.unwrap();
     }
 }

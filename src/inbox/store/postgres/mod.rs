@@ -1,43 +1,43 @@
 //! Cases and tokens on PostgreSQL.
 
-mod commit;
 mod connect;
-mod queue;
-mod tokens;
+mod pool;
+mod session;
+mod tls;
+mod url;
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::{PgPool, PgRow};
+use tokio_postgres::error::SqlState;
 
-use super::sql::{self, Statements, failed};
-use super::{
-    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, PollRight,
-    Settlement, Stored,
-};
-use crate::error::Result;
+use self::pool::{Connection, Pool};
+use self::session::PostgresSession;
+use super::sql::{self, Access, Dialect, Remembered, Running, Session};
+use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
-use crate::inbox::plan::ListingCoverage;
-use crate::model::{AccountId, OrderId};
 
 pub use connect::PostgresStoreBuilder;
 
 /// Keeps cases, and tokens if you like, in a PostgreSQL database: for many machines.
 ///
-/// It is a [`CaseStore`] and a [`TokenStore`](crate::TokenStore); clones share their
-/// connections. Workers on any number of machines claim deliveries without waiting for each
+/// It is a [`CaseStore`](super::CaseStore) and a [`TokenStore`](crate::TokenStore); clones share
+/// their connections. Workers on any number of machines claim deliveries without waiting for each
 /// other (`FOR UPDATE SKIP LOCKED`). Leases go by the database's clock: those of the machines may
 /// differ. What a call has kept is as durable as the server makes commits; where sessions have
 /// `synchronous_commit = off`, it is turned on.
 ///
+/// Each call is a transaction in a task of its own: one that has begun is carried out to its end
+/// also where its future is dropped. Nothing is set or prepared for longer than a transaction, so a pooler before
+/// the database may be in session mode or in transaction mode (tested with PgBouncer 1.18).
+///
 /// Its tables are in a schema of their own, `lab_connector` unless you
 /// [say otherwise](PostgresStoreBuilder::schema), and are made and brought up to date when it
-/// connects. There are patient data in `orders` and secrets in `tokens`: see who may read them.
-/// Tested with PostgreSQL 15; needs 12 or later, and prepared statements: a pooler before the
-/// database must support them.
+/// connects. There are patient data in `orders` and secrets in `tokens`: see who may read them,
+/// and [which views](super#what-others-can-ask-a-database) are made for others.
+/// Tested with PostgreSQL 15; needs 12 or later, and a database in the encoding UTF8.
 ///
 /// ```no_run
 /// # async fn example() -> lab_connector::Result<()> {
@@ -54,98 +54,12 @@ pub struct PostgresStore {
 }
 
 struct Shared {
-    pool: PgPool,
+    pool: Arc<Pool>,
+    dialect: Arc<Dialect>,
     schema: String,
     callers_clock: bool,
-    sql: Statements,
-    own: Own,
-}
-
-sql::statements! {
-    /// What only this dialect knows.
-    Own:
-
-    now = "SELECT @clock";
-    /// Account, order ids.
-    others = concat!("SELECT ", sql::case_columns!(), "
-        FROM @cases c WHERE c.account = $1 AND c.order_id = ANY($2)");
-    lock = "SELECT 1 FROM @accounts WHERE account = $1 FOR UPDATE";
-    new_cases = "
-        INSERT INTO @cases
-            (account, order_id, rx_id, version, listed, look_at, changed_at, state)
-        SELECT $1, u.* FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[],
-            $6::bigint[], $7::bigint[], $8::text[]) AS u
-        ON CONFLICT (account, order_id) DO NOTHING";
-    known_cases = "
-        UPDATE @cases AS c SET rx_id = u.rx_id, version = u.version, listed = u.listed,
-            look_at = u.look_at, changed_at = u.changed_at, state = u.state
-        FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[],
-            $6::bigint[], $7::bigint[], $8::text[])
-            AS u (order_id, rx_id, version, listed, look_at, changed_at, state)
-        WHERE c.account = $1 AND c.order_id = u.order_id AND c.version = u.version - 1";
-    orders = "
-        INSERT INTO @orders (account, order_id, data)
-        SELECT $1, u.* FROM unnest($2::text[], $3::text[]) AS u
-        ON CONFLICT (account, order_id) DO UPDATE SET data = excluded.data";
-    /// Account, numbers, order ids, indexes, ordinals, now.
-    log = "
-        WITH u AS (
-            SELECT * FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[])
-                AS u (sequence, order_id, position, ordinal)
-        ), logged AS (
-            INSERT INTO @arrivals (account, sequence, order_id, position, ordinal)
-            SELECT $1, u.* FROM u
-        ), clock AS (SELECT coalesce($6, @clock) AS now)
-        INSERT INTO @deliveries
-            (account, sequence, order_id, position, ordinal, arrived_at, due)
-        SELECT $1, u.*, clock.now, clock.now FROM u CROSS JOIN clock
-        WHERE u.ordinal IS NOT NULL";
-    /// Account, token, limit, lease, now.
-    ///
-    /// A delivery is claimed by itself alone: one that another worker is claiming right now is
-    /// passed over, and its case with it, since it is still the first of its case.
-    claim = concat!("
-        WITH clock AS MATERIALIZED (SELECT coalesce($5, @clock) AS now), free AS MATERIALIZED (
-            SELECT d.sequence FROM @deliveries d
-            WHERE d.account = $1 AND d.due <= (SELECT now FROM clock)
-                AND d.sequence = (SELECT min(e.sequence) FROM @deliveries e
-                                  WHERE e.account = d.account AND e.order_id = d.order_id)
-            ORDER BY d.sequence LIMIT $3
-            FOR UPDATE OF d SKIP LOCKED
-        ), taken AS (
-            UPDATE @deliveries AS d
-            SET token = $2, due = (SELECT now FROM clock) + $4, attempts = d.attempts + 1
-            FROM free WHERE d.account = $1 AND d.sequence = free.sequence
-            RETURNING d.*
-        )
-        SELECT d.sequence, d.position, d.ordinal, d.arrived_at, d.attempts, d.failure, ",
-        sql::stored_from!(
-            "taken d JOIN @cases c ON c.account = d.account AND c.order_id = d.order_id",
-            "true ORDER BY d.sequence"
-        ));
-    /// Account, numbers, tokens, kinds, times, failures, now. Gives the numbers that were
-    /// settled. Rows are locked in one order, so that two that settle the same cannot wait for
-    /// each other.
-    settle = "
-        WITH clock AS MATERIALIZED (SELECT coalesce($7, @clock) AS now), held AS MATERIALIZED (
-            SELECT d.sequence, s.kind, s.after, s.failure
-            FROM unnest($2::bigint[], $3::text[], $4::smallint[], $5::bigint[], $6::text[])
-                AS s (sequence, token, kind, after, failure)
-            JOIN @deliveries d
-                ON d.account = $1 AND d.sequence = s.sequence AND d.token = s.token
-            ORDER BY d.sequence
-            FOR UPDATE OF d
-        ), done AS (
-            DELETE FROM @deliveries AS d USING held h
-            WHERE d.account = $1 AND d.sequence = h.sequence AND h.kind = 0
-        ), kept AS (
-            UPDATE @deliveries AS d
-            SET due = (SELECT now FROM clock) + h.after,
-                token = CASE WHEN h.kind = 2 THEN d.token END,
-                failure = coalesce(h.failure, d.failure)
-            FROM held h WHERE d.account = $1 AND d.sequence = h.sequence AND h.kind <> 0
-        )
-        SELECT sequence FROM held";
+    remembered: tokio::sync::Mutex<Remembered>,
+    begun: std::time::Instant,
 }
 
 impl PostgresStore {
@@ -154,15 +68,17 @@ impl PostgresStore {
     /// `postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=/path`; what
     /// is left out is taken from the environment (`PGHOST` and its kin, the file `.pgpass`).
     /// Without `sslmode` the connection is encrypted only where the server offers it, and the
-    /// server is not verified: say `verify-full` where the network is not yours. That needs
-    /// the feature `rustls`.
+    /// server is not verified: say `verify-full` where the network is not yours. Without
+    /// `sslrootcert` the roots are those of the platform. A connection that is encrypted needs the
+    /// feature `rustls`, or a provider that you install. `connect_timeout` is 10 seconds unless it
+    /// is given.
     ///
     /// # Errors
     ///
     /// [`Error::is_configuration`](crate::Error::is_configuration) if the URL cannot be read or has
     /// a parameter that is not known; [`Error::is_store`](crate::Error::is_store) if the database
-    /// cannot be reached or refuses, or if a newer version of this crate has changed the tables.
-    /// The text holds neither URL nor password.
+    /// cannot be reached or refuses, has another encoding than UTF8, or has tables of a version
+    /// that this one does not know. The text holds neither URL nor password.
     ///
     /// # Cancel safety
     ///
@@ -176,245 +92,135 @@ impl PostgresStore {
         PostgresStoreBuilder::new(url)
     }
 
-    /// The caller's time, where that is to count.
-    fn time(&self, now: SystemTime) -> Option<i64> {
-        self.shared.callers_clock.then(|| millis::since_epoch(now))
-    }
-}
-
-#[async_trait]
-impl CaseStore for PostgresStore {
-    async fn now(&self, local: SystemTime) -> Result<SystemTime> {
-        if self.shared.callers_clock {
-            return Ok(local);
-        }
-        let row = sqlx::query(&self.shared.own.now)
-            .fetch_one(&self.shared.pool)
-            .await;
-        let now = row.and_then(|row| row.try_get(0)).map_err(failed)?;
-        sql::time(now)
-    }
-
-    async fn poll_right(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
-        account: &AccountId,
-        process: &str,
-        lease: Duration,
-        now: SystemTime,
-    ) -> Result<PollRight> {
-        let done = sqlx::query(&self.shared.sql.lease)
-            .bind(sql::account_text(account))
-            .bind(sql::text(process))
-            .bind(sql::span(lease))
-            .bind(self.time(now))
-            .execute(&self.shared.pool)
-            .await;
-        let granted = done.map_err(failed)?.rows_affected() == 1;
-        Ok(if granted {
-            PollRight::Granted
-        } else {
-            PollRight::Held { until: now + lease }
-        })
-    }
-
-    async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()> {
-        let right = self.poll_right(account, process, Duration::ZERO, SystemTime::now());
-        right.await.map(drop)
-    }
-
-    async fn account(&self, account: &AccountId, _: SystemTime) -> Result<AccountState> {
-        let row = sqlx::query(&self.shared.sql.epoch)
-            .bind(sql::account_text(account))
-            .fetch_optional(&self.shared.pool)
-            .await
-            .map_err(failed)?;
-        let coverage = match row {
-            Some(row) => sql::epoch(row.try_get(0).map_err(failed)?)?,
-            None => ListingCoverage::new(),
-        };
-        Ok(AccountState::new(coverage, 0))
-    }
-
-    async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
-        let account = sql::account_text(account);
-        let listed = sqlx::query(&self.shared.sql.listed)
-            .bind(&*account)
-            .fetch_all(&self.shared.pool)
-            .await
-            .map_err(failed)?;
-        let mut cases = listed.iter().map(case).collect::<Result<Vec<_>>>()?;
-        let others = sql::others(&cases, orders);
-        if others.is_empty() {
-            return Ok(cases);
-        }
-        let found = sqlx::query(&self.shared.own.others)
-            .bind(&*account)
-            .bind(others.iter().map(|id| &**id).collect::<Vec<_>>())
-            .fetch_all(&self.shared.pool)
-            .await
-            .map_err(failed)?;
-        for row in &found {
-            cases.push(case(row)?);
-        }
-        Ok(cases)
-    }
-
-    async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
-        let (text, key) = match case {
-            CaseKey::Order(id) => (&self.shared.sql.find_order, id.as_str()),
-            CaseKey::Rx(id) => (&self.shared.sql.find_rx, id.as_str()),
-        };
-        let row = sqlx::query(text)
-            .bind(sql::account_text(account))
-            .bind(sql::text(key))
-            .fetch_optional(&self.shared.pool)
-            .await
-            .map_err(failed)?;
-        row.map(|row| stored(&row, 0)).transpose()
-    }
-
-    async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
-        let rows = sqlx::query(&self.shared.sql.due)
-            .bind(sql::account_text(account))
-            .bind(self.time(now))
-            .bind(sql::limit(limit))
-            .fetch_all(&self.shared.pool)
-            .await
-            .map_err(failed)?;
-        rows.iter().map(case).collect()
-    }
-
-    async fn commit(&self, account: &AccountId, commit: &Commit, now: SystemTime) -> Result<bool> {
-        commit::commit(self, account, commit, now).await
-    }
-
-    async fn claim(
-        &self,
-        account: &AccountId,
-        token: &str,
-        limit: usize,
-        lease: Duration,
-        now: SystemTime,
-    ) -> Result<Vec<Claimed>> {
-        queue::claim(self, account, token, limit, lease, now).await
-    }
-
-    async fn settle(
-        &self,
-        account: &AccountId,
-        settlements: &[Settlement],
-        now: SystemTime,
-    ) -> Result<Vec<bool>> {
-        queue::settle(self, account, settlements, now).await
-    }
-
-    async fn arrivals(
-        &self,
-        account: &AccountId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<LogEntry>> {
-        let rows = sqlx::query(&self.shared.sql.arrivals)
-            .bind(sql::account_text(account))
-            .bind(sql::number(after))
-            .bind(sql::limit(limit))
-            .fetch_all(&self.shared.pool)
-            .await
-            .map_err(failed)?;
-        let logged = rows.iter().map(|row| {
-            let get = |index: usize| row.try_get::<i64, _>(index).map_err(failed);
-            let ordinal = row.try_get::<Option<i64>, _>(2).map_err(failed)?;
-            Ok(LogEntry {
-                sequence: sql::unsigned(get(0)?),
-                index: sql::small(get(1)?),
-                ordinal: ordinal.map(sql::small),
-                stored: stored(row, 3)?,
-            })
+        _: Access,
+        now: Option<SystemTime>,
+        operation: impl for<'s> FnOnce(&'s mut PostgresSession) -> Running<'s, T> + Send + 'static,
+    ) -> Result<T> {
+        let shared = Arc::clone(&self.shared);
+        let now = now.filter(|_| shared.callers_clock);
+        let now = now.map(millis::since_epoch);
+        // Who goes away before it has begun takes no connection from others.
+        let connection = shared.pool.get().await?;
+        // A task of its own: whoever waits for it may go away.
+        let task = tokio::spawn(async move {
+            let mut session = shared.begin(connection, now).await?;
+            match operation(&mut session).await {
+                Ok(done) => session.end().await.map(|()| done),
+                Err(error) => {
+                    session.roll_back().await;
+                    Err(error)
+                }
+            }
         });
-        logged.collect()
+        task.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    async fn cases(
-        &self,
-        account: &AccountId,
-        after: Option<&OrderId>,
-        limit: usize,
-    ) -> Result<Vec<Stored>> {
-        let query = match after {
-            Some(_) => sqlx::query(&self.shared.sql.next_cases),
-            None => sqlx::query(&self.shared.sql.first_cases),
-        };
-        let mut query = query
-            .bind(sql::account_text(account))
-            .bind(sql::limit(limit));
-        if let Some(id) = after {
-            query = query.bind(sql::text(id.as_str()));
+    pub(super) async fn clock(&self, callers: SystemTime) -> Result<SystemTime> {
+        if self.shared.callers_clock {
+            return Ok(callers);
         }
-        let rows = query.fetch_all(&self.shared.pool).await.map_err(failed)?;
-        rows.iter().map(|row| stored(row, 0)).collect()
+        let now = self.run(Access::Read, None, |session| {
+            Box::pin(async move { Ok(session.now()) })
+        });
+        millis::from(now.await?).ok_or_else(|| sql::damaged("the clock"))
     }
 
-    async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts> {
-        let row = sqlx::query(&self.shared.sql.counts)
-            .bind(sql::account_text(account))
-            .bind(self.time(now))
-            .fetch_one(&self.shared.pool)
-            .await
-            .map_err(failed)?;
-        let get = |index: usize| row.try_get(index).map(sql::unsigned).map_err(failed);
-        let oldest = row.try_get::<Option<i64>, _>(4).map_err(failed)?;
-        Ok(Counts {
-            cases: get(0)?,
-            arrivals: get(5)?,
-            open: get(1)?,
-            hidden: get(2)?,
-            failed: get(3)?,
-            oldest: oldest.map(sql::time).transpose()?,
-        })
+    pub(super) fn remembered(&self) -> &tokio::sync::Mutex<Remembered> {
+        &self.shared.remembered
     }
 
-    async fn forget(&self, account: &AccountId, which: Forget<'_>, _: usize) -> Result<u64> {
-        let account = sql::account_text(account);
-        let query = match which {
-            Forget::Before(time) => sqlx::query(&self.shared.sql.forget_before)
-                .bind(&*account)
-                .bind(millis::since_epoch(time)),
-            Forget::Order(id) => sqlx::query(&self.shared.sql.forget_order)
-                .bind(&*account)
-                .bind(sql::text(id.as_str())),
-        };
-        let mut transaction = self.shared.pool.begin().await.map_err(failed)?;
-        // No commit comes in between that lists a case, or brings a delivery, whose data go.
-        sqlx::query(&self.shared.own.lock)
-            .bind(&*account)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        let forgotten = query.execute(&mut *transaction).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(forgotten.rows_affected())
+    /// By no clock that is set, unless the callers' counts.
+    pub(super) fn elapsed(&self, callers: SystemTime) -> i64 {
+        if self.shared.callers_clock {
+            return millis::since_epoch(callers);
+        }
+        let elapsed = self.shared.begun.elapsed().as_millis();
+        i64::try_from(elapsed).unwrap_or(i64::MAX)
+    }
+
+    // As the store on SQLite has them, where the processes are of one machine.
+    #[expect(clippy::unused_self)]
+    pub(super) fn announce(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    #[expect(clippy::unused_self)]
+    pub(super) fn is_dead(&self, _: &str) -> bool {
+        false
+    }
+
+    // As the store on SQLite has it.
+    #[expect(clippy::unused_async)]
+    pub(super) async fn forgot(&self) -> Result<()> {
+        Ok(())
     }
 }
 
-fn case(row: &PgRow) -> Result<Case> {
-    case_at(row, 0)
+impl Shared {
+    /// The server may have gone since a connection was used last: nothing was done then, so
+    /// another one will do.
+    async fn begin(
+        &self,
+        mut connection: Connection,
+        callers: Option<i64>,
+    ) -> Result<PostgresSession> {
+        loop {
+            let reused = connection.reused;
+            let dialect = Arc::clone(&self.dialect);
+            match PostgresSession::begin(connection, dialect, callers).await {
+                Err(_) if reused => connection = self.pool.get().await?,
+                begun => return begun,
+            }
+        }
+    }
 }
 
-/// From four columns.
-fn case_at(row: &PgRow, first: usize) -> Result<Case> {
-    let get = |index: usize| row.try_get_unchecked::<&str, _>(first + index);
-    sql::case(
-        get(0).map_err(failed)?,
-        row.try_get_unchecked(first + 1).map_err(failed)?,
-        row.try_get_unchecked(first + 2).map_err(failed)?,
-        get(3).map_err(failed)?,
-    )
+/// What the database says went wrong. Its message alone: what else comes with it may show values.
+fn failed(error: tokio_postgres::Error) -> Error {
+    if let Some(error) = error.as_db_error() {
+        return sql::failed(error.message().to_owned(), may_heal(error.code()));
+    }
+    if error.is_closed() {
+        return sql::failed("the connection to the database is lost".into(), true);
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    let mut transient = false;
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            // A certificate that is not trusted, a host name that is none.
+            let lasting = [
+                std::io::ErrorKind::InvalidData,
+                std::io::ErrorKind::InvalidInput,
+            ];
+            transient = !lasting.contains(&error.kind());
+        }
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    sql::failed(text, transient)
 }
 
-/// From five columns.
-fn stored(row: &PgRow, first: usize) -> Result<Stored> {
-    let data = row.try_get_unchecked(first + 4).map_err(failed)?;
-    sql::stored(case_at(row, first)?, data)
+/// Whether an error goes away by itself, or when somebody has looked after the server: the
+/// classes of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn may_heal(code: &SqlState) -> bool {
+    // Connection exceptions, rollbacks, resources, interventions of an operator, system errors;
+    // and a server that has become a standby, or was too slow for us.
+    let classes = ["08", "40", "53", "57", "58"];
+    let codes = ["25006", "25P03", "55P03"];
+    let code = code.code();
+    // The database was dropped.
+    let gone = code == "57P04";
+    !gone && (codes.contains(&code) || classes.iter().any(|class| code.starts_with(class)))
+}
+
+fn stopped() -> Error {
+    Error::new(Kind::Store("the runtime of the store has ended".into()))
 }
 
 impl fmt::Debug for PostgresStore {

@@ -1,219 +1,245 @@
-//! Opening a file: who may read it, how it is written, which tables it has.
+//! Opening a file: by which SQLite, how it is written, which tables it has.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Executor, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction};
 
-use super::{Own, Shared, SqliteStore};
+use super::file::{self, SameFile, cannot};
+use super::session::{SqliteSession, failed, failed_at};
+use super::worker::Worker;
+use super::{Shared, SqliteStore};
 use crate::error::{Error, Kind, Result};
-use crate::inbox::store::sql::{self, Statements, failed};
+use crate::inbox::store::sql::{Dialect, Schema, Words};
 
-/// What brings the tables from each version to the next. Released ones are never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
+const SCHEMA: Schema = Schema {
+    version: 2,
+    tables: include_str!("tables.sql"),
+    steps: &[],
+};
+
+/// Two connections that write one file can corrupt it before this version, when one of them
+/// resets the write-ahead log: <https://sqlite.org/wal.html#walresetbug>.
+const SOUND: i32 = 3_051_003;
 
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(30);
 
-/// Reads can go on beside each other and beside a write.
-const READERS: u32 = 4;
+/// Whether other processes may write the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writers {
+    Several,
+    This,
+}
 
-pub(super) async fn open(path: PathBuf) -> Result<SqliteStore> {
+pub(super) async fn open(path: PathBuf, writers: Writers) -> Result<SqliteStore> {
+    open_as(path, writers, SCHEMA).await
+}
+
+async fn open_as(path: PathBuf, writers: Writers, schema: Schema) -> Result<SqliteStore> {
+    check_version(rusqlite::version_number(), rusqlite::version(), writers)?;
     // In full: SQLite takes some relative names for something else than a file.
     let path = std::path::absolute(&path).map_err(|error| cannot("open", &path, &error))?;
-    let made = {
+    let dialect = Arc::new(Dialect::new(Words::Sqlite, "lab_connector_".to_owned()));
+    let writer = {
+        let (path, dialect) = (path.clone(), Arc::clone(&dialect));
+        Worker::start(move || {
+            file::make(&path)?;
+            let mut connection = connect(&path).map_err(|error| failed_at(&path, error))?;
+            use_wal(&connection).map_err(|error| failed_at(&path, error))?;
+            migrate(&mut connection, &schema, &dialect)?;
+            Ok(SqliteSession::new(
+                connection,
+                dialect,
+                SameFile::of(&path)?,
+            ))
+        })
+    };
+    let writer = writer.await?;
+    let reader = {
         let path = path.clone();
-        tokio::task::spawn_blocking(move || make(&path)).await
+        Worker::start(move || {
+            let connection = connect(&path).map_err(|error| failed_at(&path, error))?;
+            connection
+                .pragma_update(None, "query_only", true)
+                .map_err(failed)?;
+            Ok(SqliteSession::new(
+                connection,
+                dialect,
+                SameFile::of(&path)?,
+            ))
+        })
     };
-    made.map_err(Error::store)??;
-
-    let options = SqliteConnectOptions::new()
-        .filename(&path)
-        .busy_timeout(BUSY)
-        .foreign_keys(false)
-        .synchronous(SqliteSynchronous::Full)
-        // 16 MB: the upper levels of the indexes of a million cases.
-        .pragma("cache_size", "-16000")
-        // What is forgotten is overwritten.
-        .pragma("secure_delete", "ON")
-        .row_buffer_size(1000)
-        .disable_statement_logging();
-    let writer = pool(1).connect_lazy_with(options.clone());
-    let ready = async {
-        let mut connection = writer.acquire().await?;
-        use_wal(&mut connection).await?;
-        Ok(connection)
-    };
-    let mut connection = ready.await.map_err(|error| broken(&path, error))?;
-    migrate(&mut connection).await?;
-    drop(connection);
-    let readers = pool(READERS).connect_lazy_with(options.read_only(true));
     Ok(SqliteStore {
         shared: Arc::new(Shared {
             path,
             writer,
-            readers,
-            // The time is always passed in, and no clock of its own ever counts.
-            sql: Statements::new("lab_connector_", "0"),
-            own: Own::new("lab_connector_", "0"),
+            reader: reader.await?,
+            remembered: tokio::sync::Mutex::default(),
         }),
     })
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        // A connection to a file does not break by itself.
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(2 * BUSY)
-}
-
-/// Makes the file if there is none; SQLite makes those beside it as readable as it is.
-fn make(path: &Path) -> Result<()> {
-    // Closing a file gives up all locks that the process has on it, also those that SQLite took
-    // by another handle. So it is opened only to make it, and by one thread at a time: until it
-    // is closed no other of this process comes to open it with SQLite.
-    static MAKING: Mutex<()> = Mutex::new(());
-    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => {
-            let synced = crate::durable::sync_name(path);
-            return synced.map_err(|error| cannot("make", path, &error));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(cannot("make", path, &error)),
-    }
-    refuse_if_readable(path)
-}
-
-#[cfg(unix)]
-fn refuse_if_readable(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let about = std::fs::metadata(path).map_err(|error| cannot("open", path, &error))?;
-    let mode = about.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
+fn check_version(number: i32, name: &str, writers: Writers) -> Result<()> {
+    if number >= SOUND || writers == Writers::This {
         return Ok(());
     }
-    let name = path.display();
     Err(Error::new(Kind::Store(format!(
-        "{name} is open to other users (mode {mode:o}); make it 600"
+        "this program is built with SQLite {name}, which can corrupt a file that two processes \
+         write (fixed in 3.51.3): build it with rusqlite 0.39 or later, or promise by \
+         `SqliteStore::open_exclusive` that no other process writes the file"
     ))))
 }
 
-#[cfg(not(unix))]
-fn refuse_if_readable(_: &Path) -> Result<()> {
-    Ok(())
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    // Each connection stays on one thread. The file is there already.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    // A commit is on the disk before it is reported; what is forgotten is overwritten; 16 MB are
+    // the upper levels of the indexes of a million cases.
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA secure_delete = ON;
+         PRAGMA cache_size = -16000;",
+    )?;
+    Ok(connection)
 }
 
 /// Turns on the write-ahead log, for good. It needs the file for itself for a moment, and
 /// SQLite does not wait for that.
-async fn use_wal(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     let begun = Instant::now();
     loop {
-        let mode = sqlx::query("PRAGMA journal_mode = WAL")
-            .fetch_one(&mut *connection)
-            .await
-            .and_then(|row| row.try_get::<String, _>(0));
-        match mode {
-            Ok(mode) if mode == "wal" => return Ok(()),
-            Ok(mode) => return Err(sqlx::Error::Protocol(format!("no WAL mode but {mode}"))),
-            Err(sqlx::Error::Database(error)) if is_busy(&*error) && begun.elapsed() < BUSY => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        match connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())) {
+            Err(rusqlite::Error::SqliteFailure(error, _))
+                if error.code == ErrorCode::DatabaseBusy && begun.elapsed() < BUSY =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
             }
-            Err(error) => return Err(error),
+            done => return done,
         }
     }
 }
 
-/// `SQLITE_BUSY` and its kin.
-fn is_busy(error: &dyn sqlx::error::DatabaseError) -> bool {
-    let code = error.code().and_then(|code| code.parse::<u32>().ok());
-    code.is_some_and(|code| code & 0xff == 5)
-}
-
 /// Brings the tables up to date: all of the steps or none. Who comes at the same time waits.
-async fn migrate(connection: &mut SqliteConnection) -> Result<()> {
-    let known = sql::limit(MIGRATIONS.len());
+fn migrate(connection: &mut Connection, schema: &Schema, dialect: &Dialect) -> Result<()> {
     // So that a file that is up to date is not written.
-    if version(connection).await? == Some(known) {
+    if version(connection)? == Some(schema.version) {
         return Ok(());
     }
-    let begun = connection.begin_with("BEGIN IMMEDIATE").await;
-    let mut transaction = begun.map_err(failed)?;
-    let found = version(&mut transaction).await?;
-    if let Some(found) = found.filter(|found| *found > known) {
-        return Err(sql::too_new(found, known));
+    let behavior = rusqlite::TransactionBehavior::Immediate;
+    let transaction = connection.transaction_with_behavior(behavior);
+    let transaction = transaction.map_err(failed)?;
+    let found = version(&transaction)?;
+    for text in schema.plan(found)? {
+        run(&transaction, &dialect.schema(text))?;
     }
-    if found.is_none() {
-        let table = "CREATE TABLE lab_connector_schema (version INTEGER NOT NULL) STRICT";
-        run(&mut transaction, table).await?;
-    }
-    let done = usize::try_from(found.unwrap_or_default()).unwrap_or_default();
-    for migration in MIGRATIONS.iter().skip(done) {
-        run(&mut transaction, migration).await?;
-    }
-    let text = format!(
-        "DELETE FROM lab_connector_schema; INSERT INTO lab_connector_schema VALUES ({known})"
-    );
-    run(&mut transaction, &text).await?;
-    transaction.commit().await.map_err(failed)
+    let known = schema.version;
+    run(
+        &transaction,
+        &format!(
+            "CREATE TABLE IF NOT EXISTS lab_connector_schema (version INTEGER NOT NULL) STRICT;
+             DELETE FROM lab_connector_schema; INSERT INTO lab_connector_schema VALUES ({known});"
+        ),
+    )?;
+    transaction.commit().map_err(failed)
 }
 
 /// The version of the tables, if there are any.
-async fn version(connection: &mut SqliteConnection) -> Result<Option<i64>> {
-    let text = "SELECT 1 FROM sqlite_master WHERE name = 'lab_connector_schema'";
-    let exists = sqlx::query(text).fetch_optional(&mut *connection).await;
+fn version(connection: &Connection) -> Result<Option<i64>> {
+    let text = "SELECT 1 FROM sqlite_schema WHERE name = 'lab_connector_schema'";
+    let exists = connection.query_row(text, [], |_| Ok(())).optional();
     if exists.map_err(failed)?.is_none() {
         return Ok(None);
     }
     let text = "SELECT coalesce(max(version), 0) FROM lab_connector_schema";
-    let row = sqlx::query(text).fetch_one(connection).await;
-    row.and_then(|row| row.try_get(0)).map(Some).map_err(failed)
+    let version = connection.query_row(text, [], |row| row.get(0));
+    version.map(Some).map_err(failed)
 }
 
-/// Statements without values.
-async fn run(connection: &mut SqliteConnection, text: &str) -> Result<()> {
-    let done = connection.execute(text).await;
-    done.map(drop).map_err(failed)
-}
-
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Error {
-    let name = path.display();
-    Error::new(Kind::Store(format!("cannot {what} {name}: {error}")))
-}
-
-fn broken(path: &Path, error: sqlx::Error) -> Error {
-    let (name, error) = (path.display(), failed(error));
-    Error::new(Kind::Store(format!("cannot open {name}"))).with_source(error)
+fn run(transaction: &Transaction<'_>, text: &str) -> Result<()> {
+    transaction.execute_batch(text).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inbox::store::CaseStore;
 
     #[tokio::test]
     async fn a_commit_is_on_the_disk_before_it_is_reported() {
         let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path().join("cases.db")).await.unwrap();
-        for (setting, value) in [
-            ("journal_mode", "wal"),
-            ("synchronous", "2"),
-            ("secure_delete", "1"),
-            ("busy_timeout", "30000"),
-        ] {
-            let text = format!("SELECT CAST({setting} AS TEXT) FROM pragma_{setting}");
-            let text = text.replace("busy_timeout AS", "timeout AS");
-            let row = sqlx::query(&text).fetch_one(&store.shared.writer).await;
-            let found: String = row.unwrap().get(0);
-            assert_eq!(found, value, "{setting}");
+        let path = directory.path().join("cases.db");
+        let store = open(path, Writers::Several).await.unwrap();
+        let settings = store.shared.writer.run(|session| {
+            let names = [
+                "journal_mode",
+                "synchronous",
+                "secure_delete",
+                "foreign_keys",
+                "busy_timeout",
+            ];
+            let value = |name| {
+                let read = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+                let value = session.connection.pragma_query_value(None, name, read);
+                format!("{name} {:?}", value.unwrap())
+            };
+            Ok(names.map(value))
+        });
+        assert_eq!(
+            settings.await.unwrap(),
+            [
+                "journal_mode Text(\"wal\")",
+                "synchronous Integer(2)",
+                "secure_delete Integer(1)",
+                "foreign_keys Integer(1)",
+                "busy_timeout Integer(30000)",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unsound_sqlite_is_refused_unless_one_process_writes() {
+        assert!(check_version(SOUND, "3.51.3", Writers::Several).is_ok());
+        assert!(check_version(3_046_000, "3.46.0", Writers::This).is_ok());
+        let error = check_version(3_051_002, "3.51.2", Writers::Several).unwrap_err();
+        let text = error.to_string();
+        assert!(error.is_store() && text.contains("3.51.2") && text.contains("rusqlite 0.39"));
+    }
+
+    #[tokio::test]
+    async fn tables_are_brought_to_a_newer_version_and_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cases.db");
+        let store = open(path.clone(), Writers::Several).await.unwrap();
+        let id = "L-1".into();
+        let now = std::time::SystemTime::now();
+        store.poll_right(&id, "a", BUSY, now).await.unwrap();
+        drop(store);
+        let step = "ALTER TABLE @accounts ADD COLUMN made_up TEXT NOT NULL DEFAULT 'yes'";
+        let newer = Schema {
+            version: SCHEMA.version + 1,
+            steps: Box::leak(Box::new([(SCHEMA.version, step)])),
+            ..SCHEMA
+        };
+        for _ in 0..2 {
+            let store = open_as(path.clone(), Writers::Several, newer)
+                .await
+                .unwrap();
+            let made_up = store.shared.writer.run(|session| {
+                let text = "SELECT made_up FROM lab_connector_accounts";
+                let made_up = session
+                    .connection
+                    .query_row(text, [], |row| row.get::<_, String>(0));
+                made_up.map_err(failed)
+            });
+            assert_eq!(made_up.await.unwrap(), "yes");
+            store.counts(&id, now).await.unwrap();
         }
+        let error = open(path, Writers::Several).await.unwrap_err();
+        assert!(error.to_string().contains("made by a newer"), "{error}");
     }
 }

@@ -1,0 +1,190 @@
+//! Connections, to be used again.
+//!
+//! A pool of our own, as it has to do what those of others do not: use the connections that there
+//! are where the server gives no more, and never keep one that is inside a transaction.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config};
+
+use super::tls::Tls;
+use crate::error::{Error, Kind, Result};
+use crate::inbox::store::sql;
+
+/// How long to wait for a connection.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// How long the server is not asked for more connections after it refused one.
+const REFUSED: Duration = Duration::from_secs(10);
+
+pub(super) struct Pool {
+    config: Config,
+    tls: Tls,
+    most: usize,
+    permits: Arc<Semaphore>,
+    /// Those that nobody uses. Not inside a transaction.
+    idle: Mutex<Vec<Client>>,
+    returned: Notify,
+    open: AtomicUsize,
+    refused: Mutex<Option<Refusal>>,
+}
+
+/// The server gives no more connections.
+#[derive(Clone)]
+struct Refusal {
+    until: Instant,
+    text: String,
+}
+
+impl Pool {
+    pub(super) fn new(config: Config, tls: Tls, most: usize) -> Self {
+        Pool {
+            config,
+            tls,
+            most,
+            permits: Arc::new(Semaphore::new(most)),
+            idle: Mutex::default(),
+            returned: Notify::new(),
+            open: AtomicUsize::new(0),
+            refused: Mutex::default(),
+        }
+    }
+
+    /// A connection that nobody else uses.
+    pub(super) async fn get(self: &Arc<Self>) -> Result<Connection> {
+        tokio::time::timeout(WAIT, self.wait())
+            .await
+            .unwrap_or_else(|_| Err(self.busy()))
+    }
+
+    async fn wait(self: &Arc<Self>) -> Result<Connection> {
+        let permits = Arc::clone(&self.permits);
+        let permit = permits.acquire_owned().await;
+        let permit = permit.map_err(|_| self.busy())?;
+        loop {
+            let returned = self.returned.notified();
+            if let Some(client) = self.take() {
+                return Ok(Connection::new(self, client, permit, true));
+            }
+            let refusal = lock(&self.refused).clone();
+            let refusal = refusal.filter(|refusal| refusal.until > Instant::now());
+            let refused = match refusal {
+                Some(refusal) => refusal,
+                None => match self.tls.connect(&self.config).await {
+                    Ok(client) => {
+                        self.open.fetch_add(1, Ordering::Relaxed);
+                        return Ok(Connection::new(self, client, permit, false));
+                    }
+                    Err(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
+                        self.remember(&error)
+                    }
+                    Err(error) => return Err(super::failed(error)),
+                },
+            };
+            if self.open.load(Ordering::Relaxed) == 0 {
+                lock(&self.refused).take();
+                return Err(sql::failed(refused.text, true));
+            }
+            tokio::select! {
+                () = returned => {}
+                () = tokio::time::sleep_until(refused.until) => {}
+            }
+        }
+    }
+
+    fn take(&self) -> Option<Client> {
+        let mut idle = lock(&self.idle);
+        while let Some(client) = idle.pop() {
+            if !client.is_closed() {
+                return Some(client);
+            }
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        None
+    }
+
+    fn remember(&self, error: &tokio_postgres::Error) -> Refusal {
+        let said = error.as_db_error().map_or("", |error| error.message());
+        let refusal = Refusal {
+            until: Instant::now() + REFUSED,
+            text: format!(
+                "the server allows no more connections ({said}): lower `max_connections`, or \
+                 raise the limit of the role, the database or the server"
+            ),
+        };
+        *lock(&self.refused) = Some(refusal.clone());
+        refusal
+    }
+
+    fn busy(&self) -> Error {
+        let open = self.open.load(Ordering::Relaxed);
+        let waited = WAIT.as_secs();
+        let limit = match &*lock(&self.refused) {
+            Some(refusal) => refusal.text.clone(),
+            None => format!("`max_connections` is {}", self.most),
+        };
+        sql::failed(
+            format!("no connection was free for {waited} s, of {open} that are open; {limit}"),
+            true,
+        )
+    }
+}
+
+/// A client of its own, given back when it is dropped.
+pub(super) struct Connection {
+    pool: Arc<Pool>,
+    client: Option<Client>,
+    /// Whether it was used before: then the server may have gone meanwhile.
+    pub(super) reused: bool,
+    in_transaction: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn new(pool: &Arc<Pool>, client: Client, permit: OwnedSemaphorePermit, reused: bool) -> Self {
+        Connection {
+            pool: Arc::clone(pool),
+            client: Some(client),
+            reused,
+            in_transaction: false,
+            _permit: permit,
+        }
+    }
+
+    pub(super) fn client(&self) -> Result<&Client> {
+        let gone = || Error::new(Kind::Store("the connection was given back".into()));
+        self.client.as_ref().ok_or_else(gone)
+    }
+
+    /// From now on it is not given to others.
+    pub(super) fn enter(&mut self) {
+        self.in_transaction = true;
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.in_transaction = false;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let client = self.client.take();
+        match client.filter(|client| !self.in_transaction && !client.is_closed()) {
+            Some(client) => lock(&self.pool.idle).push(client),
+            // Dropped, it is closed, and the server rolls back what it was in the middle of.
+            None => {
+                self.pool.open.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.pool.returned.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,325 @@
+//! The two traits for a store on either database.
+
+/// Implements [`CaseStore`](crate::inbox::CaseStore) and [`TokenStore`](crate::TokenStore) for a
+/// type with these methods:
+///
+/// * `run(access, now, operation)`: runs an operation from begin to commit. `now` is the caller's
+///   time, which counts unless the database has a clock of its own; none asks for a clock that
+///   nobody can pass in.
+/// * `clock(callers)`: the time that counts.
+/// * `forgot()`: after something was forgotten.
+/// * `remembered()`: the processes that asked by it for the right to poll, and `elapsed(callers)`: the
+///   time by which they are remembered, in milliseconds.
+/// * `announce(process)`: before a process says for the first time that it lives; names those that
+///   are found dead. `is_dead(process)`: whether another one has certainly died.
+macro_rules! stores {
+    ($store:ident) => {
+        use std::time::{Duration, SystemTime};
+
+        use async_trait::async_trait;
+
+        use super::super::{self as sql, Access, cases, commit, forget, polling, queue, tokens};
+        use crate::auth::{TokenKey, TokenStore, Tokens};
+        use crate::error::Result;
+        use crate::flow::millis;
+        use crate::inbox::store::{
+            AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry,
+            PollRight, Settlement, Stored, $store,
+        };
+        use crate::model::{AccountId, OrderId};
+
+        #[async_trait]
+        impl CaseStore for $store {
+            async fn now(&self, callers: SystemTime) -> Result<SystemTime> {
+                self.clock(callers).await
+            }
+
+            async fn poll_right(
+                &self,
+                account: &AccountId,
+                process: &str,
+                lease: Duration,
+                now: SystemTime,
+            ) -> Result<PollRight> {
+                let (account, process) = (sql::owned(account.as_str()), sql::owned(process));
+                let time = self.elapsed(now);
+                // One asks the database, and the others are answered by what it says.
+                let mut remembered = self.remembered().lock().await;
+                if remembered.has(&process, &account, lease, time) {
+                    return Ok(PollRight::Granted);
+                }
+                for dead in self.announce(&process) {
+                    self.bury(dead).await?;
+                }
+                loop {
+                    let asker = (account.clone(), process.clone());
+                    let asked = self.run(Access::Write, Some(now), move |session| {
+                        Box::pin(
+                            async move { polling::ask(session, &asker.0, &asker.1, lease).await },
+                        )
+                    });
+                    match asked.await? {
+                        (polling::Asked::Granted, lived) => {
+                            remembered.granted(&process, &account, lease, time, lived);
+                            return Ok(PollRight::Granted);
+                        }
+                        (polling::Asked::Held { process: other, .. }, _)
+                            if self.is_dead(&other) =>
+                        {
+                            self.bury(other).await?;
+                        }
+                        (polling::Asked::Held { until, .. }, _) => {
+                            remembered.lost(&process, &account);
+                            let until = millis::from(until).unwrap_or(now);
+                            return Ok(PollRight::Held { until });
+                        }
+                    }
+                }
+            }
+
+            async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()> {
+                let (account, process) = (sql::owned(account.as_str()), sql::owned(process));
+                self.remembered().lock().await.lost(&process, &account);
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move { polling::release(session, &account, &process).await })
+                })
+                .await
+            }
+
+            async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState> {
+                let account = sql::owned(account.as_str());
+                self.run(Access::Read, Some(now), move |session| {
+                    Box::pin(async move { cases::account(session, &account).await })
+                })
+                .await
+            }
+
+            async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
+                let (account, orders) = (sql::owned(account.as_str()), orders.to_vec());
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move { cases::expected(session, &account, &orders).await })
+                })
+                .await
+            }
+
+            async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
+                let account = sql::owned(account.as_str());
+                let (is_order, key) = match case {
+                    CaseKey::Order(id) => (true, sql::owned(id.as_str())),
+                    CaseKey::Rx(id) => (false, sql::owned(id.as_str())),
+                };
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move {
+                        if is_order {
+                            cases::by_order(session, &account, &key).await
+                        } else {
+                            cases::by_rx(session, &account, &key).await
+                        }
+                    })
+                })
+                .await
+            }
+
+            async fn due(
+                &self,
+                account: &AccountId,
+                now: SystemTime,
+                limit: usize,
+            ) -> Result<Vec<Case>> {
+                let account = sql::owned(account.as_str());
+                self.run(Access::Read, Some(now), move |session| {
+                    Box::pin(async move { cases::due(session, &account, limit).await })
+                })
+                .await
+            }
+
+            async fn commit(
+                &self,
+                account: &AccountId,
+                commit: &Commit,
+                now: SystemTime,
+            ) -> Result<bool> {
+                let rows = commit::Rows::of(commit)?;
+                if rows.is_empty() {
+                    return Ok(true);
+                }
+                let account = sql::owned(account.as_str());
+                self.run(Access::Write, Some(now), move |session| {
+                    Box::pin(async move { commit::commit(session, &account, rows).await })
+                })
+                .await
+            }
+
+            async fn claim(
+                &self,
+                account: &AccountId,
+                token: &str,
+                limit: usize,
+                lease: Duration,
+                now: SystemTime,
+            ) -> Result<Vec<Claimed>> {
+                if limit == 0 {
+                    return Ok(Vec::new());
+                }
+                let (account, token) = (sql::owned(account.as_str()), sql::owned(token));
+                self.run(Access::Write, Some(now), move |session| {
+                    Box::pin(
+                        async move { queue::claim(session, &account, &token, limit, lease).await },
+                    )
+                })
+                .await
+            }
+
+            async fn settle(
+                &self,
+                account: &AccountId,
+                settlements: &[Settlement],
+                now: SystemTime,
+            ) -> Result<Vec<bool>> {
+                if settlements.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let (account, settlements) = (sql::owned(account.as_str()), settlements.to_vec());
+                self.run(Access::Write, Some(now), move |session| {
+                    Box::pin(async move { queue::settle(session, &account, &settlements).await })
+                })
+                .await
+            }
+
+            async fn arrivals(
+                &self,
+                account: &AccountId,
+                after: u64,
+                limit: usize,
+            ) -> Result<Vec<LogEntry>> {
+                let account = sql::owned(account.as_str());
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move { cases::arrivals(session, &account, after, limit).await })
+                })
+                .await
+            }
+
+            async fn cases(
+                &self,
+                account: &AccountId,
+                after: Option<&OrderId>,
+                limit: usize,
+            ) -> Result<Vec<Stored>> {
+                let account = sql::owned(account.as_str());
+                let after = after.map(|id| sql::owned(id.as_str()));
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move {
+                        cases::cases(session, &account, after.as_deref(), limit).await
+                    })
+                })
+                .await
+            }
+
+            async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts> {
+                let account = sql::owned(account.as_str());
+                self.run(Access::Read, Some(now), move |session| {
+                    Box::pin(async move { cases::counts(session, &account).await })
+                })
+                .await
+            }
+
+            async fn forget(
+                &self,
+                account: &AccountId,
+                which: Forget<'_>,
+                limit: usize,
+            ) -> Result<u64> {
+                let account = sql::owned(account.as_str());
+                let which = match which {
+                    Forget::Before(time) => forget::Which::Before(millis::since_epoch(time)),
+                    Forget::Order(id) => forget::Which::One(sql::owned(id.as_str())),
+                };
+                let forgotten = self.run(Access::Write, None, move |session| {
+                    Box::pin(async move { forget::orders(session, &account, &which, limit).await })
+                });
+                let forgotten = forgotten.await?;
+                if forgotten > 0 {
+                    self.forgot().await?;
+                }
+                Ok(forgotten)
+            }
+        }
+
+        impl $store {
+            async fn bury(&self, dead: String) -> Result<()> {
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move { polling::bury(session, &dead).await })
+                })
+                .await
+            }
+        }
+
+        #[async_trait]
+        impl TokenStore for $store {
+            async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
+                let key = sql::owned(&key.to_string());
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move { tokens::load(session, &key).await })
+                })
+                .await
+            }
+
+            async fn claim(
+                &self,
+                key: &TokenKey,
+                generation: u64,
+                holder: &str,
+                lease: Duration,
+            ) -> Result<bool> {
+                let (key, holder) = (sql::owned(&key.to_string()), sql::owned(holder));
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move {
+                        tokens::claim(session, &key, generation, &holder, lease).await
+                    })
+                })
+                .await
+            }
+
+            async fn probe(&self, _: &TokenKey) -> Result<()> {
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move { tokens::probe(session).await })
+                })
+                .await
+            }
+
+            async fn swap(
+                &self,
+                key: &TokenKey,
+                expected: Option<u64>,
+                tokens: &Tokens,
+            ) -> Result<bool> {
+                let key = sql::owned(&key.to_string());
+                let (generation, json) = (tokens.generation(), tokens.expose_json());
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move {
+                        tokens::swap(session, &key, expected, generation, &json).await
+                    })
+                })
+                .await
+            }
+
+            async fn clear(&self, key: &TokenKey) -> Result<()> {
+                let key = sql::owned(&key.to_string());
+                self.run(Access::Write, None, move |session| {
+                    Box::pin(async move { tokens::clear(session, &key).await })
+                })
+                .await
+            }
+        }
+    };
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    stores!(SqliteStore);
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    stores!(PostgresStore);
+}

@@ -1,0 +1,232 @@
+//! A transaction on SQLite. Nothing in here ever waits but by blocking the thread.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, ToSql};
+
+use super::file::SameFile;
+use crate::error::{Error, Kind, Result};
+use crate::inbox::store::sql::{self, Access, Batch, Dialect, Row, Running, Session, Value};
+
+pub(in crate::inbox::store) struct SqliteSession {
+    pub(super) connection: Connection,
+    pub(super) dialect: Arc<Dialect>,
+    pub(super) file: SameFile,
+    now: i64,
+    abandoned: bool,
+}
+
+impl SqliteSession {
+    pub(super) fn new(connection: Connection, dialect: Arc<Dialect>, file: SameFile) -> Self {
+        // As many as there are statements.
+        connection.set_prepared_statement_cache_capacity(64);
+        SqliteSession {
+            connection,
+            dialect,
+            file,
+            now: 0,
+            abandoned: false,
+        }
+    }
+
+    /// Runs an operation from begin to commit.
+    pub(super) fn transact<T>(
+        &mut self,
+        access: Access,
+        now: i64,
+        operation: impl for<'s> FnOnce(&'s mut Self) -> Running<'s, T>,
+    ) -> Result<T> {
+        self.file.check()?;
+        self.end();
+        let begin = match access {
+            Access::Read => "BEGIN",
+            // The lock first: a transaction that reads and then wants to write cannot wait for it.
+            Access::Write => "BEGIN IMMEDIATE",
+        };
+        self.run(begin)?;
+        (self.now, self.abandoned) = (now, false);
+        let waited = || Error::new(Kind::Store("an operation on SQLite cannot wait".into()));
+        let mut done = operation(self)
+            .now_or_never()
+            .unwrap_or_else(|| Err(waited()));
+        if done.is_ok() && !self.abandoned {
+            done = self.run("COMMIT").and(done);
+        }
+        self.end();
+        done
+    }
+
+    /// Leaves a transaction that is still open. On a full disk, and other errors, SQLite may have
+    /// rolled it back by itself.
+    fn end(&mut self) {
+        if !self.connection.is_autocommit() {
+            // What stands in its way is told by what comes next.
+            let _ = self.run("ROLLBACK");
+        }
+    }
+
+    fn run(&self, text: &str) -> Result<()> {
+        let statement = self.connection.prepare_cached(text);
+        let done = statement.and_then(|mut statement| statement.raw_execute());
+        done.map(drop).map_err(failed)
+    }
+
+    fn statement(&self, text: &'static str) -> Result<CachedStatement<'_>> {
+        let text = self.dialect.statement(text);
+        self.connection.prepare_cached(&text).map_err(failed)
+    }
+}
+
+impl Session for SqliteSession {
+    fn now(&self) -> i64 {
+        self.now
+    }
+
+    async fn query<T: Send>(
+        &mut self,
+        statement: &'static str,
+        values: &[Value<'_>],
+        read: impl Fn(&dyn Row) -> Result<T> + Send,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        let mut statement = self.statement(statement)?;
+        bind(&mut statement, 1, values.iter().copied())?;
+        collect(&mut statement, &read, &mut found)?;
+        Ok(found)
+    }
+
+    async fn execute(&mut self, statement: &'static str, values: &[Value<'_>]) -> Result<u64> {
+        let mut statement = self.statement(statement)?;
+        bind(&mut statement, 1, values.iter().copied())?;
+        statement.raw_execute().map(count).map_err(failed)
+    }
+
+    async fn query_each<T: Send>(
+        &mut self,
+        statement: &'static str,
+        values: &[Value<'_>],
+        batch: &Batch<'_>,
+        read: impl Fn(&dyn Row) -> Result<T> + Send,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        let mut statement = self.statement(statement)?;
+        bind(&mut statement, 1, values.iter().copied())?;
+        for row in 0..batch.len() {
+            bind(&mut statement, values.len() + 1, values_of(batch, row))?;
+            collect(&mut statement, &read, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    async fn execute_each(
+        &mut self,
+        statement: &'static str,
+        values: &[Value<'_>],
+        batch: &Batch<'_>,
+    ) -> Result<u64> {
+        let mut written = 0;
+        let mut statement = self.statement(statement)?;
+        bind(&mut statement, 1, values.iter().copied())?;
+        for row in 0..batch.len() {
+            bind(&mut statement, values.len() + 1, values_of(batch, row))?;
+            written += statement.raw_execute().map(count).map_err(failed)?;
+        }
+        Ok(written)
+    }
+
+    fn abandon(&mut self) {
+        self.abandoned = true;
+    }
+}
+
+fn values_of<'a>(batch: &'a Batch<'a>, row: usize) -> impl Iterator<Item = Value<'a>> {
+    let columns = batch.columns.iter();
+    columns.filter_map(move |(_, values)| values.get(row).copied())
+}
+
+fn bind<'a>(
+    statement: &mut CachedStatement<'_>,
+    first: usize,
+    values: impl Iterator<Item = Value<'a>>,
+) -> Result<()> {
+    for (index, value) in (first..).zip(values) {
+        let bound = statement.raw_bind_parameter(index, value);
+        bound.map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn collect<T>(
+    statement: &mut CachedStatement<'_>,
+    read: &impl Fn(&dyn Row) -> Result<T>,
+    found: &mut Vec<T>,
+) -> Result<()> {
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next().map_err(failed)? {
+        found.push(read(row)?);
+    }
+    Ok(())
+}
+
+fn count(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let value = match *self {
+            Value::Text(text) => text.map(|text| ValueRef::Text(text.as_bytes())),
+            Value::Number(number) | Value::Time(number) => number.map(ValueRef::Integer),
+            Value::Flag(flag) => Some(ValueRef::Integer(flag.into())),
+        };
+        Ok(ToSqlOutput::Borrowed(value.unwrap_or(ValueRef::Null)))
+    }
+}
+
+impl Row for rusqlite::Row<'_> {
+    fn text_or_null(&self, column: usize) -> Result<Option<&str>> {
+        let value = self.get_ref(column).map_err(failed)?;
+        value.as_str_or_null().map_err(|_| sql::damaged("a column"))
+    }
+
+    fn number_or_null(&self, column: usize) -> Result<Option<i64>> {
+        let value = self.get_ref(column).map_err(failed)?;
+        value.as_i64_or_null().map_err(|_| sql::damaged("a column"))
+    }
+
+    fn time_or_null(&self, column: usize) -> Result<Option<i64>> {
+        self.number_or_null(column)
+    }
+}
+
+/// What SQLite says went wrong, in its own words: rusqlite may add a statement.
+pub(super) fn failed(error: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, FileLockingProtocolFailed,
+        OperationInterrupted, OutOfMemory, SystemIoFailure,
+    };
+    let rusqlite::Error::SqliteFailure(cause, text) = &error else {
+        return Error::new(Kind::Store("SQLite answers otherwise than expected".into()));
+    };
+    let transient = matches!(
+        cause.code,
+        CannotOpen
+            | DatabaseBusy
+            | DatabaseLocked
+            | DiskFull
+            | FileLockingProtocolFailed
+            | OperationInterrupted
+            | OutOfMemory
+            | SystemIoFailure
+    );
+    let text = text.clone().unwrap_or_else(|| cause.to_string());
+    sql::failed(text, transient)
+}
+
+/// The same, for what was done with a file.
+pub(super) fn failed_at(path: &Path, error: rusqlite::Error) -> Error {
+    Error::new(Kind::Store(format!("cannot open {}", path.display()))).with_source(failed(error))
+}
