@@ -143,7 +143,7 @@ fn case(number: usize, status: OrderStatus) -> Case {
     // Of all that is recorded only the ids of the files bear the order's number.
     let state = state.replace("\"0-", &format!("\"{number}-"));
     let rx_id = Some(format!("rx-{number}").into());
-    Case::from_stored(id(number), rx_id, 0, &state).expect("a case")
+    Case::from_stored(id(number), rx_id, 0, 0, &state).expect("a case")
 }
 
 /// What an inbox records of order number 0.

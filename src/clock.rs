@@ -1,18 +1,29 @@
 //! Time, passed in.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 
 /// Where the client takes the time from, and how it waits.
 ///
+/// A clock has two sides. [`now`](Clock::now) is the time of day: people and other processes set
+/// it forward and back. [`elapsed`](Clock::elapsed) only goes forward: every wait, limit and
+/// deadline of this crate goes by it. The time of day decides when a token expires, and what is
+/// written down.
+///
 /// *Default.* [`SystemClock`]. *When to change it.* In tests: a clock of your own lets an hour
-/// pass at once, also over real sockets, where the paused clock of a runtime does not work.
+/// pass at once, also over real sockets, where the paused clock of a runtime does not work. Let
+/// both sides pass, or nothing that waits for an hour will notice.
 #[async_trait]
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The time now.
+    /// The time of day.
     fn now(&self) -> SystemTime;
+
+    /// How much time has passed since a moment that stays the same as long as the process lives.
+    /// Must never go back.
+    fn elapsed(&self) -> Duration;
 
     /// Waits.
     ///
@@ -30,6 +41,13 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        // One moment for all clocks of the process: a `SystemClock` is made anew wherever one is
+        // needed.
+        static BEGINNING: OnceLock<Instant> = OnceLock::new();
+        BEGINNING.get_or_init(Instant::now).elapsed()
     }
 
     async fn sleep(&self, duration: Duration) {

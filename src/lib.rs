@@ -103,6 +103,8 @@ pub mod export;
 #[cfg(feature = "client")]
 pub mod inbox;
 #[cfg(feature = "client")]
+mod key;
+#[cfg(feature = "client")]
 pub mod model;
 #[cfg(feature = "client")]
 pub mod retry;

@@ -18,6 +18,7 @@ use lab_connector::{Client, Endpoints, MemoryTokenStore, Order, TokenStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -39,17 +40,30 @@ const QUICK: Duration = Duration::from_secs(60);
 /// A clock that stands still. Short waits return at once and move it; long ones are limits of
 /// time and never end.
 #[derive(Clone, Debug)]
-pub struct TestClock(Arc<Mutex<(SystemTime, Vec<Duration>)>>);
+pub struct TestClock(Arc<Mutex<(SystemTime, Vec<Duration>)>>, Option<Arc<Notify>>);
 
 impl TestClock {
     /// 2026-03-14T09:26:53Z.
     pub fn new() -> Self {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_480_413);
-        TestClock(Arc::new(Mutex::new((start, Vec::new()))))
+        TestClock(Arc::new(Mutex::new((start, Vec::new()))), None)
+    }
+
+    /// A clock whose waits end when it was advanced so far, also short ones.
+    #[must_use]
+    pub fn still() -> Self {
+        TestClock(TestClock::new().0, Some(Arc::default()))
     }
 
     pub fn advance(&self, time: Duration) {
         self.0.lock().unwrap().0 += time;
+        self.1.iter().for_each(|moved| moved.notify_waiters());
+    }
+
+    /// As somebody does who corrects it.
+    pub fn set_back(&self, time: Duration) {
+        self.0.lock().unwrap().0 -= time;
+        self.1.iter().for_each(|moved| moved.notify_waiters());
     }
 
     /// The waits so far.
@@ -64,7 +78,25 @@ impl Clock for TestClock {
         self.0.lock().unwrap().0
     }
 
+    fn elapsed(&self) -> Duration {
+        self.now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
     async fn sleep(&self, duration: Duration) {
+        if let Some(moved) = &self.1 {
+            let end = self.now() + duration;
+            loop {
+                let moved = moved.notified();
+                let mut moved = std::pin::pin!(moved);
+                moved.as_mut().enable();
+                if self.now() >= end {
+                    return;
+                }
+                moved.await;
+            }
+        }
         if duration > QUICK {
             std::future::pending::<()>().await;
         }

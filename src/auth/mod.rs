@@ -28,11 +28,11 @@ pub use authorize::AuthorizationRequest;
 pub(crate) use discover::Asked;
 pub use health::Health;
 pub(crate) use protocol::{Protocol, not_permitted, refuse_redirect, set_uri};
-#[cfg(feature = "store-tests")]
-pub(crate) use store::holds;
 pub use store::{FileTokenStore, MemoryTokenStore, TokenStore};
 #[cfg(feature = "store-tests")]
 pub use store::{Violation, check_token_store};
+#[cfg(feature = "store-tests")]
+pub(crate) use store::{attempt, holds};
 pub use token::Tokens;
 
 /// Whose tokens they are.

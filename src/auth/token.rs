@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use http::HeaderValue;
 use oauth2::basic::BasicTokenType;
 use oauth2::{AccessToken, RefreshToken, Scope, TokenResponse};
 use serde::de::Error as _;
@@ -149,6 +150,11 @@ impl<'de> Deserialize<'de> for TokenAnswer {
         let filled = |text: &String| !text.is_empty();
         let access = fields.access.filter(filled);
         let access = access.ok_or_else(|| D::Error::custom("no `access_token` in it"))?;
+        // It would replace one that is good, and fail with every call.
+        if HeaderValue::from_str(&access).is_err() {
+            let what = "the `access_token` has characters that no header may have";
+            return Err(D::Error::custom(what));
+        }
         Ok(TokenAnswer {
             access: AccessToken::new(access),
             refresh: fields.refresh.filter(filled).map(RefreshToken::new),
@@ -201,6 +207,14 @@ mod tests {
     fn tokens(json: &str) -> Tokens {
         let answer = serde_json::from_str(json).unwrap();
         Tokens::from_answer(answer, SystemTime::UNIX_EPOCH, None)
+    }
+
+    #[test]
+    fn a_token_that_no_header_takes_is_refused() {
+        for json in [r#"{"access_token":"a\nb"}"#, r#"{"access_token":"\u0000"}"#] {
+            let error = serde_json::from_str::<TokenAnswer>(json).unwrap_err();
+            assert!(error.to_string().contains("header"), "{error}");
+        }
     }
 
     #[test]

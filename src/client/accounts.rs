@@ -114,12 +114,14 @@ async fn pair(
     let call = Call::new(Operation::Pair)
         .with("account_id", lab.id.as_str())
         .json(Value::Object(fields));
+    let named = |error: Error| error.with_operation(Operation::Pair.title());
+    lab.tokens.probe().await.map_err(named)?;
     let answer = login.caller.send(call).await?;
     let tokens = answer.decode("there is no `access_token` in it")?;
     let now = login.caller.client.protocol().wire.clock.now();
     let tokens = Tokens::from_answer(tokens, now, None);
     let stored = lab.tokens.replace(tokens).await;
-    stored.map_err(|error| error.with_operation(Operation::Pair.title()))?;
+    stored.map_err(named)?;
     Ok(lab)
 }
 

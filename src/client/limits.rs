@@ -1,9 +1,8 @@
 //! How much of the service one account takes at a time, and how much all of them.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
 use crate::clock::Clock;
 
@@ -67,8 +66,9 @@ impl Total {
 pub(super) struct Limits {
     slots: Semaphore,
     spacing: Option<Duration>,
-    /// When the next operation may begin.
-    next: Mutex<SystemTime>,
+    /// When the next operation may begin, in elapsed time. Whoever is next holds it while waiting: a
+    /// future that is dropped gives its turn back, and has taken no moment from the others.
+    next: Mutex<Duration>,
 }
 
 impl Limits {
@@ -77,7 +77,7 @@ impl Limits {
         Limits {
             slots: Semaphore::new(slots),
             spacing: allowance.spacing,
-            next: Mutex::new(SystemTime::UNIX_EPOCH),
+            next: Mutex::default(),
         }
     }
 
@@ -86,20 +86,14 @@ impl Limits {
         // An error would mean that the semaphore is closed, which nobody does.
         let permit = self.slots.acquire().await.ok();
         if let Some(spacing) = self.spacing {
-            let wait = self.reserve(clock.now(), spacing);
+            let mut next = self.next.lock().await;
+            let wait = next.saturating_sub(clock.elapsed());
             if !wait.is_zero() {
                 clock.sleep(wait).await;
             }
+            *next = next.max(clock.elapsed()).saturating_add(spacing);
         }
         permit
-    }
-
-    /// How long to wait for the next free moment, which is then taken.
-    fn reserve(&self, now: SystemTime, spacing: Duration) -> Duration {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = now.max(*next);
-        *next = begin + spacing;
-        begin.duration_since(now).unwrap_or_default()
     }
 }
 
@@ -130,16 +124,60 @@ mod tests {
         assert!(futures_util::poll!(&mut fourth).is_ready());
     }
 
-    #[test]
-    fn operations_are_spread() {
-        let second = Duration::from_secs(1);
-        let limits = Limits::new(Allowance {
-            concurrency: 1,
-            spacing: Some(second),
-        });
-        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-        let waits = [0, 0, 0, 10].map(|at| limits.reserve(start + second * at, second).as_secs());
-        assert_eq!(waits, [0, 1, 2, 0]);
+    /// Waits return at once, and are kept; the time of day is set back at each.
+    #[derive(Debug, Default)]
+    struct Waits(std::sync::Mutex<(Duration, Vec<u64>)>);
+
+    #[async_trait::async_trait]
+    impl Clock for Waits {
+        fn now(&self) -> std::time::SystemTime {
+            std::time::SystemTime::UNIX_EPOCH
+        }
+
+        fn elapsed(&self) -> Duration {
+            self.0.lock().unwrap().0
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            if duration > Duration::from_secs(60) {
+                std::future::pending().await
+            }
+            let mut state = self.0.lock().unwrap();
+            state.0 += duration;
+            state.1.push(duration.as_secs());
+        }
+    }
+
+    fn spread(seconds: u64) -> Limits {
+        Limits::new(Allowance {
+            concurrency: 100,
+            spacing: Some(Duration::from_secs(seconds)),
+        })
+    }
+
+    #[tokio::test]
+    async fn operations_are_spread() {
+        let (limits, clock) = (spread(1), Waits::default());
+        for _ in 0..3 {
+            limits.enter(&clock).await;
+        }
+        clock.0.lock().unwrap().0 += Duration::from_secs(10);
+        limits.enter(&clock).await;
+        limits.enter(&clock).await;
+        assert_eq!(clock.0.lock().unwrap().1, [1, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_away_takes_no_moment_from_the_others() {
+        let (limits, clock) = (spread(3600), Waits::default());
+        limits.enter(&clock).await;
+        for _ in 0..20 {
+            let mut gone = Box::pin(limits.enter(&clock));
+            assert!(futures_util::poll!(&mut gone).is_pending());
+        }
+        clock.0.lock().unwrap().0 += Duration::from_secs(3600);
+        let mut next = Box::pin(limits.enter(&clock));
+        assert!(futures_util::poll!(&mut next).is_ready());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::Method;
 use url::Url;
 
 use super::Client;
-use super::pipeline::Caller;
+use super::caller::Caller;
 use super::raw::RawRequest;
 use crate::auth::refresh::TokenSource;
 use crate::auth::{AuthorizationRequest, Health, TokenKey};
@@ -78,7 +78,8 @@ impl Login {
     ///
     /// [`Error::is_refused`] if the user did not agree, or if the URL belongs to another
     /// request. [`Error::is_unauthorized`] if the client id or secret is rejected.
-    /// [`Error::is_store`] if the tokens cannot be stored: they are lost, sign in again.
+    /// [`Error::is_store`] if the tokens cannot be stored: before the code is sent, if the
+    /// [store knows](crate::TokenStore::probe), or after that; then they are lost, sign in again.
     ///
     /// # Cancel safety
     ///
@@ -89,9 +90,10 @@ impl Login {
         let redirected = redirected.clone();
         detached(async move {
             let protocol = login.caller.client.protocol();
+            let named = |error: Error| error.with_operation(Operation::GetToken.title());
+            login.tokens.probe().await.map_err(named)?;
             let tokens = protocol.exchange(&request, &redirected).await?;
-            let stored = login.tokens.replace(tokens).await;
-            stored.map_err(|error| error.with_operation(Operation::GetToken.title()))
+            login.tokens.replace(tokens).await.map_err(named)
         })
         .await
     }

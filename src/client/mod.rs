@@ -23,7 +23,9 @@
 
 mod accounts;
 mod assets;
+mod attempts;
 mod builder;
+mod caller;
 mod limits;
 mod login;
 mod orders;
@@ -45,8 +47,9 @@ use crate::endpoints::{Endpoints, Operation};
 use crate::error::Result;
 use crate::model::AccountId;
 use crate::retry::{Budget, RetryEvent, RetryPolicy};
+use caller::Caller;
 use limits::{Allowance, Limits, Total};
-use pipeline::{Call, Caller};
+use pipeline::Call;
 
 pub use accounts::Pairing;
 pub use assets::{Assets, Download, DownloadAll, Fetched};

@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::pipeline::{Answer, Caller, Prepared};
+use super::caller::Caller;
+use super::pipeline::{Answer, Prepared};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
 use crate::model::AccountId;

@@ -2,12 +2,23 @@
 //! OpenTelemetry gives HTTP clients. Never a URL with its values, a header or a body.
 
 use std::future::Future;
+use std::sync::Arc;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
+use url::Url;
 
-use super::pipeline::Prepared;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::retry::RetryEvent;
+
+/// What is asked, as a trace and an error may tell it.
+#[derive(Clone)]
+pub(super) struct Subject {
+    pub(super) title: &'static str,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// The URL without values.
+    pub(super) template: Arc<str>,
+}
 
 /// The span of one operation.
 pub(super) struct Trace {
@@ -15,18 +26,35 @@ pub(super) struct Trace {
     span: tracing::Span,
 }
 
+impl Trace {
+    /// Runs an operation within a span of its own, which tells how it ended.
+    pub(super) async fn of<T>(
+        subject: &Subject,
+        status: impl FnOnce(&T) -> StatusCode,
+        run: impl AsyncFnOnce(&Trace) -> Result<T>,
+    ) -> Result<T> {
+        let trace = Trace::begin(subject);
+        let result = trace.within(run(&trace)).await;
+        match &result {
+            Ok(answer) => trace.end(Some(status(answer)), None),
+            Err(error) => trace.end(error.status(), Some(error)),
+        }
+        result
+    }
+}
+
 #[cfg(feature = "tracing")]
 impl Trace {
-    pub(super) fn begin(prepared: &Prepared) -> Self {
+    fn begin(subject: &Subject) -> Self {
         let span = tracing::info_span!(
             target: "lab_connector",
             "request",
-            otel.name = prepared.title,
+            otel.name = subject.title,
             otel.kind = "client",
-            http.request.method = prepared.method.as_str(),
-            server.address = prepared.url.host_str(),
-            server.port = prepared.url.port_or_known_default(),
-            url.template = &*prepared.template,
+            http.request.method = subject.method.as_str(),
+            server.address = subject.url.host_str(),
+            server.port = subject.url.port_or_known_default(),
+            url.template = &*subject.template,
             http.response.status_code = tracing::field::Empty,
             http.request.resend_count = tracing::field::Empty,
             error.type = tracing::field::Empty,
@@ -34,7 +62,7 @@ impl Trace {
         Trace { span }
     }
 
-    pub(super) async fn within<T>(&self, future: impl Future<Output = T>) -> T {
+    async fn within<T>(&self, future: impl Future<Output = T>) -> T {
         use tracing::Instrument;
         future.instrument(self.span.clone()).await
     }
@@ -74,7 +102,7 @@ impl Trace {
         self.span.record("http.request.resend_count", count);
     }
 
-    pub(super) fn end(&self, status: Option<StatusCode>, error: Option<&Error>) {
+    fn end(&self, status: Option<StatusCode>, error: Option<&Error>) {
         if let Some(status) = status {
             let status = status.as_u16();
             self.span.record("http.response.status_code", status);
@@ -87,12 +115,12 @@ impl Trace {
 
 #[cfg(not(feature = "tracing"))]
 impl Trace {
-    pub(super) fn begin(prepared: &Prepared) -> Self {
-        let _ = &prepared.template;
+    fn begin(subject: &Subject) -> Self {
+        let _ = &subject.template;
         Trace {}
     }
 
-    pub(super) async fn within<T>(&self, future: impl Future<Output = T>) -> T {
+    async fn within<T>(&self, future: impl Future<Output = T>) -> T {
         future.await
     }
 
@@ -100,7 +128,7 @@ impl Trace {
 
     pub(super) fn failed(&self, _: &RetryEvent<'_>) {}
 
-    pub(super) fn end(&self, _: Option<StatusCode>, error: Option<&Error>) {
+    fn end(&self, _: Option<StatusCode>, error: Option<&Error>) {
         let _ = error.map(Error::kind_name);
     }
 }

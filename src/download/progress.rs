@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_core::Stream;
 
@@ -129,8 +129,8 @@ impl fmt::Debug for Report {
 /// Measures the rate.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    /// When so many bytes had come in all, oldest first.
-    samples: VecDeque<(SystemTime, u64)>,
+    /// When so many bytes had come in all, in elapsed time, oldest first.
+    samples: VecDeque<(Duration, u64)>,
     came: u64,
 }
 
@@ -139,8 +139,8 @@ const OVER: Duration = Duration::from_secs(5);
 
 impl Meter {
     /// Notes bytes that came, and gives the rate.
-    pub(crate) fn note(&mut self, bytes: u64, now: SystemTime) -> Option<u64> {
-        let age = |then| now.duration_since(then).unwrap_or_default();
+    pub(crate) fn note(&mut self, bytes: u64, now: Duration) -> Option<u64> {
+        let age = |then| now.saturating_sub(then);
         if self
             .samples
             .back()
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_that_of_the_last_seconds() {
-        let start = SystemTime::UNIX_EPOCH;
+        let start = Duration::from_secs(1000);
         let mut meter = Meter::default();
         let mut at = |millis, bytes| meter.note(bytes, start + Duration::from_millis(millis));
         assert_eq!(at(0, 1000), None);
@@ -214,7 +214,5 @@ mod tests {
             at(second * 1000, 10);
         }
         assert_eq!(at(121_000, 10), Some(12));
-        // A clock that is set back does no harm.
-        assert_eq!(at(0, 10), None);
     }
 }

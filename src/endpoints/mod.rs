@@ -44,7 +44,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::model::lenient;
+use crate::key::same_key;
 pub use operation::Operation;
 use template::Template;
 
@@ -368,7 +368,7 @@ impl Endpoints {
     }
 }
 
-/// The names of the fields of an entry, in the spelling of [`lenient::same_key`].
+/// The names of the fields of an entry, in the spelling of [`same_key`].
 const URLS: &[&str] = &["url", "uri", "href", "template", "endpoint"];
 const DOMAINS: &[&str] = &["domain", "baseurl", "host", "regionaldomain"];
 const PATHS: &[&str] = &["path"];
@@ -380,7 +380,7 @@ fn lenient_field<'v>(
 ) -> Option<&'v Value> {
     wanted.iter().find_map(|name| {
         let mut named = fields.iter();
-        let found = named.find(|(key, _)| lenient::same_key(key, name));
+        let found = named.find(|(key, _)| same_key(key, name));
         found.map(|(_, value)| value)
     })
 }

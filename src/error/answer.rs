@@ -7,7 +7,6 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{Error, Kind};
-use crate::retry;
 
 /// Headers in which services name a request. Convention: the usual ones.
 const REQUEST_ID: [&str; 6] = [
@@ -19,7 +18,7 @@ const REQUEST_ID: [&str; 6] = [
     "traceparent",
 ];
 
-/// Fields whose text describes an error, in the spelling of [`crate::model::lenient::key`].
+/// Fields whose text describes an error, in the spelling of [`crate::key`].
 const CODES: [&str; 4] = ["error", "code", "errorcode", "type"];
 const MESSAGES: [&str; 5] = [
     "message",
@@ -76,7 +75,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
 
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
-    retry::after::parse(value, now)
+    super::retry_after::parse(value, now)
 }
 
 /// The form of an answer in a line, see [`Error::excerpt`]. Only of an answer that `refuses` do
@@ -167,7 +166,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 fn is(key: &str, name: &str) -> bool {
-    crate::model::lenient::same_key(key, name)
+    crate::key::same_key(key, name)
 }
 
 /// Whether it is an HTML page, which no service of the Lab Connector answers with.

@@ -1,6 +1,7 @@
 //! What can go wrong with a call.
 
 pub(crate) mod answer;
+mod retry_after;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,8 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-
-use crate::model::lenient::Path;
 
 /// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -67,6 +66,9 @@ pub(crate) enum Kind {
     Origin(String),
     #[error("the store failed: {0}")]
     Store(String),
+    /// The same, where it may pass by itself.
+    #[error("the store failed: {0}")]
+    StoreUnavailable(String),
     #[error("the delivery was held for too long, and was handed out to somebody else")]
     LeaseLost,
     #[error("the service names no files of the order, as it is now")]
@@ -111,6 +113,7 @@ impl Error {
             | Kind::Held
             | Kind::Origin(_)
             | Kind::Store(_)
+            | Kind::StoreUnavailable(_)
             | Kind::LeaseLost => Sent::No,
         };
         Error(Arc::new(Inner {
@@ -133,10 +136,18 @@ impl Error {
         Error::new(Kind::Configuration(message.into()))
     }
 
-    /// A failure of a store that you implement.
+    /// A failure of a store that you implement, which does not pass by itself: no permission, tables
+    /// of another version, damaged data.
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let source = source.into();
         Error::new(Kind::Store(source.to_string())).with_source(source)
+    }
+
+    /// A failure of a store that you implement, which may pass by itself: no connection, a lock that
+    /// was not given in time, a full disk. It [is retryable](Error::is_retryable).
+    pub fn store_unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let source = source.into();
+        Error::new(Kind::StoreUnavailable(source.to_string())).with_source(source)
     }
 
     /// For a call that did not come about, as its token could not be refreshed. Nobody has to
@@ -184,11 +195,11 @@ impl Error {
     }
 
     /// Where in the answer the field is that cannot be read.
-    pub(crate) fn with_path(self, path: &Path) -> Self {
+    pub(crate) fn with_path(self, path: &str) -> Self {
         if path.is_empty() {
             return self;
         }
-        self.changed(|inner| inner.path = Some(path.to_string().into()))
+        self.changed(|inner| inner.path = Some(path.into()))
     }
 
     pub(crate) fn with_sent(self, sent: Sent) -> Self {
@@ -229,7 +240,7 @@ impl Error {
             Kind::Refresh(_) | Kind::Held => "refresh",
             Kind::Refused(_) => "refused",
             Kind::Origin(_) => "origin",
-            Kind::Store(_) => "store",
+            Kind::Store(_) | Kind::StoreUnavailable(_) => "store",
             Kind::LeaseLost => "lease_lost",
             Kind::WithoutFiles => "without_files",
             Kind::File(_) => "file",
@@ -335,7 +346,20 @@ impl Error {
     /// often as its [policy](crate::retry::RetryPolicy) says.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        crate::retry::is_transient(self) && (self.0.repeatable || self.0.sent == Sent::No)
+        matches!(self.cause(), Kind::StoreUnavailable(_))
+            || self.is_transient() && (self.0.repeatable || self.0.sent == Sent::No)
+    }
+
+    /// Whether the same request may well succeed later, if it may be repeated.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self.kind() {
+            Kind::Connect(_) | Kind::Timeout(_) | Kind::Broken | Kind::Cut(_) => true,
+            Kind::Status(_) => matches!(
+                self.status().map(|status| status.as_u16()),
+                Some(408 | 429 | 500 | 502 | 503 | 504)
+            ),
+            _ => false,
+        }
     }
 
     /// The configuration or an argument is wrong; nothing was sent. Usual causes: an operation
@@ -464,10 +488,11 @@ impl Error {
     }
 
     /// A store, of tokens or of cases, could not read or write. Usual causes: no permission, a
-    /// full disk, a damaged file, a database that is down.
+    /// full disk, a damaged file, a database that is down. Where it may pass by itself it
+    /// [is retryable](Error::is_retryable) too.
     #[must_use]
     pub fn is_store(&self) -> bool {
-        matches!(self.cause(), Kind::Store(_))
+        matches!(self.cause(), Kind::Store(_) | Kind::StoreUnavailable(_))
     }
 
     /// A delivery was held for longer than its [claim lease](crate::inbox::Inbox::claim_lease) and

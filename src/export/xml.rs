@@ -12,7 +12,7 @@ use quick_xml::events::{BytesStart, Event};
 use super::error::{Error, Reason, Result};
 use super::limits::Limits;
 use super::sensitive::Sensitive;
-use crate::model::lenient::same_key;
+use crate::key::same_key;
 
 /// An element that has no field of its own, as it stands in the manifest.
 ///

@@ -77,9 +77,10 @@ mod tests {
             let order = json!({ "orderId": 1, "status": "Lab Review", "assets": [asset] });
             fingerprint(&serde_json::from_value(order).unwrap())
         };
-        let one = with(json!({ "sha256": "a", "md5": "x" }));
-        assert!(one.differs(&with(json!({ "SHA-256": "b", "md5": "x" }))));
-        for same in [json!({ "sha256": "a" }), json!({})] {
+        let (a, b, md5) = ("a".repeat(64), "b".repeat(64), "0".repeat(32));
+        let one = with(json!({ "sha256": a, "md5": md5 }));
+        assert!(one.differs(&with(json!({ "SHA-256": b, "md5": md5 }))));
+        for same in [json!({ "sha256": a }), json!({})] {
             assert!(!one.differs(&with(same)));
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::due::DueTime;
 use super::store::fits;
 use crate::model::RxId;
 
@@ -27,7 +28,7 @@ pub(super) struct Hints {
 #[derive(Debug, Default)]
 struct State {
     /// With the time before which it is not fetched.
-    waiting: HashMap<RxId, SystemTime>,
+    waiting: HashMap<RxId, DueTime>,
     /// When it was fetched for a hint.
     fetched: HashMap<RxId, SystemTime>,
     unknown: Allowance,
@@ -58,7 +59,8 @@ impl Hints {
             return;
         }
         let last = state.fetched.get(rx_id).copied();
-        let earliest = last.map_or(now, |last| soonest(last, now));
+        let wait = last.map_or(Duration::ZERO, |last| left(last, now));
+        let earliest = DueTime::new(now, wait);
         state.waiting.insert(rx_id.clone(), earliest);
     }
 
@@ -71,7 +73,7 @@ impl Hints {
         let ready = state
             .waiting
             .iter()
-            .filter(|(_, earliest)| **earliest <= now);
+            .filter(|(_, earliest)| earliest.has_passed(now));
         let mut ready: Vec<_> = ready.map(|(rx_id, _)| rx_id.clone()).collect();
         ready.sort_unstable();
         ready.truncate(limit);
@@ -93,9 +95,11 @@ impl Hints {
         allowed
     }
 
-    /// When the next hint may be fetched.
-    pub(super) fn next(&self) -> Option<SystemTime> {
-        self.lock().waiting.values().min().copied()
+    /// How long it is until the next hint may be fetched; none if there is none.
+    pub(super) fn wait(&self, now: SystemTime) -> Option<Duration> {
+        let state = self.lock();
+        let waits = state.waiting.values().map(|earliest| earliest.wait(now));
+        waits.min()
     }
 
     /// Whether the orders should be listed for what was hinted at; asked once.
@@ -122,11 +126,11 @@ impl Allowance {
     }
 }
 
-/// Not before the spacing is over; at once if the clock was set back.
-fn soonest(last: SystemTime, now: SystemTime) -> SystemTime {
+/// What is left of the spacing; nothing if the clock was set back.
+fn left(last: SystemTime, now: SystemTime) -> Duration {
     match now.duration_since(last) {
-        Ok(ago) if ago < SPACING => last.checked_add(SPACING).unwrap_or(now),
-        _ => now,
+        Ok(ago) => SPACING.saturating_sub(ago),
+        Err(_) => Duration::ZERO,
     }
 }
 
@@ -149,7 +153,7 @@ mod tests {
         // What comes after the fetch was begun may be news, and is not lost.
         hints.add(&rx, at(1));
         assert_eq!(hints.take(at(1), 10), []);
-        assert_eq!(hints.next(), Some(at(30)));
+        assert_eq!(hints.wait(at(1)), Some(Duration::from_secs(29)));
         assert_eq!(hints.take(at(30), 10), [rx]);
     }
 
@@ -182,6 +186,11 @@ mod tests {
         let (hints, rx) = (Hints::default(), RxId::new("a"));
         assert!(hints.allows(&rx, true, at(1_000)));
         hints.add(&rx, at(0));
+        assert_eq!(hints.take(at(0), 1), std::slice::from_ref(&rx));
+        // Also while a hint waits.
+        assert!(hints.allows(&rx, true, at(1_000)));
+        hints.add(&rx, at(1_001));
+        assert_eq!(hints.take(at(1_001), 1), []);
         assert_eq!(hints.take(at(0), 1), [rx]);
     }
 }

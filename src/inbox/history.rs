@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::flow::History;
 use crate::model::{OrderId, RxId};
 
-/// So many cases are read at a time.
+/// So many cases are read, or forgotten, at a time.
 const PAGE: usize = 500;
 
 /// What is known of a case: no patient data are in it.
@@ -113,11 +113,7 @@ impl Inbox {
         let mut imported = Case::new(case.order_id);
         imported.set_rx_id(case.rx_id);
         imported.set_record(Record::imported(case.history));
-        let save = Save {
-            case: imported,
-            order: None,
-            arrivals: Vec::new(),
-        };
+        let save = Save::new(imported, None, Vec::new());
         let commit = Commit {
             saves: vec![save],
             coverage: None,
@@ -139,6 +135,14 @@ impl Inbox {
     ///
     /// Dropped, the data of each case are forgotten or not.
     pub async fn forget(&self, which: Forget<'_>) -> Result<u64> {
-        self.store().forget(self.account(), which).await
+        let page = u64::try_from(PAGE).unwrap_or(u64::MAX);
+        let mut forgotten = 0;
+        loop {
+            let some = self.store().forget(self.account(), which, PAGE).await?;
+            forgotten += some;
+            if some < page {
+                return Ok(forgotten);
+            }
+        }
     }
 }

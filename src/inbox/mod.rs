@@ -50,9 +50,9 @@
 //!
 //! # Several processes
 //!
-//! They share a [`CaseStore`] that is made for it. One of them polls the account, by a lease;
-//! each delivery has one holder at a time, and one that held it for too long gets an error. A process
-//! that dies leaves its lease, which ends after two intervals and two minutes.
+//! They share a [`CaseStore`] that is made for it. One of them polls the account, and renews its
+//! right to do so every 15 seconds: if it is killed, another one polls within a minute, and at once if
+//! it ends. Each delivery has one holder at a time, and one that held it for too long gets an error.
 //!
 //! # Many labs
 //!
@@ -88,6 +88,7 @@
 
 mod delivery;
 mod digest;
+mod due;
 mod fetch;
 mod files;
 mod hints;
@@ -95,6 +96,7 @@ mod history;
 mod logged;
 mod plan;
 mod poll;
+mod process;
 mod record;
 mod report;
 mod run;
@@ -104,6 +106,7 @@ mod trace;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -117,7 +120,7 @@ use crate::model::{AccountId, Notification, OrderId, RxId};
 use hints::Hints;
 use plan::ListingCoverage;
 use record::{CaseObservation, What, record_one};
-use run::Runner;
+use run::{Patience, Runner, Running};
 use stats::Counters;
 use store::{Outcome, Settlement};
 
@@ -126,7 +129,7 @@ pub use history::CaseHistory;
 pub use logged::LoggedArrival;
 pub use plan::Policy;
 pub use report::{PollReport, Problem};
-pub use stats::Stats;
+pub use stats::{PolledBy, Stats};
 pub use store::{CaseStore, MemoryStore};
 
 /// The cases of a lab: what the service showed of them, and what is to be done.
@@ -150,11 +153,11 @@ struct Settings {
 
 struct Shared {
     store: Arc<dyn CaseStore>,
-    /// Names this inbox among those that share the store.
-    holder: String,
-    /// The epoch as this process knows it: not every good listing is written.
-    epoch: Mutex<ListingCoverage>,
+    /// The coverage as this process knows it: not every good listing is written.
+    coverage: Mutex<ListingCoverage>,
     runner: tokio::sync::Mutex<Runner>,
+    /// How many runs and streams there are.
+    running: AtomicUsize,
     hints: Hints,
     hinted: watch::Sender<()>,
     news: watch::Sender<()>,
@@ -179,9 +182,9 @@ impl Lab {
             }),
             shared: Arc::new(Shared {
                 store: Arc::new(store),
-                holder: name(),
-                epoch: Mutex::default(),
+                coverage: Mutex::default(),
                 runner: tokio::sync::Mutex::default(),
+                running: AtomicUsize::new(0),
                 hints: Hints::default(),
                 hinted: watch::Sender::new(()),
                 news: watch::Sender::new(()),
@@ -309,7 +312,7 @@ impl Inbox {
     /// Dropped, it may have taken deliveries; they come again after the
     /// [claim lease](Inbox::claim_lease).
     pub async fn claim(&self, limit: usize) -> Result<Vec<Delivery>> {
-        let token: Arc<str> = name().into();
+        let token: Arc<str> = token().into();
         let (store, account) = (self.store(), self.account());
         let claim_lease = self.settings.claim_lease;
         let claimed = store.claim(account, &token, limit, claim_lease, self.local_now());
@@ -335,23 +338,36 @@ impl Inbox {
     /// Safe between two items. A stream that is dropped while it waits may have taken one
     /// delivery, which comes again after the [claim lease](Inbox::claim_lease).
     pub fn deliveries(&self) -> impl Stream<Item = Result<Delivery>> + Send + Unpin + '_ {
-        let news = self.shared.news.subscribe();
-        Box::pin(stream::unfold(news, move |mut news| async move {
-            let next = self.next_delivery(&mut news).await;
-            Some((next, news))
-        }))
+        let begin = (self.shared.news.subscribe(), Running::new(self));
+        Box::pin(stream::unfold(
+            begin,
+            move |(mut news, running)| async move {
+                let next = self.next_delivery(&mut news).await;
+                Some((next, (news, running)))
+            },
+        ))
     }
 
     async fn next_delivery(&self, news: &mut watch::Receiver<()>) -> Result<Delivery> {
+        let mut patience = Patience::default();
         loop {
-            news.borrow_and_update();
-            // Also while there is always something to do.
-            self.turn().await?;
-            if let Some(delivery) = self.claim(1).await?.pop() {
-                return Ok(delivery);
+            match self.claim_or_wait(news).await {
+                Ok(Some(delivery)) => return Ok(delivery),
+                Ok(None) => patience.succeeded(),
+                Err(error) => patience.wait(self, error).await?,
             }
+        }
+    }
+
+    async fn claim_or_wait(&self, news: &mut watch::Receiver<()>) -> Result<Option<Delivery>> {
+        news.borrow_and_update();
+        // Also while there is always something to do.
+        self.turn().await?;
+        let claimed = self.claim(1).await?.pop();
+        if claimed.is_none() {
             self.wait(news).await?;
         }
+        Ok(claimed)
     }
 
     /// Acknowledges several deliveries of this inbox at once; see [`Delivery::acknowledge`].
@@ -390,14 +406,15 @@ impl Inbox {
         after: u64,
     ) -> impl Stream<Item = Result<LoggedArrival>> + Send + Unpin + '_ {
         let begin = (self.shared.news.subscribe(), after, VecDeque::new());
+        let running = Running::new(self);
         Box::pin(stream::unfold(
-            begin,
-            move |(mut news, mut after, mut page)| async move {
+            (begin, running),
+            move |((mut news, mut after, mut page), running)| async move {
                 let next = self.next_arrival(&mut news, after, &mut page).await;
                 if let Ok(arrival) = &next {
                     after = arrival.sequence();
                 }
-                Some((next, (news, after, page)))
+                Some((next, ((news, after, page), running)))
             },
         ))
     }
@@ -408,17 +425,31 @@ impl Inbox {
         after: u64,
         page: &mut VecDeque<LoggedArrival>,
     ) -> Result<LoggedArrival> {
+        let mut patience = Patience::default();
         loop {
             if let Some(arrival) = page.pop_front() {
                 return Ok(arrival);
             }
-            news.borrow_and_update();
-            self.turn().await?;
-            page.extend(self.arrivals_after(after, 100).await?);
-            if page.is_empty() {
-                self.wait(news).await?;
+            match self.read_or_wait(news, after, page).await {
+                Ok(()) => patience.succeeded(),
+                Err(error) => patience.wait(self, error).await?,
             }
         }
+    }
+
+    async fn read_or_wait(
+        &self,
+        news: &mut watch::Receiver<()>,
+        after: u64,
+        page: &mut VecDeque<LoggedArrival>,
+    ) -> Result<()> {
+        news.borrow_and_update();
+        self.turn().await?;
+        page.extend(self.arrivals_after(after, 100).await?);
+        if page.is_empty() {
+            self.wait(news).await?;
+        }
+        Ok(())
     }
 
     /// The arrivals behind the number `after` in the account's log that are there now, at most
@@ -448,7 +479,8 @@ impl Inbox {
     pub async fn stats(&self) -> Result<Stats> {
         let now = self.now().await?;
         let counts = self.store().counts(self.account(), now).await?;
-        Ok(self.counters().stats(counts, now))
+        let account = self.store().account(self.account(), now).await?;
+        Ok(self.counters().stats(counts, account.poller, now))
     }
 }
 
@@ -489,31 +521,33 @@ impl Inbox {
         self.store().now(self.local_now()).await
     }
 
-    async fn epoch(&self) -> Result<ListingCoverage> {
-        let stored = self.store().epoch(self.account()).await?;
-        let here = *self.lock_epoch();
-        Ok(poll::later(here, stored))
+    async fn stored_coverage(&self) -> Result<ListingCoverage> {
+        let account = self.store().account(self.account(), self.local_now());
+        Ok(account.await?.coverage)
     }
 
-    fn remember(&self, epoch: ListingCoverage) {
-        let mut here = self.lock_epoch();
-        *here = poll::later(epoch, *here);
+    async fn coverage(&self) -> Result<ListingCoverage> {
+        let stored = self.stored_coverage().await?;
+        Ok(poll::later(self.known_coverage(), stored))
     }
 
-    fn lock_epoch(&self) -> MutexGuard<'_, ListingCoverage> {
-        let epoch = self.shared.epoch.lock();
-        epoch.unwrap_or_else(PoisonError::into_inner)
+    fn known_coverage(&self) -> ListingCoverage {
+        *self.lock_coverage()
+    }
+
+    fn remember(&self, coverage: ListingCoverage) {
+        let mut here = self.lock_coverage();
+        *here = poll::later(coverage, *here);
+    }
+
+    fn lock_coverage(&self) -> MutexGuard<'_, ListingCoverage> {
+        let coverage = self.shared.coverage.lock();
+        coverage.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_observer(&self) -> MutexGuard<'_, Option<Observer>> {
         let observer = self.shared.observer.lock();
         observer.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn lease(&self, lease: Duration) -> Result<bool> {
-        let (store, holder) = (self.store(), &self.shared.holder);
-        let lease = store.lease(self.account(), holder, lease, self.local_now());
-        lease.await
     }
 
     /// There may be something to claim.
@@ -566,7 +600,7 @@ impl fmt::Debug for Inbox {
     }
 }
 
-/// A name that nobody else has: of an inbox among those that share a store, or of a claim.
-fn name() -> String {
+/// A name that no other claim has.
+fn token() -> String {
     format!("{:032x}", fastrand::u128(..))
 }

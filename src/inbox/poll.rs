@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Inbox;
 use super::fetch::{fetch, hinted};
@@ -12,6 +13,9 @@ use super::report::{PollReport, Problem};
 use super::store::{Commit, fits};
 use crate::error::Result;
 use crate::model::{Order, OrderId};
+
+/// The time of the last good listing is written once in so long.
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 pub(super) async fn poll(inbox: &Inbox) -> Result<PollReport> {
     let mut report = PollReport::default();
@@ -70,7 +74,7 @@ async fn listing(inbox: &Inbox, budget: usize, report: &mut PollReport) -> Resul
     } else {
         Vec::new()
     };
-    let epoch = inbox.epoch().await?;
+    let coverage = inbox.coverage().await?;
     let expected = inbox.store().expected(inbox.account(), &ids).await?;
     let known = Known::new(expected);
     let follows = |order: &&Order| order.rx_id().is_some_and(|rx_id| fits(rx_id.as_str()));
@@ -103,14 +107,19 @@ async fn listing(inbox: &Inbox, budget: usize, report: &mut PollReport) -> Resul
         missing.sort_unstable();
         observations.extend(missing.into_iter().map(|id| observation(id, What::Missing)));
     }
-    let owed = record(inbox, known, &epoch, observations, report).await?;
+    let owed = record(inbox, known, &coverage, observations, report).await?;
     let all = contradicted.len() <= budget;
     contradicted.truncate(budget);
     let problems = report.problems.len();
     fetch(inbox, contradicted, report).await?;
     let settled = all && report.problems.len() == problems;
     if complete && settled {
-        listed_well(inbox, &epoch, epoch.listed(begun, inbox.plan_policy())).await?;
+        listed_well(
+            inbox,
+            &coverage,
+            coverage.listed(begun, inbox.plan_policy()),
+        )
+        .await?;
     }
     Ok(owed)
 }
@@ -162,30 +171,46 @@ fn take_contradicted(orders: &mut Vec<Order>) -> Vec<Target> {
 /// What is written is read anew: recording takes long, and another process may have been first.
 async fn listed_well(inbox: &Inbox, before: &ListingCoverage, now: ListingCoverage) -> Result<()> {
     let policy = inbox.plan_policy();
-    let stored = inbox.store().epoch(inbox.account()).await?;
+    let stored = inbox.stored_coverage().await?;
     let age = now
         .last_listing()
         .zip(stored.last_listing())
         .and_then(|(now, stored)| now.duration_since(stored).ok());
-    let is_old = age.is_none_or(|age| age > policy.longest_gap / 24);
+    let longest = (policy.longest_gap / 24).min(HOUR);
+    let is_old = age.is_none_or(|age| age > longest);
     let resumed = before
         .last_listing()
         .zip(now.last_listing())
         .and_then(|(before, now)| now.duration_since(before).ok())
         .is_some_and(|gap| gap > policy.longest_gap);
     if stored.first_listing().is_none() || is_old || resumed {
-        let commit = Commit {
-            saves: Vec::new(),
-            coverage: Some(now),
-        };
-        let (store, account) = (inbox.store(), inbox.account());
-        store.commit(account, &commit, inbox.local_now()).await?;
+        keep_coverage(inbox, now).await?;
     }
     inbox.remember(now);
     Ok(())
 }
 
-/// The later of two epochs of one account: what is stored may lag behind what this process
+/// Writes the time of the last good listing, if that is later than what is written: at an orderly end,
+/// so that the gap until the next beginning is not taken for a longer one.
+pub(super) async fn note_coverage(inbox: &Inbox) -> Result<()> {
+    let known = inbox.known_coverage();
+    if known.last_listing() > inbox.stored_coverage().await?.last_listing() {
+        keep_coverage(inbox, known).await?;
+    }
+    Ok(())
+}
+
+async fn keep_coverage(inbox: &Inbox, coverage: ListingCoverage) -> Result<()> {
+    let commit = Commit {
+        saves: Vec::new(),
+        coverage: Some(coverage),
+    };
+    let (store, account) = (inbox.store(), inbox.account());
+    let kept = store.commit(account, &commit, inbox.local_now()).await;
+    kept.map(drop)
+}
+
+/// The later of two coverages of one account: what is stored may lag behind what this process
 /// knows, or be ahead of it where another one polls.
 pub(super) fn later(one: ListingCoverage, other: ListingCoverage) -> ListingCoverage {
     if one.last_listing() > other.last_listing() {

@@ -102,7 +102,7 @@ pub(super) fn is_unchanged(case: &Case, order: &Order) -> bool {
 pub(super) async fn record(
     inbox: &Inbox,
     mut known: Known,
-    epoch: &ListingCoverage,
+    coverage: &ListingCoverage,
     observations: Vec<CaseObservation>,
     report: &mut PollReport,
 ) -> Result<Vec<Target>> {
@@ -112,7 +112,7 @@ pub(super) async fn record(
     let (mut now, mut rest) = once(observations);
     loop {
         for chunk in now.chunks(AT_ONCE) {
-            commit(inbox, &mut known, epoch, chunk, report, &mut owed).await?;
+            commit(inbox, &mut known, coverage, chunk, report, &mut owed).await?;
         }
         if rest.is_empty() {
             return Ok(owed);
@@ -164,7 +164,7 @@ fn once(observations: Vec<CaseObservation>) -> (Vec<CaseObservation>, Vec<CaseOb
 async fn commit(
     inbox: &Inbox,
     known: &mut Known,
-    epoch: &ListingCoverage,
+    coverage: &ListingCoverage,
     observations: &[CaseObservation],
     report: &mut PollReport,
     owed: &mut Vec<Target>,
@@ -176,7 +176,7 @@ async fn commit(
         let mut news = News::default();
         for observation in observations {
             let found = known.find(&observation.order_id);
-            let mut planned = plan(found, observation, inbox.plan_policy(), epoch);
+            let mut planned = plan(found, observation, inbox.plan_policy(), coverage);
             if let Some(save) = &mut planned.save {
                 files::keep(inbox, save).await?;
             }
@@ -203,7 +203,7 @@ async fn commit(
             .collect();
         known.renew(inbox.store().expected(account, &ids).await?);
     }
-    Err(Error::store(
+    Err(Error::store_unavailable(
         "other processes were quicker again and again; try again",
     ))
 }
@@ -225,9 +225,9 @@ pub(super) async fn record_one(
         .find(account, CaseKey::Order(&observation.order_id))
         .await?
         .map(|stored| stored.case);
-    let epoch = inbox.epoch().await?;
+    let coverage = inbox.coverage().await?;
     let known = Known::new(found.into_iter().collect());
-    record(inbox, known, &epoch, vec![observation], report)
+    record(inbox, known, &coverage, vec![observation], report)
         .await
         .map(drop)
 }
@@ -245,7 +245,7 @@ fn plan(
     found: Option<&Case>,
     observation: &CaseObservation,
     policy: &Policy,
-    epoch: &ListingCoverage,
+    coverage: &ListingCoverage,
 ) -> Planned {
     let observed = Observed::of(observation);
     let nothing = Record::new();
@@ -254,7 +254,12 @@ fn plan(
     let mut after: Option<Record> = None;
     let mut next = Next::Nothing;
     observed.each(|observation| {
-        let step = observe(after.as_ref().unwrap_or(before), observation, policy, epoch);
+        let step = observe(
+            after.as_ref().unwrap_or(before),
+            observation,
+            policy,
+            coverage,
+        );
         next = step.next();
         arrivals.extend(logged(&step));
         if let Some(record) = step.into_record() {
@@ -282,6 +287,8 @@ fn plan(
         let (after, before) = (after.reading(), before.reading());
         u64::from(after.deviations().saturating_sub(before.deviations()))
     });
+    let changes_record =
+        order.is_some() || after.as_ref().is_some_and(|after| after.differs(before));
     let save = save.then(|| {
         let mut case = match found {
             Some(case) => case.clone(),
@@ -297,6 +304,7 @@ fn plan(
             case,
             order: order.map(|(order, _)| Arc::clone(order)),
             arrivals,
+            changes_record,
         }
     });
     Planned {

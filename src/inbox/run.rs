@@ -1,15 +1,20 @@
-//! Polls at an interval, woken by hints.
+//! Polls at an interval, by one process at a time, woken by hints.
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 use super::Inbox;
+use super::due::DueTime;
 use super::fetch::fetch_hinted;
+use super::poll;
+use super::process;
 use super::report::PollReport;
+use super::store::PollRight;
 use super::trace;
 use crate::error::{Error, Result};
 
@@ -20,59 +25,176 @@ const RECHECK: Duration = Duration::from_secs(5);
 /// A listing that hints ask for comes at least so long after the one before.
 const SOONEST: Duration = Duration::from_secs(60);
 
+/// For how long a process has the right to poll without asking again. After a kill nobody polls for
+/// so long, and for [`BEAT`] until another one asks: a minute together.
+const LEASE: Duration = Duration::from_secs(45);
+
+/// How often it asks.
+const BEAT: Duration = Duration::from_secs(15);
+
 /// When the next poll is due. Whoever holds it polls for this process.
 #[derive(Debug, Default)]
 pub(super) struct Runner {
     /// None before the first.
-    next: Option<SystemTime>,
+    next: Option<DueTime>,
     last: Option<SystemTime>,
+    /// When to ask for the right to poll again.
+    beat: Option<DueTime>,
     /// Whether this process polls the account; not known before it asked.
     leads: Option<bool>,
 }
 
 impl Runner {
-    /// Does what is due. What may pass by itself is no error.
+    /// Does what is due. What may pass by itself is no error, but for the store's.
     async fn turn(&mut self, inbox: &Inbox) -> Result<()> {
         let now = inbox.local_now();
-        let next = self.next.get_or_insert_with(|| start(inbox, now));
-        if *next <= now {
-            self.last = Some(now);
-            self.next = now.checked_add(interval(inbox));
-            if self.lead(inbox).await? {
-                // All that was hinted at beyond what could be kept is in it.
-                inbox.hints().take_overflow();
-                tolerate(inbox.poll().await)?;
-                return Ok(());
-            }
+        let next = *self.next.get_or_insert_with(|| first_poll(inbox, now));
+        let is_due = next.has_passed(now);
+        if (is_due || self.leads == Some(true)) && self.beat.is_none_or(|due| due.has_passed(now)) {
+            self.lead(inbox).await?;
         }
-        let brought = fetch_hinted(inbox).await;
+        if is_due && self.leads == Some(true) {
+            self.last = Some(now);
+            self.next = Some(DueTime::new(now, interval(inbox)));
+            // All that was hinted at beyond what could be kept is in it.
+            inbox.hints().take_overflow();
+            let polled = self.leading(inbox, inbox.poll()).await;
+            if polled.as_ref().is_err_and(is_passing_of_store) {
+                // Whoever waits for the store polls then.
+                self.next = Some(DueTime::new(now, Duration::ZERO));
+            }
+            return tolerate(polled);
+        }
+        let brought = self.leading(inbox, fetch_hinted(inbox)).await;
         if inbox.hints().take_overflow() {
             trace::overflow();
             let soonest = self.last.and_then(|last| last.checked_add(SOONEST));
-            self.next = self.next.min(Some(soonest.unwrap_or(now).max(now)));
+            let wait = soonest.and_then(|soonest| soonest.duration_since(now).ok());
+            let soonest = DueTime::new(now, wait.unwrap_or_default());
+            if next.wait(now) > soonest.wait(now) {
+                self.next = Some(soonest);
+            }
         }
-        tolerate(brought).map(drop)
+        tolerate(brought)
     }
 
-    /// Takes the right to poll the account, if nobody else has it.
-    async fn lead(&mut self, inbox: &Inbox) -> Result<bool> {
-        let leads = inbox.lease(lease(inbox)).await?;
+    /// Takes the right to poll the account, if nobody else has it, or keeps it.
+    async fn lead(&mut self, inbox: &Inbox) -> Result<()> {
+        // Where it cannot be asked, the next turn asks.
+        self.beat = None;
+        let leads = ask(inbox).await? == PollRight::Granted;
+        self.beat = Some(DueTime::new(inbox.local_now(), BEAT));
         if self.leads.replace(leads) != Some(leads) {
-            trace::lease(leads);
+            trace::poll_right(leads);
         }
-        Ok(leads)
+        Ok(())
+    }
+
+    /// Keeps the right to poll for as long as something takes.
+    async fn leading<T>(&mut self, inbox: &Inbox, work: impl Future<Output = T>) -> T {
+        if self.leads != Some(true) {
+            return work.await;
+        }
+        let keeping = async {
+            loop {
+                inbox.lab.clock().sleep(BEAT).await;
+                // A right that was lost, or a store that fails, is found when the work is done:
+                // nothing that is right hangs on it.
+                let _ = ask(inbox).await;
+                // A clock whose waits end at once must not keep the work from going on.
+                tokio::task::yield_now().await;
+            }
+        };
+        match select(pin!(work), pin!(keeping)).await {
+            Either::Left((done, _)) => done,
+            Either::Right((never, _)) => never,
+        }
     }
 
     /// How long nothing is due.
     fn rest(&self, inbox: &Inbox) -> Duration {
         let now = inbox.local_now();
-        let next = [self.next, inbox.hints().next()]
-            .into_iter()
-            .flatten()
-            .min();
-        next.map_or(Duration::ZERO, |next| {
-            next.duration_since(now).unwrap_or_default()
-        })
+        let next = self.next.map(|due| due.wait(now));
+        let beat = self.beat.map(|due| due.wait(now));
+        let next = match (self.leads, next) {
+            (Some(true), Some(next)) => next.min(beat.unwrap_or_default()),
+            // It asks again for what another one has.
+            (Some(false), Some(next)) => next.max(beat.unwrap_or_default()),
+            (_, next) => next.unwrap_or_default(),
+        };
+        inbox.hints().wait(now).map_or(next, |hint| hint.min(next))
+    }
+}
+
+async fn ask(inbox: &Inbox) -> Result<PollRight> {
+    let (store, account) = (inbox.store(), inbox.account());
+    let asked = store.poll_right(account, process::name(), LEASE, inbox.local_now());
+    asked.await
+}
+
+/// Something that polls while it lives. When the last one of an inbox ends, the right to poll is
+/// given back, so that another process polls at once.
+pub(super) struct Running(Inbox);
+
+impl Running {
+    pub(super) fn new(inbox: &Inbox) -> Self {
+        inbox.shared.running.fetch_add(1, Ordering::SeqCst);
+        Running(inbox.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.shared.running.fetch_sub(1, Ordering::SeqCst) > 1 {
+            return;
+        }
+        let leads = match self.0.shared.runner.try_lock() {
+            Ok(mut runner) => runner.leads.take() == Some(true),
+            Err(_) => false,
+        };
+        // Without a runtime the right ends by itself.
+        if leads && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let inbox = self.0.clone();
+            runtime.spawn(async move {
+                // Who cannot be told finds it out when the right ends by itself.
+                let _ = stop(&inbox).await;
+            });
+        }
+    }
+}
+
+/// Notes how far the listings go, and gives the right to poll back.
+async fn stop(inbox: &Inbox) -> Result<()> {
+    trace::stopped();
+    let noted = poll::note_coverage(inbox).await;
+    let (store, account) = (inbox.store(), inbox.account());
+    store.release_poll_right(account, process::name()).await?;
+    noted
+}
+
+/// Waits after failures of the store: a second, then twice as long each time, up to a minute.
+#[derive(Default)]
+pub(super) struct Patience {
+    failures: u32,
+}
+
+impl Patience {
+    /// Waits, if the error may pass by itself; gives it back if not.
+    pub(super) async fn wait(&mut self, inbox: &Inbox, error: Error) -> Result<()> {
+        if !is_passing_of_store(&error) {
+            return Err(error);
+        }
+        inbox.counters().store_failed(&error);
+        trace::store_failed(&error);
+        let longest = Duration::from_secs(1 << self.failures.min(6)).min(Duration::from_secs(60));
+        self.failures = self.failures.saturating_add(1);
+        let wait = longest.mul_f64(0.5 + fastrand::f64() / 2.0);
+        inbox.lab.clock().sleep(wait).await;
+        Ok(())
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
     }
 }
 
@@ -81,15 +203,17 @@ impl Inbox {
     /// [notified](Inbox::notify), until the future is dropped.
     ///
     /// [`Inbox::deliveries`] and [`Inbox::arrivals`] do so too, while they wait. Of several that
-    /// run in this process one polls; of several processes the one that holds the
-    /// account's lease in the store. Should it end, another takes over.
+    /// run in this process one polls; of several processes the one that has the right to, which it
+    /// renews every 15 seconds. If it is killed, another one polls within a minute; if it ends, at
+    /// once.
     ///
     /// # Errors
     ///
     /// What does not pass by itself: [`Error::is_reauthorization_needed`],
-    /// [`Error::is_forbidden`], [`Error::is_store`], a broken configuration. Failures of the
-    /// service or the network are no error: the next poll may go better, and
-    /// [`Inbox::stats`] says how long it has been since a good one.
+    /// [`Error::is_forbidden`], [`Error::is_store`] without [`Error::is_retryable`], a broken
+    /// configuration. Failures of the service, of the network, and those of the store that may pass
+    /// are no error: the next poll may go better, and [`Inbox::stats`] says how long it has been
+    /// since a good one.
     ///
     /// # Cancel safety
     ///
@@ -109,26 +233,38 @@ impl Inbox {
     ///
     /// As [`Inbox::run`].
     pub async fn run_until(&self, stop: impl Future<Output = ()> + Send) -> Result<()> {
-        let mut stop = pin!(stop);
-        let mut runner = match select(pin!(self.shared.runner.lock()), &mut stop).await {
+        let _running = Running::new(self);
+        let mut until = pin!(stop);
+        let mut runner = match select(pin!(self.shared.runner.lock()), &mut until).await {
             Either::Left((runner, _)) => runner,
             Either::Right(_) => return Ok(()),
         };
         let mut woken = self.shared.hinted.subscribe();
+        let mut patience = Patience::default();
         loop {
             woken.borrow_and_update();
-            runner.turn(self).await?;
-            let rest = self.lab.clock().sleep(runner.rest(self));
-            let woken = pin!(woken.changed());
+            let wait = match runner.turn(self).await {
+                Ok(()) => {
+                    patience.succeeded();
+                    let rest = self.lab.clock().sleep(runner.rest(self));
+                    let woken = woken.changed();
+                    Either::Left(async move {
+                        select(rest, pin!(woken)).await;
+                        Ok(())
+                    })
+                }
+                Err(error) => Either::Right(patience.wait(self, error)),
+            };
             // First, so that it is asked also where nothing has to be waited for.
-            if let Either::Left(_) = select(&mut stop, select(rest, woken)).await {
-                break;
+            match select(&mut until, pin!(wait)).await {
+                Either::Left(_) => break,
+                Either::Right((waited, _)) => waited?,
             }
         }
         if runner.leads.take() == Some(true) {
-            trace::stopped();
+            self::stop(self).await?;
         }
-        self.lease(Duration::ZERO).await.map(drop)
+        Ok(())
     }
 
     /// Waits until there may be something new in the store; polls meanwhile if nobody
@@ -157,7 +293,7 @@ impl Inbox {
     }
 }
 
-/// What does not pass by itself is an error.
+/// What passes by itself is no error; what the store says is for whoever waits.
 fn tolerate(result: Result<PollReport>) -> Result<()> {
     match result {
         Err(error) if is_lasting(&error) => Err(error),
@@ -173,19 +309,19 @@ fn is_lasting(error: &Error) -> bool {
         || error.is_origin()
 }
 
+/// A failure of the store that may pass by itself.
+fn is_passing_of_store(error: &Error) -> bool {
+    error.is_store() && error.is_retryable()
+}
+
 /// When the first poll is due.
-fn start(inbox: &Inbox, now: SystemTime) -> SystemTime {
+fn first_poll(inbox: &Inbox, now: SystemTime) -> DueTime {
     let wait = inbox.settings.initial_jitter.mul_f64(fastrand::f64());
-    now.checked_add(wait).unwrap_or(now)
+    DueTime::new(now, wait)
 }
 
 /// With up to a tenth more, so that many accounts do not poll in step.
 fn interval(inbox: &Inbox) -> Duration {
     let interval = inbox.settings.interval;
     interval + interval.mul_f64(fastrand::f64() / 10.0)
-}
-
-/// Two intervals, and time for a slow poll.
-fn lease(inbox: &Inbox) -> Duration {
-    inbox.settings.interval * 2 + Duration::from_secs(120)
 }

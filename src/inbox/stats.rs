@@ -3,8 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::process;
 use super::report::{PollReport, Problem};
-use super::store::Counts;
+use super::store::{Counts, Poller};
 use crate::error::Error;
 
 /// How an inbox is doing. Counters are of this inbox and its clones, since it was made;
@@ -36,10 +37,30 @@ pub struct Stats {
     pub lag: Option<Duration>,
     /// The last error of a poll, in one line; none after a good one.
     pub last_error: Option<String>,
+    /// How often the store failed in a way that may pass, so that what runs went on.
+    pub store_failures: u64,
+    /// Who polls the account.
+    pub polled_by: PolledBy,
     /// What is in the store.
     pub store: Counts,
     /// How old the oldest open delivery is.
     pub oldest: Option<Duration>,
+}
+
+/// Who polls an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolledBy {
+    /// Nobody has the right to. [`Inbox::poll`](super::Inbox::poll) does not ask for it.
+    #[default]
+    Nobody,
+    /// An inbox of this process.
+    ThisProcess,
+    /// Another process.
+    OtherProcess {
+        /// Until when, unless it renews its right.
+        until: SystemTime,
+    },
 }
 
 /// The counters of an inbox.
@@ -67,6 +88,13 @@ impl Counters {
         });
     }
 
+    pub(super) fn store_failed(&self, error: &Error) {
+        self.with(|stats| {
+            stats.store_failures += 1;
+            stats.last_error = Some(error.to_string());
+        });
+    }
+
     pub(super) fn fetched(&self, report: &PollReport) {
         self.with(|stats| stats.add(report));
     }
@@ -76,12 +104,17 @@ impl Counters {
     }
 
     /// The counters beside what is in the store.
-    pub(super) fn stats(&self, store: Counts, now: SystemTime) -> Stats {
+    pub(super) fn stats(&self, store: Counts, poller: Option<Poller>, now: SystemTime) -> Stats {
         let mut stats = self.with(|stats| stats.clone());
         let ago = |time: SystemTime| now.duration_since(time).unwrap_or_default();
         stats.lag = stats.last_good_poll.map(ago);
         stats.oldest = store.oldest.map(ago);
         stats.store = store;
+        stats.polled_by = match poller {
+            None => PolledBy::Nobody,
+            Some(poller) if poller.process == process::name() => PolledBy::ThisProcess,
+            Some(Poller { until, .. }) => PolledBy::OtherProcess { until },
+        };
         stats
     }
 

@@ -11,7 +11,7 @@ pub(super) use nothing::*;
 mod events {
     use super::super::report::{PollReport, Problem};
     use super::super::store::{Claimed, Outcome, Settlement};
-    use crate::error::Result;
+    use crate::error::{Error, Result};
     use crate::flow::Symbol;
 
     /// A poll that listed the orders, or could not.
@@ -119,12 +119,17 @@ mod events {
     }
 
     /// Whether this process polls the account, where that is news.
-    pub(in super::super) fn lease(leads: bool) {
+    pub(in super::super) fn poll_right(leads: bool) {
         if leads {
             tracing::info!(target: "lab_connector", "polling the account");
         } else {
             tracing::info!(target: "lab_connector", "another process polls the account");
         }
+    }
+
+    /// The store failed in a way that may pass.
+    pub(in super::super) fn store_failed(error: &Error) {
+        tracing::warn!(target: "lab_connector", %error, "the store is not available");
     }
 
     pub(in super::super) fn stopped() {
@@ -143,7 +148,7 @@ mod events {
 mod nothing {
     use super::super::report::PollReport;
     use super::super::store::{Claimed, Settlement};
-    use crate::error::Result;
+    use crate::error::{Error, Result};
     use crate::flow::Symbol;
 
     pub(in super::super) fn polled(_: &Result<PollReport>) {}
@@ -151,7 +156,8 @@ mod nothing {
     pub(in super::super) fn deviates(_: Option<Symbol>) {}
     pub(in super::super) fn claimed(_: &Claimed) {}
     pub(in super::super) fn settled(_: &Settlement, _: bool) {}
-    pub(in super::super) fn lease(_: bool) {}
+    pub(in super::super) fn poll_right(_: bool) {}
+    pub(in super::super) fn store_failed(_: &Error) {}
     pub(in super::super) fn stopped() {}
     pub(in super::super) fn overflow() {}
 }

@@ -2,11 +2,11 @@
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fmt;
 
 use super::id::AccountId;
-use super::lenient::{self, Extra, Key, Missing, Record};
+use super::lenient::{self, Extra, Missing, Record};
 
 /// A lab, as *Get Accounts* lists it. One login may offer several.
 #[derive(Clone, PartialEq)]
@@ -34,17 +34,17 @@ impl Account {
         self.name.as_deref()
     }
 
-    /// Fields that have no accessor, by their own keys.
+    /// Fields that have no accessor, by their own keys; see [`Order::extra`](super::Order::extra).
     #[must_use]
-    pub fn extra(&self) -> &serde_json::Map<String, Value> {
-        &self.extra
+    pub fn extra(&self) -> Map<String, Value> {
+        self.extra.to_map()
     }
 }
 
 impl Record for Account {
     type Fields = Fields;
 
-    const OWN: &'static [Key] = &[Key::name("accountid")];
+    const OWN: &'static [&'static str] = &["accountid"];
 
     fn from_fields(fields: Fields) -> Result<Self, Missing> {
         Ok(Account {

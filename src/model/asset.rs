@@ -2,16 +2,15 @@
 
 use std::fmt;
 
-use serde::de::MapAccess;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::id::AssetId;
-use super::lenient::{self, Entry, Fields as _};
-use super::order::{entry, extra};
+use super::lenient::{self, Entry, Fault, Fields as _, FromScalar, entry};
 use super::time::WireTime;
+use crate::key::same_key;
 
 /// One file of an order: the zip of exported scans, or the thumbnails.
 ///
@@ -26,7 +25,22 @@ lenient::record!(#[derive(Clone, PartialEq)] Fields, "an asset" {
     url: Url = ["downloadurl", "url", "href", "uri", "link"],
     size: u64 = ["size", "filesize", "contentlength", "length"],
     modified: WireTime = ["modifiedat", "modified", "lastmodified", "updatedat", "updated"],
+    sha256: DigestText<32> = ["sha256", "sha256hash", "sha256checksum", "checksumsha256"],
+    md5: DigestText<16> = ["md5", "md5hash", "md5checksum", "checksummd5", "contentmd5"],
 });
+
+/// A digest of so many bytes, in hexadecimal or base64: services that compute none write "none".
+#[derive(Clone, PartialEq)]
+struct DigestText<const BYTES: usize>(String);
+
+impl<const BYTES: usize> FromScalar for DigestText<BYTES> {
+    fn text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let length = text.len();
+        let fits = length == 2 * BYTES || length == BYTES.div_ceil(3) * 4;
+        fits.then(|| DigestText(text.to_owned()))
+    }
+}
 
 impl Asset {
     /// The id, if it has one.
@@ -47,7 +61,7 @@ impl Asset {
         self.0
             .kind
             .as_deref()
-            .is_some_and(|kind| lenient::same_key(kind, "ide"))
+            .is_some_and(|kind| same_key(kind, "ide"))
     }
 
     /// Whether it is the image thumbnails. Convention: its kind is `IMAGE_GALLERY`.
@@ -56,7 +70,7 @@ impl Asset {
         self.0
             .kind
             .as_deref()
-            .is_some_and(|kind| lenient::same_key(kind, "imagegallery"))
+            .is_some_and(|kind| same_key(kind, "imagegallery"))
     }
 
     /// Where to download it, if the service says so; else the endpoint of *Download Asset* is
@@ -78,30 +92,31 @@ impl Asset {
         self.0.modified.as_ref()
     }
 
-    /// Digests, and the algorithm by which each was made: of the unknown fields those whose
-    /// names say so. Convention: none is documented.
-    pub(crate) fn digests(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        const KEYS: [(&str, &str); 9] = [
-            ("sha256", "sha256"),
-            ("sha256hash", "sha256"),
-            ("sha256checksum", "sha256"),
-            ("checksumsha256", "sha256"),
-            ("md5", "md5"),
-            ("md5hash", "md5"),
-            ("md5checksum", "md5"),
-            ("checksummd5", "md5"),
-            ("contentmd5", "md5"),
-        ];
-        self.extra().iter().filter_map(|(key, value)| {
-            let known = KEYS.iter().find(|(name, _)| lenient::same_key(key, name));
-            Some((known?.1, value.as_str()?))
-        })
+    /// The SHA-256 that the service gives for it, as it is written. Convention: no digest is
+    /// documented.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.0.sha256.as_ref().map(|digest| digest.0.as_str())
     }
 
-    /// Fields that have no accessor, by their own keys.
+    /// Digests, and the algorithm by which each was made.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let md5 = self.0.md5.as_ref().map(|digest| digest.0.as_str());
+        let digests = [("sha256", self.sha256()), ("md5", md5)];
+        digests
+            .into_iter()
+            .filter_map(|(algorithm, digest)| Some((algorithm, digest?)))
+    }
+
+    /// Fields that have no accessor, by their own keys; see [`Order::extra`](super::Order::extra).
     #[must_use]
-    pub fn extra(&self) -> &serde_json::Map<String, Value> {
-        &self.0.extra
+    pub fn extra(&self) -> Map<String, Value> {
+        self.0.extra.to_map()
+    }
+
+    /// Calls with each of these fields, as it came.
+    pub(crate) fn each_extra(&self, each: impl FnMut(&str, &str)) {
+        self.0.extra.each(each);
     }
 }
 
@@ -123,20 +138,17 @@ impl Serialize for Asset {
         )?;
         entry(&mut map, "size", self.0.size.as_ref())?;
         entry(&mut map, "modifiedAt", self.0.modified.as_ref())?;
-        extra(&mut map, &self.0.extra)?;
+        for (algorithm, digest) in self.digests() {
+            map.serialize_entry(algorithm, digest)?;
+        }
+        self.0.extra.serialize_into(&mut map)?;
         map.end()
     }
 }
 
 impl Entry for Asset {
-    type Fields = Fields;
-
-    fn push<'de, A: MapAccess<'de>>(list: &mut Vec<Self>, map: A) -> Result<(), A::Error> {
-        list.push(Asset(Fields::default()));
-        match list.last_mut() {
-            Some(Asset(fields)) => fields.fill(map),
-            None => Ok(()),
-        }
+    fn from_object(json: &str) -> Result<Self, Fault> {
+        Fields::read(json, &mut None).map(Asset)
     }
 
     fn from_text(text: &str) -> Self {
@@ -148,9 +160,9 @@ impl Entry for Asset {
         Asset(fields)
     }
 
-    fn from_other(value: Value) -> Self {
+    fn from_other(json: &str) -> Self {
         let mut fields = Fields::default();
-        fields.extra.insert("value".to_owned(), value);
+        fields.extra.push("value", json);
         Asset(fields)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::lenient::{FromScalar, exact_text};
+use super::lenient::{FromScalar, id_text};
 
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident) => {
@@ -62,8 +62,8 @@ macro_rules! id {
                 Some($name::from(text))
             }
 
-            fn number(number: &serde_json::Number) -> Option<Self> {
-                exact_text(number).map($name)
+            fn number(number: &str) -> Option<Self> {
+                id_text(number).map($name)
             }
         }
 

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::de::{Error as _, MapAccess};
+use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::asset::Asset;
 use super::id::{AccountId, OrderId, RxId};
-use super::lenient::{self, Entry, Extra, Fields as _, Key, Missing, Record};
+use super::lenient::{self, Entry, Extra, Fault, Fields as _, Missing, Record, entry};
 use super::time::WireTime;
 use crate::status::OrderStatus;
 
@@ -115,21 +115,51 @@ impl Order {
         self.history.as_deref()
     }
 
+    /// Reads what was written by `Serialize`, without a tree of its values.
+    ///
+    /// # Errors
+    ///
+    /// It is something else; the error says nothing of what it holds.
+    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
+    pub(crate) fn from_json(json: &str) -> Option<Self> {
+        Order::read(json, String::new).ok()
+    }
+
     /// Fields that have no accessor, by their own keys. They hold patient data.
+    ///
+    /// They are kept as the service sent them and read here, each time: keep the map where you need
+    /// more than one of them. A value that no parser takes, such as a number out of range, is in it as
+    /// a text.
     #[must_use]
-    pub fn extra(&self) -> &serde_json::Map<String, Value> {
-        &self.extra
+    pub fn extra(&self) -> Map<String, Value> {
+        self.extra.to_map()
+    }
+
+    /// Calls with each of these fields, as it came.
+    pub(crate) fn each_extra(&self, each: impl FnMut(&str, &str)) {
+        self.extra.each(each);
     }
 }
 
 impl Record for Order {
     type Fields = Fields;
 
-    const OWN: &'static [Key] = &[Key::name("orderid"), Key::name("rxid")];
+    const OWN: &'static [&'static str] = &["orderid", "rxid"];
 
     fn from_fields(fields: Fields) -> Result<Self, Missing> {
+        // Half of an id is none: it would name another order, or none that anybody knows.
+        let whole = |text: &str| !text.contains(char::REPLACEMENT_CHARACTER);
+        let ids = [
+            fields.id.as_ref().map(OrderId::as_str),
+            fields.rx_id.as_ref().map(RxId::as_str),
+        ];
+        if !ids.into_iter().flatten().all(whole) {
+            return Err(Missing {
+                what: "an order without an id that is text",
+                names: &["orderid", "rxid"],
+            });
+        }
         let filled = |text: &str| !text.chars().all(char::is_whitespace);
-
         let rx_id = fields.rx_id.filter(|id| filled(id.as_str()));
         let id = fields.id.filter(|id| filled(id.as_str()));
         let id = id
@@ -174,25 +204,9 @@ impl Serialize for Order {
         entry(&mut map, "modifiedAt", self.modified.as_ref())?;
         entry(&mut map, "assets", self.assets.as_ref())?;
         entry(&mut map, "history", self.history.as_ref())?;
-        extra(&mut map, &self.extra)?;
+        self.extra.serialize_into(&mut map)?;
         map.end()
     }
-}
-
-/// A field, if it has a value.
-pub(super) fn entry<M: SerializeMap>(
-    map: &mut M,
-    key: &'static str,
-    value: Option<&(impl Serialize + ?Sized)>,
-) -> Result<(), M::Error> {
-    value.map_or(Ok(()), |value| map.serialize_entry(key, value))
-}
-
-/// What has no field.
-pub(super) fn extra<M: SerializeMap>(map: &mut M, extra: &Extra) -> Result<(), M::Error> {
-    extra
-        .iter()
-        .try_for_each(|(key, value)| map.serialize_entry(key, value))
 }
 
 impl fmt::Debug for Order {
@@ -259,13 +273,8 @@ impl Serialize for HistoryEntry {
 }
 
 impl Entry for HistoryEntry {
-    type Fields = EntryFields;
-
-    fn push<'de, A: MapAccess<'de>>(list: &mut Vec<Self>, map: A) -> Result<(), A::Error> {
-        let mut fields = EntryFields::default();
-        fields.fill(map)?;
-        list.push(fields.into());
-        Ok(())
+    fn from_object(json: &str) -> Result<Self, Fault> {
+        EntryFields::read(json, &mut None).map(HistoryEntry::from)
     }
 
     fn from_text(text: &str) -> Self {
@@ -275,7 +284,7 @@ impl Entry for HistoryEntry {
         }
     }
 
-    fn from_other(_: Value) -> Self {
+    fn from_other(_: &str) -> Self {
         HistoryEntry::from_text("")
     }
 }
@@ -292,6 +301,7 @@ impl fmt::Debug for HistoryEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::strategy::Strategy as _;
     use serde_json::json;
 
     fn read(value: Value) -> Result<Order, String> {
@@ -320,6 +330,27 @@ mod tests {
         ] {
             let order: Order = serde_json::from_str(text).unwrap();
             assert_eq!(order.id().as_str(), "1");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever else is there, and in whatever order.
+        #[test]
+        fn the_best_name_wins(
+            keys in proptest::sample::subsequence(
+                vec!["OrderId", "ID", "case_id", "order-number", "CaseNumber"],
+                1..=5,
+            ).prop_shuffle(),
+            before in 0usize..3,
+        ) {
+            let names = ["orderid", "id", "caseid", "ordernumber", "casenumber"];
+            let rank = |key: &str| names.iter().position(|name| crate::key::same_key(key, name));
+            let best = keys.iter().copied().min_by_key(|key| rank(key)).unwrap();
+            let mut members: Vec<String> = keys.iter().map(|key| format!(r#""{key}":"{key}""#)).collect();
+            members.insert(before.min(members.len()), r#""status":"Sent","x":{"id":9}"#.to_owned());
+            let order = lenient::one::<Order>(format!("{{{}}}", members.join(",")).as_bytes()).unwrap();
+            proptest::prop_assert_eq!(order.id().as_str(), best);
+            proptest::prop_assert_eq!(order.extra().len(), keys.len());
         }
     }
 

@@ -25,14 +25,13 @@
 //! No harm is done by repeating what only reads, and *Revoke Token*. *Return Scan*, *Pair*,
 //! *Un Pair* and *Get Token* have an effect, and *Refresh Token* is repeated by its own task only.
 
-pub(crate) mod after;
 pub(crate) mod backoff;
 mod budget;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::{Error, Kind, Sent};
+use crate::error::{Error, Sent};
 
 pub(crate) use budget::Budget;
 
@@ -75,7 +74,7 @@ impl RetryPolicy {
     #[must_use]
     pub fn decide(&self, state: RetryState, error: &Error) -> RetryDecision {
         use RetryDecision::{GiveUp, RepeatAfter};
-        if !is_transient(error) {
+        if !error.is_transient() {
             return GiveUp(GaveUp::WouldNotHelp);
         }
         if !state.repeatable && error.was_sent() != Sent::No {
@@ -166,21 +165,10 @@ pub struct RetryEvent<'a> {
     pub decision: RetryDecision,
 }
 
-/// Whether the same request may well succeed later.
-pub(crate) fn is_transient(error: &Error) -> bool {
-    match error.kind() {
-        Kind::Connect(_) | Kind::Timeout(_) | Kind::Broken | Kind::Cut(_) => true,
-        Kind::Status(_) => matches!(
-            error.status().map(|status| status.as_u16()),
-            Some(408 | 429 | 500 | 502 | 503 | 504)
-        ),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use GaveUp::*;
     use RetryDecision::*;
     use http::StatusCode;

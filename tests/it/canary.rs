@@ -44,14 +44,19 @@ impl Printed {
 /// Types that hold neither a secret nor what a service sent, and types that are made of one
 /// value that is no secret.
 const PLAIN: &[&str] = &[
+    "AccountState",
     "Call",
     "CaseKey",
     "Counts",
+    "DueTime",
     "Forget",
     "ListingCoverage",
     "NewArrival",
     "Outcome",
     "Policy",
+    "PollRight",
+    "PolledBy",
+    "Poller",
     "Deed",
     "Life",
     "Span",

@@ -46,7 +46,7 @@ async fn no_error_shows_the_payload() {
         r#"[{"orderId": "CANARY"}]"#,
         r#"{"orderId": 1, "status": {"CANARY": 1}}"#,
         r#"{"orderId": 1, "status": "CANARY"#,
-        r#"[{"orderId": 1, "status": "Sent", "x": "CANARY\ud800"}]"#,
+        r#"[{"orderId": "CANARY\ud800", "status": "Sent"}]"#,
         r#"CANARY"#,
         r#"<html>CANARY</html>"#,
         r#"[{"status": "Sent", "patient": "CANARY"}]"#,

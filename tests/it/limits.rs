@@ -98,6 +98,12 @@ impl Clock for NoWaiting {
         SystemClock.now()
     }
 
+    fn elapsed(&self) -> Duration {
+        self.now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
     async fn sleep(&self, _: Duration) {
         std::future::pending().await
     }

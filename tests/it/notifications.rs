@@ -30,6 +30,12 @@ impl Clock for Still {
         self.0
     }
 
+    fn elapsed(&self) -> Duration {
+        self.now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
     async fn sleep(&self, _: Duration) {
         std::future::pending().await
     }

@@ -23,6 +23,12 @@ impl Clock for MovableTime {
         SystemTime::now() + Duration::from_secs(self.0.load(Ordering::Relaxed))
     }
 
+    fn elapsed(&self) -> Duration {
+        self.now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
     async fn sleep(&self, _: Duration) {
         std::future::pending().await
     }

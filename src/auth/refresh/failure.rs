@@ -1,6 +1,6 @@
 //! When a refresh that failed is tried again, and what callers are told until then.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::TokenSource;
 use crate::error::Error;
@@ -10,20 +10,25 @@ use crate::retry::backoff;
 /// second. Convention.
 const WAITS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5 * 60));
 
+/// What a service asks for is obeyed up to this. A lab without tokens stands still, and a service
+/// that asked for a day was seen to be well again after a minute. Convention.
+const LONGEST_ASKED: Duration = Duration::from_secs(5 * 60);
+
 /// A refresh that failed.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) generation: u64,
     error: Error,
     times: u32,
-    /// When it may be tried again; `None` if it is of no use.
-    pub(super) next: Option<SystemTime>,
+    /// When it may be tried again, in elapsed time: a clock that is set back must not hold it back.
+    /// `None` if it is of no use.
+    pub(super) next: Option<Duration>,
 }
 
 impl TokenSource {
     /// Notes that the refresh of a generation failed, and sets the time of the next one.
     pub(super) fn failed(&self, generation: u64, error: &Error) {
-        let now = self.now();
+        let now = self.elapsed();
         let mut state = self.state();
         let before = state
             .failure
@@ -31,7 +36,7 @@ impl TokenSource {
             .filter(|failure| failure.generation == generation);
         let times = before.map_or(1, |failure| failure.times.saturating_add(1));
         let next = (!error.is_reauthorization_needed())
-            .then(|| now + wait(times, error.retry_after(), fastrand::f64()));
+            .then(|| now.saturating_add(wait(times, error.retry_after(), fastrand::f64())));
         state.failure = Some(Failure {
             generation,
             error: error.clone(),
@@ -44,7 +49,7 @@ impl TokenSource {
 
     /// Why a generation is not to be refreshed now, if so.
     pub(super) fn held_back(&self, generation: u64) -> Option<Error> {
-        let now = self.now();
+        let now = self.elapsed();
         let state = self.state();
         let failure = state.failure.as_ref()?;
         let held = failure.generation == generation && failure.next.is_none_or(|next| now < next);
@@ -65,18 +70,19 @@ impl TokenSource {
         if error.is_reauthorization_needed() || error.is_store() {
             return error;
         }
-        let now = self.now();
+        let now = self.elapsed();
         let state = self.state();
         let next = state.failure.as_ref().and_then(|failure| failure.next);
-        let after = next.map(|next| next.duration_since(now).unwrap_or_default());
+        let after = next.map(|next| next.saturating_sub(now));
         Error::refresh(error, after)
     }
 }
 
-/// Between half of the bound and the bound, and at least what the service asks for.
+/// Between half of the bound and the bound, and at least what the service asks for, up to
+/// [`LONGEST_ASKED`].
 fn wait(times: u32, asked: Option<Duration>, chance: f64) -> Duration {
     let drawn = backoff::full_jitter(WAITS.0, WAITS.1, times, 0.5 + chance.clamp(0.0, 1.0) / 2.0);
-    drawn.max(asked.unwrap_or_default())
+    drawn.max(asked.unwrap_or_default().min(LONGEST_ASKED))
 }
 
 #[cfg(test)]
@@ -90,7 +96,8 @@ mod tests {
         assert_eq!(wait(1, None, 0.0), seconds(5) / 2);
         assert_eq!(wait(2, None, 1.0), seconds(10));
         assert_eq!(wait(20, None, 1.0), seconds(300));
-        assert_eq!(wait(1, Some(seconds(900)), 1.0), seconds(900));
+        assert_eq!(wait(1, Some(seconds(200)), 1.0), seconds(200));
+        assert_eq!(wait(1, Some(seconds(86_400)), 1.0), seconds(300));
         assert_eq!(wait(20, Some(seconds(1)), 1.0), seconds(300));
     }
 }

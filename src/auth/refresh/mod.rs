@@ -30,69 +30,91 @@
 //! long as it is valid. All these times are conventions.
 //!
 //! A token that is answered with 401 before its time is refreshed once, by its generation: a
-//! late 401 for an older token refreshes nothing, and a token that was just issued for such a
-//! reason and never worked is not refreshed for another minute.
+//! late 401 for an older token refreshes nothing, and a token that was issued because of a 401 is
+//! not refreshed for the next 401 within five minutes. Otherwise one endpoint that always answers
+//! 401 would cost a refresh for each call.
+//!
+//! *What counts as newest.* One rule: what callers read is only replaced by a newer generation,
+//! or once it has expired. So a task that read the store before a user paired anew cannot bring
+//! the old tokens back, and no counter of replacements is needed.
 
 mod failure;
-mod task;
+mod renew;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Either, Shared, select};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task;
 
 use super::health::Health;
 use super::{Protocol, TokenKey, TokenStore, Tokens};
 use crate::error::{Error, Kind, Result};
 use failure::Failure;
-use task::Pending;
+use renew::Pending;
 
-/// How long a token that came after a 401, and is refused as well, is not refreshed again.
-const PAUSE: Duration = Duration::from_secs(60);
+/// How long a token that was issued because of a 401, and is refused as well, is not refreshed
+/// again. The reason is then the endpoint, and not the token.
+const PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// Gives out the tokens of one login or account.
 pub(crate) struct TokenSource {
     key: TokenKey,
     store: Arc<dyn TokenStore>,
     protocol: Protocol,
-    /// The name that this source claims under.
-    holder: String,
     /// What fresh calls read. It is written in one step, never while anything is awaited.
-    current: RwLock<Option<Current>>,
-    /// The last generation that the service accepted.
-    worked: AtomicU64,
+    published: RwLock<Published>,
+    /// Other tokens were published.
+    changed: Notify,
     state: Mutex<State>,
+}
+
+/// The newest tokens that this process knows.
+#[derive(Default)]
+struct Published {
+    current: Option<Current>,
+    /// Generations up to this one were cleared: a task that still has them must not bring them
+    /// back.
+    cleared: u64,
 }
 
 #[derive(Clone)]
 struct Current {
     tokens: Arc<Tokens>,
-    /// When to refresh.
+    /// When to refresh, by the time of day: expiry is told in it.
     due: SystemTime,
+    /// Of tokens that replaced those which were answered with 401: when they were published, in
+    /// elapsed time.
+    after_refusal: Option<Duration>,
 }
 
-#[derive(Default)]
 struct State {
-    /// Counts the times that tokens were replaced or cleared from outside of the task: one that
-    /// began before does not publish what it found.
-    epoch: u64,
-    /// The task under way, with its number, and the last number given.
-    renewing: Option<(u64, Renewal)>,
-    tasks: u64,
+    /// The name that tasks claim under.
+    holder: String,
+    /// The task under way.
+    renewing: Option<Renewal>,
     /// New tokens that could not be stored yet.
     pending: Option<Pending>,
-    /// The last refresh, if it failed.
+    /// The last refresh that the service refused or failed; it counts for its generation only.
     failure: Option<Failure>,
     /// The last failure of all, for the dashboard.
     last_failure: Option<(SystemTime, Error)>,
-    /// The generation that came after a 401, and when.
-    reactive: Option<(u64, SystemTime)>,
 }
 
-type Renewal = Shared<BoxFuture<'static, Ended>>;
+/// A refresh under way, which all callers share.
+#[derive(Clone)]
+struct Renewal {
+    id: task::Id,
+    ended: Shared<BoxFuture<'static, Ended>>,
+    /// The runtime that it runs on. Of several in one process, one may stop while the others go
+    /// on.
+    runtime: Handle,
+}
 
 /// How a task ended.
 #[derive(Clone)]
@@ -108,10 +130,15 @@ impl TokenSource {
             key,
             store,
             protocol,
-            holder: oauth2::CsrfToken::new_random().into_secret(),
-            current: RwLock::default(),
-            worked: AtomicU64::new(0),
-            state: Mutex::default(),
+            published: RwLock::default(),
+            changed: Notify::new(),
+            state: Mutex::new(State {
+                holder: holder(),
+                renewing: None,
+                pending: None,
+                failure: None,
+                last_failure: None,
+            }),
         }
     }
 
@@ -132,34 +159,21 @@ impl TokenSource {
         self: &Arc<Self>,
         refused: u64,
     ) -> Result<Option<Arc<Tokens>>> {
-        let now = self.now();
-        match self.current() {
-            Some(current) if current.tokens.generation != refused => {
+        if let Some(current) = self.current() {
+            if current.tokens.generation != refused {
                 return self.tokens().await.map(Some);
             }
-            _ => {}
+            let renewed = |at: Duration| self.elapsed().saturating_sub(at) < PAUSE;
+            if current.after_refusal.is_some_and(renewed) {
+                return Ok(None);
+            }
         }
-        let just_renewed = self
-            .state()
-            .reactive
-            .is_some_and(|(generation, at)| generation == refused && now < at + PAUSE);
-        if just_renewed && self.worked.load(Ordering::Relaxed) != refused {
-            return Ok(None);
-        }
-        let tokens = self.renewed(Some(refused)).await?;
-        let mut state = self.state();
-        if state
-            .reactive
-            .is_none_or(|(generation, _)| generation != tokens.generation)
-        {
-            state.reactive = Some((tokens.generation, self.now()));
-        }
-        Ok(Some(tokens))
+        self.renewed(Some(refused)).await.map(Some)
     }
 
-    /// The service accepted a token.
-    pub(crate) fn accepted(&self, tokens: &Tokens) {
-        self.worked.store(tokens.generation, Ordering::Relaxed);
+    /// Whether new tokens could be stored: asked before something is spent that is good for one use.
+    pub(crate) async fn probe(&self) -> Result<()> {
+        self.store.probe(&self.key).await
     }
 
     /// Stores tokens that were issued anew, and uses them from now on.
@@ -176,11 +190,8 @@ impl TokenSource {
             }
             // Another process has refreshed or paired just now. Ours are newer.
         }
-        let due = self.due(&tokens);
-        self.reset(Some(Current {
-            tokens: Arc::new(tokens),
-            due,
-        }));
+        self.state().pending = None;
+        self.publish(self.fresh(tokens))?;
         Ok(())
     }
 
@@ -192,19 +203,35 @@ impl TokenSource {
     /// What is kept when the refresh under way has ended, if there is one: what is to be
     /// revoked.
     pub(crate) async fn settled(&self) -> Result<Option<Tokens>> {
-        let under_way = self.state().renewing.as_ref().map(|(_, task)| task.clone());
-        if let Some(task) = under_way {
+        self.idle().await;
+        self.store.load(&self.key).await
+    }
+
+    /// Waits for the refresh under way, if there is one, as long as a call would.
+    pub(crate) async fn idle(&self) {
+        let under_way = self.state().renewing.clone();
+        if let Some(renewal) = under_way {
             let limit = self.protocol.wire.timeouts.operation;
             // However it ended: what counts is what is kept.
-            let _ = self.protocol.wire.within(limit, task).await;
+            let _ = self.protocol.wire.within(limit, renewal.ended).await;
         }
-        self.store.load(&self.key).await
     }
 
     /// Forgets the tokens.
     pub(crate) async fn clear(&self) -> Result<()> {
+        let kept = self.store.load(&self.key).await?;
         self.store.clear(&self.key).await?;
-        self.reset(None);
+        self.state().pending = None;
+        let mut published = self.write_published();
+        let known = published.current.take().map(|current| current.tokens);
+        let cleared = [
+            known.map(|tokens| tokens.generation),
+            kept.map(|tokens| tokens.generation),
+        ];
+        published.cleared = cleared
+            .into_iter()
+            .flatten()
+            .fold(published.cleared, u64::max);
         Ok(())
     }
 
@@ -221,30 +248,51 @@ impl TokenSource {
             expires_at: stored.as_ref().map(|tokens| tokens.expires_at),
             last_success: stored.as_ref().map(|tokens| tokens.issued_at),
             last_failure: state.last_failure.clone(),
-            next_refresh: failure.and_then(|failure| failure.next),
+            next_refresh: failure.and_then(|failure| self.at(failure.next?)),
             reauthorization_needed: stored.is_none()
                 || failure.is_some_and(|failure| failure.next.is_none()),
         })
     }
 
-    /// Waits for the task, as long as it makes sense; falls back to what is still valid.
+    /// Waits for the task, in steps, as long as it makes sense; falls back to what is still
+    /// valid.
     async fn renewed(self: &Arc<Self>, refused: Option<u64>) -> Result<Arc<Tokens>> {
+        let wire = &self.protocol.wire;
         let usable = || {
             let valid = |tokens: &Arc<Tokens>| {
                 self.now() < tokens.expires_at && Some(tokens.generation) != refused
             };
             self.current().map(|current| current.tokens).filter(valid)
         };
-        let wire = &self.protocol.wire;
-        let limit = match usable() {
-            Some(tokens) if self.held_back(tokens.generation).is_some() => return Ok(tokens),
-            // No call is held up for long by what it can do without: 5 seconds by default.
-            Some(_) => wire.timeouts.attempt / 6,
-            None => wire.timeouts.operation,
-        };
-        let result = match wire.within(limit, self.join(refused)).await {
-            Some(result) => result,
-            None => Err(Error::new(Kind::Timeout(limit))),
+        // No call is held up for longer by what it can do without: 5 seconds by default.
+        let short = wire.timeouts.attempt / 6;
+        let began = self.elapsed();
+        let mut joined = pin!(self.join(refused));
+        let result = loop {
+            let mut changed = pin!(self.changed.notified());
+            // Looked at only after this: what is published in between is not missed.
+            changed.as_mut().enable();
+            // Looked at anew each time: tokens may come (from the store, after a restart) and expire
+            // while the caller waits.
+            let limit = match usable() {
+                Some(tokens) if self.held_back(tokens.generation).is_some() => return Ok(tokens),
+                Some(_) => short,
+                None => wire.timeouts.operation,
+            };
+            let left = limit.saturating_sub(self.elapsed().saturating_sub(began));
+            if left.is_zero() {
+                break Err(Error::new(Kind::Timeout(limit)));
+            }
+            let is_elsewhere = self.runs_elsewhere().is_some();
+            let step = if is_elsewhere { left.min(short) } else { left };
+            match wire.within(step, select(joined.as_mut(), changed)).await {
+                Some(Either::Left((result, _))) => break result,
+                Some(Either::Right(_)) => {}
+                None if is_elsewhere && self.forget_stopped(short).await => {
+                    joined.set(self.join(refused));
+                }
+                None => {}
+            }
         };
         // An early refresh that fails does not take away what is still good.
         result.or_else(|error| usable().ok_or_else(|| self.told(error)))
@@ -254,8 +302,8 @@ impl TokenSource {
     async fn join(self: &Arc<Self>, refused: Option<u64>) -> Result<Arc<Tokens>> {
         let mut again = true;
         loop {
-            let (number, renewal) = self.renewal(refused);
-            match renewal.await {
+            let renewal = self.renewal(refused);
+            match renewal.ended.clone().await {
                 // A task that began before the 401 may have found the refused tokens good.
                 Ended::Done(Ok(tokens)) if Some(tokens.generation) == refused && again => {}
                 Ended::Done(result) => return result,
@@ -266,76 +314,108 @@ impl TokenSource {
                 }
             }
             again = false;
-            self.forget(number);
+            self.forget(renewal.id);
         }
     }
 
     /// The task that is under way, or a new one.
-    fn renewal(self: &Arc<Self>, refused: Option<u64>) -> (u64, Renewal) {
+    fn renewal(self: &Arc<Self>, refused: Option<u64>) -> Renewal {
         let mut state = self.state();
-        if let Some((number, renewal)) = &state.renewing {
-            return (*number, renewal.clone());
+        if let Some(renewal) = &state.renewing {
+            return renewal.clone();
         }
-        state.tasks += 1;
-        let number = state.tasks;
         let this = Arc::clone(self);
         // Detached: it goes on when every caller is gone.
         let task = tokio::spawn(async move {
             let result = this.renew(refused).await;
-            this.forget(number);
+            this.forget(task::id());
             result
         });
-        let renewal: Renewal = async move {
+        let id = task.id();
+        let ended = async move {
             match task.await {
                 Ok(result) => Ended::Done(result),
                 Err(_) => Ended::Stopped,
             }
-        }
-        .boxed()
-        .shared();
-        state.renewing = Some((number, renewal.clone()));
-        (number, renewal)
+        };
+        let renewal = Renewal {
+            id,
+            ended: ended.boxed().shared(),
+            runtime: Handle::current(),
+        };
+        state.renewing = Some(renewal.clone());
+        renewal
     }
 
-    fn forget(&self, number: u64) {
+    fn forget(&self, id: task::Id) {
         let mut state = self.state();
-        if matches!(&state.renewing, Some((under_way, _)) if *under_way == number) {
+        if state.renewing.as_ref().is_some_and(|task| task.id == id) {
             state.renewing = None;
         }
     }
 
-    /// Gives out what the task found, unless the tokens were replaced or cleared meanwhile:
-    /// then what they were replaced by.
-    fn publish(&self, epoch: u64, current: Current) -> Result<Arc<Tokens>> {
-        let state = self.state();
-        let mut place = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if state.epoch == epoch {
-            *place = Some(current);
+    /// The task under way, if it runs on another runtime than the caller.
+    fn runs_elsewhere(&self) -> Option<Renewal> {
+        let renewal = self.state().renewing.clone()?;
+        (renewal.runtime.id() != Handle::current().id()).then_some(renewal)
+    }
+
+    /// Forgets the task under way if its runtime does not run any more: nobody would ever end it.
+    async fn forget_stopped(&self, patience: Duration) -> bool {
+        let Some(renewal) = self.runs_elsewhere() else {
+            return false;
+        };
+        let probe = renewal.runtime.spawn(async {});
+        let runs = matches!(
+            self.protocol.wire.within(patience, probe).await,
+            Some(Ok(()))
+        );
+        if !runs {
+            self.forget(renewal.id);
+            // It may only sleep. Should it wake up, the lease must keep the two apart.
+            self.state().holder = holder();
         }
-        match &*place {
+        !runs
+    }
+
+    /// Lets callers read tokens that are newer than theirs; gives what they read now. It is the
+    /// only rule: see the module's page.
+    fn publish(&self, new: Current) -> Result<Arc<Tokens>> {
+        let now = self.now();
+        let mut published = self.write_published();
+        let generation = new.tokens.generation;
+        let newer = match &published.current {
+            Some(known) => generation > known.tokens.generation || known.tokens.expires_at <= now,
+            None => generation > published.cleared,
+        };
+        if newer {
+            published.current = Some(new);
+            self.changed.notify_waiters();
+        }
+        match &published.current {
             Some(current) => Ok(Arc::clone(&current.tokens)),
             None => Err(not_signed_in()),
         }
     }
 
-    /// Begins anew with what was issued, or with nothing.
-    fn reset(&self, current: Option<Current>) {
-        let mut state = self.state();
-        state.epoch += 1;
-        state.pending = None;
-        state.failure = None;
-        state.reactive = None;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
-    }
-
-    /// When to refresh tokens.
-    fn due(&self, tokens: &Tokens) -> SystemTime {
-        due(tokens, fastrand::f64())
+    /// Tokens as they were issued or loaded, with the time when they are to be refreshed.
+    fn fresh(&self, tokens: Tokens) -> Current {
+        Current {
+            due: due(&tokens, fastrand::f64()),
+            tokens: Arc::new(tokens),
+            after_refusal: None,
+        }
     }
 
     fn current(&self) -> Option<Current> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.clone()
+        let published = self.published.read();
+        let published = published.unwrap_or_else(PoisonError::into_inner);
+        published.current.clone()
+    }
+
+    fn write_published(&self) -> RwLockWriteGuard<'_, Published> {
+        let published = self.published.write();
+        published.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -344,6 +424,16 @@ impl TokenSource {
 
     fn now(&self) -> SystemTime {
         self.protocol.wire.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.protocol.wire.clock.elapsed()
+    }
+
+    /// The time of day at a moment of elapsed time.
+    fn at(&self, elapsed: Duration) -> Option<SystemTime> {
+        let left = elapsed.saturating_sub(self.elapsed());
+        self.now().checked_add(left)
     }
 }
 
@@ -363,6 +453,11 @@ fn due(tokens: &Tokens, chance: f64) -> SystemTime {
         .expires_at
         .checked_sub(early)
         .unwrap_or(tokens.expires_at)
+}
+
+/// A name that nobody else has.
+fn holder() -> String {
+    oauth2::CsrfToken::new_random().into_secret()
 }
 
 /// A number that no entry had before.

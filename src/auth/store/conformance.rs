@@ -1,7 +1,10 @@
 //! Whether a store keeps the rules of [`TokenStore`].
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::{TokenKey, TokenStore, Tokens};
@@ -11,17 +14,23 @@ use crate::error::Error;
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(60);
 
-/// Checks that `store` keeps the rules of [`TokenStore`], alone and under concurrent calls. It
-/// uses the login `conformance-check` and the account of that name, which it clears, and takes
-/// about half a second. Run it in your tests.
+/// Checks that a store keeps the rules of [`TokenStore`]: alone, under concurrent calls, and when
+/// the futures of its methods are dropped at any of their polls. It uses the login
+/// `conformance-check` and the account of that name, which it clears, and takes about half a
+/// second. Run it in your tests.
+///
+/// `open` opens the store anew on the same data, as another process would: it is called twice, and
+/// what the one answers the other has to see.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
 /// use lab_connector::MemoryTokenStore;
 /// use lab_connector::auth::check_token_store;
 ///
-/// check_token_store(MemoryTokenStore::new()).await?;
+/// let store = Arc::new(MemoryTokenStore::new());
+/// check_token_store(|| std::future::ready(Ok(store.clone()))).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -33,8 +42,12 @@ const LONG: Duration = Duration::from_secs(60);
 /// # Cancel safety
 ///
 /// Dropped, it leaves its entries in the store.
-pub async fn check_token_store(store: impl TokenStore + 'static) -> Result<(), Violation> {
-    let store = Arc::new(store);
+pub async fn check_token_store<S, F>(open: impl Fn() -> F) -> Result<(), Violation>
+where
+    S: TokenStore + 'static,
+    F: Future<Output = Result<S, Error>>,
+{
+    let (store, other) = (Arc::new(open().await?), Arc::new(open().await?));
     let (login, account) = (
         TokenKey::Login("conformance-check".into()),
         TokenKey::Account("conformance-check".into()),
@@ -50,7 +63,8 @@ pub async fn check_token_store(store: impl TokenStore + 'static) -> Result<(), V
     holds(
         !left,
         "what was cleared is gone, and clearing twice is no error",
-    )
+    )?;
+    dropped(&store, &other, &login, &account).await
 }
 
 async fn entries(
@@ -132,6 +146,85 @@ async fn races(store: &Arc<impl TokenStore + 'static>, key: &TokenKey) -> Result
         holds(done == 1, "of many swaps at once one succeeds")?;
     }
     Ok(())
+}
+
+/// Every operation, dropped at every poll of its future.
+async fn dropped<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    other: &Arc<S>,
+    key: &TokenKey,
+    probed: &TokenKey,
+) -> Result<(), Violation> {
+    /// No operation of a store awaits so often.
+    const MOST: usize = 200;
+    /// Longer than any store takes for the few calls of a probe.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let rule = "after the future of an operation was dropped the store works as before, and what it answers is seen by who else has it open";
+    let first = tokens(1)?;
+    for operation in 0..5 {
+        store.clear(key).await?;
+        let begun = operation == 0 || store.swap(key, None, &first).await?;
+        holds(begun, rule)?;
+        for polls in 1..=MOST {
+            let one = async {
+                match operation {
+                    0 => store.swap(key, None, &first).await.map(drop),
+                    1 => store.load(key).await.map(drop),
+                    2 => store.claim(key, 1, "a", LONG).await.map(drop),
+                    3 => store.swap(key, Some(1), &tokens(2)?).await.map(drop),
+                    _ => store.clear(key).await,
+                }
+            };
+            let done = attempt(one, polls).await;
+            let probe = tokio::time::timeout(PATIENCE, probe(store, other, probed));
+            match probe.await {
+                Ok(works) => holds(works?, rule)?,
+                Err(_) => return Err(Violation::of(rule)),
+            }
+            if let Some(done) = done {
+                done?;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether tokens can be kept, claimed and cleared, and others see each of it.
+async fn probe(
+    store: &impl TokenStore,
+    other: &impl TokenStore,
+    key: &TokenKey,
+) -> Result<bool, Error> {
+    let seen = async |generation: Option<u64>| {
+        let kept = other.load(key).await?;
+        Ok::<_, Error>(kept.map(|kept| kept.generation()) == generation)
+    };
+    Ok(store.swap(key, None, &tokens(1)?).await?
+        && seen(Some(1)).await?
+        && store.claim(key, 1, "a", LONG).await?
+        && !other.claim(key, 1, "b", LONG).await?
+        && store.swap(key, Some(1), &tokens(2)?).await?
+        && seen(Some(2)).await?
+        && {
+            store.clear(key).await?;
+            seen(None).await?
+        })
+}
+
+/// Polls a future so many times at most; none if it was not done by then, and was dropped.
+pub(crate) async fn attempt<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|context| {
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 async fn count(

@@ -7,10 +7,15 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{TokenKey, TokenStore, Tokens};
 use crate::durable;
 use crate::error::{Error, Kind, Result};
+
+/// A name that is longer, without its extension, is cut, and a digest of the whole comes behind it. File
+/// systems take 255 bytes, encrypted ones 143; a Japanese name has nine for each character.
+const LONGEST_NAME: usize = 100;
 
 /// Keeps tokens in a directory, a file each, that only the user of the process can read.
 ///
@@ -52,6 +57,13 @@ impl FileTokenStore {
                 b'a'..=b'z' | b'0'..=b'9' | b'-' => name.push(byte.into()),
                 _ => name.push_str(&format!("={byte:02x}")),
             }
+        }
+        if name.len() > LONGEST_NAME {
+            // `~` is in no other name, so that no two share a file.
+            name.truncate(LONGEST_NAME / 2);
+            let digest = Sha256::digest(id.as_bytes());
+            name.push('~');
+            name.extend(digest.iter().map(|byte| format!("{byte:02x}")));
         }
         self.directory.join(name + ".json")
     }
@@ -100,6 +112,20 @@ impl TokenStore for FileTokenStore {
         .await
     }
 
+    async fn probe(&self, key: &TokenKey) -> Result<()> {
+        self.blocking(key, |path| {
+            let _locked = Locked::new(path)?;
+            // As much as tokens take, to the disk; where there is room for it there is for them.
+            let probed = path.with_extension("probe");
+            let written = remove(&probed).and_then(|()| write_new(&probed, &[0; 16 * 1024]));
+            let removed = remove(&probed);
+            written
+                .and(removed)
+                .map_err(|error| failed("cannot write", path, error))
+        })
+        .await
+    }
+
     async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {
         let json = tokens.expose_json();
         self.blocking(key, move |path| {
@@ -117,12 +143,7 @@ impl TokenStore for FileTokenStore {
     async fn clear(&self, key: &TokenKey) -> Result<()> {
         self.blocking(key, |path| {
             let mut locked = Locked::new(path)?;
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(failed("cannot remove", path, error));
-                }
-                _ => {}
-            }
+            remove(path).map_err(|error| failed("cannot remove", path, error))?;
             durable::sync_name(path).map_err(|error| failed("cannot remove", path, error))?;
             locked.keep(None)
         })
@@ -219,10 +240,7 @@ impl Locked {
 /// by a process that died.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove(&temporary)?;
     let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // The error that matters is the first one.
@@ -230,6 +248,14 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     }
     written?;
     durable::sync_name(path)
+}
+
+/// No error if it is not there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -276,7 +302,22 @@ fn refuse_if_readable(_: &Path, _: &fs::Metadata) -> Result<()> {
 }
 
 fn failed(what: &str, path: &Path, error: io::Error) -> Error {
-    Error::new(Kind::Store(format!("it {what} {}", path.display()))).with_source(error)
+    let text = format!("it {what} {}", path.display());
+    let passes = matches!(
+        error.kind(),
+        ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::Interrupted
+            | ErrorKind::TimedOut
+            | ErrorKind::WouldBlock
+            | ErrorKind::ResourceBusy
+    );
+    let kind = if passes {
+        Kind::StoreUnavailable(text)
+    } else {
+        Kind::Store(text)
+    };
+    Error::new(kind).with_source(error)
 }
 
 #[cfg(test)]
@@ -295,6 +336,39 @@ mod tests {
         });
         let distinct: std::collections::HashSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());
+    }
+
+    #[tokio::test]
+    async fn a_long_name_has_a_file_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileTokenStore::open(directory.path().join("tokens")).unwrap();
+        let name = "歯".repeat(28);
+        let keys = ["科", "医", "歯科医院の名前はとても長い"]
+            .map(|end| TokenKey::Login(format!("{name}{end}")));
+        for (key, generation) in keys.iter().zip(1..) {
+            store.probe(key).await.unwrap();
+            assert!(store.swap(key, None, &entry(generation)).await.unwrap());
+            let name = store.path(key).file_name().unwrap().len();
+            assert!(name <= 143, "{name}");
+        }
+        for (key, generation) in keys.iter().zip(1..) {
+            let kept = store.load(key).await.unwrap().unwrap();
+            assert_eq!(kept.generation(), generation);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_probe_leaves_nothing_and_says_what_a_swap_would() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
+        let store = FileTokenStore::open(&path).unwrap();
+        let key = TokenKey::Login("me".into());
+        store.probe(&key).await.unwrap();
+        assert!(!store.path(&key).with_extension("probe").exists());
+        assert!(store.load(&key).await.unwrap().is_none());
+        fs::remove_dir_all(&path).unwrap();
+        let error = store.probe(&key).await.unwrap_err();
+        assert!(error.is_store() && !error.is_retryable(), "{error}");
     }
 
     fn entry(generation: u64) -> Tokens {

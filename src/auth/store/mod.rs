@@ -40,9 +40,9 @@ use super::{TokenKey, Tokens};
 use crate::error::Result;
 
 #[cfg(feature = "store-tests")]
-pub(crate) use conformance::holds;
-#[cfg(feature = "store-tests")]
 pub use conformance::{Violation, check_token_store};
+#[cfg(feature = "store-tests")]
+pub(crate) use conformance::{attempt, holds};
 pub use file::FileTokenStore;
 pub use memory::MemoryTokenStore;
 
@@ -108,6 +108,22 @@ pub trait TokenStore: fmt::Debug + Send + Sync {
         lease: Duration,
     ) -> Result<bool>;
 
+    /// Whether tokens of this key could be kept now, as far as can be known without doing it.
+    /// Called before a code, a pairing or a refresh token is spent, each of which is good for one
+    /// use. Default: they could.
+    ///
+    /// # Errors
+    ///
+    /// They could not: no permission, no room.
+    ///
+    /// # Cancel safety
+    ///
+    /// Must be safe to drop at any await.
+    async fn probe(&self, key: &TokenKey) -> Result<()> {
+        let _ = key;
+        Ok(())
+    }
+
     /// Keeps `tokens` in place of those of the generation `expected`, or where there are none
     /// if that is `None`. A lease on the entry ends.
     ///
@@ -150,6 +166,10 @@ impl<T: TokenStore + ?Sized> TokenStore for Arc<T> {
         lease: Duration,
     ) -> Result<bool> {
         (**self).claim(key, generation, holder, lease).await
+    }
+
+    async fn probe(&self, key: &TokenKey) -> Result<()> {
+        (**self).probe(key).await
     }
 
     async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use url::Url;
 
 use super::super::Lab;
-use super::super::pipeline::Prepared;
+use super::super::trace::Subject;
 use super::named;
 use crate::auth::{Tokens, refuse_redirect};
 use crate::endpoints::{Operation, origin};
@@ -44,14 +44,13 @@ impl<'a> Source<'a> {
         })
     }
 
-    pub(super) fn prepared(&self) -> Prepared {
-        let title = Operation::DownloadAsset.title();
-        Prepared::new(
-            title,
-            Method::GET,
-            self.url.clone(),
-            Arc::clone(&self.template),
-        )
+    pub(super) fn subject(&self) -> Subject {
+        Subject {
+            title: Operation::DownloadAsset.title(),
+            method: Method::GET,
+            url: self.url.clone(),
+            template: Arc::clone(&self.template),
+        }
     }
 
     /// Whether an error may mean that the asset's URL has expired. Which status says so is not

@@ -1,15 +1,14 @@
 //! One file on its way: asked for, continued where it broke off, taken for whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode, header};
-use tokio::sync::Mutex;
 use url::Url;
 
-use super::super::pipeline::Answered;
+use super::super::attempts::Attempts;
+use super::super::trace::Trace;
 use super::named;
 use super::source::{Source, unfit};
 use crate::auth::Tokens;
@@ -25,18 +24,10 @@ pub(super) struct Transfer<'a> {
     sink: Sink<'a>,
     report: Option<Report>,
     meter: Meter,
-    /// How far it came at most.
-    transferred: Arc<AtomicU64>,
 }
 
-/// A file that is whole, as the pipeline sees it.
+/// A file that is whole, and the status of the answer that made it so.
 struct Arrived(StatusCode, Received);
-
-impl Answered for Arrived {
-    fn status(&self) -> StatusCode {
-        self.0
-    }
-}
 
 /// What the body that comes next is.
 struct Coming {
@@ -53,7 +44,6 @@ impl<'a> Transfer<'a> {
             sink,
             report,
             meter: Meter::default(),
-            transferred: Arc::default(),
         }
     }
 
@@ -72,18 +62,35 @@ impl<'a> Transfer<'a> {
         result.map_err(named)
     }
 
+    /// A transfer has no limit on its whole time: what it must not do is stand still.
     async fn attempts(&mut self) -> Result<Received> {
         let caller = &self.source.lab.caller;
         let _place = caller.enter().await;
-        let mut prepared = self.source.prepared();
-        prepared.transferred = Some(Arc::clone(&self.transferred));
-        // One attempt at a time: nobody ever waits for it.
-        let transfer = Mutex::new(self);
-        let attempt = |tokens| {
-            let transfer = &transfer;
-            async move { transfer.lock().await.attempt(tokens).await }.boxed()
-        };
-        let (Arrived(_, received), _) = caller.repeating(&prepared, attempt).await?;
+        let subject = self.source.subject();
+        let status = |Arrived(status, _): &Arrived| *status;
+        let arrived = Trace::of(&subject, status, async |trace| {
+            // Reading a file has no effect, as far as a repeat goes.
+            let mut attempts = Attempts::begin(caller, subject.title, true, trace).await?;
+            let mut furthest = 0;
+            loop {
+                let place = attempts.enter(&caller.client.inner.total.files).await;
+                let outcome = self.attempt(attempts.tokens()).await;
+                drop(place);
+                let bytes = self.sink.bytes();
+                if bytes > furthest {
+                    furthest = bytes;
+                    attempts.got_further();
+                }
+                match outcome {
+                    Ok(arrived) => {
+                        attempts.succeeded();
+                        return Ok(arrived);
+                    }
+                    Err(error) => attempts.failed(error).await?,
+                }
+            }
+        });
+        let Arrived(_, received) = arrived.await?;
         Ok(received)
     }
 
@@ -175,7 +182,6 @@ impl<'a> Transfer<'a> {
             }
             self.sink.write(chunk).await?;
             let bytes = self.sink.bytes();
-            self.transferred.fetch_max(bytes, Ordering::Relaxed);
             if !pace.keeps(wire, length) {
                 return Err(too_slow(wire));
             }
@@ -183,7 +189,7 @@ impl<'a> Transfer<'a> {
                 report(Progress {
                     bytes,
                     total: coming.total,
-                    rate: self.meter.note(length, wire.clock.now()),
+                    rate: self.meter.note(length, wire.clock.elapsed()),
                 });
             }
         }
@@ -217,14 +223,14 @@ fn too_slow(wire: &Wire) -> Error {
 
 /// Whether a file comes fast enough, seen over one stretch of time after the other.
 struct Pace {
-    since: SystemTime,
+    since: Duration,
     bytes: u64,
 }
 
 impl Pace {
     fn begin(wire: &Wire) -> Self {
         Pace {
-            since: wire.clock.now(),
+            since: wire.clock.elapsed(),
             bytes: 0,
         }
     }
@@ -234,8 +240,8 @@ impl Pace {
             return true;
         };
         self.bytes += bytes;
-        let now = wire.clock.now();
-        let stretch = now.duration_since(self.since).unwrap_or_default();
+        let now = wire.clock.elapsed();
+        let stretch = now.saturating_sub(self.since);
         if stretch < wire.timeouts.idle {
             return true;
         }

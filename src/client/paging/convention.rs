@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{NextPage, Page, link};
-use crate::model::lenient::same_key;
+use crate::key::same_key;
 
 type Object = Map<String, Value>;
 

@@ -25,8 +25,8 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 use url::Url;
 
-use super::pipeline::Answer;
-use super::pipeline::{Call, Caller};
+use super::caller::Caller;
+use super::pipeline::{Answer, Call};
 use crate::error::{Error, Result};
 use crate::model::lenient::{self, Record, Records, UNREADABLE_LIMIT};
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::super::xml::Element;
 use super::defines::{Coded, Defines};
-use crate::model::lenient::same_key;
+use crate::key::same_key;
 
 /// A tooth that the prescription is about.
 #[derive(Clone, PartialEq, Eq)]

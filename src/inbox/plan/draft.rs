@@ -283,6 +283,7 @@ impl<'a> Draft<'a> {
         self.record.to_mut().watch = Some(Watch {
             since: now,
             due: after(now, interval),
+            span: millis_of(interval),
         });
     }
 
@@ -297,10 +298,19 @@ impl<'a> Draft<'a> {
             self.record.to_mut().watch = None;
             return;
         }
-        let due = after(now, self.policy.interval(watched, self.seen.jitter));
-        // An earlier look whose answer came later puts nothing off.
-        if due > watch.due {
-            self.record.to_mut().watch = Some(Watch { due, ..watch });
+        let interval = self.policy.interval(watched, self.seen.jitter);
+        let (due, span) = (after(now, interval), millis_of(interval));
+        // An earlier look whose answer came later puts nothing off, unless it is so much earlier
+        // that the clock was set back.
+        let ahead = since(watch.due, now);
+        let longest = Duration::from_millis(watch.span).saturating_add(self.policy.longest_answer);
+        if due > watch.due || ahead > longest {
+            self.record.to_mut().watch = Some(Watch { due, span, ..watch });
         }
     }
+}
+
+/// Intervals are whole milliseconds, see [`Policy::interval`].
+fn millis_of(interval: Duration) -> u64 {
+    u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,18 +1,19 @@
 //! What is remembered of an order between two observations.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
 use crate::flow::{History, Origin, Reading, millis};
+use crate::inbox::due::DueTime;
 use crate::status::OrderStatus;
 
 /// Everything that is remembered of one order: plain data, for any store to keep.
 ///
 /// Begin with [`Record::new`], or with [`Record::imported`] for an order whose history another
 /// software has; then keep what [`observe`](super::observe) gives back. Stores that search have
-/// two columns to make of it: the order's last status and [`Record::next_look`].
+/// two columns to make of it: the order's last status and [`Record::next_fetch`].
 ///
 /// With the feature `serde` all times are whole milliseconds since 1970-01-01T00:00Z, what is not
 /// known is left out, and what is missing is read as not known.
@@ -88,6 +89,8 @@ pub(super) struct Watch {
     pub(super) since: SystemTime,
     #[serde(with = "millis::always")]
     pub(super) due: SystemTime,
+    /// How far ahead that was, in milliseconds.
+    pub(super) span: u64,
 }
 
 impl Record {
@@ -177,9 +180,31 @@ impl Record {
     }
 
     /// When to fetch it by its Rx id although nothing asks for it; none while it is not watched.
-    #[must_use]
-    pub(in crate::inbox) fn next_look(&self) -> Option<SystemTime> {
-        self.watch.map(|watch| watch.due)
+    pub(in crate::inbox) fn next_fetch(&self) -> Option<DueTime> {
+        let watch = self.watch?;
+        Some(DueTime::from_stored(
+            watch.due,
+            Duration::from_millis(watch.span),
+        ))
+    }
+
+    /// Whether the other one differs by more than when it is to be fetched.
+    pub(in crate::inbox) fn differs(&self, other: &Record) -> bool {
+        let Record {
+            history,
+            shown,
+            returned,
+            downloaded,
+            missing,
+            gone,
+            watch: _,
+        } = self;
+        *history != other.history
+            || *shown != other.shown
+            || *returned != other.returned
+            || *downloaded != other.downloaded
+            || *missing != other.missing
+            || *gone != other.gone
     }
 }
 

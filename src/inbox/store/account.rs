@@ -2,7 +2,67 @@
 
 use std::time::SystemTime;
 
+use super::ListingCoverage;
 use crate::model::OrderId;
+
+/// What a store knows of an account as a whole. Of one that it does not know, the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AccountState {
+    /// Since when it is listed.
+    pub coverage: ListingCoverage,
+    /// How often what is recorded of its cases was changed: raised by one with each commit that
+    /// [does so](super::Save::changes_record), and by nothing else.
+    pub revision: u64,
+    /// Who has the right to poll it, if anybody has.
+    pub poller: Option<Poller>,
+}
+
+impl AccountState {
+    /// An account that nobody polls.
+    #[must_use]
+    pub fn new(coverage: ListingCoverage, revision: u64) -> Self {
+        AccountState {
+            coverage,
+            revision,
+            poller: None,
+        }
+    }
+}
+
+/// Who has the right to poll an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Poller {
+    /// The name of the process.
+    pub process: String,
+    /// Until when, unless it is renewed.
+    pub until: SystemTime,
+}
+
+impl Poller {
+    /// The process of this name, until then.
+    #[must_use]
+    pub fn new(process: impl Into<String>, until: SystemTime) -> Self {
+        Poller {
+            process: process.into(),
+            until,
+        }
+    }
+}
+
+/// The answer to a process that asks for the right to poll an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PollRight {
+    /// It has the right.
+    Granted,
+    /// Another process has it.
+    Held {
+        /// Until when, unless it is renewed.
+        until: SystemTime,
+    },
+}
 
 /// How much a store has of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::fits;
+use super::{DueTime, fits};
 use crate::error::{Error, Result};
 use crate::flow::History;
 use crate::inbox::plan::Record;
@@ -24,6 +24,7 @@ struct Whole {
     order_id: OrderId,
     rx_id: Option<RxId>,
     version: u64,
+    revision: u64,
     state: State,
 }
 
@@ -43,6 +44,7 @@ impl Case {
             order_id,
             rx_id: None,
             version: 0,
+            revision: 0,
             state: State::default(),
         }))
     }
@@ -56,6 +58,7 @@ impl Case {
         order_id: OrderId,
         rx_id: Option<RxId>,
         version: u64,
+        revision: u64,
         json: &str,
     ) -> Result<Self> {
         let state: State = serde_json::from_str(json)
@@ -64,6 +67,7 @@ impl Case {
             order_id,
             rx_id,
             version,
+            revision,
             state,
         })))
     }
@@ -94,6 +98,12 @@ impl Case {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.0.version
+    }
+
+    /// The account's revision when what is recorded of it was changed last.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.0.revision
     }
 
     /// What happened to it.
@@ -130,8 +140,8 @@ impl Case {
 
     /// When to fetch it although nothing asks for it.
     #[must_use]
-    pub fn fetch_due_at(&self) -> Option<SystemTime> {
-        self.record().next_look()
+    pub fn fetch_due(&self) -> Option<DueTime> {
+        self.record().next_fetch()
     }
 
     /// When its last arrival was seen, where that is known.
@@ -149,10 +159,12 @@ impl Case {
             && record.gone_since().is_none()
     }
 
-    /// The same case once it is kept.
-    pub(super) fn saved(&self) -> Case {
+    /// The same case once it is kept, of this revision.
+    pub(super) fn saved(&self, revision: u64) -> Case {
         let mut saved = self.clone();
-        saved.change().version += 1;
+        let whole = saved.change();
+        whole.version += 1;
+        whole.revision = revision;
         saved
     }
 

@@ -38,7 +38,7 @@ impl Stored {
 pub struct Commit {
     /// The cases that changed.
     pub saves: Vec<Save>,
-    /// Since when the account is listed, if that changed.
+    /// Since when the account is listed, if that changed; none if it stays as it is.
     pub coverage: Option<ListingCoverage>,
 }
 
@@ -63,16 +63,21 @@ pub struct Save {
     pub order: Option<Arc<Order>>,
     /// What is to be logged of it, in this order.
     pub arrivals: Vec<NewArrival>,
+    /// Whether what is recorded of the case changes, rather than only when it is to be fetched.
+    /// Then it is of a new [revision](super::AccountState::revision).
+    pub changes_record: bool,
 }
 
 impl Save {
     /// A case to be kept, with its order's data if they changed and the arrivals to be logged.
+    /// What is recorded changes by it.
     #[must_use]
     pub fn new(case: Case, order: Option<Arc<Order>>, arrivals: Vec<NewArrival>) -> Self {
         Save {
             case,
             order,
             arrivals,
+            changes_record: true,
         }
     }
 }

@@ -8,11 +8,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use super::{
-    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, Outcome, Save, Settlement,
-    Stored,
+    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, DueTime, Forget,
+    ListingCoverage, LogEntry, Outcome, PollRight, Poller, Save, Settlement, Stored,
 };
 use crate::error::Result;
-use crate::inbox::plan::ListingCoverage;
 use crate::model::{AccountId, OrderId, RxId};
 
 /// Keeps cases in memory: they are gone when the process ends, and what is listed then is
@@ -26,8 +25,10 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Account {
-    epoch: ListingCoverage,
-    lease: Option<(String, SystemTime)>,
+    coverage: ListingCoverage,
+    revision: u64,
+    /// Which process polls it, and until when.
+    poller: Option<(String, DueTime)>,
     cases: BTreeMap<OrderId, Stored>,
     by_rx: BTreeSet<(RxId, OrderId)>,
     /// Arrival number *n* is at *n* − 1.
@@ -48,8 +49,8 @@ struct Work {
     index: u32,
     ordinal: u32,
     arrived_at: SystemTime,
-    /// Hidden until then.
-    due: Option<SystemTime>,
+    /// Hidden until then; none until it is claimed.
+    due: Option<DueTime>,
     token: Option<Arc<str>>,
     attempts: u32,
     failure: Option<String>,
@@ -82,27 +83,37 @@ impl MemoryStore {
 
 #[async_trait]
 impl CaseStore for MemoryStore {
-    async fn lease(
+    async fn poll_right(
         &self,
         account: &AccountId,
-        holder: &str,
+        process: &str,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<bool> {
-        Ok(self.write(account, |account| {
-            let free = match &account.lease {
-                Some((other, until)) => other == holder || *until <= now,
-                None => true,
-            };
-            if free {
-                account.lease = Some((holder.to_owned(), after(now, lease)));
+    ) -> Result<PollRight> {
+        Ok(self.write(account, |account| match account.poller(now) {
+            Some((other, due)) if other != process => PollRight::Held { until: due.at },
+            _ => {
+                account.poller = Some((process.to_owned(), DueTime::new(now, lease)));
+                PollRight::Granted
             }
-            free
         }))
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
-        Ok(self.read(account, |account| account.epoch))
+    async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()> {
+        self.write(account, |account| {
+            account.poller.take_if(|(holder, _)| holder == process);
+        });
+        Ok(())
+    }
+
+    async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState> {
+        Ok(self.read(account, |account| AccountState {
+            coverage: account.coverage,
+            revision: account.revision,
+            poller: account
+                .poller(now)
+                .map(|(process, due)| Poller::new(process, due.at)),
+        }))
     }
 
     async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
@@ -134,9 +145,9 @@ impl CaseStore for MemoryStore {
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
         Ok(self.read(account, |account| {
             let cases = account.cases.values().map(|stored| &stored.case);
-            let due = cases.filter_map(|case| Some((case.fetch_due_at()?, case)));
-            let mut due: Vec<_> = due.filter(|(time, _)| *time <= now).collect();
-            due.sort_by_key(|(time, _)| *time);
+            let due = cases.filter_map(|case| Some((case.fetch_due()?, case)));
+            let mut due: Vec<_> = due.filter(|(due, _)| due.has_passed(now)).collect();
+            due.sort_by_key(|(due, _)| due.at);
             let due = due.into_iter().map(|(_, case)| case.clone());
             due.take(limit).collect()
         }))
@@ -149,8 +160,11 @@ impl CaseStore for MemoryStore {
                 kept.map_or(0, |kept| kept.case.version()) == save.case.version()
             });
             if as_read {
+                if commit.saves.iter().any(|save| save.changes_record) {
+                    account.revision += 1;
+                }
                 commit.saves.iter().for_each(|save| account.keep(save, now));
-                account.epoch = commit.coverage.unwrap_or(account.epoch);
+                account.coverage = commit.coverage.unwrap_or(account.coverage);
             }
             as_read
         }))
@@ -179,7 +193,7 @@ impl CaseStore for MemoryStore {
                 if !is_first || work.is_hidden(now) {
                     continue;
                 }
-                work.due = Some(after(now, lease));
+                work.due = Some(DueTime::new(now, lease));
                 work.token = Some(Arc::clone(&token));
                 work.attempts = work.attempts.saturating_add(1);
                 claimed.push(Claimed {
@@ -264,11 +278,15 @@ impl CaseStore for MemoryStore {
         }))
     }
 
-    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64> {
+    async fn forget(&self, account: &AccountId, which: Forget<'_>, limit: usize) -> Result<u64> {
         Ok(self.write(account, |account| {
             let busy: HashSet<_> = account.open.values().map(|work| &work.order_id).collect();
+            let limit = u64::try_from(limit).unwrap_or(u64::MAX);
             let mut forgotten = 0;
             for (order_id, stored) in &mut account.cases {
+                if forgotten == limit {
+                    break;
+                }
                 let case = &stored.case;
                 let chosen = match which {
                     Forget::Before(time) => case.changed_at().is_none_or(|at| at < time),
@@ -284,6 +302,12 @@ impl CaseStore for MemoryStore {
 }
 
 impl Account {
+    /// Which process polls it now, and until when.
+    fn poller(&self, now: SystemTime) -> Option<(&str, DueTime)> {
+        let (process, due) = self.poller.as_ref()?;
+        (!due.has_passed(now)).then_some((process, *due))
+    }
+
     fn keep(&mut self, save: &Save, now: SystemTime) {
         let order_id = save.case.order_id();
         let before = self.cases.get(order_id);
@@ -295,7 +319,12 @@ impl Account {
         }
         let order = save.order.as_ref();
         let order = order.or_else(|| before?.order.as_ref()).cloned();
-        let case = save.case.saved();
+        let revision = match before {
+            _ if save.changes_record => self.revision,
+            Some(stored) => stored.case.revision(),
+            None => 0,
+        };
+        let case = save.case.saved(revision);
         self.cases.insert(order_id.clone(), Stored { case, order });
         for arrival in &save.arrivals {
             self.log.push(Entry {
@@ -332,17 +361,14 @@ impl Account {
             Outcome::Acknowledged => {
                 self.open.remove(&settlement.sequence);
             }
-            Outcome::Released {
-                after: time,
-                failure,
-            } => {
-                work.due = Some(after(now, *time));
+            Outcome::Released { after, failure } => {
+                work.due = Some(DueTime::new(now, *after));
                 work.token = None;
                 if failure.is_some() {
                     work.failure.clone_from(failure);
                 }
             }
-            Outcome::Extended(lease) => work.due = Some(after(now, *lease)),
+            Outcome::Extended(lease) => work.due = Some(DueTime::new(now, *lease)),
         }
         true
     }
@@ -350,14 +376,8 @@ impl Account {
 
 impl Work {
     fn is_hidden(&self, now: SystemTime) -> bool {
-        self.due.is_some_and(|due| due > now)
+        self.due.is_some_and(|due| !due.has_passed(now))
     }
-}
-
-/// So much later; a thousand years at most, as clocks have an end.
-fn after(now: SystemTime, time: Duration) -> SystemTime {
-    const LONGEST: Duration = Duration::from_secs(1000 * 366 * 24 * 60 * 60);
-    now + time.min(LONGEST)
 }
 
 impl fmt::Debug for MemoryStore {

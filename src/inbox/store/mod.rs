@@ -11,17 +11,17 @@
 //!
 //! # What is kept
 //!
-//! For each account three things, and a lease:
+//! For each account:
 //!
 //! * **cases**, one row for each order: what is recorded of it, [`Case`], and the order's
 //!   own data as it was seen last. A row has a version that counts its writes, and is replaced only
 //!   by who read that version;
 //! * **arrivals**, a log: a row is added for each arrival and numbered from 1 in the order in
 //!   which they are committed. Those that are deliveries are a queue too;
-//! * the account's [`ListingCoverage`];
+//! * the account's [`ListingCoverage`], and its revision;
 //! * who polls the account, so that not every process does.
 //!
-//! What is right does not hang on the lease: two processes that poll one account at the same
+//! What is right does not hang on who polls: two processes that poll one account at the same
 //! time do twice the work and nothing twice.
 //!
 //! # Time
@@ -29,6 +29,9 @@
 //! Every method that needs the time is given the caller's. A store on one machine goes by that;
 //! a store that many machines share trusts no caller's clock and takes its own, also for
 //! [`CaseStore::now`].
+//!
+//! Clocks are set back, and run ahead until somebody sets them right. So a time to wait for is kept
+//! with its span, and does not hold for longer than it would with a right clock: see [`DueTime`].
 
 mod account;
 mod case;
@@ -53,10 +56,11 @@ use async_trait::async_trait;
 use crate::error::Result;
 use crate::model::{AccountId, OrderId};
 
+pub use super::due::DueTime;
 #[cfg(feature = "store-tests")]
 pub use crate::auth::Violation;
 pub use crate::inbox::plan::ListingCoverage;
-pub use account::{Counts, Forget};
+pub use account::{AccountState, Counts, Forget, PollRight, Poller};
 pub use case::Case;
 pub use commit::{CaseKey, Commit, LogEntry, NewArrival, Save, Stored};
 #[cfg(feature = "store-tests")]
@@ -70,24 +74,30 @@ pub use sqlite::SqliteStore;
 
 /// Keeps the cases of accounts, and gives out their deliveries.
 ///
-/// Implement it where cases belong with the rest of your data. On a database it is three tables
+/// Implement it where cases belong with the rest of your data. On a database it is four tables
 /// and a statement or two for each method:
 ///
 /// ```sql
 /// CREATE TABLE accounts (
 ///     account     text PRIMARY KEY,
-///     epoch       text,             -- ListingCoverage, as JSON
+///     coverage    text,             -- ListingCoverage, as JSON
+///     revision    bigint NOT NULL,
 ///     sequence    bigint NOT NULL,  -- the number of its last arrival
-///     holder      text,             -- who polls it
-///     held_until  timestamptz
+///     process     text              -- who polls it
+/// );
+/// CREATE TABLE processes (
+///     process     text PRIMARY KEY,
+///     until       timestamptz NOT NULL, span interval NOT NULL -- DueTime: it lives
 /// );
 /// CREATE TABLE cases (
 ///     account     text, order_id text, PRIMARY KEY (account, order_id),
 ///     rx_id       text,             -- indexed with account
 ///     version     bigint NOT NULL,
+///     revision    bigint NOT NULL,
 ///     state       text NOT NULL,    -- Case::to_json()
 ///     listed      boolean NOT NULL, -- Case::is_listed(); indexed where true
-///     look_at     timestamptz,      -- Case::fetch_due_at(); indexed where not null
+///     fetch_due   timestamptz,      -- Case::fetch_due(); indexed where not null
+///     fetch_span  interval,
 ///     changed_at  timestamptz,      -- Case::changed_at()
 ///     data        text              -- the Order, as JSON: patient data
 /// );
@@ -98,7 +108,8 @@ pub use sqlite::SqliteStore;
 ///     ordinal     integer,          -- of a delivery
 ///     arrived_at  timestamptz NOT NULL,
 ///     open        boolean NOT NULL, -- a delivery that is not acknowledged; indexed where true
-///     due         timestamptz,      -- hidden until then
+///     due         timestamptz,      -- hidden until then; null until it is claimed
+///     due_span    interval,         -- how far ahead that was when it was set
 ///     token       text,             -- whose it is, or was
 ///     attempts    integer NOT NULL,
 ///     failure     text
@@ -109,8 +120,16 @@ pub use sqlite::SqliteStore;
 /// [`Case::to_json`] gives are the only texts whose length has no bound. Ids may have any
 /// character in them, U+0000 too, which PostgreSQL takes in no `text`; in JSON it is escaped, which
 /// `jsonb` takes for the character. Times are whole milliseconds; a lease may be as long as
-/// [`Duration::MAX`], and a thousand years stand for it. Failures are
-/// [`Error::store`](crate::Error::store).
+/// [`Duration::MAX`], and a thousand years stand for it.
+///
+/// A failure that may pass by itself (no connection, a lock that was not given in time, a full
+/// disk) is an [`Error::store_unavailable`](crate::Error::store_unavailable): the inbox waits and
+/// goes on. Any other is an [`Error::store`](crate::Error::store), and ends what runs.
+///
+/// The future of each method may be dropped at any of its polls, as a web handler is whose client
+/// left. What a method does is done from its beginning to its end or not at all, and the next call
+/// finds the store as if nothing had been dropped: do it on a task or a thread of its own where the
+/// database's driver does not see to that.
 ///
 /// `check_case_store`, with the feature `store-tests`, says whether an implementation keeps
 /// these rules.
@@ -125,11 +144,18 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
         Ok(local)
     }
 
-    /// Takes the right to poll an account, for the time of `lease` from now, or takes it anew
-    /// as its holder. A lease of zero gives it back.
+    /// Asks for the right to poll an account, for the time of `lease` from now; who has it keeps it
+    /// by asking again.
     ///
-    /// `true` if nobody else's lease holds. `holder` is a text of at most 64 characters, another
-    /// one in each process.
+    /// [`PollRight::Granted`] if nobody else's right holds. `process` is a text of at most 64
+    /// characters, another one in each process; it is the process that has the right, so that two
+    /// inboxes of one process may both poll. A right that counts as passed, see [`DueTime`], does
+    /// not hold.
+    ///
+    /// Each inbox that runs asks about every 15 seconds, for 45. Where there are many, keep one row
+    /// for each process that says until when it lives, let the accounts point to it, and answer from
+    /// memory while less than half of the lease has passed since that row was written: then ten
+    /// thousand accounts cost a small write every 20 seconds.
     ///
     /// # Errors
     ///
@@ -137,21 +163,33 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it has taken the lease or not.
-    async fn lease(
+    /// Dropped, the right was taken or not.
+    async fn poll_right(
         &self,
         account: &AccountId,
-        holder: &str,
+        process: &str,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<bool>;
+    ) -> Result<PollRight>;
 
-    /// Since when the account is known; [`ListingCoverage::new`] if it is not.
+    /// Gives the right to poll an account back, if the process has it: another one gets it at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the right was given back or not.
+    async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()>;
+
+    /// What is known of the account as a whole.
     ///
     /// # Errors
     ///
     /// The store cannot be read.
-    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage>;
+    async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState>;
 
     /// What a listing is compared with: those of `orders` that are known, and all cases that a
     /// complete listing should have ([`Case::is_listed`]), each once, in any order.
@@ -168,19 +206,24 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// The store cannot be read.
     async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>>;
 
-    /// Cases that are due to be fetched, the longest due first, at most `limit`.
+    /// Cases that are due to be fetched ([`Case::fetch_due`]), those with the earliest times first,
+    /// at most `limit`. A time that counts as passed, see [`DueTime`], is due too.
     ///
     /// # Errors
     ///
     /// The store cannot be read.
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>>;
 
-    /// Keeps cases, logs their arrivals and sets the account's epoch: everything, or nothing.
+    /// Keeps cases, logs their arrivals and sets the account's coverage: everything, or nothing.
     ///
     /// `true` if so: then it is durable, and the deliveries can be claimed. `false` if a case
     /// has another version in the store than it has here (none in the store is version 0): then
     /// nothing has changed. A case that is kept gets the next version. No case is in a commit
     /// twice.
+    ///
+    /// If one of the saves [changes what is recorded](Save::changes_record), the account's revision
+    /// is raised by one, and the cases of these saves get it ([`Case::revision`]); the others keep
+    /// the revision that they have.
     ///
     /// The arrivals of one account are logged in the order of its commits: whoever has read the
     /// log up to a number has missed none before it. Lock the account's row first.
@@ -197,7 +240,9 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// Takes deliveries to work on, at most `limit`, and hides them from other claims for the
     /// time of `lease`; then they can be claimed again, with another token.
     ///
-    /// Open deliveries that are due are claimed in the order of the log. Of each case only
+    /// Open deliveries that are not hidden are claimed in the order of the log. One that nobody has
+    /// claimed is not hidden, whatever the clock was when it was committed; one that was claimed,
+    /// given back or extended is hidden for as long as the [`DueTime`] holds that this set. Of each case only
     /// the first open one can be claimed. Each claim of a delivery counts as an attempt. `token`
     /// is a text of at most 64 characters, another one for each call.
     ///
@@ -270,8 +315,11 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts>;
 
     /// Forgets the data of orders, patient data among it, and what failed deliveries were
-    /// given as reasons; says of how many cases. Kept are ids, statuses and times, so that a
-    /// case that comes again is not taken for a new one.
+    /// given as reasons, of at most `limit` cases; says of how many. Kept are ids, statuses and
+    /// times, so that a case that comes again is not taken for a new one.
+    ///
+    /// The inbox calls it again until it forgets less than the limit, so that others are not kept
+    /// waiting.
     ///
     /// Passed over are cases that a listing should have, that have open deliveries, or that
     /// have no data any more.
@@ -279,7 +327,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The store cannot be written. The data of each case is forgotten or not.
-    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64>;
+    async fn forget(&self, account: &AccountId, which: Forget<'_>, limit: usize) -> Result<u64>;
 }
 
 /// No id that is kept is longer, in bytes. Those that are seen are numbers and UUIDs. An index of
@@ -298,18 +346,22 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         (**self).now(local).await
     }
 
-    async fn lease(
+    async fn poll_right(
         &self,
         account: &AccountId,
-        holder: &str,
+        process: &str,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<bool> {
-        (**self).lease(account, holder, lease, now).await
+    ) -> Result<PollRight> {
+        (**self).poll_right(account, process, lease, now).await
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
-        (**self).epoch(account).await
+    async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()> {
+        (**self).release_poll_right(account, process).await
+    }
+
+    async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState> {
+        (**self).account(account, now).await
     }
 
     async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
@@ -370,7 +422,7 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         (**self).counts(account, now).await
     }
 
-    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64> {
-        (**self).forget(account, which).await
+    async fn forget(&self, account: &AccountId, which: Forget<'_>, limit: usize) -> Result<u64> {
+        (**self).forget(account, which, limit).await
     }
 }

@@ -10,7 +10,7 @@ use super::{Case, Commit, NewArrival, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
 use crate::inbox::plan::ListingCoverage;
-use crate::model::{AccountId, OrderId, RxId};
+use crate::model::{AccountId, Order, OrderId, RxId};
 
 /// Makes a struct of statements. In their texts `@name` is a table of ours, and `@clock` the
 /// database's time in milliseconds, which counts where the time that is passed in is NULL.
@@ -202,7 +202,7 @@ impl<'a> Rows<'a> {
                 rx_id: case.rx_id().map(|rx_id| text(rx_id.as_str())),
                 version: number(case.version()),
                 listed: case.is_listed(),
-                look_at: case.fetch_due_at().map(millis::since_epoch),
+                look_at: case.fetch_due().map(|due| millis::since_epoch(due.at)),
                 changed_at: case.changed_at().map(millis::since_epoch),
                 state: case.to_json()?,
             };
@@ -233,16 +233,22 @@ impl<'a> ArrivalRow<'a> {
 /// A case from its columns.
 pub(super) fn case(id: &str, rx_id: Option<&str>, version: i64, state: &str) -> Result<Case> {
     let rx_id = rx_id.map(|rx_id| RxId::new(read_text(rx_id)));
-    Case::from_stored(OrderId::new(read_text(id)), rx_id, unsigned(version), state)
+    Case::from_stored(
+        OrderId::new(read_text(id)),
+        rx_id,
+        unsigned(version),
+        0,
+        state,
+    )
 }
 
 /// A case with its order's data.
 pub(super) fn stored(case: Case, data: Option<&str>) -> Result<Stored> {
     let order = data.map(|data| {
         // The parser's message may show a part of the text.
-        serde_json::from_str(data)
+        Order::from_json(data)
             .map(Arc::new)
-            .map_err(|_| damaged(&format!("the data of order {}", case.order_id())))
+            .ok_or_else(|| damaged(&format!("the data of order {}", case.order_id())))
     });
     let order = order.transpose()?;
     Ok(Stored { case, order })

@@ -1,4 +1,4 @@
-//! Why something cannot be read, without a word of what it holds.
+//! Why something cannot be read, and where, without a word of what it holds.
 
 use std::fmt;
 
@@ -10,11 +10,8 @@ use std::fmt;
 pub(crate) enum Fault {
     /// What came is no JSON at all.
     NotJson,
-    /// The record breaks JSON's rules where the rest does not: half an escape, a number out of
-    /// range, more than 128 levels.
+    /// The record breaks JSON's rules where the rest does not: half an escape in a key.
     Syntax,
-    /// The record holds bytes that are no UTF-8.
-    NotUtf8,
     /// Something else stands where an object, or a value, is due.
     Shape {
         found: &'static str,
@@ -30,7 +27,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// What stands in place of what is due, by its first letter.
-    pub(super) fn shape(json: &str, due: &'static str) -> Self {
+    pub(crate) fn shape(json: &str, due: &'static str) -> Self {
         let found = match json.trim_ascii_start().bytes().next() {
             Some(b'"') => "text",
             Some(b'[') => "a list",
@@ -48,12 +45,42 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::NotJson => f.write_str("it is not JSON"),
-            Fault::Syntax => f.write_str("it is no valid JSON"),
-            Fault::NotUtf8 => f.write_str("it is no valid UTF-8"),
+            Fault::Syntax => f.write_str("it is not valid JSON"),
             Fault::Shape { found, due } => write!(f, "{found} where {due} is due"),
             Fault::Missing(what) => f.write_str(what),
             Fault::NoList => f.write_str("it holds no list of records"),
             Fault::NotOne => f.write_str("one record is due, and there is none or more than one"),
+        }
+    }
+}
+
+/// The way to a record or a field, as in `orders[3].status`: empty for the whole answer.
+///
+/// Made of names that stand in this crate and of indexes: what the service's own keys say may be
+/// about a patient, and is not in it.
+pub(crate) type Path = String;
+
+/// What is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) path: Path,
+    pub(crate) fault: Fault,
+}
+
+impl fmt::Display for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        self.fault.fmt(f)
+    }
+}
+
+impl From<Fault> for Located {
+    fn from(fault: Fault) -> Self {
+        Located {
+            path: Path::new(),
+            fault,
         }
     }
 }

@@ -1,17 +1,10 @@
 //! Records: fields by their names, best first.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
-
-use super::key::{Key, Names, WireKey};
-use super::path::Path;
-
-/// Fields that no other field took, by their own keys.
-pub(crate) type Extra = serde_json::Map<String, Value>;
+use super::extra::Extra;
+use super::fault::{Fault, Located, Path};
+use super::parse::members;
 
 /// What a record lacks, in words of ours: never of its own.
 #[derive(Clone, Copy, Debug)]
@@ -21,152 +14,106 @@ pub(crate) struct Missing {
     pub(crate) names: &'static [&'static str],
 }
 
-/// The fields of a record, of which none is required.
-pub(crate) trait Fields: Default + DeserializeOwned {
-    /// What has them, with its article, as in `an order`.
-    const WHAT: &'static str;
-
-    /// Reads an object into fields that are empty.
-    fn fill<'de, A: MapAccess<'de>>(&mut self, map: A) -> Result<(), A::Error>;
-
-    /// The names by which they go.
-    fn names() -> &'static Names;
-
-    /// Goes on to what is bad in a field's value, see [`Field::locate`].
-    fn locate(field: u8, json: &str, is_bad: &dyn Fn(&str) -> bool, path: &mut Path);
-}
-
-/// Reads an object into fields where they are: they take hundreds of bytes, which are not moved
-/// about.
-pub(crate) struct Fill<'a, F>(pub(crate) &'a mut F);
-
-impl<'de, F: Fields> DeserializeSeed<'de> for Fill<'_, F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, F: Fields> Visitor<'de> for Fill<'_, F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(F::WHAT)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        self.0.fill(map)
-    }
-}
-
 /// What a listing lists.
 pub(crate) trait Record: Sized {
     type Fields: Fields;
 
     /// Names that only the record itself has: what has one of them is no wrapping, whatever
     /// its other keys are.
-    const OWN: &'static [Key];
+    const OWN: &'static [&'static str];
 
     /// The record, if it has what it needs.
     fn from_fields(fields: Self::Fields) -> Result<Self, Missing>;
-}
 
-/// What a field may hold.
-pub(crate) trait Field: Sized {
-    /// Reads a value into its place.
-    fn read<'de, D>(deserializer: D, place: Place<'_, Self>) -> Result<Taken, D::Error>
-    where
-        D: Deserializer<'de>;
-
-    /// Goes on to what is bad in a value, where there are fields in it.
-    fn locate(_json: &str, _is_bad: &dyn Fn(&str) -> bool, _path: &mut Path) {}
-}
-
-/// Where a value goes.
-pub(crate) struct Place<'a, T> {
-    field: &'a mut Option<T>,
-    /// For a value of another shape: the field stays as it was.
-    other: &'a mut Value,
-}
-
-/// Whether the field has taken the value. What it has not taken is `other`.
-pub(crate) struct Taken(bool);
-
-impl<T> Place<'_, T> {
-    #[inline]
-    pub(crate) fn take(self, value: T) -> Taken {
-        *self.field = Some(value);
-        Taken(true)
-    }
-
-    #[inline]
-    pub(crate) fn pass(self, other: impl Into<Value>) -> Taken {
-        *self.other = other.into();
-        Taken(false)
-    }
-}
-
-impl<'de, T: Field> DeserializeSeed<'de> for Place<'_, T> {
-    type Value = Taken;
-
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Taken, D::Error> {
-        T::read(deserializer, self)
-    }
-}
-
-/// A key, and the field of these that goes by it.
-pub(crate) struct Found<'de> {
-    pub(crate) key: Cow<'de, str>,
-    /// The field and the name's rank.
-    pub(crate) field: Option<(u8, u8)>,
-}
-
-/// Reads a key and looks for its field.
-///
-/// Made for each record apart: in what all records share, serde's part of it would be a call.
-pub(crate) struct Find<F>(pub(crate) &'static Names, pub(crate) PhantomData<F>);
-
-impl<'de, F> DeserializeSeed<'de> for Find<F> {
-    type Value = Found<'de>;
-
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found<'de>, D::Error> {
-        let WireKey(key) = WireKey::deserialize(deserializer)?;
-        Ok(Found {
-            field: self.0.find(&key),
-            key,
+    /// Reads a record; `path` is its place, for the error.
+    fn read(json: &str, path: impl FnOnce() -> Path) -> Result<Self, Located> {
+        let mut misshapen = None;
+        let fields = match Self::Fields::read(json, &mut misshapen) {
+            Ok(fields) => fields,
+            Err(fault) => {
+                return Err(Located {
+                    path: path(),
+                    fault,
+                });
+            }
+        };
+        Self::from_fields(fields).map_err(|missing| {
+            let lacks = |name: &str| missing.names.contains(&name);
+            let (name, fault) = match (misshapen, missing.names) {
+                (Some((name, fault)), _) if lacks(name) => (Some(name), fault),
+                (_, [name]) => (Some(*name), Fault::Missing(missing.what)),
+                _ => (None, Fault::Missing(missing.what)),
+            };
+            let mut path = path();
+            if let Some(name) = name {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(name);
+            }
+            Located { path, fault }
         })
     }
 }
 
-/// Takes a field's value, unless a better name of the field came before; what is not taken goes
-/// to `extra`. `rank` counts the names from the best one, `taken` is the rank of the last one
-/// that was taken.
-pub(crate) fn take<'de, T: Field, A: MapAccess<'de>>(
-    map: &mut A,
-    key: Cow<'de, str>,
-    rank: u8,
-    taken: &mut u8,
-    field: &mut Option<T>,
+/// The fields of a record, of which none is required.
+pub(crate) trait Fields: Default {
+    /// Reads an object.
+    fn read(json: &str, misshapen: &mut Misshapen) -> Result<Self, Fault>;
+}
+
+/// The best name of the first field whose value has another shape, and what is wrong with it.
+pub(crate) type Misshapen = Option<(&'static str, Fault)>;
+
+/// A field that goes by a key.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) field: usize,
+    /// The name's rank among those of the field: 0 is the best.
+    pub(crate) rank: usize,
+}
+
+/// Splits an object into its members and hands each to its field: `take` says whether the value has
+/// the field's shape. What no field takes goes to `extra`.
+///
+/// Of several members that one field goes by, the one with the best name counts. Of two that are
+/// spelled alike it does not matter which comes first, so that a database may sort them; the other
+/// says nothing, and is dropped.
+pub(crate) fn read_known(
+    json: &str,
+    what: &'static str,
+    find: impl Fn(&str) -> Option<Known>,
     extra: &mut Extra,
-) -> Result<(), A::Error> {
-    if *taken <= rank {
-        extra.insert(key.into_owned(), map.next_value()?);
-        return Ok(());
-    }
-    let mut other = Value::Null;
-    let place = Place {
-        field,
-        other: &mut other,
-    };
-    let Taken(as_field) = map.next_value_seed(place)?;
-    if as_field {
-        *taken = rank;
-    } else if !other.is_null() {
+    mut take: impl FnMut(usize, &str) -> bool,
+) -> Result<(), Fault> {
+    let mut found: Vec<(Known, Cow<'_, str>, &str)> = Vec::with_capacity(12);
+    let read = members(json, |key, value| match find(&key) {
         // An explicit null is a field that is missing.
-        extra.insert(key.into_owned(), other);
+        Some(_) if value == "null" => {}
+        Some(known) => found.push((known, key, value)),
+        None => extra.push(&key, value),
+    });
+    read.map_err(|error| {
+        if error.is_data() {
+            Fault::shape(json, what)
+        } else {
+            Fault::Syntax
+        }
+    })?;
+    // Backwards, and stable: of one key that stands twice the later one counts, as everywhere.
+    found.reverse();
+    found.sort_by(|(a, a_key, _), (b, b_key, _)| {
+        (a.field, a.rank, a_key).cmp(&(b.field, b.rank, b_key))
+    });
+    found.dedup_by(|(_, later, _), (_, first, _)| later == first);
+    let mut taken: Option<Known> = None;
+    for (known, key, value) in found {
+        match taken.filter(|taken| taken.field == known.field) {
+            Some(taken) if taken.rank == known.rank => {}
+            Some(_) => extra.push(&key, value),
+            None if take(known.field, value) => taken = Some(known),
+            None => extra.push(&key, value),
+        }
     }
     Ok(())
 }
@@ -186,65 +133,69 @@ macro_rules! record {
         }
 
         const _: () = {
+        use $crate::model::lenient::{self, Fault, Field as _, Known};
+
         #[allow(non_camel_case_types, reason = "named as the fields are")]
         enum Field { $($field),+ }
 
-        const FIELDS: usize = [$(Field::$field),+].len();
+        /// The names of each field, best first.
+        const NAMES: &[&[&str]] = &[$(&[$($name),+]),+];
 
-        // Not a constant: that would be copied wherever it is used.
-        static NAMES: $crate::model::lenient::Names =
-            $crate::model::lenient::Names::new(&[$($(($name, Field::$field as u8)),+),+]);
-
-        impl $crate::model::lenient::Fields for $fields {
-            const WHAT: &'static str = $what;
-
-            fn names() -> &'static $crate::model::lenient::Names {
-                &NAMES
-            }
-
-            fn locate(
-                field: u8,
-                json: &str,
-                is_bad: &dyn Fn(&str) -> bool,
-                path: &mut $crate::model::lenient::Path,
-            ) {
-                match field {
-                    $(field if field == Field::$field as u8 => {
-                        <$type as $crate::model::lenient::Field>::locate(json, is_bad, path);
-                    })+
-                    _ => {}
+        // A longer name would never be found.
+        const _: () = {
+            let mut field = 0;
+            while field < NAMES.len() {
+                let mut name = 0;
+                while name < NAMES[field].len() {
+                    assert!(NAMES[field][name].len() <= $crate::key::LONGEST);
+                    name += 1;
                 }
+                field += 1;
             }
+        };
 
-            fn fill<'de, A: serde::de::MapAccess<'de>>(&mut self, mut map: A) -> Result<(), A::Error> {
-                use $crate::model::lenient;
+        /// The field that goes by a key.
+        fn find(key: &str) -> Option<Known> {
+            let folded = $crate::key::Folded::new(key);
+            let key = folded.as_str();
+            let field = match key {
+                $($($name)|+ => Field::$field as usize,)+
+                _ => return None,
+            };
+            let rank = NAMES[field].iter().position(|name| *name == key)?;
+            Some(Known { field, rank })
+        }
 
-                let mut taken = [u8::MAX; FIELDS];
-                let find = || lenient::Find::<Self>(&NAMES, std::marker::PhantomData);
-                while let Some(lenient::Found { key, field }) = map.next_key_seed(find())? {
-                    match field {
-                        $(Some((field, rank)) if field == Field::$field as u8 => {
-                            let taken = &mut taken[Field::$field as usize];
-                            let field = &mut self.$field;
-                            lenient::take(&mut map, key, rank, taken, field, &mut self.extra)?;
+        impl lenient::Fields for $fields {
+            fn read(json: &str, misshapen: &mut lenient::Misshapen) -> Result<Self, Fault> {
+                let mut extra = lenient::Extra::default();
+                let mut fields = $fields::default();
+                lenient::read_known(json, $what, find, &mut extra, |field, value| {
+                    let taken = match field {
+                        $(field if field == Field::$field as usize => {
+                            fields.$field = <$type>::read(value);
+                            fields.$field.is_some()
                         })+
-                        _ => {
-                            self.extra.insert(key.into_owned(), map.next_value()?);
-                        }
+                        _ => false,
+                    };
+                    if !taken && misshapen.is_none() {
+                        let fault = Fault::shape(value, "text or a number");
+                        *misshapen = Some((NAMES[field][0], fault));
                     }
-                }
-                Ok(())
+                    taken
+                })?;
+                fields.extra = extra;
+                Ok(fields)
             }
         }
 
+        /// From whatever describes itself, also within a type that a user flattens or tags. Answers
+        /// and stores are read from their text, which costs no tree.
         impl<'de> serde::Deserialize<'de> for $fields {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let mut fields = $fields::default();
-                serde::de::DeserializeSeed::deserialize(
-                    $crate::model::lenient::Fill(&mut fields),
-                    deserializer,
-                )?;
-                Ok(fields)
+                let value = serde_json::Value::deserialize(deserializer)?;
+                <$fields as lenient::Fields>::read(&value.to_string(), &mut None)
+                    .map_err(serde::de::Error::custom)
             }
         }
         };

@@ -1,14 +1,16 @@
 //! Stores that make a mistake each, and the rule that the check says is broken.
 
+use std::collections::HashMap;
+use std::future::ready;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use lab_connector::inbox::store::ListingCoverage;
+use futures_util::FutureExt;
 use lab_connector::inbox::store::{
-    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, MemoryStore, Outcome,
-    Save, Settlement, Stored, check_case_store,
+    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, MemoryStore,
+    Outcome, PollRight, Save, Settlement, Stored, Violation, check_case_store,
 };
 use lab_connector::{AccountId, OrderId, Result};
 
@@ -19,7 +21,7 @@ enum Mistake {
     IgnoresVersions,
     KeepsHalf,
     CommitsInTwoSteps,
-    LosesTheEpoch,
+    LosesTheCoverage,
     LosesAnArrival,
     LogsBackwards,
     IgnoresCase,
@@ -34,8 +36,14 @@ enum Mistake {
     CountsAcknowledged,
     ForgetsNothing,
     ForgetsToTheMinute,
-    LeasesToAll,
-    LeasesForEver,
+    LetsAllPoll,
+    LetsOnePollForEver,
+    ReleasesAnothersRight,
+    ReleasesNothing,
+    RevisesWithEachCommit,
+    RevisesNothing,
+    RevisesEachCase,
+    ForgetsAllAtOnce,
     HandsOutTheLatestFirst,
     HandsOutTwoOfACase,
     ClaimsForEver,
@@ -49,6 +57,10 @@ enum Mistake {
     SettlesInAnyOrder,
     DropsHeld,
     ComesAgainAfterAcknowledge,
+    LiesAfterADrop,
+    KeepsHalfWhenDropped,
+    DueByTheCommittersClock,
+    LeasesGoOnWhenTheClockIsSetBack,
 }
 
 #[derive(Debug)]
@@ -59,6 +71,12 @@ struct Wrong {
     done: AtomicU64,
     /// The last token that claimed anything.
     token: std::sync::Mutex<Arc<str>>,
+    /// The latest time that was ever passed in for an account.
+    latest: std::sync::Mutex<HashMap<AccountId, SystemTime>>,
+    /// How many commits an account had.
+    revised: std::sync::Mutex<HashMap<AccountId, u64>>,
+    begun: AtomicBool,
+    commits: tokio::sync::Mutex<()>,
 }
 
 impl Wrong {
@@ -68,6 +86,10 @@ impl Wrong {
             mistake,
             done: AtomicU64::new(0),
             token: std::sync::Mutex::new("".into()),
+            latest: std::sync::Mutex::default(),
+            revised: std::sync::Mutex::default(),
+            begun: AtomicBool::new(false),
+            commits: tokio::sync::Mutex::default(),
         }
     }
 
@@ -113,7 +135,43 @@ impl Wrong {
     fn renamed(&self, case: &Case) -> Case {
         let id = self.kept(case.order_id());
         let json = case.to_json().unwrap();
-        Case::from_stored(id, case.rx_id().cloned(), case.version(), &json).unwrap()
+        Case::from_stored(
+            id,
+            case.rx_id().cloned(),
+            case.version(),
+            case.revision(),
+            &json,
+        )
+        .unwrap()
+    }
+
+    /// The latest time that was ever passed in.
+    fn latest(&self, account: &AccountId, now: SystemTime) -> SystemTime {
+        let mut latest = self.latest.lock().unwrap();
+        let latest = latest.entry(account.clone()).or_insert(now);
+        *latest = now.max(*latest);
+        *latest
+    }
+
+    /// The time by which leases end.
+    fn lease_time(&self, account: &AccountId, now: SystemTime) -> SystemTime {
+        let latest = self.latest(account, now);
+        match self.mistake {
+            Mistake::LeasesGoOnWhenTheClockIsSetBack => latest,
+            _ => now,
+        }
+    }
+
+    /// Whether all cases are as they were read.
+    async fn are_as_read(&self, account: &AccountId, commit: &Commit) -> Result<bool> {
+        for save in &commit.saves {
+            let key = CaseKey::Order(save.case.order_id());
+            let kept = self.inner.find(account, key).await?;
+            if kept.map_or(0, |kept| kept.case.version()) != save.case.version() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The same cases with the versions that the store has now.
@@ -125,9 +183,34 @@ impl Wrong {
             let version = kept.map_or(0, |kept| kept.case.version());
             let id = save.case.order_id().clone();
             let json = save.case.to_json().unwrap();
-            save.case = Case::from_stored(id, save.case.rx_id().cloned(), version, &json).unwrap();
+            save.case = Case::from_stored(
+                id,
+                save.case.rx_id().cloned(),
+                version,
+                save.case.revision(),
+                &json,
+            )
+            .unwrap();
         }
         commit
+    }
+}
+
+/// A commit that is kept when it is dropped.
+struct Half<'a>(Option<(&'a MemoryStore, &'a AccountId, Commit, SystemTime)>);
+
+impl Half<'_> {
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Half<'_> {
+    fn drop(&mut self) {
+        if let Some((store, account, commit, now)) = self.0.take() {
+            let done = store.commit(account, &commit, now).now_or_never();
+            done.unwrap().unwrap();
+        }
     }
 }
 
@@ -140,24 +223,50 @@ async fn pause() {
 
 #[async_trait]
 impl CaseStore for Wrong {
-    async fn lease(
+    async fn poll_right(
         &self,
         account: &AccountId,
-        holder: &str,
+        process: &str,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<bool> {
-        let (holder, lease) = match self.mistake {
-            Mistake::LeasesToAll => ("one", lease),
-            Mistake::LeasesForEver if !lease.is_zero() => (holder, Duration::MAX),
-            _ => (holder, lease),
+    ) -> Result<PollRight> {
+        let (process, lease) = match self.mistake {
+            Mistake::LetsAllPoll => ("one", lease),
+            Mistake::LetsOnePollForEver => (process, Duration::MAX),
+            _ => (process, lease),
         };
         let account = self.account(account);
-        self.inner.lease(&account, holder, lease, now).await
+        let now = self.lease_time(&account, now);
+        self.inner.poll_right(&account, process, lease, now).await
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
-        self.inner.epoch(&self.account(account)).await
+    async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()> {
+        let account = self.account(account);
+        let now = self.latest(&account, SystemTime::UNIX_EPOCH);
+        let holder = self.inner.account(&account, now).await?.poller;
+        match (self.mistake, holder) {
+            (Mistake::ReleasesAnothersRight, Some(holder)) => {
+                let released = self.inner.release_poll_right(&account, &holder.process);
+                released.await
+            }
+            (Mistake::ReleasesNothing, _) => Ok(()),
+            _ => self.inner.release_poll_right(&account, process).await,
+        }
+    }
+
+    async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState> {
+        let account = self.account(account);
+        let now = self.lease_time(&account, now);
+        let mut state = self.inner.account(&account, now).await?;
+        match self.mistake {
+            Mistake::RevisesWithEachCommit => {
+                let revised = self.revised.lock().unwrap();
+                state.revision = revised.get(&account).copied().unwrap_or_default();
+            }
+            Mistake::RevisesNothing => state.revision = 0,
+            _ => {}
+        }
+        Ok(state)
     }
 
     async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
@@ -207,15 +316,32 @@ impl CaseStore for Wrong {
         match self.mistake {
             Mistake::IgnoresVersions => commit = self.as_stored(&account, &commit).await,
             Mistake::CommitsInTwoSteps => {
-                for save in &commit.saves {
-                    let key = CaseKey::Order(save.case.order_id());
-                    let kept = self.inner.find(&account, key).await?;
-                    if kept.map_or(0, |kept| kept.case.version()) != save.case.version() {
-                        return Ok(false);
-                    }
+                if !self.are_as_read(&account, &commit).await? {
+                    return Ok(false);
                 }
                 pause().await;
                 commit = self.as_stored(&account, &commit).await;
+            }
+            Mistake::LiesAfterADrop => {
+                // As a connection that is left within a transaction.
+                let _turn = self.commits.lock().await;
+                if self.begun.swap(true, Ordering::SeqCst) {
+                    return Ok(true);
+                }
+                tokio::task::yield_now().await;
+                self.begun.store(false, Ordering::SeqCst);
+                return self.inner.commit(&account, &commit, now).await;
+            }
+            Mistake::KeepsHalfWhenDropped if !commit.saves.is_empty() => {
+                let _turn = self.commits.lock().await;
+                if !self.are_as_read(&account, &commit).await? {
+                    return Ok(false);
+                }
+                let first = Commit::new(vec![commit.saves[0].clone()]);
+                let half = Half(Some((&self.inner, &account, first, now)));
+                tokio::task::yield_now().await;
+                half.finish();
+                return self.inner.commit(&account, &commit, now).await;
             }
             Mistake::KeepsHalf if !commit.saves.is_empty() => {
                 let mut all = true;
@@ -226,7 +352,7 @@ impl CaseStore for Wrong {
                 }
                 return Ok(all);
             }
-            Mistake::LosesTheEpoch => commit.coverage = None,
+            Mistake::LosesTheCoverage => commit.coverage = None,
             Mistake::LosesAnArrival => {
                 for save in &mut commit.saves {
                     save.arrivals.truncate(1);
@@ -244,7 +370,20 @@ impl CaseStore for Wrong {
             }
             _ => {}
         }
-        self.inner.commit(&account, &commit, self.time(now)).await
+        if self.makes(Mistake::RevisesEachCase) {
+            let saves = commit.saves.iter_mut();
+            saves.for_each(|save| save.changes_record = true);
+        }
+        let done = self.inner.commit(&account, &commit, self.time(now)).await?;
+        if done && !commit.saves.is_empty() {
+            self.revised
+                .lock()
+                .unwrap()
+                .entry(account)
+                .and_modify(|n| *n += 1)
+                .or_insert(1);
+        }
+        Ok(done)
     }
 
     async fn claim(
@@ -262,7 +401,8 @@ impl CaseStore for Wrong {
             _ => lease,
         };
         let limit = self.limit(limit);
-        let claim = self.inner.claim(&account, token, limit, lease, now);
+        let lease_time = self.lease_time(&account, now);
+        let claim = self.inner.claim(&account, token, limit, lease, lease_time);
         let mut claimed = claim.await?;
         match self.mistake {
             Mistake::ClaimsInTwoSteps => {
@@ -284,6 +424,9 @@ impl CaseStore for Wrong {
                 let more = self.inner.claim(&account, token, more, lease, now);
                 claimed.extend(more.await?);
                 claimed.sort_by_key(|claimed| claimed.sequence);
+            }
+            Mistake::DueByTheCommittersClock => {
+                claimed.retain(|claimed| claimed.arrived_at <= now);
             }
             Mistake::CountsNoAttempts => claimed.iter_mut().for_each(|c| c.attempts = 1),
             _ => {}
@@ -333,6 +476,7 @@ impl CaseStore for Wrong {
                 _ => {}
             }
         }
+        let now = self.lease_time(&account, now);
         let settled = self.inner.settle(&account, &settlements, now).await?;
         Ok(match self.mistake {
             Mistake::TellsStaleTokensYes => vec![true; settled.len()],
@@ -377,7 +521,11 @@ impl CaseStore for Wrong {
         Ok(counts)
     }
 
-    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64> {
+    async fn forget(&self, account: &AccountId, which: Forget<'_>, limit: usize) -> Result<u64> {
+        let limit = match self.mistake {
+            Mistake::ForgetsAllAtOnce => usize::MAX,
+            _ => limit,
+        };
         let which = match (which, self.mistake) {
             (_, Mistake::ForgetsNothing) => return Ok(0),
             (Forget::Before(time), Mistake::ForgetsToTheMinute) => {
@@ -385,14 +533,21 @@ impl CaseStore for Wrong {
             }
             _ => which,
         };
-        self.inner.forget(&self.account(account), which).await
+        self.inner
+            .forget(&self.account(account), which, limit)
+            .await
     }
+}
+
+async fn check(mistake: Mistake) -> std::result::Result<(), Violation> {
+    let store = Arc::new(Wrong::new(mistake));
+    check_case_store(|| ready(Ok(Arc::clone(&store)))).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_check_finds_each_mistake() {
     use Mistake as M;
-    check_case_store(Wrong::new(M::None)).await.unwrap();
+    check(M::None).await.unwrap();
     let mut wrong = Vec::new();
     for (mistake, rule) in [
         (M::OneAccount, "accounts have nothing in common"),
@@ -402,7 +557,7 @@ async fn the_check_finds_each_mistake() {
             M::CommitsInTwoSteps,
             "of many commits over the same version one",
         ),
-        (M::LosesTheEpoch, "an epoch stays"),
+        (M::LosesTheCoverage, "a coverage stays"),
         (M::LosesAnArrival, "numbered from 1, one by one"),
         (M::LogsBackwards, "an arrival's index, and the ordinal"),
         (M::IgnoresCase, "an id is kept as it is"),
@@ -417,8 +572,14 @@ async fn the_check_finds_each_mistake() {
         (M::CountsAcknowledged, "acknowledged ones are not"),
         (M::ForgetsNothing, "forgotten are cases"),
         (M::ForgetsToTheMinute, "forgotten are cases"),
-        (M::LeasesToAll, "a lease keeps others out"),
-        (M::LeasesForEver, "a lease ends by itself"),
+        (M::LetsAllPoll, "keeps other processes out"),
+        (M::LetsOnePollForEver, "until when another one has"),
+        (M::ReleasesAnothersRight, "nobody gives back another's"),
+        (M::ReleasesNothing, "given back is nobody's"),
+        (M::RevisesWithEachCommit, "raises no revision"),
+        (M::RevisesNothing, "raises the account's revision by one"),
+        (M::RevisesEachCase, "raises no revision"),
+        (M::ForgetsAllAtOnce, "than the limit says"),
         (M::HandsOutTheLatestFirst, "in the order of the log"),
         (
             M::HandsOutTwoOfACase,
@@ -438,8 +599,15 @@ async fn the_check_finds_each_mistake() {
         (M::SettlesInAnyOrder, "an answer of its own, in their order"),
         (M::DropsHeld, "that a lease has ended does not matter"),
         (M::ComesAgainAfterAcknowledge, "never comes again"),
+        (M::LiesAfterADrop, "after the future of an operation"),
+        (M::KeepsHalfWhenDropped, "everything or nothing"),
+        (
+            M::DueByTheCommittersClock,
+            "whatever the clock was when it was committed",
+        ),
+        (M::LeasesGoOnWhenTheClockIsSetBack, "the clock was set back"),
     ] {
-        match check_case_store(Wrong::new(mistake)).await {
+        match check(mistake).await {
             Ok(()) => wrong.push(format!("{mistake:?} is not found")),
             Err(found) if !found.to_string().contains(rule) => {
                 wrong.push(format!("{mistake:?}: {found}"));

@@ -5,6 +5,7 @@ mod postgres;
 mod sqlite;
 mod support;
 
+use std::future::ready;
 use std::time::{Duration, SystemTime};
 
 use lab_connector::inbox::store::{
@@ -15,9 +16,10 @@ use lab_connector::{AccountId, OrderId};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_keeps_the_rules() {
     let store = MemoryStore::new();
-    check_case_store(store.clone()).await.unwrap();
+    let open = || ready(Ok(store.clone()));
+    check_case_store(open).await.unwrap();
     // Again, in a store that is no longer empty.
-    check_case_store(store).await.unwrap();
+    check_case_store(open).await.unwrap();
 }
 
 #[tokio::test]

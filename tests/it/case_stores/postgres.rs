@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use lab_connector::AccountId;
 use lab_connector::auth::check_token_store;
 use lab_connector::inbox::store::{
-    CaseStore, Commit, Outcome, PostgresStore, Settlement, check_case_store,
+    CaseStore, Commit, Outcome, PollRight, PostgresStore, Settlement, check_case_store,
 };
 use sqlx::Row;
 
@@ -19,13 +19,13 @@ async fn postgres_keeps_the_rules() {
     let Some(schema) = Schema::new("postgres_keeps_the_rules") else {
         return;
     };
-    let store = schema.store().await;
-    // Two with connections of their own, as two processes have.
-    let other = schema.builder().max_connections(1).connect().await.unwrap();
-    let (one, two) = tokio::join!(check_case_store(store.clone()), check_case_store(other));
+    // Several with connections of their own, as processes have.
+    let open = || schema.builder().connect();
+    let narrow = || schema.builder().max_connections(1).connect();
+    let (one, two) = tokio::join!(check_case_store(open), check_case_store(narrow));
     one.unwrap();
     two.unwrap();
-    check_token_store(store).await.unwrap();
+    check_token_store(open).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,7 +36,9 @@ async fn postgres_keeps_the_rules_by_the_callers_clock() {
     let store = schema.builder().callers_clock().connect().await.unwrap();
     let then = SystemTime::UNIX_EPOCH + LONG;
     assert_eq!(store.now(then).await.unwrap(), then);
-    check_case_store(store).await.unwrap();
+    drop(store);
+    let open = || schema.builder().callers_clock().connect();
+    check_case_store(open).await.unwrap();
 }
 
 #[tokio::test]
@@ -61,8 +63,10 @@ async fn no_callers_clock_is_trusted() {
     assert!(claimed[0].arrived_at < now + LONG);
     let claimed = store.claim(&account, "u", 1, LONG, fast).await.unwrap();
     assert!(claimed.is_empty(), "a fast clock ends no lease");
-    assert!(store.lease(&account, "a", LONG, slow).await.unwrap());
-    assert!(!store.lease(&account, "b", LONG, fast).await.unwrap());
+    let right = store.poll_right(&account, "a", LONG, slow).await.unwrap();
+    assert_eq!(right, PollRight::Granted);
+    let right = store.poll_right(&account, "b", LONG, fast).await.unwrap();
+    assert_ne!(right, PollRight::Granted);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,12 +27,11 @@ async fn bare(path: &Path) -> SqliteConnection {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_keeps_the_rules() {
     let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(file(&directory)).await.unwrap();
-    check_case_store(store.clone()).await.unwrap();
-    check_token_store(store.clone()).await.unwrap();
-    // Two that have the same file open, as two processes have.
-    let other = SqliteStore::open(file(&directory)).await.unwrap();
-    let (one, two) = tokio::join!(check_case_store(store), check_case_store(other));
+    let open = || SqliteStore::open(file(&directory));
+    check_case_store(open).await.unwrap();
+    check_token_store(open).await.unwrap();
+    // Several that have the same file open, as processes have.
+    let (one, two) = tokio::join!(check_case_store(open), check_case_store(open));
     one.unwrap();
     two.unwrap();
 }
@@ -172,7 +171,10 @@ async fn what_is_forgotten_is_in_no_file() {
         assert!(store.commit(&account, &commit, now).await.unwrap());
     }
     assert!(found());
-    let forgotten = store.forget(&account, Forget::Before(now)).await.unwrap();
+    let forgotten = store
+        .forget(&account, Forget::Before(now), 1000)
+        .await
+        .unwrap();
     assert_eq!(forgotten, 50);
     assert!(!found());
 }
@@ -194,7 +196,7 @@ async fn reading_writes_nothing() {
     let before = version(&mut other).await;
     let id = OrderId::new("1");
     store.now(now).await.unwrap();
-    store.epoch(&account).await.unwrap();
+    store.account(&account, now).await.unwrap();
     store
         .expected(&account, &[id.clone(), "2".into()])
         .await

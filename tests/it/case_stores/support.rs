@@ -27,7 +27,7 @@ fn case(id: &str, version: u64, status: &str) -> Case {
     });
     let state = json!({ "record": record }).to_string();
     let rx_id = RxId::new(format!("rx {id}"));
-    Case::from_stored(OrderId::new(id), Some(rx_id), version, &state).unwrap()
+    Case::from_stored(OrderId::new(id), Some(rx_id), version, 0, &state).unwrap()
 }
 
 fn order(id: &str, note: &str) -> Arc<Order> {

@@ -118,6 +118,12 @@ impl Clock for Time {
         SystemTime::UNIX_EPOCH + Duration::from_millis(now)
     }
 
+    fn elapsed(&self) -> Duration {
+        self.now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
     async fn sleep(&self, duration: Duration) {
         let is_limit = duration >= LIMIT;
         let haste = if is_limit { HASTE.1 } else { HASTE.0 };

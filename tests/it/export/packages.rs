@@ -41,7 +41,8 @@ async fn a_downloaded_case_is_opened_and_extracted() -> Result {
         let manifest = package.manifest()?.expect("a manifest");
         assert_eq!(manifest.version(), Some("5.0"), "the highest");
         assert_eq!(manifest.order_id(), Some(order.id()));
-        let teeth = order.extra()["teeth"].as_array().unwrap();
+        let extra = order.extra();
+        let teeth = extra["teeth"].as_array().unwrap();
         assert_eq!(manifest.teeth().len(), teeth.len());
         let files = package.files().to_vec();
         folders += usize::from(files[0].name().contains('/'));

@@ -256,7 +256,7 @@ async fn a_stream_goes_on_after_an_error() {
 
 #[tokio::test]
 async fn an_outage_ends_no_stream_and_is_counted() {
-    let service = Service::new();
+    let service = Service::hasty();
     service.state().outage = Some(http::StatusCode::BAD_REQUEST);
     service.show(1, "Ready for Download");
     let repaired = service.clone();

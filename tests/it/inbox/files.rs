@@ -72,7 +72,7 @@ async fn a_delivery_whose_files_were_never_named_waits_for_them() -> Result {
     delivery.defer(std::time::SystemTime::UNIX_EPOCH).await?;
 
     service.finish_modeling(&order)?;
-    service.advance(HOUR);
+    service.advance(HOUR / 2);
     inbox.poll().await?;
     for ordinal in [1, 2] {
         let delivery = one(&inbox).await?;

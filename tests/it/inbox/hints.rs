@@ -81,7 +81,7 @@ async fn a_hint_waits_where_the_round_has_no_look_left() {
 
 #[tokio::test]
 async fn a_hint_is_kept_where_the_order_cannot_be_fetched() {
-    let service = Service::new();
+    let service = Service::hasty();
     let inbox = service.inbox().await.interval(HOUR * 24);
     inbox.run_until(async {}).await.unwrap();
     service.show(1, "iTero Modeling");

@@ -53,6 +53,14 @@ impl Service {
     fn new() -> Self {
         Service {
             state: Arc::default(),
+            clock: TestClock::still(),
+        }
+    }
+
+    /// One whose time passes by itself while somebody waits for a little.
+    fn hasty() -> Self {
+        Service {
+            state: Arc::default(),
             clock: TestClock::new(),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::TryStreamExt;
 use lab_connector::History;
+use lab_connector::inbox::store::{AccountState, PollRight};
 use lab_connector::inbox::store::{Case, CaseKey, Claimed, Commit, Counts, Forget, LogEntry};
 use lab_connector::inbox::store::{Settlement, Stored};
 use lab_connector::inbox::{CaseHistory, CaseStore, MemoryStore, Problem};
@@ -305,21 +306,30 @@ struct Counting {
 
 #[async_trait::async_trait]
 impl CaseStore for Counting {
-    async fn lease(
+    async fn poll_right(
         &self,
         account: &AccountId,
-        holder: &str,
+        process: &str,
         lease: std::time::Duration,
         now: std::time::SystemTime,
-    ) -> lab_connector::Result<bool> {
-        self.store.lease(account, holder, lease, now).await
+    ) -> lab_connector::Result<PollRight> {
+        self.store.poll_right(account, process, lease, now).await
     }
 
-    async fn epoch(
+    async fn release_poll_right(
         &self,
         account: &AccountId,
-    ) -> lab_connector::Result<lab_connector::inbox::store::ListingCoverage> {
-        self.store.epoch(account).await
+        process: &str,
+    ) -> lab_connector::Result<()> {
+        self.store.release_poll_right(account, process).await
+    }
+
+    async fn account(
+        &self,
+        account: &AccountId,
+        now: std::time::SystemTime,
+    ) -> lab_connector::Result<AccountState> {
+        self.store.account(account, now).await
     }
 
     async fn expected(
@@ -408,8 +418,13 @@ impl CaseStore for Counting {
         self.store.counts(account, now).await
     }
 
-    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> lab_connector::Result<u64> {
-        self.store.forget(account, which).await
+    async fn forget(
+        &self,
+        account: &AccountId,
+        which: Forget<'_>,
+        limit: usize,
+    ) -> lab_connector::Result<u64> {
+        self.store.forget(account, which, limit).await
     }
 }
 

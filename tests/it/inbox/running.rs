@@ -1,14 +1,23 @@
 //! Rounds at an interval: woken by hints, by one process at a time, stopped cleanly.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use futures_util::{FutureExt, TryStreamExt};
-use lab_connector::inbox::{CaseStore, Inbox, MemoryStore};
+use lab_connector::inbox::store::{
+    AccountState, Case, CaseKey, Claimed, Commit, Counts, Forget, LogEntry, PollRight, Settlement,
+    Stored,
+};
+use lab_connector::inbox::{CaseStore, Inbox, MemoryStore, PolledBy};
+use lab_connector::{AccountId, Error, OrderId};
 use tokio::sync::oneshot;
 
 use super::{HOUR, Service, notification, symbols};
 use lab_connector::clock::Clock;
+
+/// For how long a process has the right to poll.
+const LEASE: Duration = Duration::from_secs(45);
 
 /// Runs an inbox until `when` is true.
 async fn run_until(inbox: &Inbox, mut when: impl FnMut() -> bool + Send) {
@@ -31,7 +40,7 @@ pub(super) async fn dropped_after_a_turn(inbox: &Inbox) {
 
 #[tokio::test]
 async fn it_polls_at_the_interval_with_some_chance() {
-    let service = Service::new();
+    let service = Service::hasty();
     let inbox = service.inbox().await.interval(Duration::from_secs(50));
     let begun = service.clock.now();
     // The clock of the tests lets short waits end at once.
@@ -45,7 +54,7 @@ async fn it_polls_at_the_interval_with_some_chance() {
 async fn the_first_polls_of_many_are_spread_and_hints_do_not_wait_for_them() {
     let mut waited = Vec::new();
     for _ in 0..20 {
-        let service = Service::new();
+        let service = Service::hasty();
         let inbox = service.inbox().await;
         let inbox = inbox.initial_jitter(Duration::from_secs(50));
         let begun = service.clock.now();
@@ -53,7 +62,8 @@ async fn the_first_polls_of_many_are_spread_and_hints_do_not_wait_for_them() {
         waited.push(service.clock.now().duration_since(begun).unwrap());
     }
     waited.sort_unstable();
-    assert!(waited[19] < Duration::from_secs(51), "{waited:?}");
+    // While the first poll is under way the right to poll is renewed once, which takes time here.
+    assert!(waited[19] < Duration::from_secs(51 + 15), "{waited:?}");
     assert!(
         waited[19] - waited[0] > Duration::from_secs(10),
         "{waited:?}"
@@ -92,38 +102,319 @@ async fn a_hint_wakes_it_without_a_listing() {
     running.await.unwrap().unwrap();
 }
 
+/// What another process is told that asks for the right to poll.
+async fn another_asks(store: &MemoryStore, inbox: &Inbox, service: &Service) -> PollRight {
+    let (account, now) = (inbox.lab().id(), service.clock.now());
+    let asked = store.poll_right(account, "another", LEASE, now);
+    asked.await.unwrap()
+}
+
+/// Until another process has the right to poll; a right that is given back is had without any time
+/// passing.
+async fn another_takes_over(store: &MemoryStore, inbox: &Inbox, service: &Service) {
+    while another_asks(store, inbox, service).await != PollRight::Granted {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn polls(inbox: &Inbox) -> u64 {
+    inbox.stats().await.unwrap().polls
+}
+
 #[tokio::test]
-async fn one_of_two_processes_polls_and_the_other_takes_over() {
+async fn after_a_kill_another_process_polls_within_a_minute_whatever_the_interval() {
     let service = Service::new();
     let store = MemoryStore::new();
-    let one = service.inbox_on(store.clone()).await;
-    let other = service.inbox_on(store.clone()).await;
-    let account = one.lab().id().clone();
-    let polls = async |inbox: &Inbox| inbox.stats().await.unwrap().polls;
+    let inbox = service.inbox_on(store.clone()).await.interval(24 * HOUR);
+    assert_eq!(inbox.stats().await.unwrap().polled_by, PolledBy::Nobody);
+    let granted = another_asks(&store, &inbox, &service).await;
+    assert_eq!(granted, PollRight::Granted);
+    let killed = service.clock.now();
 
-    // Dropped, it keeps its lease until that ends.
-    dropped_after_a_turn(&one).await;
-    assert_eq!(polls(&one).await, 1);
-    dropped_after_a_turn(&other).await;
-    assert_eq!(polls(&other).await, 0);
-    service.pass(Duration::from_secs(13 * 60));
-    dropped_after_a_turn(&other).await;
-    assert_eq!(polls(&other).await, 1);
-    // Stopped, it gives the lease back.
-    let now = service.clock.now();
-    assert!(
-        !store
-            .lease(&account, "third", Duration::ZERO, now)
-            .await
-            .unwrap()
-    );
-    other.run_until(async {}).await.unwrap();
-    assert!(
-        store
-            .lease(&account, "third", Duration::ZERO, now)
-            .await
-            .unwrap()
-    );
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn({
+        let inbox = inbox.clone();
+        async move { inbox.run_until(stopped.map(drop)).await }
+    });
+    let until = killed + LEASE;
+    let stats = inbox.stats().await.unwrap();
+    assert_eq!(stats.polled_by, PolledBy::OtherProcess { until });
+    while polls(&inbox).await == 0 {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        service.pass(Duration::from_secs(1));
+    }
+    let waited = service.clock.now().duration_since(killed).unwrap();
+    assert!(waited >= LEASE - Duration::from_secs(1), "{waited:?}");
+    assert!(waited <= Duration::from_secs(61), "{waited:?}");
+    let stats = inbox.stats().await.unwrap();
+    assert_eq!(stats.polled_by, PolledBy::ThisProcess);
+
+    // It keeps the right for as long as it lives, also through a long poll.
+    for _ in 0..600 {
+        service.pass(Duration::from_secs(1));
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let right = another_asks(&store, &inbox, &service).await;
+        assert!(matches!(right, PollRight::Held { .. }), "{right:?}");
+    }
+    assert_eq!(polls(&inbox).await, 1);
+
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    let granted = another_asks(&store, &inbox, &service).await;
+    assert_eq!(granted, PollRight::Granted);
+}
+
+#[tokio::test]
+async fn whatever_ends_gives_the_right_to_poll_back_at_once() {
+    let service = Service::new();
+    service.show(1, "Lab Review");
+    let store = MemoryStore::new();
+    let inbox = service.inbox_on(store.clone()).await;
+    let account = inbox.lab().id().clone();
+
+    dropped_after_a_turn(&inbox).await;
+    another_takes_over(&store, &inbox, &service).await;
+    store.release_poll_right(&account, "another").await.unwrap();
+    service.pass(HOUR);
+
+    let mut deliveries = inbox.deliveries();
+    deliveries.try_next().await.unwrap().unwrap();
+    let held = another_asks(&store, &inbox, &service).await;
+    assert_ne!(held, PollRight::Granted);
+    // Of two that poll the last one gives it back.
+    let arrivals = inbox.arrivals(0);
+    drop(deliveries);
+    tokio::task::yield_now().await;
+    let held = another_asks(&store, &inbox, &service).await;
+    assert_ne!(held, PollRight::Granted);
+    drop(arrivals);
+    another_takes_over(&store, &inbox, &service).await;
+    store.release_poll_right(&account, "another").await.unwrap();
+    service.pass(HOUR);
+
+    // An error ends it too.
+    service.state().outage = Some(http::StatusCode::FORBIDDEN);
+    inbox.run().await.unwrap_err();
+    another_takes_over(&store, &inbox, &service).await;
+}
+
+#[tokio::test]
+async fn how_far_listings_go_is_written_hourly_and_at_the_end() {
+    let service = Service::new();
+    let store = MemoryStore::new();
+    let inbox = service.inbox_on(store.clone()).await;
+    let last = async || {
+        let state = store.account(inbox.lab().id(), service.clock.now());
+        let coverage = serde_json::to_value(state.await.unwrap().coverage).unwrap();
+        coverage["last"].as_u64().unwrap()
+    };
+    inbox.poll().await.unwrap();
+    let first = last().await;
+    let mut written = std::collections::BTreeSet::new();
+    for _ in 0..36 {
+        service.pass(Duration::from_secs(5 * 60));
+        inbox.poll().await.unwrap();
+        written.insert(last().await);
+    }
+    // The first, and one for each hour since.
+    assert_eq!(written.len(), 4, "{written:?}");
+    service.pass(Duration::from_secs(5 * 60));
+    inbox.run_until(async {}).await.unwrap();
+    let end = last().await;
+    assert!(end - first > 3 * 60 * 60 * 1000, "{}", end - first);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_stops_nothing() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    inbox.run_until(async {}).await.unwrap();
+    assert_eq!(service.state().lists, 1);
+    service.clock.set_back(24 * HOUR);
+    inbox.run_until(async {}).await.unwrap();
+    assert_eq!(service.state().lists, 2);
+}
+
+/// A store that is not there for some calls.
+#[derive(Debug)]
+struct Flaky {
+    store: MemoryStore,
+    /// So many calls fail.
+    failures: AtomicUsize,
+    lasting: bool,
+}
+
+impl Flaky {
+    fn fail(&self) -> Result<(), Error> {
+        let left = self.failures.load(Ordering::SeqCst);
+        if left == 0 {
+            return Ok(());
+        }
+        self.failures.store(left - 1, Ordering::SeqCst);
+        Err(if self.lasting {
+            Error::store("no permission")
+        } else {
+            Error::store_unavailable("no connection")
+        })
+    }
+}
+
+#[async_trait::async_trait]
+impl CaseStore for Flaky {
+    async fn poll_right(
+        &self,
+        account: &AccountId,
+        process: &str,
+        lease: Duration,
+        now: SystemTime,
+    ) -> Result<PollRight, Error> {
+        self.fail()?;
+        self.store.poll_right(account, process, lease, now).await
+    }
+
+    async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<(), Error> {
+        self.fail()?;
+        self.store.release_poll_right(account, process).await
+    }
+
+    async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState, Error> {
+        self.fail()?;
+        self.store.account(account, now).await
+    }
+
+    async fn expected(&self, account: &AccountId, ids: &[OrderId]) -> Result<Vec<Case>, Error> {
+        self.fail()?;
+        self.store.expected(account, ids).await
+    }
+
+    async fn find(&self, account: &AccountId, key: CaseKey<'_>) -> Result<Option<Stored>, Error> {
+        self.fail()?;
+        self.store.find(account, key).await
+    }
+
+    async fn due(
+        &self,
+        account: &AccountId,
+        now: SystemTime,
+        limit: usize,
+    ) -> Result<Vec<Case>, Error> {
+        self.fail()?;
+        self.store.due(account, now, limit).await
+    }
+
+    async fn commit(
+        &self,
+        account: &AccountId,
+        commit: &Commit,
+        now: SystemTime,
+    ) -> Result<bool, Error> {
+        self.fail()?;
+        self.store.commit(account, commit, now).await
+    }
+
+    async fn claim(
+        &self,
+        account: &AccountId,
+        token: &str,
+        limit: usize,
+        lease: Duration,
+        now: SystemTime,
+    ) -> Result<Vec<Claimed>, Error> {
+        self.fail()?;
+        self.store.claim(account, token, limit, lease, now).await
+    }
+
+    async fn settle(
+        &self,
+        account: &AccountId,
+        settlements: &[Settlement],
+        now: SystemTime,
+    ) -> Result<Vec<bool>, Error> {
+        self.fail()?;
+        self.store.settle(account, settlements, now).await
+    }
+
+    async fn arrivals(
+        &self,
+        account: &AccountId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, Error> {
+        self.fail()?;
+        self.store.arrivals(account, after, limit).await
+    }
+
+    async fn cases(
+        &self,
+        account: &AccountId,
+        after: Option<&OrderId>,
+        limit: usize,
+    ) -> Result<Vec<Stored>, Error> {
+        self.fail()?;
+        self.store.cases(account, after, limit).await
+    }
+
+    async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts, Error> {
+        self.fail()?;
+        self.store.counts(account, now).await
+    }
+
+    async fn forget(
+        &self,
+        account: &AccountId,
+        which: Forget<'_>,
+        limit: usize,
+    ) -> Result<u64, Error> {
+        self.fail()?;
+        self.store.forget(account, which, limit).await
+    }
+}
+
+#[tokio::test]
+async fn it_goes_on_through_failures_of_the_store_that_pass_and_no_others() {
+    for failures in 1..=12 {
+        // Time passes by itself while it waits.
+        let service = Service::hasty();
+        service.show(1, "Lab Review");
+        let store = Arc::new(Flaky {
+            store: MemoryStore::new(),
+            failures: failures.into(),
+            lasting: false,
+        });
+        let inbox = service.inbox_on(Arc::clone(&store)).await;
+        let begun = service.clock.now();
+        let delivery = inbox.deliveries().try_next().await.unwrap().unwrap();
+        assert_eq!(delivery.order_id().as_str(), "1");
+        let stats = inbox.stats().await.unwrap();
+        // Some of them may have failed a poll.
+        assert!(stats.store_failures > 0 && stats.store_failures <= failures as u64);
+        let waited = service.clock.now().duration_since(begun).unwrap();
+        assert!(waited >= Duration::from_millis(500), "{waited:?}");
+
+        store.failures.store(failures, Ordering::SeqCst);
+        let arrival = inbox.arrivals(0).try_next().await.unwrap().unwrap();
+        assert_eq!(arrival.sequence(), 1);
+        service.pass(HOUR);
+        store.failures.store(failures, Ordering::SeqCst);
+        run_until(&inbox, || store.failures.load(Ordering::SeqCst) == 0).await;
+    }
+
+    let service = Service::hasty();
+    let store = Arc::new(Flaky {
+        store: MemoryStore::new(),
+        failures: 1.into(),
+        lasting: true,
+    });
+    let inbox = service.inbox_on(Arc::clone(&store)).await;
+    let error = inbox.deliveries().try_next().await.unwrap_err();
+    assert!(error.is_store() && !error.is_retryable(), "{error}");
+    store.failures.store(1, Ordering::SeqCst);
+    let error = inbox.run().await.unwrap_err();
+    assert!(error.is_store() && !error.is_retryable(), "{error}");
 }
 
 #[tokio::test]

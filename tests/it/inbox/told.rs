@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lab_connector::inbox::{Inbox, MemoryStore};
+use lab_connector::inbox::{CaseStore, Inbox, MemoryStore};
 
 use lab_connector::clock::Clock;
 
@@ -149,19 +149,24 @@ async fn who_polls_is_told_once_and_so_is_a_flood() {
     let service = Service::new();
     let store = MemoryStore::new();
     let one = service.inbox_on(store.clone()).await;
-    let other = service.inbox_on(store).await;
+    let (account, lease) = (one.lab().id().clone(), Duration::from_secs(45));
+    let now = service.clock.now();
+    store
+        .poll_right(&account, "another", lease, now)
+        .await
+        .unwrap();
     let (seen, _guard) = listen();
     dropped_after_a_turn(&one).await;
-    assert_eq!(messages(&told(&seen)), ["polling the account", "polled"]);
-    dropped_after_a_turn(&other).await;
     assert_eq!(
         messages(&told(&seen)),
         ["another process polls the account"]
     );
-    // What it knows already is no news.
-    service.pass(Duration::from_secs(6 * 60));
+    service.pass(lease);
     one.run_until(async {}).await.unwrap();
-    assert_eq!(messages(&told(&seen)), ["polled", "polling was stopped"]);
+    assert_eq!(
+        messages(&told(&seen)),
+        ["polling the account", "polled", "polling was stopped"]
+    );
 
     for forged in 0..25 {
         one.notify(&notification(&format!("rx-{forged}")));

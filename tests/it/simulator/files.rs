@@ -90,7 +90,7 @@ async fn files_are_the_same_over_ranges_and_digests_fit() -> Result {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("a.zip");
         let file = lab.assets().download(order, export).to_file(&path).await?;
-        let sha256 = export.extra()["sha256"].as_str().unwrap();
+        let sha256 = export.sha256().unwrap();
         assert_eq!(
             file.sha256.map(|digest| digest.to_string()).as_deref(),
             Some(sha256)

@@ -10,7 +10,9 @@ use lab_connector::simulator::Simulator;
 use lab_connector::{MemoryTokenStore, TokenStore};
 use tokio::task::JoinSet;
 
-use super::support::{Answer, HOUR, Script, Shifted, account, builder, pair, tokens};
+use super::support::{
+    Answer, HOUR, Process, Script, Seen, Shifted, account, builder, pair, tokens,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_calls_at_expiry_make_one_token_request() {
@@ -160,6 +162,45 @@ async fn a_task_outlives_the_callers_and_its_runtime_may_not() {
     );
 }
 
+/// A runtime that nobody drives keeps its task, and never ends it.
+#[tokio::test]
+async fn a_runtime_that_stands_still_holds_nobody_up_for_ever() {
+    let (script, _, clock, store) = Script::start([Answer::Tokens("2")]).await;
+    let process = Arc::new(Process::default());
+    let seen = Seen {
+        store: Arc::clone(&store),
+        process: Arc::clone(&process),
+    };
+    let lab = script.lab(&clock, seen);
+    clock.advance(HOUR);
+    script.gate.close();
+    let other = lab.clone();
+    let reached = Arc::clone(&script);
+    let still = std::thread::spawn(move || {
+        let still = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        still.block_on(async {
+            let call = tokio::spawn(async move { other.keep_access().await });
+            reached.gate.reached().await;
+            call.abort();
+        });
+        still
+    });
+    let still = still.join().unwrap();
+    script.gate.open();
+    // Its lease is another's now, as that of a process that died: to be tried later.
+    let error = lab.keep_access().await.unwrap_err();
+    assert!(error.is_refresh_failed(), "{error}");
+    process.let_its_lease_end(&store).await;
+    script.then([Answer::Tokens("2")]);
+    lab.keep_access().await.unwrap();
+    let kept = store.load(&account()).await.unwrap().unwrap();
+    assert_eq!(kept.generation(), 2);
+    still.shutdown_background();
+}
+
 #[tokio::test]
 async fn a_401_refreshes_once_by_generation() {
     let (script, lab, clock, _) = Script::start([Answer::Tokens("2"), Answer::Tokens("3")]).await;
@@ -173,22 +214,23 @@ async fn a_401_refreshes_once_by_generation() {
         "late refusals refresh nothing"
     );
 
-    // It worked and is refused now: refreshed. The new one is refused as well: not again.
+    // It was issued moments ago and is refused as well: another one would be too.
     script.accept_only(&[]);
-    for _ in 0..3 {
+    for _ in 0..20 {
         let error = list().await.unwrap_err();
         assert!(
             error.is_unauthorized() && !error.is_refresh_failed(),
             "{error}"
         );
     }
-    assert_eq!(script.seen(), ["refresh-1", "refresh-2"]);
-    // After a while it may help.
-    script.then([Answer::Tokens("4")]);
-    script.accept_only(&["access-4"]);
-    clock.advance(Duration::from_secs(61));
+    assert_eq!(script.seen(), ["refresh-1"]);
+    // After some minutes it may help.
+    script.accept_only(&["access-3"]);
+    clock.advance(Duration::from_secs(301));
     list().await.unwrap();
-    assert_eq!(script.seen().len(), 3);
+    assert_eq!(script.seen(), ["refresh-1", "refresh-2"]);
+    list().await.unwrap();
+    assert_eq!(script.seen().len(), 2);
 }
 
 #[tokio::test]

@@ -34,6 +34,12 @@ impl Clock for Shifted {
         SystemTime::now() + Duration::from_secs(self.0.load(Ordering::SeqCst))
     }
 
+    fn elapsed(&self) -> Duration {
+        self.now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration / 1000).await;
     }

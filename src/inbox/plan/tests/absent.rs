@@ -170,7 +170,10 @@ fn an_earlier_look_that_comes_later_brings_no_look_forward() {
     order.fetched(1, M);
     order.fetched(30, M);
     assert!(order.fetched(20, M).is_unchanged());
-    assert_eq!(order.record.next_look(), Some(minute(90)));
+    assert_eq!(
+        order.record.next_fetch().map(|due| due.at),
+        Some(minute(90))
+    );
 }
 
 #[test]

@@ -3,22 +3,19 @@
 use std::iter::repeat_with;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Check, DOWNLOADED, READY, account, arrived, case, delivery, ids, order, save};
+use super::{Check, DOWNLOADED, LONG, READY, account, arrived, case, delivery, ids, order, save};
 use crate::auth::{Violation, holds};
 use crate::error::Result;
 use crate::inbox::plan::{ListingCoverage, Policy};
-use crate::inbox::store::{CaseKey, CaseStore, Commit, Save, Stored};
+use crate::inbox::store::{CaseKey, CaseStore, Commit, Outcome, Save, Stored};
 use crate::model::{OrderId, RxId};
 
-/// New cases, new versions, the epoch, the log.
+/// New cases, new versions, the coverage, the log.
 pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
     let first = case("1", 0, READY, Some(check.now), None)?;
     let data = order("1", "first")?;
-    let new = Save {
-        case: first.clone(),
-        order: Some(data.clone()),
-        arrivals: vec![arrived(0, None), arrived(1, Some(1))],
-    };
+    let arrivals = vec![arrived(0, None), arrived(1, Some(1))];
+    let new = Save::new(first.clone(), Some(data.clone()), arrivals);
     check.keep(vec![new, delivery("2", 0, 1)?]).await?;
     let kept = check.find("1").await?;
     let kept = some(kept, "a case that was kept is found by its order id")?;
@@ -85,20 +82,20 @@ pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Res
         "the log gives the case as it is now, with its order's data",
     )?;
 
-    let epoch = ListingCoverage::new().listed(check.now, &Policy::default());
+    let coverage = ListingCoverage::new().listed(check.now, &Policy::default());
     let commit = Commit {
         saves: Vec::new(),
-        coverage: Some(epoch),
+        coverage: Some(coverage),
     };
     let done = check
         .store
         .commit(&check.account, &commit, check.now)
         .await?;
-    holds(done, "an epoch can be kept alone")?;
+    holds(done, "a coverage can be kept alone")?;
     check.keep(vec![delivery("3", 0, 1)?]).await?;
     holds(
-        check.store.epoch(&check.account).await? == epoch,
-        "an epoch stays until another one is kept",
+        check.state().await?.coverage == coverage,
+        "a coverage stays until another one is kept",
     )?;
     holds(
         check.commit(Vec::new()).await?,
@@ -106,14 +103,59 @@ pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Res
     )
 }
 
-/// All or nothing.
+/// The account's, and those of its cases.
+pub(super) async fn revisions<S: CaseStore + 'static>(
+    check: &mut Check<S>,
+) -> Result<(), Violation> {
+    let rule = "a commit that changes what is recorded raises the account's revision by one, whatever the number of its cases, and they get it";
+    let state = check.state().await?;
+    holds(state.revision == 0, "an account's revision begins at 0")?;
+    check.deliver(&["1", "2"]).await?;
+    holds(check.state().await?.revision == 1, rule)?;
+    for id in ["1", "2"] {
+        let kept = check.find(id).await?;
+        holds(kept.is_some_and(|kept| kept.case.revision() == 1), rule)?;
+    }
+    let changed = |id: &str, version, changes_record| -> Result<Save> {
+        let mut save = save(case(id, version, READY, None, None)?, None);
+        save.changes_record = changes_record;
+        Ok(save)
+    };
+    let both = vec![changed("1", 1, true)?, changed("2", 1, false)?];
+    check.keep(both).await?;
+    let (one, two) = (check.find("1").await?, check.find("2").await?);
+    holds(check.state().await?.revision == 2, rule)?;
+    holds(one.is_some_and(|one| one.case.revision() == 2), rule)?;
+    let rule = "what does not change what is recorded raises no revision";
+    holds(two.is_some_and(|two| two.case.revision() == 1), rule)?;
+    check.keep(vec![changed("2", 2, false)?]).await?;
+    check.keep(Vec::new()).await?;
+    check.claim("t1", 10, LONG).await?;
+    check.settle(1, "t1", Outcome::Extended(LONG)).await?;
+    check.settle(1, "t1", Outcome::Acknowledged).await?;
+    check.polls("a", LONG).await?;
+    let stale = check.commit(vec![changed("1", 1, true)?]).await?;
+    holds(!stale && check.state().await?.revision == 2, rule)?;
+    let expected = check.store.expected(&check.account, &[]).await?;
+    let revisions = expected
+        .iter()
+        .map(|case| (case.order_id().as_str(), case.revision()));
+    let mut revisions: Vec<_> = revisions.collect();
+    revisions.sort_unstable();
+    holds(
+        revisions == [("1", 2), ("2", 1)],
+        "a case comes with its revision wherever it is read",
+    )
+}
+
+/// All or nothing; others see no more of it.
 pub(super) async fn conflicts<S: CaseStore + 'static>(
     check: &mut Check<S>,
 ) -> Result<(), Violation> {
     check.keep(vec![delivery("1", 0, 1)?]).await?;
     check.keep(vec![delivery("1", 1, 2)?]).await?;
     let before = check.find("1").await?;
-    let epoch = ListingCoverage::new().listed(check.now, &Policy::default());
+    let coverage = ListingCoverage::new().listed(check.now, &Policy::default());
     for (what, conflict) in [
         (
             "a case that is new here and known there",
@@ -134,7 +176,7 @@ pub(super) async fn conflicts<S: CaseStore + 'static>(
             }
             let commit = Commit {
                 saves,
-                coverage: Some(epoch),
+                coverage: Some(coverage),
             };
             let done = check
                 .store
@@ -157,7 +199,7 @@ pub(super) async fn conflicts<S: CaseStore + 'static>(
     holds(check.find("9").await?.is_none(), rule)?;
     holds(check.log().await?.len() == 2, rule)?;
     holds(
-        check.store.epoch(&check.account).await? == ListingCoverage::new(),
+        check.state().await?.coverage == ListingCoverage::new(),
         rule,
     )?;
     let counts = check.store.counts(&check.account, check.now).await?;
@@ -258,24 +300,24 @@ pub(super) async fn accounts<S: CaseStore + 'static>(
 ) -> Result<(), Violation> {
     let rule = "accounts have nothing in common";
     let one = check.account.clone();
-    let epoch = ListingCoverage::new().listed(check.now, &Policy::default());
+    let coverage = ListingCoverage::new().listed(check.now, &Policy::default());
     let commit = Commit {
         saves: vec![delivery("1", 0, 1)?],
-        coverage: Some(epoch),
+        coverage: Some(coverage),
     };
     holds(check.store.commit(&one, &commit, check.now).await?, rule)?;
     check.account = account("2");
     holds(check.find("1").await?.is_none(), rule)?;
     holds(check.log().await?.is_empty(), rule)?;
     holds(
-        check.store.epoch(&check.account).await? == ListingCoverage::new(),
+        check.state().await?.coverage == ListingCoverage::new(),
         rule,
     )?;
     let ids = [OrderId::new("1")];
     let expected = check.store.expected(&check.account, &ids).await?;
     holds(expected.is_empty(), rule)?;
     holds(check.claim("t", 10, super::LONG).await?.is_empty(), rule)?;
-    holds(check.lease("a", super::LONG).await?, rule)?;
+    holds(check.polls("a", LONG).await?, rule)?;
 
     check.keep(vec![delivery("1", 0, 1)?]).await?;
     let log = check.log().await?;
@@ -288,7 +330,7 @@ pub(super) async fn accounts<S: CaseStore + 'static>(
     check.account = one;
     let stale = check.settle(1, "t", super::again()).await?;
     holds(!stale, rule)?;
-    holds(check.lease("b", super::LONG).await?, rule)?;
+    holds(check.polls("b", LONG).await?, rule)?;
     let claimed = check.claim("u", 10, super::LONG).await?;
     holds(super::sequences(&claimed) == [1], rule)
 }

@@ -1,24 +1,32 @@
 //! Whether a store keeps the rules of [`CaseStore`].
 
+mod clocks;
+mod dropped;
 mod keeping;
 mod races;
 mod reading;
 mod working;
 
 use std::fmt::Display;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
-    Case, CaseKey, CaseStore, Claimed, Commit, LogEntry, NewArrival, Outcome, Save, Settlement,
+    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, LogEntry, NewArrival, Outcome,
+    PollRight, Save, Settlement,
 };
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
 use crate::flow::{Arrival, History, millis};
 use crate::model::{AccountId, Order, OrderId, RxId};
 
-/// Checks that `store` keeps the rules of [`CaseStore`], alone and under concurrent calls. Run it
-/// in your tests.
+/// Checks that a store keeps the rules of [`CaseStore`]: alone, under concurrent calls, with clocks
+/// that are set back and ahead, and when the futures of its methods are dropped at any of their
+/// polls. Run it in your tests.
+///
+/// `open` opens the store anew on the same data, as another process would: it is called twice, and
+/// what the one answers the other has to see.
 ///
 /// It works on accounts whose names begin with `conformance` and go on with a random number; what
 /// it puts there stays. It takes well under a second, and a second or two on a store that has a
@@ -29,7 +37,8 @@ use crate::model::{AccountId, Order, OrderId, RxId};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use lab_connector::inbox::store::{MemoryStore, check_case_store};
 ///
-/// check_case_store(MemoryStore::new()).await?;
+/// let store = MemoryStore::new();
+/// check_case_store(|| std::future::ready(Ok(store.clone()))).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -41,33 +50,45 @@ use crate::model::{AccountId, Order, OrderId, RxId};
 /// # Cancel safety
 ///
 /// Dropped, it leaves entries in the store, as it does when it is done.
-pub async fn check_case_store(store: impl CaseStore + 'static) -> Result<(), Violation> {
-    let store = Arc::new(store);
-    reading::empty(&mut Check::new(&store).await?).await?;
-    keeping::accounts(&mut Check::new(&store).await?).await?;
-    keeping::commits(&mut Check::new(&store).await?).await?;
-    keeping::conflicts(&mut Check::new(&store).await?).await?;
-    keeping::values(&mut Check::new(&store).await?).await?;
-    reading::expected(&mut Check::new(&store).await?).await?;
-    reading::due(&mut Check::new(&store).await?).await?;
-    working::leases(&mut Check::new(&store).await?).await?;
-    working::claims(&mut Check::new(&store).await?).await?;
-    working::order(&mut Check::new(&store).await?).await?;
-    working::outcomes(&mut Check::new(&store).await?).await?;
-    working::stale(&mut Check::new(&store).await?).await?;
-    working::times(&mut Check::new(&store).await?).await?;
-    reading::pages(&mut Check::new(&store).await?).await?;
-    reading::forgotten(&mut Check::new(&store).await?).await?;
-    races::versions(&mut Check::new(&store).await?).await?;
-    races::log(&mut Check::new(&store).await?).await?;
-    races::leases(&mut Check::new(&store).await?).await?;
-    races::claims(&mut Check::new(&store).await?).await?;
-    races::settlements(&mut Check::new(&store).await?).await
+pub async fn check_case_store<S, F>(open: impl Fn() -> F) -> Result<(), Violation>
+where
+    S: CaseStore + 'static,
+    F: Future<Output = Result<S>>,
+{
+    let stores = (Arc::new(open().await?), Arc::new(open().await?));
+    let store = &stores;
+    reading::empty(&mut Check::new(store).await?).await?;
+    keeping::accounts(&mut Check::new(store).await?).await?;
+    keeping::commits(&mut Check::new(store).await?).await?;
+    keeping::conflicts(&mut Check::new(store).await?).await?;
+    keeping::revisions(&mut Check::new(store).await?).await?;
+    keeping::values(&mut Check::new(store).await?).await?;
+    reading::expected(&mut Check::new(store).await?).await?;
+    reading::due(&mut Check::new(store).await?).await?;
+    working::leases(&mut Check::new(store).await?).await?;
+    working::claims(&mut Check::new(store).await?).await?;
+    working::order(&mut Check::new(store).await?).await?;
+    working::outcomes(&mut Check::new(store).await?).await?;
+    working::stale(&mut Check::new(store).await?).await?;
+    working::times(&mut Check::new(store).await?).await?;
+    reading::pages(&mut Check::new(store).await?).await?;
+    reading::forgotten(&mut Check::new(store).await?).await?;
+    races::versions(&mut Check::new(store).await?).await?;
+    races::log(&mut Check::new(store).await?).await?;
+    races::leases(&mut Check::new(store).await?).await?;
+    races::claims(&mut Check::new(store).await?).await?;
+    races::settlements(&mut Check::new(store).await?).await?;
+    dropped::operations(&mut Check::new(store).await?).await?;
+    dropped::wholes(&mut Check::new(store).await?).await?;
+    clocks::set(&mut Check::new(store).await?).await
 }
 
 /// A time that the check waits for where it must.
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(3600);
+
+/// How far ahead a case is to be fetched at most.
+const SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 
 const READY: &str = "Ready for Download";
 const DOWNLOADED: &str = "Downloaded";
@@ -75,6 +96,8 @@ const DOWNLOADED: &str = "Downloaded";
 /// A store and an account of its own.
 struct Check<S> {
     store: Arc<S>,
+    /// The same data, opened once more.
+    other: Arc<S>,
     account: AccountId,
     now: SystemTime,
     /// Whether the store goes by its own clock.
@@ -83,12 +106,13 @@ struct Check<S> {
 
 impl<S: CaseStore + 'static> Check<S> {
     /// With an account that was never used.
-    async fn new(store: &Arc<S>) -> Result<Self> {
+    async fn new((store, other): &(Arc<S>, Arc<S>)) -> Result<Self> {
         let odd = UNIX_EPOCH + Duration::from_secs(1_234_567_890);
         let own_clock = store.now(odd).await? != odd;
         let now = store.now(SystemTime::now()).await?;
         Ok(Check {
             store: Arc::clone(store),
+            other: Arc::clone(other),
             account: account("1"),
             now: millis::cut(now),
             own_clock,
@@ -143,9 +167,20 @@ impl<S: CaseStore + 'static> Check<S> {
         settled.await
     }
 
-    async fn lease(&self, holder: &str, lease: Duration) -> Result<bool> {
-        let granted = self.store.lease(&self.account, holder, lease, self.now);
-        granted.await
+    /// Whether the process gets the right to poll.
+    async fn polls(&self, process: &str, lease: Duration) -> Result<bool> {
+        let store = &self.store;
+        let right = store.poll_right(&self.account, process, lease, self.now);
+        Ok(right.await? == PollRight::Granted)
+    }
+
+    async fn release(&self, process: &str) -> Result<()> {
+        let released = self.store.release_poll_right(&self.account, process);
+        released.await
+    }
+
+    async fn state(&self) -> Result<AccountState> {
+        self.store.account(&self.account, self.now).await
     }
 
     async fn find(&self, id: &str) -> Result<Option<super::Stored>> {
@@ -183,29 +218,30 @@ fn case(
         "shown": { "status": status },
     });
     if let Some(time) = look_at.map(millis::since_epoch) {
-        record["watch"] = serde_json::json!({ "since": time, "due": time });
+        let span = u64::try_from(SPAN.as_millis()).unwrap_or(u64::MAX);
+        record["watch"] = serde_json::json!({ "since": time, "due": time, "span": span });
     }
     let state = serde_json::json!({ "record": record });
     let rx_id = RxId::new(format!("rx {id}"));
-    Case::from_stored(OrderId::new(id), Some(rx_id), version, &state.to_string())
+    Case::from_stored(
+        OrderId::new(id),
+        Some(rx_id),
+        version,
+        0,
+        &state.to_string(),
+    )
 }
 
 /// A case to be kept without an arrival.
 fn save(case: Case, order: Option<Arc<Order>>) -> Save {
-    Save {
-        case,
-        order,
-        arrivals: Vec::new(),
-    }
+    Save::new(case, order, Vec::new())
 }
 
 /// A listed case with its order's data and this delivery.
 fn delivery(id: &str, version: u64, ordinal: u32) -> Result<Save> {
-    Ok(Save {
-        case: case(id, version, READY, None, None)?,
-        order: Some(order(id, "")?),
-        arrivals: vec![arrived(ordinal - 1, Some(ordinal))],
-    })
+    let case = case(id, version, READY, None, None)?;
+    let arrivals = vec![arrived(ordinal - 1, Some(ordinal))];
+    Ok(Save::new(case, Some(order(id, "")?), arrivals))
 }
 
 fn arrived(index: u32, ordinal: Option<u32>) -> NewArrival {

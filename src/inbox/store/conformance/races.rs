@@ -11,7 +11,7 @@ use super::{Check, LONG, READY, arrived, case, delivery, order, settlement};
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
 use crate::inbox::plan::{ListingCoverage, Policy};
-use crate::inbox::store::{CaseStore, Commit, Outcome, Save};
+use crate::inbox::store::{CaseStore, Commit, Outcome, PollRight, Save};
 use crate::model::AccountId;
 
 const RACERS: usize = 8;
@@ -24,19 +24,19 @@ pub(super) async fn versions<S: CaseStore + 'static>(
         let mut commits = Vec::new();
         for racer in 0..RACERS {
             let own = delivery(&format!("{round} of {racer}"), 0, 1)?;
-            let shared = Save {
-                case: case("shared", round.into(), READY, None, None)?,
-                order: Some(order("shared", &racer.to_string())?),
-                arrivals: vec![arrived(round, Some(round + 1))],
-            };
+            let shared = Save::new(
+                case("shared", round.into(), READY, None, None)?,
+                Some(order("shared", &racer.to_string())?),
+                vec![arrived(round, Some(round + 1))],
+            );
             let begun = check.now + LONG * u32::try_from(racer).unwrap_or_default();
-            let epoch = ListingCoverage::new().listed(begun, &Policy::default());
+            let coverage = ListingCoverage::new().listed(begun, &Policy::default());
             commits.push(Commit {
                 saves: vec![own, shared],
-                coverage: Some(epoch),
+                coverage: Some(coverage),
             });
         }
-        let epochs: Vec<_> = commits.iter().map(|commit| commit.coverage).collect();
+        let coverages: Vec<_> = commits.iter().map(|commit| commit.coverage).collect();
         let (mut racers, start) = (JoinSet::new(), Arc::new(Barrier::new(RACERS)));
         for (racer, commit) in commits.into_iter().enumerate() {
             let (store, account, now) = check.parts();
@@ -68,8 +68,8 @@ pub(super) async fn versions<S: CaseStore + 'static>(
             let own = check.find(&format!("{round} of {racer}")).await?;
             holds(own.is_some() == (racer == winner), rule)?;
         }
-        let epoch = check.store.epoch(&check.account).await?;
-        holds(epochs.get(winner) == Some(&Some(epoch)), rule)?;
+        let coverage = check.state().await?.coverage;
+        holds(coverages.get(winner) == Some(&Some(coverage)), rule)?;
         let log = check.log().await?;
         holds(
             log.len() == 2 * (usize::try_from(round).unwrap_or_default() + 1),
@@ -141,14 +141,15 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
             let start = Arc::clone(&start);
             racers.spawn(async move {
                 start.wait().await;
-                let holder = format!("racer {racer}");
-                store.lease(&account, &holder, LONG, now).await
+                let process = format!("racer {racer}");
+                let right = store.poll_right(&account, &process, LONG, now);
+                Ok(right.await? == PollRight::Granted)
             });
         }
         let granted = finish(racers).await?;
         holds(
             granted.into_iter().filter(|granted| *granted).count() == 1,
-            "of many who want the lease one gets it",
+            "of many processes that ask for the right to poll one gets it",
         )?;
     }
     Ok(())

@@ -5,36 +5,65 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::{Check, LONG, SHORT, again, delivery, failed, ids, sequences, settlement};
 use crate::auth::{Violation, holds};
 use crate::error::Result;
-use crate::inbox::store::{CaseStore, Outcome};
+use crate::inbox::store::{CaseStore, Outcome, PollRight, Poller};
+
+pub(super) const KEEPS_OUT: &str = "the right to poll keeps other processes out";
 
 /// The right to poll.
 pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
-    holds(check.lease("a", LONG).await?, "the first lease is granted")?;
-    holds(!check.lease("b", LONG).await?, "a lease keeps others out")?;
+    holds(check.polls("a", LONG).await?, "the first who asks may poll")?;
+    holds(!check.polls("b", LONG).await?, KEEPS_OUT)?;
+    let right = check
+        .store
+        .poll_right(&check.account, "b", LONG, check.now)
+        .await?;
+    let PollRight::Held { until } = right else {
+        return Err(Violation::of(KEEPS_OUT));
+    };
+    let off = until.duration_since(check.now).unwrap_or_default();
     holds(
-        !check.lease("b", Duration::ZERO).await?,
-        "nobody gives back another's lease",
+        off <= LONG && off + LONG / 2 > LONG,
+        "who may not poll is told until when another one has the right",
     )?;
-    holds(!check.lease("b", LONG).await?, "a lease keeps others out")?;
-    holds(check.lease("a", LONG).await?, "its holder may take it anew")?;
+    let state = check.state().await?;
     holds(
-        check.lease("a", Duration::ZERO).await?,
-        "its holder may give it back",
+        state.poller == Some(Poller::new("a", until)),
+        "an account tells who has the right to poll it, and until when",
+    )?;
+    check.release("b").await?;
+    holds(
+        !check.polls("b", LONG).await?,
+        "nobody gives back another's right to poll",
     )?;
     holds(
-        check.lease("b", SHORT).await?,
-        "a lease given back is to be had",
+        check.polls("a", LONG).await?,
+        "who has the right to poll may ask again",
+    )?;
+    check.release("a").await?;
+    let state = check.state().await?;
+    holds(
+        state.poller.is_none(),
+        "a right to poll that was given back is nobody's",
+    )?;
+    check.release("a").await?;
+    holds(
+        check.polls("b", SHORT).await?,
+        "a right to poll that was given back is to be had at once",
     )?;
     check.pass(SHORT).await;
-    holds(check.lease("a", LONG).await?, "a lease ends by itself")?;
+    let state = check.state().await?;
     holds(
-        check.lease("a", Duration::MAX).await? && !check.lease("b", LONG).await?,
+        state.poller.is_none() && check.polls("a", LONG).await?,
+        "a right to poll ends by itself",
+    )?;
+    holds(
+        check.polls("a", Duration::MAX).await? && !check.polls("b", LONG).await?,
         "the longest lease holds",
     )?;
     check.keep(vec![delivery("1", 0, 1)?]).await?;
     holds(
-        !check.lease("b", LONG).await?,
-        "a commit does not end a lease",
+        !check.polls("b", LONG).await?,
+        "a commit does not end the right to poll",
     )
 }
 
@@ -331,11 +360,17 @@ pub(super) async fn times<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
             none.is_empty(),
             "a delivery is hidden as long as its lease is",
         )?;
-        holds(check.lease("a", LONG).await?, "the first lease is granted")?;
+        holds(check.polls("a", LONG).await?, "the first who asks may poll")?;
         check.now += LONG - ms;
-        holds(!check.lease("b", LONG).await?, "a lease holds to its end")?;
+        holds(
+            !check.polls("b", LONG).await?,
+            "a right to poll holds to its end",
+        )?;
         check.now += ms;
-        holds(check.lease("b", LONG).await?, "a lease ends by itself")?;
+        holds(
+            check.polls("b", LONG).await?,
+            "a right to poll ends by itself",
+        )?;
         let claimed = check.claim("t3", 1, LONG).await?;
         holds(
             sequences(&claimed) == [1],

@@ -16,7 +16,8 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::sql::{self, Statements, failed};
 use super::{
-    Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, Settlement, Stored,
+    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, PollRight,
+    Settlement, Stored,
 };
 use crate::error::Result;
 use crate::flow::millis;
@@ -120,33 +121,44 @@ impl SqliteStore {
 
 #[async_trait]
 impl CaseStore for SqliteStore {
-    async fn lease(
+    async fn poll_right(
         &self,
         account: &AccountId,
-        holder: &str,
+        process: &str,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<bool> {
+    ) -> Result<PollRight> {
         let done = sqlx::query(&self.shared.sql.lease)
             .bind(&*sql::account_text(account))
-            .bind(&*sql::text(holder))
+            .bind(&*sql::text(process))
             .bind(sql::span(lease))
             .bind(millis::since_epoch(now))
             .execute(&self.shared.writer)
             .await;
-        Ok(done.map_err(failed)?.rows_affected() == 1)
+        let granted = done.map_err(failed)?.rows_affected() == 1;
+        Ok(if granted {
+            PollRight::Granted
+        } else {
+            PollRight::Held { until: now + lease }
+        })
     }
 
-    async fn epoch(&self, account: &AccountId) -> Result<ListingCoverage> {
+    async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()> {
+        let right = self.poll_right(account, process, Duration::ZERO, SystemTime::now());
+        right.await.map(drop)
+    }
+
+    async fn account(&self, account: &AccountId, _: SystemTime) -> Result<AccountState> {
         let row = sqlx::query(&self.shared.sql.epoch)
             .bind(&*sql::account_text(account))
             .fetch_optional(&self.shared.readers)
             .await
             .map_err(failed)?;
-        match row {
-            Some(row) => sql::epoch(row.try_get(0).map_err(failed)?),
-            None => Ok(ListingCoverage::new()),
-        }
+        let coverage = match row {
+            Some(row) => sql::epoch(row.try_get(0).map_err(failed)?)?,
+            None => ListingCoverage::new(),
+        };
+        Ok(AccountState::new(coverage, 0))
     }
 
     async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
@@ -288,7 +300,7 @@ impl CaseStore for SqliteStore {
         })
     }
 
-    async fn forget(&self, account: &AccountId, which: Forget<'_>) -> Result<u64> {
+    async fn forget(&self, account: &AccountId, which: Forget<'_>, _: usize) -> Result<u64> {
         let query = match which {
             Forget::Before(time) => sqlx::query(&self.shared.sql.forget_before)
                 .bind(sql::account_text(account).into_owned())

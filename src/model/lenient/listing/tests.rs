@@ -90,11 +90,6 @@ fn no_list_is_no_empty_list() {
 
 #[test]
 fn one_bad_record_does_not_hide_the_good_ones() {
-    let deep = format!(
-        r#"{{"orderId":9,"status":"Sent","x":{}{}}}"#,
-        "[".repeat(5000),
-        "]".repeat(5000)
-    );
     for (bad, why) in [
         (r#""Doe""#, "text where an order is due"),
         ("null", "null where an order is due"),
@@ -102,17 +97,13 @@ fn one_bad_record_does_not_hide_the_good_ones() {
         ("17", "a number where an order is due"),
         ("{}", "neither an order id"),
         (r#"{"orderId":3}"#, "without a status"),
-        (r#"{"orderId":3,"status":"\ud800"}"#, "no valid JSON"),
+        (r#"{"\ud800":3,"status":"Sent"}"#, "not valid JSON"),
+        // Half of an id is none.
         (
-            r#"{"orderId":3,"status":"Sent","x":1e999}"#,
-            "no valid JSON",
+            r#"{"orderId":1.2345678901234568e29,"status":"Sent"}"#,
+            "number where",
         ),
-        (deep.as_str(), "no valid JSON"),
-        // An id that lost digits is none.
-        (
-            r#"{"orderId":123456789012345678901234567890,"status":"Sent"}"#,
-            "neither an order id",
-        ),
+        (r#"{"orderId":"\ud800","status":"Sent"}"#, "id that is text"),
     ] {
         for body in [
             format!("[{ONE},{bad},{TWO}]"),
@@ -131,23 +122,81 @@ fn one_bad_record_does_not_hide_the_good_ones() {
 }
 
 #[test]
-fn bytes_that_are_no_text_sink_their_own_record_only() {
-    let body = [
-        b"[",
-        ONE.as_bytes(),
-        b",{\"orderId\":3,\"status\":\"\xFF\"},",
-        TWO.as_bytes(),
-        b"]",
-    ]
-    .concat();
-    let records = records::<Order>(&body).unwrap();
-    assert_eq!(ids(&records), ["1", "2"]);
-    let said: Vec<String> = records
-        .unreadable
-        .iter()
-        .map(|(_, located)| located.to_string())
-        .collect();
-    assert_eq!(said, ["[1].status: it is no valid UTF-8"]);
+fn what_nobody_asks_for_sinks_no_order() {
+    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+    for odd in ["1e999", r#""\ud800""#, deep.as_str()] {
+        let records = read(&format!(
+            r#"[{{"orderId":9,"status":"Sent","x":{odd},"y":1}}]"#
+        ));
+        let orders = records.unwrap().good;
+        assert_eq!(orders[0].extra()["y"], 1);
+    }
+}
+
+#[test]
+fn a_byte_that_is_no_text_costs_a_sign_and_an_id_its_record() {
+    let of = |field: &str| {
+        let record = |id: &[u8], status: &[u8]| {
+            [
+                b"[{\"orderId\":\"",
+                id,
+                b"\",\"status\":\"",
+                status,
+                b"\",\"name\":\"M\xFCller\"}]",
+            ]
+            .concat()
+        };
+        match field {
+            "id" => records::<Order>(&record(b"3\xFF", b"Sent")),
+            _ => records::<Order>(&record(b"3", b"Pr\xEAt")),
+        }
+        .unwrap()
+    };
+    let read = of("status");
+    assert_eq!(ids(&read), ["3"]);
+    assert_eq!(read.good[0].status().as_str(), "Pr\u{FFFD}t");
+    assert_eq!(read.good[0].extra()["name"], "M\u{FFFD}ller");
+    let said = of("id").unreadable[0].1.to_string();
+    assert_eq!(said, "[0]: an order without an id that is text");
+}
+
+#[test]
+fn an_envelope_is_no_order() {
+    for body in [
+        format!(r#"{{"id":"req-77","status":"success","data":{ONE}}}"#),
+        format!(r#"{{"status":"success","id":7,"result":{{"order":{ONE}}}}}"#),
+        format!(r#"{{"id":"req-77","status":"ok","data":[{ONE}]}}"#),
+    ] {
+        assert_eq!(ids(&read(&body).unwrap()), ["1"], "{body}");
+        assert_eq!(one::<Order>(body.as_bytes()).unwrap().id().as_str(), "1");
+    }
+    // What an order wraps is its own.
+    let body = r#"{"id":1,"status":"Sent","data":{"shade":"A3"}}"#;
+    assert_eq!(ids(&read(body).unwrap()), ["1"]);
+}
+
+#[test]
+fn of_two_keys_that_are_spelled_alike_the_order_does_not_matter() {
+    let order = |body: &str| one::<Order>(body.as_bytes()).unwrap();
+    let one = order(r#"{"order_id":2,"orderId":1,"status":"Sent"}"#);
+    let other = order(r#"{"status":"Sent","orderId":1,"order_id":2}"#);
+    assert!(one == other && one.id().as_str() == "1");
+    for body in [
+        r#"{"ORDER_ID":2,"orderId":1,"status":"Sent","a":1,"b":{"c":[1.50]}}"#,
+        r#"{"orderId":1,"id":"x","status":"Sent","STATUS":{},"b":1e3}"#,
+    ] {
+        let came = order(body);
+        let kept = serde_json::to_string(&came).unwrap();
+        assert!(
+            serde_json::from_str::<Order>(&kept).unwrap() == came,
+            "{kept}"
+        );
+        let value = serde_json::to_value(&came).unwrap();
+        assert!(
+            serde_json::from_value::<Order>(value).unwrap() == came,
+            "{kept}"
+        );
+    }
 }
 
 #[test]
@@ -177,36 +226,11 @@ fn what_cannot_be_read_is_named_by_its_path() {
             "orders[1].status",
         ),
         (r#"{"rxId":["CANARY"],"status":"Sent"}"#, "orders[1].rxid"),
-        (r#"{"orderId":" ","status":"Sent"}"#, "orders[1].orderid"),
+        (r#"{"orderId":" ","status":"Sent"}"#, "orders[1]"),
         (r#"{"status":"Sent"}"#, "orders[1]"),
-        (r#"{"orderId":3,"Status":"\ud800"}"#, "orders[1].status"),
-        (
-            r#"{"orderId":3,"status":"Sent","created_at":1e999}"#,
-            "orders[1].createdat",
-        ),
-        (
-            r#"{"orderId":3,"status":"Sent","CANARY":"\ud800"}"#,
-            "orders[1]",
-        ),
         (
             r#"{"orderId":3,"status":"Sent","CANARY\ud800":1}"#,
             "orders[1]",
-        ),
-        (
-            r#"{"orderId":3,"status":"Sent","files":[7,{"id":1},{"href":"\ud800"}]}"#,
-            "orders[1].files[2].href",
-        ),
-        (
-            r#"{"orderId":3,"status":"Sent","assets":{"id":"\ud800"}}"#,
-            "orders[1].assets.id",
-        ),
-        (
-            r#"{"orderId":3,"status":"Sent","assets":["\ud800"]}"#,
-            "orders[1].assets[0]",
-        ),
-        (
-            r#"{"orderId":3,"status":"Sent","history":[{"CANARY":"\ud800"}]}"#,
-            "orders[1].history[0]",
         ),
         ("[]", "orders[1]"),
     ] {
@@ -276,8 +300,8 @@ fn what_is_read_of_a_hostile_body_grows_as_its_length_does() {
                 read_of(|| one::<Order>(long.as_bytes()).map(drop)),
             ),
         ] {
-            // The whole, four wrappings, a record, and for the path what is bad in it.
-            assert!(many <= 10 * long.len(), "{name}, {way}: {many}");
+            // The whole, and at each of four wrappings its members and the record that it might be.
+            assert!(many <= 16 * long.len(), "{name}, {way}: {many}");
             let growth = long.len() as f64 / short.len() as f64;
             assert!(
                 many as f64 <= few as f64 * growth * 1.2 + 4096.0,
@@ -340,15 +364,14 @@ proptest! {
         }
     }
 
-    /// Both ways of reading agree wherever both can read.
+    /// A store gives back the order that it was given.
     #[test]
-    fn reading_twice_finds_what_reading_once_finds(body in json()) {
-        let list = format!("[{ONE},{body}]");
-        let Ok(whole) = read(&list) else { return Ok(()) };
-        let Ok(patient) = read(&format!("[{ONE},{body},7]")) else {
-            return Err(TestCaseError::fail("the patient way reads less"));
-        };
-        prop_assert!(whole.good == patient.good);
-        prop_assert_eq!(whole.count + 1, patient.count);
+    fn an_order_is_the_same_after_it_was_kept(body in json()) {
+        let list = format!(r#"[{{"orderId":1,"status":"Sent","x":{body},"assets":[{body}]}},{body}]"#);
+        for order in read(&list).unwrap().good {
+            let kept = serde_json::to_string(&order).unwrap();
+            let again: Order = serde_json::from_str(&kept).unwrap();
+            prop_assert!(again == order, "{}", kept);
+        }
     }
 }

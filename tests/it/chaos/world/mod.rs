@@ -518,6 +518,12 @@ impl Clock for SimulatedTime {
         self.0.now()
     }
 
+    fn elapsed(&self) -> Duration {
+        self.now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration / 10).await;
     }

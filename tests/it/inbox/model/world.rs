@@ -433,6 +433,12 @@ impl Clock for WorldClock {
         self.0.now()
     }
 
+    fn elapsed(&self) -> Duration {
+        self.now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
     async fn sleep(&self, duration: Duration) {
         if duration > Duration::from_secs(180) {
             std::future::pending::<()>().await;

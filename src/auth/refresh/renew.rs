@@ -33,8 +33,7 @@ enum Step {
 impl TokenSource {
     /// What is stored, if it is good; else it is refreshed, stored and only then given out.
     pub(super) async fn renew(&self, refused: Option<u64>) -> Result<Arc<Tokens>> {
-        let epoch = self.state().epoch;
-        let result = self.look_and_refresh(epoch, refused).await;
+        let result = self.look_and_refresh(refused).await;
         match &result {
             // Failures of the service are noted where they happen, once.
             Err(error) if error.is_store() || matches!(error.kind(), Kind::Held) => {
@@ -45,35 +44,37 @@ impl TokenSource {
         result
     }
 
-    async fn look_and_refresh(&self, epoch: u64, refused: Option<u64>) -> Result<Arc<Tokens>> {
+    async fn look_and_refresh(&self, refused: Option<u64>) -> Result<Arc<Tokens>> {
+        let holder = self.state().holder.clone();
         let mut waits = Waits::new(self.lease());
+        let issued = |tokens| Current {
+            after_refusal: refused.map(|_| self.elapsed()),
+            ..self.fresh(tokens)
+        };
         loop {
             if let Some(saved) = self.save_pending().await? {
-                return self.publish_new(epoch, saved);
+                return self.publish(issued(saved));
             }
             let Some(stored) = self.store.load(&self.key).await? else {
                 return Err(not_signed_in());
             };
             let generation = stored.generation;
-            let current = Current {
-                due: self.due(&stored),
-                tokens: Arc::new(stored),
-            };
-            let good = Some(generation) != refused && self.now() < current.due;
+            let current = self.fresh(stored);
             // Also where it is due: if the refresh fails it may still be valid.
-            let published = self.publish(epoch, current.clone())?;
-            if good {
-                return Ok(published);
+            let newest = self.publish(current.clone())?;
+            let is_newest = newest.generation == generation;
+            if Some(newest.generation) != refused && (!is_newest || self.now() < current.due) {
+                return Ok(newest);
             }
             if let Some(error) = self.held_back(generation) {
                 return Err(error);
             }
             self.protocol.discover_if_due().await;
-            match self.claim_and_refresh(&current.tokens).await {
+            match self.claim_and_refresh(&holder, &current.tokens).await {
                 Ok(Step::New(tokens)) => {
                     #[cfg(feature = "tracing")]
                     tracing::debug!(target: "lab_connector", "the token is renewed");
-                    return self.publish_new(epoch, tokens);
+                    return self.publish(issued(tokens));
                 }
                 Ok(Step::Changed) => {}
                 Ok(Step::Held) => self.wait(waits.next()?).await,
@@ -82,7 +83,7 @@ impl TokenSource {
                     // claim itself failed, which may have been granted. Not while new tokens
                     // wait for the store: nobody may send the old ones.
                     if self.state().pending.is_none() {
-                        let _ = self.claim(generation, Duration::ZERO).await;
+                        let _ = self.claim(&holder, generation, Duration::ZERO).await;
                     }
                     return Err(error);
                 }
@@ -91,13 +92,15 @@ impl TokenSource {
     }
 
     /// Under a lease: sends the refresh token and stores what comes.
-    async fn claim_and_refresh(&self, stored: &Tokens) -> Result<Step> {
-        if !self.claim(stored.generation, self.lease()).await? {
+    async fn claim_and_refresh(&self, holder: &str, stored: &Tokens) -> Result<Step> {
+        let claim = || self.claim(holder, stored.generation, self.lease());
+        if !claim().await? {
             return Ok(Step::Held);
         }
+        self.probe().await?;
         let mut answer = self.protocol.refresh(stored).await;
         if answer.as_ref().is_err_and(deserves_another) {
-            if !self.is_kept(stored).await? || !self.claim(stored.generation, self.lease()).await? {
+            if !self.is_kept(stored).await? || !claim().await? {
                 return Ok(Step::Changed);
             }
             let again = self.protocol.refresh(stored).await;
@@ -150,22 +153,8 @@ impl TokenSource {
                 }
             }
         };
-        let mut state = self.state();
-        state.pending = None;
-        state.failure = None;
+        self.state().pending = None;
         Ok(Some(in_force))
-    }
-
-    /// Tokens that were just issued are used, however short they live.
-    fn publish_new(&self, epoch: u64, tokens: Tokens) -> Result<Arc<Tokens>> {
-        let due = self.due(&tokens);
-        self.publish(
-            epoch,
-            Current {
-                tokens: Arc::new(tokens),
-                due,
-            },
-        )
     }
 
     async fn is_kept(&self, tokens: &Tokens) -> Result<bool> {
@@ -173,10 +162,8 @@ impl TokenSource {
         Ok(kept.is_some_and(|kept| kept.generation == tokens.generation))
     }
 
-    async fn claim(&self, generation: u64, lease: Duration) -> Result<bool> {
-        self.store
-            .claim(&self.key, generation, &self.holder, lease)
-            .await
+    async fn claim(&self, holder: &str, generation: u64, lease: Duration) -> Result<bool> {
+        self.store.claim(&self.key, generation, holder, lease).await
     }
 
     /// An attempt may take its time twice, for the head and for the body; the rest is reserve.

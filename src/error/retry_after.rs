@@ -2,19 +2,31 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Seconds, or an HTTP date in the future. Longer than a day is no wait but a mistake, and is
-/// taken as a day.
+/// A wait, in whatever form: seconds, also with a fraction; the HTTP date of its end, in any of its
+/// three forms; the end as seconds since 1970, which is no standard and was seen. Longer than a day
+/// is no wait but a mistake, and is taken as a day.
 pub(crate) fn parse(value: &str, now: SystemTime) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    /// From 2001 on. Nobody is asked to wait for thirty years.
+    const SINCE_1970: std::ops::Range<f64> = 1e9..1e11;
+
     let value = value.trim();
-    let wait = if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
-        // More digits than a number has room for is longer than a day as well.
-        value.parse().map_or(DAY, Duration::from_secs)
-    } else {
-        let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-        SystemTime::from(date)
-            .duration_since(now)
-            .unwrap_or_default()
+    let until = |end: SystemTime| end.duration_since(now).unwrap_or_default();
+    let is_number = value
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let wait = match value.parse::<f64>() {
+        Ok(seconds) if is_number => {
+            let span = Duration::try_from_secs_f64(seconds).ok();
+            match span {
+                Some(since) if SINCE_1970.contains(&seconds) => {
+                    until(SystemTime::UNIX_EPOCH.checked_add(since)?)
+                }
+                // More than a number has room for is longer than a day as well.
+                span => span.unwrap_or(DAY),
+            }
+        }
+        _ => until(httpdate::parse_http_date(value).ok()?),
     };
     Some(wait.min(DAY))
 }
@@ -41,6 +53,23 @@ mod tests {
     }
 
     #[test]
+    fn a_point_in_time_and_a_fraction() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_480_413);
+        for (value, millis) in [
+            ("1773480430", 17_000),
+            ("1773480400", 0),
+            ("1.5", 1_500),
+            (".5", 500),
+        ] {
+            assert_eq!(
+                parse(value, now),
+                Some(Duration::from_millis(millis)),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
     fn seconds_and_dates() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         for (value, seconds) in [
@@ -51,7 +80,12 @@ mod tests {
             ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
             ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
             ("Sat, 06 Nov 2094 08:49:00 GMT", Some(86_400)),
+            // The two older forms, which RFC 9110 asks recipients to read.
+            ("Sunday, 06-Nov-94 08:50:07 GMT", Some(30)),
+            ("Sun Nov  6 08:50:07 1994", Some(30)),
+            ("1773480430", Some(86_400)),
             ("soon", None),
+            ("1e3", None),
             ("-1", None),
             ("", None),
         ] {

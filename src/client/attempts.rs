@@ -1,0 +1,183 @@
+//! The attempts of one operation: the one place that decides whether there is another.
+//!
+//! Calls and transfers each have a loop of their own, and go by this. It holds what is left of the
+//! operation's time, the tokens in use, and how often was tried. All times are elapsed time: a clock that
+//! is set while a call is under way neither ends it nor lets it run on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+
+use super::caller::Caller;
+use super::limits::Limits;
+use super::trace::Trace;
+use crate::auth::Tokens;
+use crate::error::{Error, Kind, Result, Sent};
+use crate::retry::{GaveUp, RetryDecision, RetryEvent, RetryState};
+
+pub(super) struct Attempts<'a> {
+    caller: &'a Caller,
+    trace: &'a Trace,
+    title: &'static str,
+    /// Whether the service may see the request more than once.
+    repeatable: bool,
+    tokens: Option<Arc<Tokens>>,
+    /// When the operation began.
+    began: Duration,
+    /// When the time began that is left: later, where others were in the way, or where a transfer
+    /// got further.
+    since: Duration,
+    made: u32,
+    /// Attempts that do not count: the one that was answered with 401, and those before a transfer
+    /// got further.
+    forgiven: u32,
+    /// Whether the tokens were renewed after a 401.
+    renewed: bool,
+}
+
+impl<'a> Attempts<'a> {
+    /// Begins with tokens, where the caller has any.
+    pub(super) async fn begin(
+        caller: &'a Caller,
+        title: &'static str,
+        repeatable: bool,
+        trace: &'a Trace,
+    ) -> Result<Self> {
+        let wire = &caller.client.protocol().wire;
+        let now = wire.clock.elapsed();
+        let mut attempts = Attempts {
+            caller,
+            trace,
+            title,
+            repeatable,
+            tokens: None,
+            began: now,
+            since: now,
+            made: 0,
+            forgiven: 0,
+            renewed: false,
+        };
+        if let Some(source) = &caller.tokens {
+            let tokens = wire.within(attempts.left(), source.tokens()).await;
+            let tokens = tokens.unwrap_or_else(|| Err(attempts.timed_out().with_sent(Sent::No)));
+            attempts.tokens = Some(tokens.map_err(|error| attempts.unauthorized(error))?);
+        }
+        Ok(attempts)
+    }
+
+    /// Begins an attempt: waits for a place in a lane that all accounts share. The wait is not the
+    /// service's, and takes nothing from the operation's time.
+    pub(super) async fn enter<'l>(&mut self, lane: &'l Limits) -> Option<SemaphorePermit<'l>> {
+        let clock = &self.caller.client.protocol().wire.clock;
+        let asked = clock.elapsed();
+        let place = lane.enter(&**clock).await;
+        self.since += clock.elapsed().saturating_sub(asked);
+        self.made += 1;
+        place
+    }
+
+    pub(super) fn tokens(&self) -> Option<Arc<Tokens>> {
+        self.tokens.clone()
+    }
+
+    /// What is left of the operation's time.
+    pub(super) fn left(&self) -> Duration {
+        let wire = &self.caller.client.protocol().wire;
+        let spent = wire.clock.elapsed().saturating_sub(self.since);
+        wire.timeouts.operation.saturating_sub(spent)
+    }
+
+    pub(super) fn timed_out(&self) -> Error {
+        let limit = self.caller.client.protocol().wire.timeouts.operation;
+        Error::new(Kind::Timeout(limit))
+    }
+
+    /// A transfer got further than in all attempts before this one, which then counts as the first:
+    /// a long download that progresses is healthy.
+    pub(super) fn got_further(&mut self) {
+        self.since = self.caller.client.protocol().wire.clock.elapsed();
+        self.forgiven = self.made.saturating_sub(1);
+        self.renewed = false;
+    }
+
+    /// An attempt succeeded; gives how many were made.
+    pub(super) fn succeeded(self) -> u32 {
+        self.caller.client.inner.budget.succeeded();
+        self.made
+    }
+
+    /// An attempt failed: returns when it is time for the next one. A 401 is answered by renewing the
+    /// tokens once, also for what may not be repeated: a request that was refused had no effect.
+    ///
+    /// # Errors
+    ///
+    /// There is no next one.
+    pub(super) async fn failed(&mut self, error: Error) -> Result<()> {
+        let inner = &self.caller.client.inner;
+        let wire = &inner.protocol.wire;
+        let error = error
+            .with_operation(self.title)
+            .with_attempts(self.made)
+            .with_elapsed(self.spent())
+            .with_repeatable(self.repeatable);
+        if let (Some(source), Some(refused)) = (&self.caller.tokens, &self.tokens)
+            && !self.renewed
+            && error.is_unauthorized()
+        {
+            self.renewed = true;
+            self.forgiven += 1;
+            self.trace.renewing();
+            let other = source.tokens_after(refused.generation());
+            // Within the operation's time, as all of it.
+            let other = wire.within(self.left(), other).await;
+            let other = other.unwrap_or_else(|| Err(self.timed_out()));
+            return match other.map_err(|error| self.unauthorized(error))? {
+                Some(other) => {
+                    self.tokens = Some(other);
+                    Ok(())
+                }
+                None => Err(error),
+            };
+        }
+        let state = RetryState {
+            attempts: self.made - self.forgiven,
+            repeatable: self.repeatable,
+            left: self.left(),
+            chance: fastrand::f64(),
+        };
+        let policy = self.caller.retry.as_ref().unwrap_or(&inner.retry);
+        let decision = match policy.decide(state, &error) {
+            RetryDecision::RepeatAfter(_) if !inner.budget.take(&error) => {
+                RetryDecision::GiveUp(GaveUp::Budget)
+            }
+            decision => decision,
+        };
+        let event = RetryEvent {
+            error: &error,
+            attempts: self.made,
+            decision,
+        };
+        self.trace.failed(&event);
+        if let Some(observer) = &inner.on_retry {
+            observer(&event);
+        }
+        match decision {
+            RetryDecision::GiveUp(_) => Err(error),
+            RetryDecision::RepeatAfter(wait) => {
+                wire.clock.sleep(wait).await;
+                Ok(())
+            }
+        }
+    }
+
+    fn spent(&self) -> Duration {
+        let clock = &self.caller.client.protocol().wire.clock;
+        clock.elapsed().saturating_sub(self.began)
+    }
+
+    /// There are no tokens to go on with. How often their renewal was tried is its own affair.
+    fn unauthorized(&self, error: Error) -> Error {
+        error.with_operation(self.title).with_elapsed(self.spent())
+    }
+}

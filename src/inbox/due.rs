@@ -1,0 +1,81 @@
+//! Times that lie ahead.
+
+use std::time::{Duration, SystemTime};
+
+/// Who passes in the time may have read it a moment before.
+const LENIENCY: Duration = Duration::from_secs(60);
+
+/// No span is longer than a thousand years, as clocks have an end.
+const LONGEST: Duration = Duration::from_secs(1000 * 366 * 24 * 60 * 60);
+
+/// A time to wait for, and how far ahead it lay when it was set.
+///
+/// Clocks are set back. A time that lies further ahead than it lay when it was set was set by a clock
+/// that ran ahead, and counts as passed: so a wrong clock delays nothing for longer than a right one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DueTime {
+    /// The time to wait for.
+    pub at: SystemTime,
+    /// How far ahead it lay when it was set; a thousand years at most.
+    pub span: Duration,
+}
+
+impl DueTime {
+    /// The time that lies so far ahead.
+    #[must_use]
+    pub fn new(now: SystemTime, span: Duration) -> Self {
+        let span = span.min(LONGEST);
+        let at = now.checked_add(span).unwrap_or(now);
+        DueTime { at, span }
+    }
+
+    /// A time as it was kept.
+    #[must_use]
+    pub fn from_stored(at: SystemTime, span: Duration) -> Self {
+        DueTime { at, span }
+    }
+
+    /// Whether it has passed, or counts as passed: it lies further ahead than its span and a
+    /// minute, which is for callers that read the clock a little earlier than others.
+    #[must_use]
+    pub fn has_passed(&self, now: SystemTime) -> bool {
+        match self.at.duration_since(now) {
+            Ok(ahead) => ahead.is_zero() || ahead > self.span.saturating_add(LENIENCY),
+            Err(_) => true,
+        }
+    }
+
+    /// How long it is to be waited for.
+    pub(in crate::inbox) fn wait(&self, now: SystemTime) -> Duration {
+        if self.has_passed(now) {
+            return Duration::ZERO;
+        }
+        self.at.duration_since(now).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_further_ahead_than_it_was_set_has_passed() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let hour = Duration::from_secs(3600);
+        let due = DueTime::new(now, hour);
+        for (at, passed) in [
+            (now, false),
+            (now + hour - Duration::from_millis(1), false),
+            (now + hour, true),
+            (now - LENIENCY, false),
+            (now - LENIENCY * 2, true),
+            (now - 1000 * hour, true),
+        ] {
+            assert_eq!(due.has_passed(at), passed, "{at:?}");
+            assert_eq!(due.wait(at).is_zero(), passed, "{at:?}");
+        }
+        assert!(!DueTime::new(now, Duration::MAX).has_passed(now + 1000 * hour));
+        assert!(DueTime::new(now, Duration::ZERO).has_passed(now));
+    }
+}

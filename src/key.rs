@@ -1,0 +1,78 @@
+//! Keys, compared without regard to case, `_` and `-`.
+
+/// Whether `key` is spelled like `name`, which is in lower case and without signs.
+pub(crate) fn same_key(key: &str, name: &str) -> bool {
+    letters(key).eq(name.bytes())
+}
+
+/// The bytes of a key that count, in lower case.
+fn letters(key: &str) -> impl Iterator<Item = u8> + '_ {
+    key.bytes()
+        .filter(|byte| !matches!(byte, b'_' | b'-'))
+        .map(|byte| byte.to_ascii_lowercase())
+}
+
+/// A key in the spelling of names, without an allocation: a listing has ten thousands of them.
+pub(crate) struct Folded {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+/// The most letters that a name has. A longer key is nobody's.
+pub(crate) const LONGEST: usize = 24;
+
+impl Folded {
+    pub(crate) fn new(key: &str) -> Self {
+        let mut folded = Folded {
+            bytes: [0; LONGEST],
+            length: 0,
+        };
+        for letter in letters(key) {
+            match folded.bytes.get_mut(folded.length) {
+                Some(byte) => *byte = letter,
+                None => {
+                    folded.length = 0;
+                    break;
+                }
+            }
+            folded.length += 1;
+        }
+        folded
+    }
+
+    /// Empty for a key that is longer than any name.
+    pub(crate) fn as_str(&self) -> &str {
+        // Bytes that are no ASCII are left as they are, so that only a key cut in the middle of a
+        // character could fail, and those are emptied above.
+        self.bytes
+            .get(..self.length)
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn keys_are_compared_without_case_and_signs() {
+        for key in ["rxId", "RxID", "rx_id", "RX-ID", "rxid", "__rx--id_"] {
+            assert!(same_key(key, "rxid"), "{key}");
+            assert_eq!(Folded::new(key).as_str(), "rxid");
+        }
+        assert!(!same_key("rx id", "rxid"));
+        assert_eq!(Folded::new(&"x".repeat(25)).as_str(), "");
+        assert_eq!(Folded::new(&"_x".repeat(24)).as_str(), "x".repeat(24));
+    }
+
+    proptest! {
+        #[test]
+        fn folding_agrees_with_comparing(key in "\\PC{0,30}|[a-zA-Z_-]{0,30}", name in "[a-z]{1,24}") {
+            prop_assert_eq!(Folded::new(&key).as_str() == name, same_key(&key, &name));
+            let folded = Folded::new(&name.to_ascii_uppercase());
+            prop_assert_eq!(folded.as_str(), name);
+        }
+    }
+}
