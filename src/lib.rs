@@ -114,6 +114,8 @@ mod secret;
 pub mod simulator;
 #[cfg(feature = "client")]
 pub mod transport;
+#[cfg(feature = "client")]
+mod zip_end;
 
 pub use flow::{History, Scenario};
 pub use status::OrderStatus;

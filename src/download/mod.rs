@@ -77,7 +77,6 @@ mod progress;
 mod resume;
 mod sink;
 mod verify;
-mod zip;
 
 pub use digest::Sha256;
 pub use name::{file_name, safe_name};

@@ -44,6 +44,9 @@ pub fn safe_name(text: &str) -> String {
 /// the zip of exported scans. Made of [safe names](safe_name), and without a patient's name, which
 /// the names that the service uses may hold.
 ///
+/// It has at most 200 characters: of a longer one the end becomes a hash, so that no file system
+/// refuses it, nor what is put behind it while it is fetched.
+///
 /// Where the assets of an order have ids, files that come later under a new id get a name of
 /// their own; where they have none, they replace the earlier ones.
 ///
@@ -64,6 +67,13 @@ pub fn file_name(order: &Order, asset: &Asset) -> String {
     for part in parts.into_iter().flatten() {
         name.push('-');
         name.push_str(&safe_name(part));
+    }
+    const LONGEST: usize = 196;
+    if name.len() > LONGEST {
+        let hash = format!("-{:016x}", fnv1a(name.as_bytes()));
+        // All of it is ASCII.
+        name.truncate(LONGEST - hash.len());
+        name.push_str(&hash);
     }
     if asset.is_export() {
         name.push_str(".zip");
@@ -121,6 +131,21 @@ mod tests {
             assert!(name.starts_with(start), "{text:?}: {name}");
             assert_eq!(name.len(), start.len() + 16);
         }
+    }
+
+    #[test]
+    fn a_name_of_three_long_parts_fits_into_a_file_system() {
+        let long = |last: char| {
+            let text = format!("{}{last}", "x".repeat(79));
+            let order = format!(
+                r#"{{"orderId": "{text}/", "status": "Sent", "assets": [{{"type": "IDE{text}", "id": "{text}/"}}]}}"#
+            );
+            let order: Order = serde_json::from_str(&order).unwrap();
+            file_name(&order, &order.assets()[0])
+        };
+        let (one, other) = (long('1'), long('2'));
+        assert!(one.len() <= 200 && other.len() <= 200, "{one}");
+        assert_ne!(one, other);
     }
 
     proptest! {

@@ -17,9 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::digest::{Digest, Hashers, Sha256};
 use super::resume::{Held, Validator};
 use super::verify::{Check, verify};
-use super::zip::{END, Edges};
 use crate::durable;
 use crate::error::{Error, Kind, Result, Sent};
+use crate::zip_end::{END, Edges};
 
 /// What the bytes of a part are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,7 +196,7 @@ impl Paths {
                 Ok(()) if self.is_still(&file) => return Ok(file),
                 Ok(()) => {}
                 // A file system without locks: then nobody else can have one either.
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Err(TryLockError::Error(error)) if has_no_locks(&error) => {
                     return Ok(file);
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -457,4 +457,32 @@ fn boot() -> Option<String> {
 
 pub(super) fn failed(error: io::Error) -> Error {
     Error::new(Kind::File(error.kind().to_string())).with_source(error)
+}
+
+/// Whether it is the file system that has no locks: ENOLCK comes from NFS without its lock
+/// service, and has no kind of its own.
+fn has_no_locks(error: &io::Error) -> bool {
+    const ENOLCK: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
+        37
+    } else {
+        // Of macOS and the BSDs.
+        77
+    };
+    let no_service = cfg!(unix) && error.raw_os_error() == Some(ENOLCK);
+    no_service || error.kind() == io::ErrorKind::Unsupported
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_system_without_locks_is_told_from_a_failure() {
+        const ENOLCK: i32 = 37;
+        const EIO: i32 = 5;
+        assert!(has_no_locks(&io::Error::from_raw_os_error(ENOLCK)));
+        assert!(has_no_locks(&io::ErrorKind::Unsupported.into()));
+        assert!(!has_no_locks(&io::Error::from_raw_os_error(EIO)));
+    }
 }

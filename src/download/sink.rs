@@ -11,8 +11,8 @@ use super::digest::{Digest, Hashers, Sha256};
 use super::part::{Part, State, failed};
 use super::resume::{Held, Validator};
 use super::verify::{Check, ZipRule, verify};
-use super::zip::Edges;
 use crate::error::{Error, Kind, Result};
+use crate::zip_end::Edges;
 
 /// A file that arrived whole.
 #[derive(Clone, Debug, PartialEq, Eq)]

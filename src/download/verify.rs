@@ -1,8 +1,8 @@
 //! Whether what came is the whole file.
 
 use super::digest::{Digest, Hashers};
-use super::zip::{Edges, End};
 use crate::error::{Error, Kind, Result};
+use crate::zip_end::{Edges, End};
 
 /// What a file must be, besides as long as announced.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub(crate) fn verify(bytes: u64, check: &Check, edges: &Edges, hashers: &Hashers
             "{bytes} bytes came, and the end of a zip is not there"
         ));
     }
-    if check.needs_proof && check.digests.is_empty() && end != End::Proves {
+    if check.needs_proof && check.digests.is_empty() && !matches!(end, End::Proves { .. }) {
         return wrong(format!(
             "the connection ended after {bytes} bytes, and nothing says that this was all"
         ));

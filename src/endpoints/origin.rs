@@ -1,6 +1,7 @@
 //! Where credentials may go.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Origin, Url};
 
@@ -91,20 +92,27 @@ impl Allowed {
     /// Whether a credential may be sent there.
     pub(crate) fn permits(&self, url: &Url) -> bool {
         let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        let named = self.hosts.iter().any(|pattern| pattern.matches(url))
-            || self.origins.iter().any(|origin| is_of(url, origin));
-        is_clean(url) && safe && named
+        is_clean(url) && safe && self.names(url)
     }
 
     /// Whether a file may be fetched from there, without a credential. A service elsewhere must
-    /// not make the software ask its own machine.
+    /// not make the software ask its own machine, nor others of the lab's network: hosts that the
+    /// configuration does not name are public ones.
     pub(crate) fn permits_file(&self, url: &Url) -> bool {
-        let safe = match url.scheme() {
-            "https" => self.loopback || !is_loopback(url),
-            "http" => self.loopback && is_loopback(url),
+        let named = self.names(url);
+        let safe = match (url.scheme(), reach(url)) {
+            ("https", Reach::Public) => true,
+            ("https", Reach::Network) => named,
+            ("https", Reach::Machine) => self.loopback || named,
+            ("http", Reach::Machine) => self.loopback && is_loopback(url),
             _ => false,
         };
         is_clean(url) && safe
+    }
+
+    fn names(&self, url: &Url) -> bool {
+        self.hosts.iter().any(|pattern| pattern.matches(url))
+            || self.origins.iter().any(|origin| is_of(url, origin))
     }
 }
 
@@ -135,6 +143,66 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
+    }
+}
+
+/// How far away a host is, by what its URL says. What a name resolves to is not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// This machine: loopback, and what systems take for it.
+    Machine,
+    /// A private, shared or reserved address, which is no place on the internet.
+    Network,
+    Public,
+}
+
+fn reach(url: &Url) -> Reach {
+    match url.host() {
+        Some(Host::Domain(host)) => {
+            let host = host.strip_suffix('.').unwrap_or(host);
+            // RFC 6761: what stands below `localhost` may be this machine.
+            if host == "localhost" || host.ends_with(".localhost") {
+                Reach::Machine
+            } else {
+                Reach::Public
+            }
+        }
+        Some(Host::Ipv4(ip)) => reach_of_v4(ip),
+        Some(Host::Ipv6(ip)) => reach_of_v6(ip),
+        None => Reach::Network,
+    }
+}
+
+/// By the registry of special addresses of IANA.
+fn reach_of_v4(ip: Ipv4Addr) -> Reach {
+    match ip.octets() {
+        // A connection to `0.0.0.0` arrives here.
+        [0 | 127, ..] => Reach::Machine,
+        [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [224..=255, ..] => {
+            Reach::Network
+        }
+        _ if ip.is_private() || ip.is_link_local() => Reach::Network,
+        _ => Reach::Public,
+    }
+}
+
+fn reach_of_v6(ip: Ipv6Addr) -> Reach {
+    let v4 = |high: u16, low: u16| {
+        let [a, b] = high.to_be_bytes();
+        let [c, d] = low.to_be_bytes();
+        reach_of_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Reach::Machine,
+        // Addresses of IPv4 in those of IPv6: mapped, compatible, NAT64, 6to4.
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            v4(high, low)
+        }
+        [0x2002, high, low, ..] => v4(high, low),
+        [0x64, 0xff9b, 1, ..] | [0xfc00..=0xfdff | 0xfe80..=0xfeff | 0xff00..=0xffff, ..] => {
+            Reach::Network
+        }
+        _ => Reach::Public,
     }
 }
 
@@ -241,6 +309,61 @@ mod tests {
         remote.allow_origin(&url("https://api.lab.example/"));
         let mut local = Allowed::default();
         local.allow_origin(&url("http://127.0.0.1:8040/"));
+        for host in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.9.9.9",
+            "2130706433",
+            "0x7f.1",
+            "localhost.",
+            "x.localhost",
+            "X.LOCALHOST.",
+            "[::]",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[::127.0.0.1]",
+            "[64:ff9b::7f00:1]",
+            "[2002:7f00:1::]",
+        ] {
+            let url = url(&format!("https://{host}/f"));
+            assert!(!remote.permits_file(&url), "{host}");
+            assert!(local.permits_file(&url), "{host}");
+        }
+        for host in [
+            "10.0.0.1",
+            "172.16.3.4",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "[fd00::1]",
+            "[fe80::1]",
+            "[ff02::1]",
+            "[::ffff:10.0.0.1]",
+            "[64:ff9b:1::1]",
+        ] {
+            let text = format!("https://{host}/f");
+            assert!(!remote.permits_file(&url(&text)), "{host}");
+            assert!(!local.permits_file(&url(&text)), "{host}");
+            let mut named = Allowed::default();
+            named.allow_origin(&url(&text));
+            assert!(named.permits_file(&url(&text)), "{host}");
+        }
+        for host in [
+            "93.184.216.34",
+            "100.128.0.1",
+            "172.32.0.1",
+            "[2606:4700::1]",
+            "[::ffff:93.184.216.34]",
+            "localhost.example",
+        ] {
+            assert!(
+                remote.permits_file(&url(&format!("https://{host}/f"))),
+                "{host}"
+            );
+        }
         for (text, by_remote, by_local) in [
             ("https://cdn.example/f", true, true),
             ("http://cdn.example/f", false, false),

@@ -1,16 +1,17 @@
 //! Opening an archive without trusting it.
 
 mod directory;
+mod headers;
 mod meter;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use zip::read::{ArchiveOffset, Config, ZipFile};
 use zip::result::ZipError;
-use zip::{CompressionMethod, ZipArchive, ZipReadOptions};
+use zip::{CompressionMethod, ZipArchive};
 
 use self::meter::Meter;
 use super::contents::PackedFile;
@@ -18,6 +19,7 @@ use super::error::{Error, Reason, Result};
 use super::limits::Limits;
 use super::manifest::Manifest;
 use super::name::{self, Taken};
+use crate::zip_end::{self, Edges, End};
 
 /// A downloaded package, checked from end to end; nothing of it is decompressed yet.
 ///
@@ -75,6 +77,7 @@ impl<R: Read + Seek> Package<R> {
     /// As [`Package::open`].
     pub fn read_within(mut reader: R, limits: Limits) -> Result<Self> {
         directory::check_count(&mut reader, limits.entries)?;
+        let start_of_directory = prove_end(&mut reader)?;
         let (reader, budget) = Meter::new(reader, meter::budget(&limits));
         // Where the archive begins is not for guessing: readers would guess differently.
         let config = Config {
@@ -89,6 +92,10 @@ impl<R: Read + Seek> Package<R> {
         if archive.len() > limits.entries {
             return Err(Error::new(Reason::TooManyEntries));
         }
+        if archive.central_directory_start() != start_of_directory {
+            // It fell back to another end record than the last one.
+            return Err(Error::new(Reason::NotAnArchive).with_detail("it has two ends"));
+        }
         budget.lift();
         let mut package = Package {
             archive,
@@ -97,8 +104,15 @@ impl<R: Read + Seek> Package<R> {
             directories: Vec::new(),
         };
         package.plan()?;
-        package.compare_headers()?;
-        Ok(package)
+        let claims = package.claims()?;
+        // The library does not lend the reader; what it read of the directory is read again.
+        let mut reader = package.archive.into_inner();
+        headers::compare(&mut reader, claims, start_of_directory)?;
+        let archive = ZipArchive::with_config(config, reader);
+        Ok(Package {
+            archive: archive.map_err(|error| zip_error(error, Reason::NotAnArchive))?,
+            ..package
+        })
     }
 
     /// What is to be extracted, if every entry is harmless.
@@ -111,8 +125,11 @@ impl<R: Read + Seek> Package<R> {
         for index in 0..self.archive.len() {
             let entry = self.archive.by_index_data(index);
             let entry = entry.map_err(|error| zip_error(error, Reason::NotAnArchive))?;
+            let original = entry.name_raw();
             let raw = entry.name();
             let raw = raw.map_err(|error| zip_error(error, Reason::BadName))?;
+            // The library then takes the code page of old: which one it was, nobody knows.
+            let is_guess = std::str::from_utf8(original).is_err();
             let refused = |reason| Error::new(reason).at(index, &raw);
 
             if entry.encrypted() {
@@ -123,13 +140,13 @@ impl<R: Read + Seek> Package<R> {
                 return Err(refused(Reason::Compression));
             }
             let kind = kind_of(entry.external_attributes());
-            let name = name::read(&raw, &self.limits).map_err(refused)?;
+            let name = name::read(&raw, is_guess, &self.limits).map_err(refused)?;
             let kind = kind.map_err(refused)?;
-            let Some(name) = name else { continue };
+            let Some(mut name) = name else { continue };
             if kind.is_some_and(|directory| directory != name.directory) {
                 return Err(refused(Reason::Special));
             }
-            taken.take(&name).map_err(refused)?;
+            taken.take(&mut name).map_err(refused)?;
 
             bytes = bytes.saturating_add(entry.size());
             if bytes > self.limits.bytes {
@@ -148,34 +165,28 @@ impl<R: Read + Seek> Package<R> {
                 self.directories.push(name.path);
             } else {
                 let file = PackedFile::new(index, name.path, entry.size());
-                self.files.push(file);
+                self.files.push(file.with_original_name(original));
             }
         }
         Ok(())
     }
 
-    /// Programs that read headers and programs that read the central directory must find the
-    /// same files.
-    fn compare_headers(&mut self) -> Result<()> {
-        for index in 0..self.archive.len() {
-            let options = ZipReadOptions::new().enforce_header_consistency(true);
-            let error = self.archive.by_index_with_options(index, options).err();
-            if let Some(error) = error {
-                let error = zip_error(error, Reason::HeaderMismatch);
-                let name = self.archive.name_for_index(index);
-                return Err(match name {
-                    Some(Ok(name)) => error.at(index, &name),
-                    _ => error,
-                });
-            }
-        }
-        let overlap = self.archive.has_overlapping_entries();
-        if overlap.map_err(|error| zip_error(error, Reason::HeaderMismatch))? {
-            return Err(Error::new(Reason::Overlap));
-        }
-        // What is left: entries that the central directory does not have.
-        let whole = self.archive.validate_header_consistency();
-        whole.map_err(|error| zip_error(error, Reason::HeaderMismatch))
+    /// What the central directory says of each entry.
+    fn claims(&self) -> Result<Vec<headers::Claim>> {
+        let claim = |index| {
+            let entry = self.archive.by_index_data(index);
+            let entry = entry.map_err(|error| zip_error(error, Reason::NotAnArchive))?;
+            Ok(headers::Claim {
+                index,
+                name: entry.name().unwrap_or_default().into_owned(),
+                central: entry.central_header_start(),
+                start: entry.header_start(),
+                crc: entry.crc32(),
+                compressed: entry.compressed_size(),
+                size: entry.size(),
+            })
+        };
+        (0..self.archive.len()).map(claim).collect()
     }
 
     /// The files, in the order of the archive. Litter (`__MACOSX`, `._…`, `.DS_Store`,
@@ -262,6 +273,27 @@ impl<R> fmt::Debug for Package<R> {
     }
 }
 
+/// Where the central directory begins, by the last end record that reaches the end of the file.
+/// The check of a download asks the same question.
+fn prove_end(reader: &mut (impl Read + Seek)) -> Result<u64> {
+    let length = reader.seek(SeekFrom::End(0)).map_err(Error::io)?;
+    let mut read = |at: u64, most: usize| {
+        let mut bytes = Vec::new();
+        reader.seek(SeekFrom::Start(at))?;
+        reader.by_ref().take(most as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let first = read(0, 4).map_err(Error::io)?;
+    let last = length.saturating_sub(zip_end::END as u64);
+    let last = read(last, zip_end::END).map_err(Error::io)?;
+    match Edges::of(first, last, length).end() {
+        End::Proves { directory } => Ok(directory),
+        End::Present => Err(Error::new(Reason::NotAnArchive)
+            .with_detail("its end does not fit: something stands before it, or two in a row")),
+        End::Missing => Err(Error::new(Reason::NotAnArchive)),
+    }
+}
+
 /// Whether the attributes say that it is a directory or a file; none if they say nothing.
 fn kind_of(attributes: u32) -> Result<Option<bool>, Reason> {
     const LINK_OF_WINDOWS: u32 = 0x400;
@@ -278,7 +310,8 @@ fn kind_of(attributes: u32) -> Result<Option<bool>, Reason> {
 }
 
 fn grows_too_much(bytes: u64, compressed: u64, limits: &Limits) -> bool {
-    const FREE: u64 = 1 << 20;
+    // A white page is a bomb by its ratio, and an honest file of some megabytes.
+    const FREE: u64 = 64 << 20;
     bytes > FREE && bytes > compressed.saturating_mul(u64::from(limits.ratio))
 }
 

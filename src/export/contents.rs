@@ -10,12 +10,31 @@ use crate::model::OrderId;
 pub struct PackedFile {
     index: usize,
     name: String,
+    original: Option<Vec<u8>>,
     size: u64,
 }
 
 impl PackedFile {
     pub(super) fn new(index: usize, name: String, size: u64) -> Self {
-        PackedFile { index, name, size }
+        PackedFile {
+            index,
+            name,
+            original: None,
+            size,
+        }
+    }
+
+    pub(super) fn with_original_name(mut self, original: &[u8]) -> Self {
+        self.original = (self.name.as_bytes() != original).then(|| original.to_owned());
+        self
+    }
+
+    /// The name as the archive has it, byte by byte, where [`name`](Self::name) is another one:
+    /// the code page is not known, invisible signs were replaced, or it was too long. Never a
+    /// path, and it may hold a patient's name.
+    #[must_use]
+    pub fn original_name(&self) -> Option<&[u8]> {
+        self.original.as_deref()
     }
 
     /// Which entry of the archive it is, counted from 0.
@@ -61,7 +80,11 @@ impl PackedFile {
     /// The version of a manifest, by its name: 50 for `iTero_Export_#123_v50.xml`.
     #[must_use]
     pub fn version(&self) -> Option<u32> {
-        self.order_and_version()?.1
+        let (_, version) = self.manifest_stem()?.rsplit_once(['v', 'V'])?;
+        // What browsers and desktops put behind a name, such as ` (1)`, is no part of it.
+        let version = version.split([' ', '(']).next()?;
+        let plain = version.bytes().all(|b| b.is_ascii_digit());
+        plain.then(|| version.parse().ok())?
     }
 
     /// The order id in the name of a manifest or of an Rx.
@@ -70,29 +93,19 @@ impl PackedFile {
         match self.kind() {
             FileKind::Rx => {
                 let name = self.file_name().get("iTero_Rx_".len()..)?;
-                Some(OrderId::from(name.rsplit_once('.')?.0))
+                order_id(name.rsplit_once('.')?.0)
             }
-            _ => self.order_and_version().map(|(id, _)| OrderId::from(id)),
+            _ => order_id(self.manifest_stem()?),
         }
     }
 
-    fn order_and_version(&self) -> Option<(&str, Option<u32>)> {
+    /// What stands behind `iTero_Export_`, such as `#123_v50`.
+    fn manifest_stem(&self) -> Option<&str> {
         if self.kind() != FileKind::Manifest {
             return None;
         }
         let stem = self.file_name().rsplit_once('.')?.0;
-        let rest = stem.get("iTero_Export_".len()..)?;
-        let rest = rest.strip_prefix('#').unwrap_or(rest);
-        let version = rest.rfind(['v', 'V']).and_then(|at| {
-            let before = rest[..at].strip_suffix('_')?;
-            let digits = &rest[at + 1..];
-            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            Some((before, plain.then(|| digits.parse().ok())??))
-        });
-        Some(match version {
-            Some((order, version)) => (order, Some(version)),
-            None => (rest, None),
-        })
+        stem.get("iTero_Export_".len()..)
     }
 
     /// Which jaw the name speaks of. Convention of ours: a part of the name that is `u`,
@@ -191,6 +204,23 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
         let ranges = starts.into_iter().zip(ends);
         ranges.map(move |(start, end)| &run[start..end])
     })
+}
+
+/// The order id that a name begins with, behind `iTero_Export_` or the like.
+///
+/// What may follow it: a version, or what browsers and desktops put behind the name of a copy,
+/// ` 1`, ` (1)`, ` - Copy`. With anything else there is none: a part of an id is another id.
+fn order_id(stem: &str) -> Option<OrderId> {
+    let stem = stem.strip_prefix('#').unwrap_or(stem);
+    let id = stem.split([' ', '(', '_']).next()?;
+    let rest = &stem[id.len()..];
+    let version = rest.strip_prefix('_').map(|version| {
+        let digits = version.strip_prefix(['v', 'V']);
+        digits.is_some_and(|digits| digits.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric());
+    let fits = !id.is_empty() && plain && version != Some(false);
+    fits.then(|| OrderId::from(id))
 }
 
 /// What systems leave in archives, for nobody.
@@ -309,15 +339,16 @@ pub enum PackageName {
 }
 
 impl PackageName {
-    /// Reads the name of a file, without a directory before it.
+    /// Reads the name of a file, without a directory before it. What the system puts behind the
+    /// name of a copy, such as ` (1)`, is no part of the id.
     #[must_use]
     pub fn parse(file_name: &str) -> Option<Self> {
         let (stem, extension) = file_name.rsplit_once('.')?;
         let id = |prefix: &str| {
             let start = stem.get(..prefix.len())?;
             let rest = &stem[prefix.len()..];
-            let fits = start.eq_ignore_ascii_case(prefix) && !rest.is_empty();
-            fits.then(|| OrderId::from(rest))
+            let fits = start.eq_ignore_ascii_case(prefix);
+            fits.then(|| order_id(rest)).flatten()
         };
         if !extension.eq_ignore_ascii_case("zip") {
             return None;
@@ -358,12 +389,10 @@ mod tests {
             ("x/iTero_Export_#123_v50.xml", Some("123"), Some(50)),
             ("itero_export_12_V10.XML", Some("12"), Some(10)),
             ("iTero_Export_#123.xml", Some("123"), None),
-            ("iTero_Export_#1_v.xml", Some("1_v"), None),
-            (
-                "iTero_Export_#1_v99999999999.xml",
-                Some("1_v99999999999"),
-                None,
-            ),
+            ("iTero_Export_#123_v50 (1).xml", Some("123"), Some(50)),
+            ("iTero_Export_#1_v.xml", None, None),
+            ("iTero_Export_#1_v99999999999.xml", Some("1"), None),
+            ("iTero_Rx_123 - Copy.pdf", Some("123"), None),
             ("iTero_Rx_123.pdf", Some("123"), None),
             ("123.stl", None, None),
         ] {
@@ -371,6 +400,35 @@ mod tests {
             let found = file.order_id();
             assert_eq!(found.as_ref().map(OrderId::as_str), order, "{name}");
             assert_eq!(file.version(), version, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_copy_is_of_the_same_order() {
+        for suffix in [
+            "",
+            " 1",
+            " (1)",
+            "(1)",
+            " - Copy",
+            " - Copy (2)",
+            " - Kopie",
+            "_v2",
+        ] {
+            for hash in ["", "#"] {
+                let name = format!("iTero_Export_{hash}125915304{suffix}.zip");
+                let expected = PackageName::Restorative("125915304".into());
+                assert_eq!(PackageName::parse(&name), Some(expected), "{name}");
+            }
+        }
+        for name in [
+            "iTero_Export_.zip",
+            "iTero_Export_ 1.zip",
+            "iTero_Export_1_2.zip",
+            "iTero_Export_1~2.zip",
+            "iTero_Export_1-2.zip",
+        ] {
+            assert_eq!(PackageName::parse(name), None, "{name}");
         }
     }
 

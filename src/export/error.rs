@@ -83,7 +83,7 @@ reasons! {
     NameTooLong, true, "its name is too long";
     /// A path has more parts than [`Limits::depth`](super::Limits::depth).
     TooDeep, true, "its path is too deep";
-    /// A name begins at a root, a drive or a server.
+    /// A name begins at a drive or a server. One slash before a name is left out.
     Absolute, true, "its name is absolute";
     /// A name has a part `..`.
     Traversal, true, "its name leads outside";
@@ -108,7 +108,7 @@ reasons! {
     /// What comes out has another length or checksum than the header says, or cannot be
     /// decompressed.
     Damaged, false, "it is damaged";
-    /// The manifest is not XML, or not in UTF-8 or UTF-16.
+    /// The manifest is not XML.
     Xml, false, "the manifest is not well-formed";
     /// The manifest has a document type or entities of its own.
     Entities, true, "the manifest defines or uses entities";

@@ -30,7 +30,7 @@ impl Default for Limits {
             bytes: 4 << 30,
             ratio: 100,
             depth: 8,
-            name_bytes: 255,
+            name_bytes: 1024,
             manifest_bytes: 8 << 20,
             manifest_depth: 32,
             manifest_nodes: 100_000,
@@ -54,8 +54,8 @@ impl Limits {
         self
     }
 
-    /// How many times larger an entry may become. The first MiB of each entry is free: small
-    /// texts may well shrink to a hundredth. Default: 100; meshes and images stay below 10.
+    /// How many times larger an entry may become. The first 64 MiB of each entry are free: a
+    /// blank image shrinks to a thousandth. Default: 100; meshes and photos stay below 10.
     #[must_use]
     pub fn ratio(mut self, ratio: u32) -> Self {
         self.ratio = ratio;
@@ -69,7 +69,8 @@ impl Limits {
         self
     }
 
-    /// How many bytes of UTF-8 a path may have. Default: 255, which every file system can do.
+    /// How many bytes of UTF-8 a path may have. Default: 1024. Whatever is set, a part of a path
+    /// that has more than 255 bytes is cut: no file system can do more.
     #[must_use]
     pub fn name_bytes(mut self, bytes: usize) -> Self {
         self.name_bytes = bytes;

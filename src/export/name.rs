@@ -6,31 +6,52 @@ use std::collections::hash_map::Entry;
 use super::error::Reason;
 use super::limits::Limits;
 
+/// How many bytes a part of a path has at most: every file system can do so many.
+const PART: usize = 255;
+
 /// A name that leads to one place below a directory, on every system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Name {
     /// Parts with `/` between them.
     pub(super) path: String,
     pub(super) directory: bool,
+    /// It is not what the archive says letter by letter, so two of the archive's names may have
+    /// become one.
+    changed: bool,
 }
 
 /// Reads a name as the archive has it; none for the archive's own root.
 ///
-/// `\` is taken for `/`: programs of Windows wrote it so. A part `.` means nothing. All else
-/// that is not plain is refused rather than changed: two names could become one.
-pub(super) fn read(raw: &str, limits: &Limits) -> Result<Option<Name>, Reason> {
-    let name = raw.replace('\\', "/");
-    if name.len() > limits.name_bytes {
+/// `\` is taken for `/`: programs of Windows wrote it so. A part `.` means nothing, nor does one
+/// slash before the name, as for `unzip`. Signs that nobody sees are replaced, and long parts
+/// are cut. All else that is not plain is refused.
+///
+/// A guess is a name in an unknown code page, read in that of old. There, what looks like `\` or
+/// `|` may be the second half of a character: in Japanese and Chinese code pages it is.
+pub(super) fn read(raw: &str, is_guess: bool, limits: &Limits) -> Result<Option<Name>, Reason> {
+    let slashes = raw.replace('\\', "/");
+    if slashes.len() > limits.name_bytes {
         return Err(Reason::NameTooLong);
     }
+    // Under either reading.
+    if slashes.split('/').any(|part| part == "..") {
+        return Err(Reason::Traversal);
+    }
+    let name = if is_guess {
+        without_halves(raw)
+    } else {
+        slashes
+    };
     let drive = matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
-    if name.starts_with('/') || drive {
+    if name.starts_with("//") || drive {
         return Err(Reason::Absolute);
     }
+    let name = name.strip_prefix('/').unwrap_or(&name);
     let directory = name.ends_with('/');
-    let trimmed = name.strip_suffix('/').unwrap_or(&name);
+    let trimmed = name.strip_suffix('/').unwrap_or(name);
     let mut path = String::with_capacity(trimmed.len());
     let mut depth = 0;
+    let mut changed = is_guess;
     for part in trimmed.split('/').filter(|part| *part != ".") {
         check(part)?;
         depth += 1;
@@ -40,19 +61,64 @@ pub(super) fn read(raw: &str, limits: &Limits) -> Result<Option<Name>, Reason> {
         if !path.is_empty() {
             path.push('/');
         }
-        path.push_str(part);
+        let visible = part.replace(is_invisible, "_");
+        let cut = cut(&visible, PART);
+        changed |= cut != part;
+        path.push_str(&cut);
     }
     match (path.is_empty(), directory) {
-        (false, _) => Ok(Some(Name { path, directory })),
+        (false, _) => Ok(Some(Name {
+            path,
+            directory,
+            changed,
+        })),
         (true, true) => Ok(None),
         (true, false) => Err(Reason::BadName),
     }
 }
 
-fn check(part: &str) -> Result<(), Reason> {
-    if part == ".." {
-        return Err(Reason::Traversal);
+/// With slashes of one kind, but for those that may be half of a character.
+fn without_halves(raw: &str) -> String {
+    let mut name = String::with_capacity(raw.len());
+    let mut before = ' ';
+    for c in raw.chars() {
+        name.push(match c {
+            '\\' | '|' if !before.is_ascii() => '_',
+            '\\' => '/',
+            _ => c,
+        });
+        before = c;
     }
+    name
+}
+
+/// Signs that turn the direction of a text or have no width: with them a name shows another end
+/// than it has, or two names look alike.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// Cuts a part of a path between two characters; its extension stays.
+fn cut(part: &str, most: usize) -> String {
+    if part.len() <= most {
+        return part.to_owned();
+    }
+    const EXTENSION: usize = 16;
+    let (stem, extension) = match part.rfind('.') {
+        Some(at) if at > 0 && part.len() - at <= EXTENSION => part.split_at(at),
+        _ => (part, ""),
+    };
+    let mut end = most - extension.len();
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    let stem = stem[..end].trim_end_matches(['.', ' ']);
+    format!("{stem}{extension}")
+}
+
+fn check(part: &str) -> Result<(), Reason> {
     // Windows forbids these, gives `:` a meaning of its own, and drops dots and spaces at ends.
     let forbidden =
         |c: char| c.is_control() || matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*');
@@ -85,35 +151,82 @@ fn is_device(part: &str) -> bool {
     )
 }
 
-/// The names that an archive has used so far.
+/// The names that an archive has used so far, by their folded form, and whether each is a
+/// directory.
 #[derive(Debug, Default)]
-pub(super) struct Taken(HashMap<String, Name>);
+pub(super) struct Taken(HashMap<String, (String, bool)>);
 
 impl Taken {
-    /// Takes a name and the directories that it needs.
-    pub(super) fn take(&mut self, name: &Name) -> Result<(), Reason> {
-        for (end, _) in name.path.match_indices('/') {
-            let directory = Name {
-                path: name.path[..end].to_owned(),
-                directory: true,
-            };
-            self.take_one(directory)?;
+    /// Takes a name and the directories that it needs. A name that was changed gives way where
+    /// it clashes: only names as the archive has them can be at fault.
+    pub(super) fn take(&mut self, name: &mut Name) -> Result<(), Reason> {
+        if name.changed {
+            self.give_way(name);
         }
-        self.take_one(name.clone())
+        for (end, _) in name.path.match_indices('/') {
+            self.take_one(&name.path[..end], true)?;
+        }
+        self.take_one(&name.path, name.directory)
     }
 
-    fn take_one(&mut self, name: Name) -> Result<(), Reason> {
-        match self.0.entry(folded(&name.path)) {
+    fn take_one(&mut self, path: &str, directory: bool) -> Result<(), Reason> {
+        match self.0.entry(folded(path)) {
             Entry::Vacant(free) => {
-                free.insert(name);
+                free.insert((path.to_owned(), directory));
                 Ok(())
             }
-            // A directory is named by each file in it.
-            Entry::Occupied(taken) if *taken.get() == name && name.directory => Ok(()),
-            Entry::Occupied(taken) if *taken.get() == name => Err(Reason::Duplicate),
+            Entry::Occupied(taken) if *taken.get() == (path.to_owned(), directory) => {
+                // A directory is named by each file in it.
+                if directory {
+                    Ok(())
+                } else {
+                    Err(Reason::Duplicate)
+                }
+            }
             Entry::Occupied(_) => Err(Reason::Clash),
         }
     }
+
+    /// Finds a free name: directories that are one for some systems become one, and files get a
+    /// number.
+    fn give_way(&self, name: &mut Name) {
+        let mut path = String::new();
+        let mut parts = name.path.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let directory = parts.peek().is_some() || name.directory;
+            let above = if path.is_empty() { "" } else { "/" };
+            let mut candidate = format!("{path}{above}{part}");
+            for number in 2_u32.. {
+                match self.0.get(&folded(&candidate)) {
+                    None => break,
+                    Some((taken, true)) if directory => {
+                        candidate.clone_from(taken);
+                        break;
+                    }
+                    Some(_) => {
+                        let part = numbered(part, number);
+                        candidate = format!("{path}{above}{part}");
+                    }
+                }
+            }
+            path = candidate;
+        }
+        name.path = path;
+    }
+}
+
+/// `a.stl` becomes `a~2.stl`.
+fn numbered(part: &str, number: u32) -> String {
+    let suffix = format!("~{number}");
+    let (stem, extension) = match part.rfind('.') {
+        Some(at) if at > 0 => part.split_at(at),
+        _ => (part, ""),
+    };
+    let stem = cut(
+        stem,
+        PART.saturating_sub(suffix.len() + extension.len()).max(1),
+    );
+    format!("{stem}{suffix}{extension}")
 }
 
 /// The form in which names are compared: by way of capitals, so that `ß` and `SS` are one, as
@@ -133,7 +246,8 @@ mod tests {
     use std::path::{Component, Path};
 
     fn path(raw: &str) -> Result<String, Reason> {
-        read(raw, &Limits::default()).map(|name| name.map(|name| name.path).unwrap_or_default())
+        read(raw, false, &Limits::default())
+            .map(|name| name.map(|name| name.path).unwrap_or_default())
     }
 
     #[test]
@@ -150,7 +264,14 @@ mod tests {
         ] {
             assert_eq!(path(name).as_deref(), Ok(name));
         }
-        for (raw, expected) in [("a\\b", "a/b"), ("./a", "a"), ("a/./b/", "a/b"), ("./", "")] {
+        for (raw, expected) in [
+            ("a\\b", "a/b"),
+            ("./a", "a"),
+            ("a/./b/", "a/b"),
+            ("./", ""),
+            ("/a", "a"),
+            ("\\a/b", "a/b"),
+        ] {
             assert_eq!(path(raw).as_deref(), Ok(expected));
         }
     }
@@ -158,7 +279,8 @@ mod tests {
     #[test]
     fn others_are_refused() {
         for (raw, reason) in [
-            ("/a", Reason::Absolute),
+            ("//a", Reason::Absolute),
+            ("/C:/a", Reason::BadName),
             ("\\\\server\\share\\a", Reason::Absolute),
             ("C:\\a", Reason::Absolute),
             ("c:a", Reason::Absolute),
@@ -187,7 +309,7 @@ mod tests {
             assert_eq!(path(raw), Err(reason), "{raw:?}");
         }
         assert_eq!(path(&"a".repeat(255)).map(|path| path.len()), Ok(255));
-        assert_eq!(path(&"ä".repeat(128)), Err(Reason::NameTooLong));
+        assert_eq!(path(&"ä".repeat(513)), Err(Reason::NameTooLong));
     }
 
     #[test]
@@ -195,8 +317,8 @@ mod tests {
         let clash = |names: &[&str]| {
             let mut taken = Taken::default();
             names.iter().try_for_each(|name| {
-                let name = read(name, &Limits::default()).unwrap().unwrap();
-                taken.take(&name)
+                let mut name = read(name, false, &Limits::default()).unwrap().unwrap();
+                taken.take(&mut name)
             })
         };
         assert_eq!(clash(&["a/", "a/b", "a/c", "a\\", "b"]), Ok(()));
@@ -214,6 +336,71 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_long_part_is_cut_and_keeps_its_extension() {
+        let long = format!("{}.stl", "ש".repeat(144));
+        assert_eq!(long.len(), 292);
+        let cut = path(&long).unwrap();
+        assert!(
+            cut.len() <= 255 && cut.len() > 250 && cut.ends_with("ש.stl"),
+            "{cut}"
+        );
+        assert_eq!(path(&"n".repeat(300)).unwrap(), "n".repeat(255));
+        let two = taken(&[(&long, false), (&long.replace(".stl", "ת.stl"), false)]).unwrap();
+        assert!(
+            two[0] != two[1] && two[1].ends_with("~2.stl") && two[1].len() <= 255,
+            "{two:?}"
+        );
+    }
+
+    #[test]
+    fn invisible_signs_are_replaced() {
+        assert_eq!(path("a\u{202e}lts.exe").as_deref(), Ok("a_lts.exe"));
+        let names = [("a\u{200b}.stl", false), ("a\u{feff}.stl", false)];
+        assert_eq!(taken(&names).unwrap(), ["a_.stl", "a_~2.stl"]);
+    }
+
+    #[test]
+    fn names_in_unknown_code_pages_give_way() {
+        // Two names in Hebrew that differ in capitals under the code page of old.
+        let names = [
+            ("Çüë/Çüë_u.stl", true),
+            ("çüë/çüë_u.stl", true),
+            ("çüë/l.stl", true),
+        ];
+        assert_eq!(
+            taken(&names).unwrap(),
+            ["Çüë/Çüë_u.stl", "Çüë/çüë_u~2.stl", "Çüë/l.stl"]
+        );
+        // Second halves of characters in Japanese.
+        for (raw, expected) in [
+            ("â|ü.stl", "â_ü.stl"),
+            ("â\\ü.stl", "â_ü.stl"),
+            ("ü\\a", "ü_a"),
+            ("a\\ü", "a/ü"),
+        ] {
+            let name = read(raw, true, &Limits::default()).unwrap().unwrap();
+            assert_eq!(name.path, expected);
+        }
+        for (raw, reason) in [
+            ("â\\..\\b", Reason::Traversal),
+            ("a|b", Reason::BadName),
+            ("â:a", Reason::BadName),
+        ] {
+            assert_eq!(read(raw, true, &Limits::default()), Err(reason), "{raw}");
+        }
+    }
+
+    fn taken(names: &[(&str, bool)]) -> Result<Vec<String>, Reason> {
+        let mut taken = Taken::default();
+        let take = |(raw, is_guess): &(&str, bool)| {
+            let mut name = read(raw, *is_guess, &Limits::default())?.unwrap();
+            taken.take(&mut name)?;
+            Ok(name.path)
+        };
+        names.iter().map(take).collect()
+    }
+
     proptest! {
         /// Whatever is accepted stays below the directory that it is joined to, as one system
         /// and the other read it.
@@ -221,7 +408,10 @@ mod tests {
         fn an_accepted_name_stays_inside(
             raw in prop_oneof![any::<String>(), "[.a/\\\\: CONcon1]{0,12}", "(\\.{1,3}[/\\\\]?|a/?){0,6}"],
         ) {
-            if let Ok(Some(name)) = read(&raw, &Limits::default()) {
+            for is_guess in [false, true] {
+                let Ok(Some(name)) = read(&raw, is_guess, &Limits::default()) else {
+                    continue;
+                };
                 let joined = Path::new("/base").join(&name.path);
                 prop_assert!(joined.starts_with("/base"));
                 let plain = |c: Component<'_>| matches!(c, Component::Normal(_));
@@ -232,18 +422,18 @@ mod tests {
                     prop_assert!(!part.ends_with(['.', ' ']));
                 }
                 // And it is read as the same name again.
-                let again = read(&name.path, &Limits::default());
-                prop_assert_eq!(again, Ok(Some(Name { directory: false, ..name })));
+                let again = read(&name.path, false, &Limits::default());
+                let again = again.map(|name| name.map(|name| (name.path, name.changed)));
+                prop_assert_eq!(again, Ok(Some((name.path, false))));
             }
         }
 
         #[test]
         fn names_that_differ_in_capitals_only_clash(name in "[a-zA-ZäÖßéΣ]{1,8}") {
             let mut taken = Taken::default();
-            let lower = Name { path: name.to_lowercase(), directory: false };
-            let upper = Name { path: name.to_uppercase(), directory: false };
-            prop_assert!(taken.take(&lower).is_ok());
-            prop_assert!(taken.take(&upper).is_err());
+            let plain = |path| Name { path, directory: false, changed: false };
+            prop_assert!(taken.take(&mut plain(name.to_lowercase())).is_ok());
+            prop_assert!(taken.take(&mut plain(name.to_uppercase())).is_err());
         }
     }
 }

@@ -1,7 +1,9 @@
 //! XML as a tree, of a size that is known beforehand.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
@@ -107,7 +109,8 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Element> {
     if bytes.len() as u64 > limits.manifest_bytes {
         return Err(Error::new(Reason::XmlTooLarge));
     }
-    let text = decode(bytes)?;
+    let text = decode(bytes);
+    let text = without_odd_signs(&text);
     let mut reader = Reader::from_str(&text);
     let mut builder = Builder {
         limits,
@@ -214,30 +217,64 @@ impl Builder<'_> {
 
 const MOST_ATTRIBUTES: usize = 256;
 
-/// UTF-8, or UTF-16 with a byte order mark, as programs of Windows write it.
-fn decode(bytes: &[u8]) -> Result<String> {
-    let unit: fn([u8; 2]) -> u16 = match bytes {
-        [0xFF, 0xFE, ..] => u16::from_le_bytes,
-        [0xFE, 0xFF, ..] => u16::from_be_bytes,
-        _ => {
-            let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-            let text = std::str::from_utf8(bytes).map_err(|_| encoding())?;
-            return Ok(text.to_owned());
-        }
+/// The text, by the byte order mark, or else by how `<?` looks, or else by the encoding that the
+/// document declares; what means nothing there becomes U+FFFD. XML 1.0, 4.3.3 and F.
+fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    let encoding = match bytes {
+        [b'<', 0, b'?', 0, ..] => UTF_16LE,
+        [0, b'<', 0, b'?', ..] => UTF_16BE,
+        // What declares UTF-16 in single bytes is not UTF-16.
+        _ => declared(bytes).map_or(UTF_8, Encoding::output_encoding),
     };
-    let (pairs, rest) = bytes[2..].as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(encoding());
-    }
-    let units = pairs.iter().map(|pair| unit(*pair));
-    char::decode_utf16(units)
-        .collect::<Result<String, _>>()
-        .map_err(|_| encoding())
+    // A byte order mark is believed before all else.
+    encoding.decode(bytes).0
 }
 
-fn encoding() -> Error {
-    malformed().with_detail("neither UTF-8 nor UTF-16")
+/// The encoding that the declaration names.
+fn declared(bytes: &[u8]) -> Option<&'static Encoding> {
+    const LONGEST: usize = 256;
+    let declaration = bytes[..bytes.len().min(LONGEST)].trim_ascii_start();
+    let declaration = declaration.strip_prefix(b"<?xml")?;
+    let end = declaration.windows(2).position(|window| window == b"?>")?;
+    let declaration = std::str::from_utf8(&declaration[..end]).ok()?;
+    let (_, value) = declaration.split_once("encoding")?;
+    let value = value.trim_start().strip_prefix('=')?.trim_start();
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    Encoding::for_label(value[1..].split(quote).next()?.as_bytes())
 }
+
+/// Replaces signs that XML 1.0 does not have, written plainly or as a number: programs let
+/// through what doctors type.
+fn without_odd_signs(text: &str) -> Cow<'_, str> {
+    let is_odd = |c: char| {
+        let plain = matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+        !plain
+    };
+    if !text.contains(is_odd) && !text.contains("&#") {
+        return Cow::Borrowed(text);
+    }
+    let text = text.replace(is_odd, "\u{fffd}");
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = &text[..];
+    while let Some(at) = rest.find("&#") {
+        clean.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let end = rest.find(';').filter(|end| *end <= LONGEST_REFERENCE);
+        let (reference, after) = rest.split_at(end.map_or(2, |end| end + 1));
+        let digits = reference.trim_start_matches("&#").trim_end_matches(';');
+        let number = match digits.strip_prefix(['x', 'X']) {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => digits.parse(),
+        };
+        let odd = number.is_ok_and(|number| char::from_u32(number).is_none_or(is_odd));
+        clean.push_str(if odd { "\u{fffd}" } else { reference });
+        rest = after;
+    }
+    clean.push_str(rest);
+    Cow::Owned(clean)
+}
+
+const LONGEST_REFERENCE: usize = 16;
 
 fn malformed() -> Error {
     Error::new(Reason::Xml)
@@ -276,10 +313,55 @@ mod tests {
             bytes.pop();
             let error = parse(&bytes, &Limits::default()).unwrap_err();
             assert_eq!(error.reason(), Reason::Xml);
+            // Without a mark.
+            let text = "<?xml version='1.0' encoding='utf-16'?><a>é</a>";
+            let bytes: Vec<u8> = text.encode_utf16().flat_map(unit).collect();
+            assert_eq!(parse(&bytes, &Limits::default()).unwrap().text, "é");
         }
         assert!(read("\u{FEFF}<a/>").is_ok());
-        let error = parse(b"<a>\xE9</a>", &Limits::default()).unwrap_err();
-        assert_eq!(error.reason(), Reason::Xml);
+    }
+
+    #[test]
+    fn the_declared_encoding_is_believed() {
+        for (declared, bytes, expected) in [
+            ("windows-1252", &b"\x80\xE9"[..], "€é"),
+            ("ISO-8859-1", b"\xE9", "é"),
+            ("windows-1255", b"\xF9", "ש"),
+            ("Shift_JIS", b"\x83\x5C", "ソ"),
+            ("utf-8", b"a\xE9b", "a\u{fffd}b"),
+            ("utf-16", "é".as_bytes(), "é"),
+            ("nobody-knows", "é".as_bytes(), "é"),
+        ] {
+            let declaration = format!("<?xml version=\"1.0\" encoding = '{declared}'?><a>");
+            let document = [declaration.as_bytes(), bytes, b"</a>"].concat();
+            let root = parse(&document, &Limits::default()).unwrap();
+            assert_eq!(root.text, expected, "{declared}");
+        }
+    }
+
+    #[test]
+    fn odd_signs_are_replaced() {
+        for odd in [
+            "&#0;",
+            "&#x1f;",
+            "&#xB;",
+            "\u{b}",
+            "&#xD800;",
+            "&#55357;",
+            "&#x110000;",
+            "\u{ffff}",
+        ] {
+            let root = read(&format!("<a b='1{odd}2'>3{odd}4</a>")).unwrap();
+            assert_eq!(root.text, "3\u{fffd}4", "{odd:?}");
+            assert_eq!(root.attributes[0].1, "1\u{fffd}2", "{odd:?}");
+        }
+        assert_eq!(
+            read("<a>&#233;&#x41;&#10;&amp;#0;</a>").unwrap().text,
+            "éA\n&#0;"
+        );
+        for text in ["<a>&#</a>", "<a>&#x;</a>", "<a>&#99999999999999;</a>"] {
+            assert_eq!(read(text), Err(Reason::Xml), "{text}");
+        }
     }
 
     #[test]
@@ -307,7 +389,6 @@ mod tests {
             "<a/>x",
             "<a b=1/>",
             "<a b='1' b='2'/>",
-            "<a>&#0;</a>",
             "<a",
             "<a>&amp</a>",
         ] {

@@ -57,17 +57,20 @@ impl Defines {
         }
     }
 
-    /// What a field's value is called.
+    /// What a field's value is called: by the field's own table, or not at all. That a table's
+    /// name merely ends alike says nothing: `BridgeID` is the number of a bridge, and
+    /// `BridgeTypes` are no numbers of bridges.
     pub(super) fn resolve(&self, field: &str, code: String) -> Coded {
-        let field = key(field);
-        let exact = self.tables.iter().filter(|table| table.key == field);
-        let longer = self
-            .tables
-            .iter()
-            .filter(|table| table.key != field && !field.is_empty() && table.key.ends_with(&field));
-        let mut rows = exact.chain(longer).flat_map(|table| &table.rows);
-        let name = rows.find(|(row, _)| row.eq_ignore_ascii_case(&code));
-        let name = name.map(|(_, name)| name.clone());
+        let keys = keys(field);
+        let mut tables = keys.iter().flat_map(|key| {
+            let tables = self.tables.iter();
+            tables.filter(move |table| table.key == *key)
+        });
+        let name = tables.find_map(|table| {
+            let mut rows = table.rows.iter();
+            let row = rows.find(|(row, _)| row.eq_ignore_ascii_case(&code));
+            row.map(|(_, name)| name.clone())
+        });
         Coded { code, name }
     }
 }
@@ -79,18 +82,30 @@ fn row(mut row: Element) -> Option<(String, String)> {
     Some((code, name.or_else(own)?))
 }
 
-/// A field and its table are named alike: `JawId` and `Jaws`, `ObjectType` and `ObjectTypes`.
+/// Fields that are not called as their tables are, as seen in exports: `ToothMaterial` is
+/// looked up in `Materials`.
+const TABLES: &[(&str, &[&str])] = &[
+    ("toothmaterial", &["material"]),
+    ("typeinbridge", &["toothinbridgetype"]),
+    ("jawid", &["jaw", "jawtype"]),
+    ("jaw", &["jawid", "jawtype"]),
+    ("casetypename", &["casetype"]),
+];
+
+/// The tables of a field, the one with its own name first.
+fn keys(field: &str) -> Vec<String> {
+    let key = key(field);
+    let others = TABLES.iter().find(|(field, _)| *field == key);
+    let others = others.map(|(_, tables)| *tables).unwrap_or_default();
+    let others: Vec<_> = others.iter().map(|&table| table.to_owned()).collect();
+    [vec![key], others].concat()
+}
+
+/// A field and its table are named alike: `ObjectType` and `ObjectTypes`.
 fn key(name: &str) -> String {
     let letters = name.chars().filter(char::is_ascii_alphanumeric);
     let lower: String = letters.map(|c| c.to_ascii_lowercase()).collect();
-    let mut key = lower.strip_suffix('s').unwrap_or(&lower);
-    for suffix in ["id", "code", "type"] {
-        key = key
-            .strip_suffix(suffix)
-            .filter(|rest| !rest.is_empty())
-            .unwrap_or(key);
-    }
-    key.to_owned()
+    lower.strip_suffix('s').unwrap_or(&lower).to_owned()
 }
 
 #[cfg(test)]
@@ -99,15 +114,23 @@ mod tests {
 
     #[test]
     fn fields_and_tables_find_each_other() {
-        for (field, table) in [
-            ("JawId", "Jaws"),
-            ("JawID", "JawIds"),
-            ("Jaw", "JawTypes"),
-            ("ObjectType", "ObjectTypes"),
-            ("ShadeSystem", "ShadeSystems"),
-            ("Id", "Id"),
+        for (field, table, found) in [
+            ("JawId", "Jaws", true),
+            ("JawID", "JawIds", true),
+            ("Jaw", "JawTypes", true),
+            ("ObjectType", "ObjectTypes", true),
+            ("ShadeSystem", "ShadeSystems", true),
+            ("ToothMaterial", "Materials", true),
+            ("TypeInBridge", "ToothInBridgeTypes", true),
+            ("Id", "Id", true),
+            ("BridgeID", "BridgeTypes", false),
+            ("BridgeID", "Bridges", false),
+            ("ImplantMaterial", "Materials", false),
+            ("Type", "ObjectTypes", false),
+            ("PrepType", "Preps", false),
         ] {
-            assert_eq!(key(field), key(table), "{field}");
+            let keys = keys(field);
+            assert_eq!(keys.contains(&key(table)), found, "{field} {table}");
         }
     }
 }

@@ -56,11 +56,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a manifest, with the default limits.
+    /// Reads a manifest, with the default limits, in the encoding that it declares. Signs that
+    /// XML does not have become U+FFFD.
     ///
     /// # Errors
     ///
-    /// [`Reason::Xml`] if it is not XML in UTF-8 or UTF-16, [`Reason::Entities`] if it has a
+    /// [`Reason::Xml`] if it is not XML, [`Reason::Entities`] if it has a
     /// document type or entities, [`Reason::XmlTooLarge`] beyond the limits,
     /// [`Reason::NotAManifest`] if its root is not `iTeroExport`.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
@@ -85,6 +86,9 @@ impl Manifest {
         let teeth = section("teeth");
         let bridges = section("bridges");
 
+        let teeth = children(teeth, |tooth| Tooth::read(tooth, &defines));
+        let bridges = children(bridges, |bridge| Bridge::read(bridge, &defines, &teeth));
+
         let mut field = |names: &[&str]| rx.take(names).or_else(|| root.take(names));
         let procedure = field(&["procedure"]).map(|text| ("procedure", text));
         let procedure =
@@ -105,8 +109,8 @@ impl Manifest {
             utc_offset: field(&["utcoffset"]),
             notes: field(&["notes"]).map(Sensitive::new),
             procedure: procedure.map(|(name, code)| defines.resolve(name, code)),
-            teeth: children(teeth, |tooth| Tooth::read(tooth, &defines)),
-            bridges: children(bridges, Bridge::read),
+            teeth,
+            bridges,
             objects: children(objects, |object| Object::read(object, &defines)),
             extra: Element::default(),
         };

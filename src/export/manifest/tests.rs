@@ -114,6 +114,54 @@ fn version_5_0_with_attributes() {
 }
 
 #[test]
+fn coded_fields_have_tables_of_their_own() {
+    let manifest = read(include_str!("fixtures/v50_bridge.xml"));
+    let [bridge] = manifest.bridges() else {
+        panic!()
+    };
+    assert_eq!((bridge.id(), bridge.teeth()), (Some("1"), &[3, 4, 5][..]));
+    assert_eq!(bridge.bridge_type().map(Coded::text), Some("Traditional"));
+    let fields = |n: usize| -> Vec<_> {
+        let fields = manifest.teeth()[n].fields();
+        fields
+            .map(|(name, value)| (name, value.code(), value.name()))
+            .collect()
+    };
+    assert_eq!(
+        fields(0),
+        [
+            ("RestorationType", "2", Some("Crown")),
+            ("ToothMaterial", "2009", Some("Ceramic: Zirconia")),
+            ("TypeInBridge", "1", Some("Abutment")),
+            ("BridgeID", "1", None),
+        ]
+    );
+    assert_eq!(fields(1)[1], ("TypeInBridge", "2", Some("Pontic")));
+}
+
+#[test]
+fn a_bridge_may_name_its_teeth_in_three_ways() {
+    let teeth = |bridge: &str| {
+        let tooth = |n| format!("<Tooth AdaId='{n}' BridgeID='7'/>");
+        let teeth = [20, 19].map(tooth).concat();
+        let text =
+            format!("<iTeroExport><Teeth>{teeth}</Teeth><Bridges>{bridge}</Bridges></iTeroExport>");
+        read(&text).bridges()[0].teeth().to_vec()
+    };
+    assert_eq!(
+        teeth("<Bridge Id='1' FromAdaId='30' ToAdaId='28'/>"),
+        [30, 29, 28]
+    );
+    assert_eq!(teeth("<Bridge FromAdaId='16' ToAdaId='17'/>"), [16, 17]);
+    assert_eq!(
+        teeth("<Bridge><Tooth AdaId='3'/><Tooth AdaId='5'/></Bridge>"),
+        [3, 5]
+    );
+    assert_eq!(teeth("<Bridge Id='7'/>"), [20, 19]);
+    assert!(teeth("<Bridge Id='8'/>").is_empty());
+}
+
+#[test]
 fn nothing_about_people_is_printed() {
     for text in [V24, V30, V50] {
         let manifest = read(text);

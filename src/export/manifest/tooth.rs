@@ -80,31 +80,77 @@ impl fmt::Debug for Tooth {
 /// A bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bridge {
+    id: Option<String>,
+    bridge_type: Option<Coded>,
     teeth: Vec<u8>,
     extra: Element,
 }
 
 impl Bridge {
-    pub(super) fn read(element: Element) -> Self {
-        let mut teeth = Vec::new();
-        collect(&element, &mut teeth);
+    /// `teeth` are those of the prescription: where the bridge names none, those that name it.
+    pub(super) fn read(mut element: Element, defines: &Defines, teeth: &[Tooth]) -> Self {
+        let id = element.take(&["id", "bridgeid"]);
+        let bridge_type = element.take(&["type", "bridgetype"]);
+        let ends = [element.take(&["fromadaid"]), element.take(&["toadaid"])];
+        let ends = ends.map(|end| end.as_deref().and_then(number));
+        let mut over = match ends {
+            [Some(from), Some(to)] => between(from, to),
+            ends => ends.into_iter().flatten().collect(),
+        };
+        collect(&element, &mut over);
+        if over.is_empty() && id.is_some() {
+            let of_bridge = |tooth: &&Tooth| {
+                let bridge = tooth.field("bridgeid").map(Coded::code);
+                bridge == id.as_deref()
+            };
+            let members = teeth.iter().filter(of_bridge);
+            over = members.filter_map(Tooth::number).collect();
+        }
         Bridge {
-            teeth,
+            bridge_type: bridge_type.map(|code| defines.resolve("BridgeType", code)),
+            id,
+            teeth: over,
             extra: element,
         }
     }
 
-    /// The teeth it goes over, in the manifest's order: each `AdaId` in it. Model: the form of
-    /// bridges is not known well.
+    /// What teeth call it in their field `BridgeID`.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// What kind of bridge it is.
+    #[must_use]
+    pub fn bridge_type(&self) -> Option<&Coded> {
+        self.bridge_type.as_ref()
+    }
+
+    /// The teeth it goes over: from `FromAdaId` to `ToAdaId`, and each `AdaId` in it; where there
+    /// are none, the teeth of the prescription whose `BridgeID` it is. Seen in exports, not
+    /// documented.
     #[must_use]
     pub fn teeth(&self) -> &[u8] {
         &self.teeth
     }
 
-    /// The element as a whole.
+    /// What no field took.
     #[must_use]
     pub fn extra(&self) -> &Element {
         &self.extra
+    }
+}
+
+/// The teeth from one to another, of the same jaw: 1 to 16 are the upper ones. What goes from
+/// jaw to jaw is no bridge, and nothing is added between its ends.
+fn between(from: u8, to: u8) -> Vec<u8> {
+    if (from <= 16) != (to <= 16) {
+        return vec![from, to];
+    }
+    if from <= to {
+        (from..=to).collect()
+    } else {
+        (to..=from).rev().collect()
     }
 }
 

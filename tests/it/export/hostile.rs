@@ -40,11 +40,32 @@ fn many() -> Vec<Entry> {
     (0..100_000).map(named).collect()
 }
 
+/// An archive whose comment ends as an archive does: with an end record that leads nowhere, or
+/// with all of another archive, at its right place.
+fn end_in_comment(whole: bool) -> Vec<u8> {
+    let mut outer = one("a.stl");
+    let mut inner = one("b.stl");
+    let end = inner.len() - 22;
+    if whole {
+        // Its offsets count from the file's beginning.
+        let shift = outer.len() as u32;
+        let directory = u32::from_le_bytes(inner[end + 16..end + 20].try_into().unwrap());
+        inner[end + 16..end + 20].copy_from_slice(&(directory + shift).to_le_bytes());
+        let entry = directory as usize + 42;
+        inner[entry..entry + 4].copy_from_slice(&shift.to_le_bytes());
+    } else {
+        inner.drain(..end);
+    }
+    let length = outer.len();
+    outer[length - 2..].copy_from_slice(&(inner.len() as u16).to_le_bytes());
+    [outer, inner].concat()
+}
+
 /// `outside` is a place that exists and must stay as it is.
 fn cases(outside: &Path) -> Vec<Case> {
     use Reason::*;
     let absolute = outside.join("evil").display().to_string();
-    let zeros = Entry::deflated("bomb.stl", &vec![0; 4 << 20]);
+    let zeros = Entry::deflated("bomb.stl", &vec![0; 65 << 20]);
     let bomb = || zeros.clone();
     let nested = archive(&[bomb()]);
     let inner = Entry::stored("inner.stl", b"y");
@@ -94,7 +115,7 @@ fn cases(outside: &Path) -> Vec<Case> {
         one("a/b/../../../evil"),
         Traversal,
     );
-    refused("absolute name", one(&absolute), Absolute);
+    refused("absolute name", one(&absolute), Io);
     refused("drive letter", one("C:\\evil"), Absolute);
     refused("drive letter without a root", one("c:evil"), Absolute);
     refused("server name", one("\\\\server\\share\\evil"), Absolute);
@@ -107,7 +128,9 @@ fn cases(outside: &Path) -> Vec<Case> {
         one("a/com1.stl"),
         ReservedName,
     );
-    refused("long name", one(&"n".repeat(256)), NameTooLong);
+    refused("long name", one(&"n".repeat(1025)), NameTooLong);
+    refused("long part of a name", one(&"n".repeat(293)), Io);
+    refused("invisible signs in a name", one("a\u{202e}lts.exe"), Io);
     refused("deep path", one("1/2/3/4/5/6/7/8/9"), TooDeep);
     let link = |name, to: &str| Entry::stored(name, to.as_bytes()).mode(0o120_777);
     refused(
@@ -230,6 +253,26 @@ fn cases(outside: &Path) -> Vec<Case> {
     refused("cut off", cut, NotAnArchive);
     let before = [&b"#!/bin/sh\n"[..], &one("a")].concat();
     refused("bytes before the archive", before, NotAnArchive);
+    let in_a_row = [one("a.stl"), one("b.stl")].concat();
+    refused("two archives in a row", in_a_row, NotAnArchive);
+    refused(
+        "an end within the comment",
+        end_in_comment(false),
+        NotAnArchive,
+    );
+    refused(
+        "an archive within the comment",
+        end_in_comment(true),
+        HeaderMismatch,
+    );
+    let second_name = |header: &mut raw::Header| {
+        header.extra = [&b"up\x0a\0\x01\0\0\0\0"[..], b"b.stl"].concat();
+    };
+    refused(
+        "second name in the local header",
+        archive(&[x("a.stl").local(second_name)]),
+        HeaderMismatch,
+    );
     refused("empty file", Vec::new(), NotAnArchive);
     let zip64 = raw::archive64(&[x("a").zip64(1, 1)], None);
     refused("zip64", zip64, Io);
@@ -257,6 +300,15 @@ fn cases(outside: &Path) -> Vec<Case> {
     for case in &mut cases {
         case.outcome = match case.name {
             "bomb in a zip in the zip" => Outcome::Extracted(vec![inner_bomb.clone()]),
+            "absolute name" => {
+                let inside = absolute.trim_start_matches('/').to_owned();
+                Outcome::Extracted(vec![(inside.leak(), b"x".to_vec())])
+            }
+            "long part of a name" => {
+                let cut = "n".repeat(255);
+                Outcome::Extracted(vec![(cut.leak(), b"x".to_vec())])
+            }
+            "invisible signs in a name" => Outcome::Extracted(vec![("a_lts.exe", b"x".to_vec())]),
             "zip64" => Outcome::Extracted(vec![("a", b"x".to_vec())]),
             "streamed, sizes behind the data" => {
                 Outcome::Extracted(vec![("top/a", vec![7; 5000]), ("b", b"x".to_vec())])

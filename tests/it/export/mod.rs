@@ -2,4 +2,5 @@
 
 mod hostile;
 mod packages;
+mod programs;
 mod raw;

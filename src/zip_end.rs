@@ -8,7 +8,8 @@ pub(crate) struct Edges {
     bytes: u64,
 }
 
-/// The longest end: an end record with a comment, and before it what zip64 has.
+/// The longest end: an end record with a comment, and before it what zip64 has. Zeros behind the
+/// comment count as a part of it: `bsdtar` fills its last block with them.
 pub(crate) const END: usize = 22 + 0xffff + 20 + 56;
 
 /// What a zip's end says.
@@ -20,7 +21,11 @@ pub(crate) enum End {
     Present,
     /// It says where everything is, counted from the file's beginning, and that adds up: no zip
     /// that is longer, and no zip within it, has such an end here.
-    Proves,
+    Proves {
+        /// Where the central directory begins. Programs that search in other ways may find
+        /// another one.
+        directory: u64,
+    },
 }
 
 impl Edges {
@@ -51,10 +56,17 @@ impl Edges {
 
     pub(crate) fn end(&self) -> End {
         let last = &self.last[self.last.len().saturating_sub(END)..];
+        // Behind the comment there is nothing, or nothing but zeros.
+        let filled = last
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |at| at + 1);
         let Some(at) = (0..=last.len().saturating_sub(22)).rev().find(|&at| {
-            last[at..].starts_with(b"PK\x05\x06")
-                && last.len() >= at + 22
-                && number(last, at + 20, 2) == Some((last.len() - at - 22) as u64)
+            let comment = last[at..]
+                .starts_with(b"PK\x05\x06")
+                .then(|| number(last, at + 20, 2));
+            let end = comment.flatten().map(|comment| at as u64 + 22 + comment);
+            end.is_some_and(|end| (filled as u64..=last.len() as u64).contains(&end))
         }) else {
             return End::Missing;
         };
@@ -67,7 +79,11 @@ impl Edges {
         );
         let directory = match small {
             (Some(0xffff_ffff), _, _) | (_, Some(0xffff_ffff), _) => zip64(last, at, base),
-            (Some(offset), Some(size), end) => Some((offset, size, end)),
+            (Some(offset), Some(size), end) if offset + size == end => Some((offset, size, end)),
+            // Both records, and both say it: `bsdtar` does so.
+            (Some(offset), Some(size), _) => {
+                zip64(last, at, base).filter(|large| (large.0, large.1) == (offset, size))
+            }
             _ => None,
         };
         match directory {
@@ -75,7 +91,7 @@ impl Edges {
                 if offset.checked_add(size) == Some(end)
                     && (self.look_like_zip() || offset == 0) =>
             {
-                End::Proves
+                End::Proves { directory: offset }
             }
             _ => End::Present,
         }
@@ -147,6 +163,26 @@ mod tests {
         edges.end()
     }
 
+    fn proves(bytes: &[u8], step: usize) -> bool {
+        matches!(end(bytes, step), End::Proves { .. })
+    }
+
+    #[test]
+    fn zeros_behind_it_are_no_part_of_it() {
+        let filled = [&zip("a", b"content", "comment")[..], &[0; 5000]].concat();
+        assert!(proves(&filled, 64));
+        let other = [&zip("a", b"content", "")[..], &[0; 50], b"x"].concat();
+        assert_eq!(end(&other, 64), End::Missing);
+        assert_eq!(end(&[0; 5000], 64), End::Missing);
+    }
+
+    #[test]
+    fn of_two_zips_in_a_row_no_end_proves_anything() {
+        let one = zip("a", b"content", "");
+        let two = [&one[..], &zip("b", b"content", "")].concat();
+        assert_eq!(end(&two, 64), End::Present);
+    }
+
     #[test]
     fn a_whole_zip_proves_it_and_no_part_of_one_does() {
         let inner = zip("inner", b"content", "");
@@ -158,14 +194,14 @@ mod tests {
             zip("a.zip", &inner, ""),
             zip("a.zip", &[&inner[..], &inner].concat(), &"c".repeat(1000)),
         ] {
-            assert_eq!(end(&whole, 1), End::Proves);
+            assert!(proves(&whole, 1));
             for cut in 0..whole.len() {
-                assert_ne!(end(&whole[..cut], 64), End::Proves, "{cut}");
+                assert!(!proves(&whole[..cut], 64), "{cut}");
             }
         }
         let large = zip("large", &large, &"c".repeat(0xffff));
         for step in [1000, 40_000, 70_000, 1 << 20] {
-            assert_eq!(end(&large, step), End::Proves, "{step}");
+            assert!(proves(&large, step), "{step}");
         }
     }
 
@@ -178,7 +214,7 @@ mod tests {
         }
         // Nothing in it.
         let empty = [&b"PK\x05\x06"[..], &[0; 18]].concat();
-        assert_eq!(end(&empty, 7), End::Proves);
+        assert!(proves(&empty, 7));
     }
 
     #[test]
@@ -198,7 +234,15 @@ mod tests {
         zip.extend(&end_record[..12]);
         zip.extend([0xff; 8]);
         zip.extend([0, 0]);
-        assert_eq!(end(&zip, 9), End::Proves);
+        assert!(proves(&zip, 9));
+        // Both say it, or they contradict each other.
+        let at = zip.len() - 10;
+        zip[at..at + 4].copy_from_slice(&(size.unwrap() as u32).to_le_bytes());
+        zip[at + 4..at + 8].copy_from_slice(&(offset.unwrap() as u32).to_le_bytes());
+        assert!(proves(&zip, 9));
+        zip[at + 4] ^= 1;
+        assert_eq!(end(&zip, 9), End::Present);
+        zip[at + 4] ^= 1;
         zip[0] = b'Q';
         assert_eq!(end(&zip, 9), End::Present);
     }
