@@ -178,7 +178,7 @@ mod wire {
     #[derive(serde::Deserialize)]
     struct Fields {
         status: OrderStatus,
-        #[serde(default, with = "millis::option")]
+        #[serde(default, deserialize_with = "millis::option::deserialize")]
         at: Option<SystemTime>,
         #[serde(default)]
         origin: Option<String>,

@@ -37,8 +37,11 @@ pub(crate) fn from(millis: i64) -> Option<SystemTime> {
 pub(crate) mod option {
     use std::time::SystemTime;
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use serde::{Deserialize, Deserializer, de::Error};
+    #[cfg(feature = "client")]
+    use serde::{Serialize, Serializer};
 
+    #[cfg(feature = "client")]
     pub(crate) fn serialize<S: Serializer>(
         time: &Option<SystemTime>,
         serializer: S,
