@@ -1,0 +1,167 @@
+//! Since when listings cover an account, which decides what an order that is new to us can be.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::policy::Policy;
+use super::time::{Deadline, after, cut, optional_millis, since};
+
+/// Since when an account is covered by complete listings, and whether without a gap. One for
+/// each account, stored with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListingCoverage {
+    #[serde(with = "optional_millis")]
+    first: Option<SystemTime>,
+    #[serde(with = "optional_millis")]
+    last: Option<SystemTime>,
+    /// When the listing was begun that ended the last gap.
+    #[serde(with = "optional_millis")]
+    resumed: Option<SystemTime>,
+    /// When the account counts as not covered any more.
+    stale: Option<Deadline>,
+    /// The last listing was empty although orders were listed before.
+    emptied: bool,
+}
+
+impl ListingCoverage {
+    /// When the last complete listing was begun.
+    pub fn last_complete(&self) -> Option<SystemTime> {
+        self.last
+    }
+
+    /// Whether no listing was complete for so long that orders which are not listed have to be
+    /// fetched instead.
+    pub fn is_stale(&self, now: SystemTime) -> bool {
+        self.stale.is_some_and(|stale| stale.has_passed(now))
+    }
+
+    /// Takes in a listing that could be read in full, and says whether it is complete: one that
+    /// is empty where orders were listed needs a second one that agrees.
+    pub fn take_listing(
+        &mut self,
+        is_empty: bool,
+        orders_were_listed: bool,
+        begun: SystemTime,
+        policy: &Policy,
+    ) -> bool {
+        let doubtful = is_empty && orders_were_listed && !self.emptied;
+        self.emptied = is_empty && (orders_were_listed || self.emptied);
+        if doubtful {
+            return false;
+        }
+        let begun = cut(begun);
+        if self.ended_a_gap(begun, policy) {
+            self.resumed = Some(begun);
+        }
+        self.first = self.first.or(Some(begun));
+        self.last = Some(begun);
+        self.stale = Some(Deadline::after(begun, policy.patience));
+        true
+    }
+
+    /// Takes in a listing that could not be read in full. Nothing of it is complete.
+    pub fn take_incomplete(&mut self, begun: SystemTime, policy: &Policy) {
+        self.emptied = false;
+        if self.stale.is_none() {
+            self.stale = Some(Deadline::after(begun, policy.patience));
+        }
+    }
+
+    /// Whether an order that is seen for the first time, in an answer begun at `begun`, may be
+    /// older than what is known of the account, so that its history is partial. Doubt means yes.
+    ///
+    /// The value from before a listing and the one from after it say the same of its orders.
+    pub fn is_partial(
+        &self,
+        begun: SystemTime,
+        created: Option<SystemTime>,
+        policy: &Policy,
+    ) -> bool {
+        let (Some(first), Some(_)) = (self.first, self.last) else {
+            return true;
+        };
+        let begun = cut(begun);
+        let after_gap =
+            self.ended_a_gap(begun, policy) || self.resumed.is_some_and(|resumed| begun <= resumed);
+        if begun <= first || after_gap {
+            return true;
+        }
+        match created.map(cut) {
+            Some(created) => created < first || Some(created) < self.resumed,
+            None => begun < after(first, policy.doubt_after_start),
+        }
+    }
+
+    /// A clock that was set back hides how long the gap was.
+    fn ended_a_gap(&self, begun: SystemTime, policy: &Policy) -> bool {
+        self.last
+            .is_some_and(|last| begun < last || since(begun, last) > policy.longest_gap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn hour(n: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(3_600 * (n + 1_000_000))
+    }
+
+    fn covered(hours: &[u64]) -> ListingCoverage {
+        let mut coverage = ListingCoverage::default();
+        for n in hours {
+            assert!(coverage.take_listing(false, true, hour(*n), &Policy::default()));
+        }
+        coverage
+    }
+
+    #[test]
+    fn what_is_older_than_the_first_listing_or_came_in_a_gap_is_partial() {
+        let policy = Policy::default();
+        let partial = |coverage: &ListingCoverage, begun, created: Option<u64>| {
+            coverage.is_partial(hour(begun), created.map(hour), &policy)
+        };
+        assert!(partial(&ListingCoverage::default(), 5, None));
+        let coverage = covered(&[0, 1]);
+        assert!(partial(&coverage, 0, Some(0)));
+        assert!(partial(&coverage, 2, None) && !partial(&coverage, 2, Some(1)));
+        let long = covered(&(0..=90).map(|day| day * 24).collect::<Vec<_>>());
+        assert!(!partial(&long, 90 * 24 + 1, None));
+        // A gap of two days, and a clock that was set back by three hours.
+        for coverage in [covered(&[0, 48]), covered(&[0, 10, 7])] {
+            let last = coverage.last_complete().unwrap();
+            assert!(coverage.is_partial(last, Some(hour(6)), &policy));
+            assert!(coverage.is_partial(last + Duration::from_secs(9), Some(hour(6)), &policy));
+        }
+    }
+
+    #[test]
+    fn an_empty_listing_needs_a_second_one() {
+        let mut coverage = covered(&[0]);
+        let policy = Policy::default();
+        assert!(!coverage.take_listing(true, true, hour(1), &policy));
+        assert!(coverage.take_listing(true, true, hour(1), &policy));
+        assert!(coverage.take_listing(true, false, hour(2), &policy));
+        assert!(!covered(&[0]).take_listing(true, true, hour(2), &policy));
+        // One that cannot be read in between agrees with nothing.
+        let mut coverage = covered(&[0]);
+        assert!(!coverage.take_listing(true, true, hour(1), &policy));
+        coverage.take_incomplete(hour(2), &policy);
+        assert!(!coverage.take_listing(true, true, hour(3), &policy));
+    }
+
+    #[test]
+    fn an_account_without_complete_listings_is_stale_after_a_day() {
+        let (policy, mut coverage) = (Policy::default(), ListingCoverage::default());
+        assert!(!coverage.is_stale(hour(0)));
+        coverage.take_incomplete(hour(0), &policy);
+        coverage.take_incomplete(hour(20), &policy);
+        assert!(!coverage.is_stale(hour(23)) && coverage.is_stale(hour(24)));
+        assert!(coverage.take_listing(false, false, hour(24), &policy));
+        assert!(!coverage.is_stale(hour(25)));
+    }
+}

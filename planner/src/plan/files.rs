@@ -1,0 +1,246 @@
+//! The files of an order: what tells one delivery from a repetition of the last.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::time;
+
+/// The files that an answer described, or that a view has shown so far.
+///
+/// It is made of explicit parts and never of a URL: download URLs are signed anew in each answer.
+/// A file without an id is left out by whoever makes it: a mere kind is no evidence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Files(
+    /// Sorted by id, each id once.
+    Vec<File>,
+);
+
+/// One file: an id, and where given its size, modification time and digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    id: Box<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(
+        default,
+        with = "time::optional_millis",
+        skip_serializing_if = "Option::is_none"
+    )]
+    modified: Option<SystemTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Box<str>>,
+}
+
+impl Files {
+    /// These files, in any order; an id that comes twice is one file.
+    pub fn new(files: impl IntoIterator<Item = File>) -> Self {
+        let mut all = Files::default();
+        for file in files {
+            match all.0.binary_search_by(|one| one.id.cmp(&file.id)) {
+                Ok(at) => all.0[at].fill(&file),
+                Err(at) => all.0.insert(at, file),
+            }
+        }
+        all
+    }
+
+    /// Of an answer that described no files.
+    pub const fn none() -> Self {
+        Files(Vec::new())
+    }
+
+    pub fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What a later answer shows that these lack or have otherwise: a file that is not among
+    /// them whole, of a changed one the parts that changed. A missing file says nothing, and
+    /// neither does the first answer with files.
+    pub(super) fn changes(&self, later: &Files) -> Files {
+        if self.is_none() {
+            return Files::none();
+        }
+        let change = |file: &File| match self.find(&file.id) {
+            None => Some(file.clone()),
+            Some(known) => known.change(file),
+        };
+        Files(later.0.iter().filter_map(change).collect())
+    }
+
+    /// Whether a later answer adds nothing, not even a part.
+    pub(super) fn cover(&self, later: &Files) -> bool {
+        later.0.iter().all(|file| {
+            self.find(&file.id).is_some_and(|known| {
+                let mut more = known.clone();
+                more.replace_with(file);
+                more == *known
+            })
+        })
+    }
+
+    /// Whether both show one and the same change.
+    pub(super) fn share_a_change(&self, other: &Files) -> bool {
+        let same = |one: &File| other.find(&one.id).is_some_and(|other| one.agrees(other));
+        self.0.iter().any(same)
+    }
+
+    /// Whether both describe a file in ways that cannot both be true.
+    pub(super) fn contradict(&self, other: &Files) -> bool {
+        let contradicts = |one: &File| {
+            other
+                .find(&one.id)
+                .and_then(|other| one.change(other))
+                .is_some()
+        };
+        self.0.iter().any(contradicts)
+    }
+
+    /// Takes in what a later answer shows.
+    pub(super) fn grow(&mut self, later: &Files) {
+        for file in &later.0 {
+            match self.0.binary_search_by(|one| one.id.cmp(&file.id)) {
+                Ok(at) => self.0[at].replace_with(file),
+                Err(at) => self.0.insert(at, file.clone()),
+            }
+        }
+    }
+
+    fn find(&self, id: &str) -> Option<&File> {
+        let at = self.0.binary_search_by(|one| (*one.id).cmp(id));
+        at.ok().and_then(|at| self.0.get(at))
+    }
+}
+
+/// Read through [`Files::new`]: what is stored may have been edited.
+impl<'de> Deserialize<'de> for Files {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Files::new(Vec::deserialize(deserializer)?))
+    }
+}
+
+impl File {
+    /// A file of which only the id is known. The id has to last: of a signed URL take nothing.
+    pub fn new(id: impl Into<String>) -> Self {
+        File {
+            id: id.into().into_boxed_str(),
+            size: None,
+            modified: None,
+            digest: None,
+        }
+    }
+
+    #[must_use]
+    pub fn size(mut self, bytes: u64) -> Self {
+        self.size = Some(bytes);
+        self
+    }
+
+    #[must_use]
+    pub fn modified(mut self, at: SystemTime) -> Self {
+        self.modified = Some(time::cut(at));
+        self
+    }
+
+    /// Its digest or entity tag, compared letter for letter.
+    #[must_use]
+    pub fn digest(mut self, digest: impl Into<String>) -> Self {
+        self.digest = Some(digest.into().into_boxed_str());
+        self
+    }
+
+    /// The parts that both carry and that differ.
+    fn change(&self, later: &File) -> Option<File> {
+        let change = File {
+            id: self.id.clone(),
+            size: changed(self.size.as_ref(), later.size.as_ref()),
+            modified: changed(self.modified.as_ref(), later.modified.as_ref()),
+            digest: changed(self.digest.as_ref(), later.digest.as_ref()),
+        };
+        change.has_parts().then_some(change)
+    }
+
+    fn has_parts(&self) -> bool {
+        self.size.is_some() || self.modified.is_some() || self.digest.is_some()
+    }
+
+    /// Whether two descriptions of a change are of the same one: nothing in them differs, and
+    /// something is in both.
+    fn agrees(&self, other: &File) -> bool {
+        let shared = (self.size.is_some() && other.size.is_some())
+            || (self.modified.is_some() && other.modified.is_some())
+            || (self.digest.is_some() && other.digest.is_some());
+        let bare = !self.has_parts() || !other.has_parts();
+        (shared || bare) && self.change(other).is_none()
+    }
+
+    fn fill(&mut self, other: &File) {
+        self.size = self.size.or(other.size);
+        self.modified = self.modified.or(other.modified);
+        if self.digest.is_none() {
+            self.digest.clone_from(&other.digest);
+        }
+    }
+
+    fn replace_with(&mut self, later: &File) {
+        self.size = later.size.or(self.size);
+        self.modified = later.modified.or(self.modified);
+        if later.digest.is_some() {
+            self.digest.clone_from(&later.digest);
+        }
+    }
+}
+
+fn changed<T: PartialEq + Clone>(one: Option<&T>, later: Option<&T>) -> Option<T> {
+    match (one, later) {
+        (Some(one), Some(later)) if one != later => Some(later.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(ids: &[&str]) -> Files {
+        Files::new(ids.iter().map(|id| File::new(*id)))
+    }
+
+    #[test]
+    fn a_missing_file_and_an_absent_part_say_nothing() {
+        let known = Files::new([File::new("a").size(1), File::new("b")]);
+        for later in [files(&["a"]), files(&["b"]), files(&[]), files(&["a", "b"])] {
+            assert!(known.changes(&later).is_none());
+            assert!(known.cover(&later));
+        }
+        let more = Files::new([File::new("a").digest("x")]);
+        assert!(known.changes(&more).is_none() && !known.cover(&more));
+        assert!(Files::none().changes(&known).is_none());
+    }
+
+    #[test]
+    fn a_new_file_and_a_part_that_changed_are_changes() {
+        let known = Files::new([File::new("a").size(1).digest("x")]);
+        let renewed = Files::new([File::new("a").size(2).digest("x")]);
+        assert_eq!(
+            known.changes(&renewed),
+            Files::new([File::new("a").size(2)])
+        );
+        assert_eq!(known.changes(&files(&["b"])), files(&["b"]));
+        let mut grown = known.clone();
+        grown.grow(&renewed);
+        assert!(grown.changes(&renewed).is_none());
+        assert!(!grown.changes(&known).is_none());
+    }
+
+    #[test]
+    fn the_same_change_is_recognised_and_another_is_not() {
+        let two = Files::new([File::new("a").size(2)]);
+        let three = Files::new([File::new("a").size(3)]);
+        assert!(two.share_a_change(&two) && !two.share_a_change(&three));
+        assert!(files(&["b"]).share_a_change(&Files::new([File::new("b").size(1)])));
+        assert!(!two.share_a_change(&Files::new([File::new("a").digest("x")])));
+        assert!(two.contradict(&three) && !two.contradict(&files(&["a", "z"])));
+    }
+}

@@ -1,0 +1,88 @@
+//! Which order an answer is about.
+
+/// An id as the service gave it, unless it is its type's default: 0, an empty GUID, blanks. Two
+/// orders with such an id have no more in common than two without one.
+pub fn present(id: &str) -> Option<&str> {
+    let says_something =
+        |sign: char| !matches!(sign, '0' | '-' | '{' | '}') && !sign.is_whitespace();
+    id.contains(says_something).then_some(id)
+}
+
+/// The order that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchTarget<'a> {
+    /// None of an order that is known by its Rx id alone, or not at all.
+    pub order_id: Option<&'a str>,
+    pub rx_id: &'a str,
+}
+
+/// What a fetched answer is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// The order asked for; with the order id that joins it, where it had none.
+    Asked { joins: Option<&'a str> },
+    /// Another order. Of the one asked for this is a failed fetch and a problem; the Rx id that
+    /// it names is hinted at, unless it is the one asked for, which would go round in circles.
+    Other { hint: Option<&'a str> },
+}
+
+impl<'a> FetchTarget<'_> {
+    /// An answer without an id is about the order asked for.
+    pub fn subject(&self, order_id: Option<&'a str>, rx_id: Option<&'a str>) -> Subject<'a> {
+        let order_id = order_id.and_then(present);
+        let rx_id = rx_id.and_then(present);
+        let is_other = |asked: Option<&str>, answered: Option<&str>| {
+            asked.is_some() && answered.is_some() && asked != answered
+        };
+        if is_other(self.order_id, order_id) || is_other(Some(self.rx_id), rx_id) {
+            let hint = rx_id.filter(|rx_id| *rx_id != self.rx_id);
+            return Subject::Other { hint };
+        }
+        let joins = order_id.filter(|_| self.order_id.is_none());
+        Subject::Asked { joins }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_is_no_id() {
+        for id in [
+            "",
+            " ",
+            "0",
+            "000",
+            "00000000-0000-0000-0000-000000000000",
+            "{00000000-0000-0000-0000-000000000000}",
+        ] {
+            assert_eq!(present(id), None, "{id:?}");
+        }
+        for id in ["10", "a", "00000000-0000-0000-0000-000000000001", "007"] {
+            assert_eq!(present(id), Some(id));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_about_the_order_asked_for_unless_it_names_another() {
+        let asked = FetchTarget {
+            order_id: Some("1"),
+            rx_id: "7",
+        };
+        let same = Subject::Asked { joins: None };
+        assert_eq!(asked.subject(None, None), same);
+        assert_eq!(asked.subject(Some("0"), Some(" ")), same);
+        assert_eq!(asked.subject(Some("1"), Some("7")), same);
+        let other = |hint| Subject::Other { hint };
+        assert_eq!(asked.subject(Some("2"), Some("7")), other(None));
+        assert_eq!(asked.subject(Some("2"), None), other(None));
+        assert_eq!(asked.subject(Some("1"), Some("8")), other(Some("8")));
+        let unknown = FetchTarget {
+            order_id: None,
+            rx_id: "7",
+        };
+        let joined = Subject::Asked { joins: Some("3") };
+        assert_eq!(unknown.subject(Some("3"), None), joined);
+    }
+}

@@ -1,0 +1,42 @@
+//! What the software did itself: marks that wait for the service to show their effect.
+
+use super::record::Return;
+use super::time::Deadline;
+use super::transition::Planner;
+use crate::flow::{Arrival, Origin};
+use crate::status::{OrderStatus, Symbol};
+
+impl Planner<'_> {
+    /// A returned scan is a provisional S. What the case had before counts no more: the doctor
+    /// scans anew, and a repetition is what we asked for.
+    pub(super) fn returned(&mut self) {
+        let record = &mut self.record;
+        let Some(before) = record.current().cloned() else {
+            return;
+        };
+        record.needed.clear();
+        let with_doctor = before.symbol() == Some(Symbol::S);
+        if !with_doctor {
+            let scanning = Arrival::new(OrderStatus::Scanning).from_origin(Origin::OwnAction);
+            record.history.push(scanning.at(self.observation.now));
+            record.listings.waiting = None;
+            record.fetches.waiting = None;
+            record.returned = Some(Return {
+                before,
+                until: Some(Deadline::after(self.observation.now, self.policy.patience)),
+            });
+            record.renew_schedule();
+        }
+        let last = record.history.len().saturating_sub(1);
+        record.anew = u32::try_from(last).unwrap_or(u32::MAX);
+    }
+
+    /// A finished download is noted. *Downloaded* is an arrival only when the service shows it.
+    pub(super) fn downloaded(&mut self, ordinal: u32) {
+        let record = &mut self.record;
+        let exists = usize::try_from(ordinal).is_ok_and(|ordinal| ordinal <= record.deliveries());
+        if exists && record.downloaded < Some(ordinal) {
+            record.downloaded = Some(ordinal);
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! What is remembered of an order between two observations.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::files::Files;
+use super::policy::Policy;
+use super::schedule::Schedule;
+use super::time::{Deadline, cut, millis};
+use crate::flow::{Arrival, History, Origin, Reading};
+use crate::status::{OrderStatus, Symbol};
+
+/// Three complete listings in a row have to lack an order before its return counts.
+const ABSENCES: u32 = 3;
+
+/// Everything that is remembered of one order: plain data, for any store to keep.
+///
+/// What is missing in stored JSON is read as never observed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CaseRecord {
+    pub(super) history: History,
+    /// The arrivals of which the evidence leaves open whether they happened, by their indexes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) doubtful: Vec<u32>,
+    /// From this index on the statuses count that the case has had: an own return begins anew.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) anew: u32,
+    /// The account's revision when this was recorded last.
+    pub(super) revision: u64,
+    /// The Rx id that it is fetched by: the first recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rx_id: Option<Box<str>>,
+    #[serde(skip_serializing_if = "View::is_new")]
+    pub(super) listings: View,
+    #[serde(skip_serializing_if = "View::is_new")]
+    pub(super) fetches: View,
+    /// How many agreeing answers the next weak arrival in a status needs, where it is not one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) needed: Vec<(OrderStatus, u32)>,
+    /// How many complete listings in a row lacked it while nothing else showed it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) absences: u32,
+    /// A fetch has shown it since listings lack it, so that they are not to be believed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) vouched: bool,
+    /// How many of them make its return to the listing an arrival.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub(super) absences_needed: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) returned: Option<Return>,
+    /// The ordinal of the last delivery that we downloaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) downloaded: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) not_found: bool,
+    /// Until when a fetch has to settle what a listing left open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unsettled: Option<Deadline>,
+    /// What the service's own history ended with when it was taken last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reported: Option<ReportedEnd>,
+    #[serde(skip_serializing_if = "Schedule::is_empty")]
+    pub(super) schedule: Schedule,
+}
+
+/// What one of the two views showed last. Weak news changes it only when it is agreed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct View {
+    pub(super) presence: Presence,
+    #[serde(skip_serializing_if = "Files::is_none")]
+    pub(super) files: Files,
+    /// The other view brought the last arrival: this one's next change belongs to it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) behind: bool,
+    /// Its last answer ended its own news: which of the two was right is not clear.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) unsure: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waiting: Option<WeakNews>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Presence {
+    #[default]
+    Unseen,
+    Absent,
+    Shown(OrderStatus),
+}
+
+/// News that needs agreement: a status that the case has had, or other files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WeakNews {
+    pub(super) status: OrderStatus,
+    /// What changed of the files; none where the status or the presence did.
+    #[serde(default, skip_serializing_if = "Files::is_none")]
+    pub(super) changes: Files,
+    /// All files of the answer.
+    #[serde(default, skip_serializing_if = "Files::is_none")]
+    pub(super) files: Files,
+    /// What the service's own history tells of the time before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) gap: Vec<Arrival>,
+    /// How many later answers agreed.
+    pub(super) agreed: u32,
+}
+
+/// A returned scan that the service has not shown yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Return {
+    /// The status before it: whatever shows it lags behind.
+    pub(super) before: OrderStatus,
+    /// None once it has passed: then it is not known whether the return had any effect.
+    pub(super) until: Option<Deadline>,
+}
+
+/// The end of the service's own history, by the service's own time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ReportedEnd {
+    #[serde(with = "millis")]
+    pub(super) at: SystemTime,
+    pub(super) status: OrderStatus,
+    /// How many arrivals there were when it was taken.
+    pub(super) arrivals: u32,
+    /// How many histories in a row ended before it or had lost it.
+    #[serde(default)]
+    pub(super) misfits: u32,
+}
+
+impl CaseRecord {
+    /// The record of an order that was never observed.
+    pub fn new() -> Self {
+        CaseRecord {
+            history: History::partial(Vec::<Arrival>::new()),
+            doubtful: Vec::new(),
+            anew: 0,
+            revision: 0,
+            rx_id: None,
+            listings: View::default(),
+            fetches: View::default(),
+            needed: Vec::new(),
+            absences: 0,
+            vouched: false,
+            absences_needed: ABSENCES,
+            returned: None,
+            downloaded: None,
+            not_found: false,
+            unsettled: None,
+            reported: None,
+            schedule: Schedule::default(),
+        }
+    }
+
+    /// The record of an order that the lab's former software knows. Its history is partial, its
+    /// deliveries keep their ordinals and are never handed out, and its last status is the
+    /// current one, without files.
+    pub fn imported(history: &History, now: SystemTime, policy: &Policy, jitter: u32) -> Self {
+        let arrivals = history.arrivals().iter().cloned();
+        let arrivals = arrivals.map(|arrival| arrival.from_origin(Origin::Imported));
+        let mut record = CaseRecord {
+            history: History::partial(arrivals),
+            ..CaseRecord::new()
+        };
+        record.reschedule(cut(now), policy, false, jitter);
+        record
+    }
+
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub fn reading(&self) -> Reading {
+        self.history.read()
+    }
+
+    /// Whether it was only heard of so far: nothing has arrived.
+    pub fn is_new(&self) -> bool {
+        self.history.is_empty()
+    }
+
+    /// Whether the evidence leaves open if the arrival with this index happened.
+    pub fn is_doubtful(&self, index: usize) -> bool {
+        u32::try_from(index).is_ok_and(|index| self.doubtful.contains(&index))
+    }
+
+    /// How many deliveries there were, imported ones included.
+    pub fn deliveries(&self) -> usize {
+        let arrivals = self.history.arrivals().iter();
+        arrivals.filter(|arrival| is_delivery(arrival)).count()
+    }
+
+    pub fn downloaded(&self) -> Option<u32> {
+        self.downloaded
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        self.not_found
+    }
+
+    /// Whether we returned it and the service has not shown what it made of it.
+    pub fn is_return_open(&self) -> bool {
+        self.returned.is_some()
+    }
+
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Says at which revision of the account this is recorded; the store gives it at the commit.
+    pub fn set_revision(&mut self, revision: u64) {
+        self.revision = revision;
+    }
+
+    pub fn rx_id(&self) -> Option<&str> {
+        self.rx_id.as_deref()
+    }
+
+    pub fn set_rx_id(&mut self, rx_id: Option<&str>) {
+        self.rx_id = rx_id.map(Into::into);
+    }
+
+    /// Whether [`Evidence::Absent`](super::Evidence::Absent) says anything of it: ask for these cases
+    /// beside those that are listed.
+    pub fn is_expected_in_listings(&self) -> bool {
+        self.listings.shows().is_some()
+            || self.listings.waiting.is_some()
+            || self.returned.is_some()
+            || self.history.last().is_some_and(is_delivery)
+    }
+
+    /// When to fetch it; none where nothing asks for it, or it cannot be fetched.
+    pub fn due(&self) -> Option<SystemTime> {
+        self.schedule.due()
+    }
+
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// What the worlds ask to know how long a calm time has to be.
+    #[doc(hidden)]
+    pub fn agreement_needed_for_tests(&self, status: &OrderStatus) -> u32 {
+        self.agreement_needed(status)
+    }
+
+    #[doc(hidden)]
+    pub fn absences_needed_for_tests(&self) -> u32 {
+        self.absences_needed
+    }
+
+    #[doc(hidden)]
+    pub fn is_settled_for_tests(&self) -> bool {
+        self.listings.waiting.is_none() && self.fetches.waiting.is_none()
+    }
+
+    /// The status of the last arrival.
+    pub(super) fn current(&self) -> Option<&OrderStatus> {
+        self.history.last().map(Arrival::status)
+    }
+
+    /// Whether a status is the current one. What the doctor makes of an order that we returned
+    /// has several names.
+    pub(super) fn is_current(&self, status: &OrderStatus) -> bool {
+        self.history.last().is_some_and(|last| {
+            let both_with_doctor = last.status().symbol() == Some(Symbol::S)
+                && status.symbol() == Some(Symbol::S)
+                && last.origin() == Some(Origin::OwnAction);
+            last.status() == status || both_with_doctor
+        })
+    }
+
+    /// Whether the case has had a status since we returned it last.
+    pub(super) fn has_had(&self, status: &OrderStatus) -> bool {
+        let anew = usize::try_from(self.anew).unwrap_or(usize::MAX);
+        let arrivals = self.history.arrivals().get(anew..).unwrap_or_default();
+        arrivals.iter().any(|arrival| arrival.status() == status)
+    }
+
+    /// How many agreeing answers a weak arrival in this status needs.
+    pub(super) fn agreement_needed(&self, status: &OrderStatus) -> u32 {
+        let is_quiet = status.symbol().is_some() && !status.is_listed();
+        if is_quiet && self.history.last().is_some_and(is_delivery) {
+            // It costs no delivery, and without it the next one could not be told from this.
+            return 1;
+        }
+        let needed = self.needed.iter().find(|(known, _)| known == status);
+        needed.map_or(1, |(_, needed)| *needed)
+    }
+
+    pub(super) fn double_agreement(&mut self, status: &OrderStatus) {
+        match self.needed.iter_mut().find(|(known, _)| known == status) {
+            Some((_, needed)) => *needed = needed.saturating_mul(2),
+            None => self.needed.push((status.clone(), 2)),
+        }
+    }
+
+    /// Whether both records differ in more than when to fetch the order.
+    pub(super) fn differs_in_substance(&self, other: &CaseRecord) -> bool {
+        let CaseRecord {
+            history,
+            doubtful,
+            anew,
+            revision: _,
+            rx_id,
+            listings,
+            fetches,
+            needed,
+            absences,
+            vouched,
+            absences_needed,
+            returned,
+            downloaded,
+            not_found,
+            unsettled,
+            reported,
+            schedule: _,
+        } = self;
+        *history != other.history
+            || *doubtful != other.doubtful
+            || *anew != other.anew
+            || *rx_id != other.rx_id
+            || *listings != other.listings
+            || *fetches != other.fetches
+            || *needed != other.needed
+            || *absences != other.absences
+            || *vouched != other.vouched
+            || *absences_needed != other.absences_needed
+            || *returned != other.returned
+            || *downloaded != other.downloaded
+            || *not_found != other.not_found
+            || *unsettled != other.unsettled
+            || *reported != other.reported
+    }
+}
+
+impl Default for CaseRecord {
+    fn default() -> Self {
+        CaseRecord::new()
+    }
+}
+
+impl View {
+    /// The status that it shows; none while it lacks the order.
+    pub(super) fn shows(&self) -> Option<&OrderStatus> {
+        match &self.presence {
+            Presence::Shown(status) => Some(status),
+            Presence::Unseen | Presence::Absent => None,
+        }
+    }
+
+    fn is_new(&self) -> bool {
+        *self == View::default()
+    }
+}
+
+/// Whether an arrival is a unit of the lab's work: *Ready for Download*, *Lab Review*, or a status
+/// without a symbol that was listed, since only what waits for the lab is.
+pub fn is_delivery(arrival: &Arrival) -> bool {
+    let status = arrival.status();
+    status.is_listed() || (status.symbol().is_none() && arrival.origin() == Some(Origin::Listing))
+}
+
+pub(super) fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+fn is_usual(absences: &u32) -> bool {
+    *absences == ABSENCES
+}

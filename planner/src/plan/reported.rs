@@ -1,0 +1,148 @@
+//! A history that the service itself gives: undocumented, possible, and believed only as far as
+//! it agrees with itself.
+
+use super::observation::{Evidence, OrderState};
+use super::record::{CaseRecord, ReportedEnd, is_delivery};
+use super::transition::{Planner, Problem};
+use crate::flow::{Arrival, Origin};
+use crate::status::{OrderStatus, Symbol};
+
+/// So many histories in a row may end before the last entry taken, or lack it. Then the service
+/// must have written its times anew, and what it tells is taken as known once more: believing for
+/// ever that all its answers are old would lose the case.
+const TOLERATED_MISFITS: u32 = 3;
+
+/// What a history says beyond what is recorded.
+pub(super) enum HistoryNews {
+    Nothing,
+    /// The answer is older than what is recorded.
+    Outdated,
+    /// Entries that are new; the last one is the status shown.
+    News(Vec<Arrival>),
+}
+
+impl Planner<'_> {
+    pub(super) fn history_news(&mut self, shown: &OrderState<'_>) -> HistoryNews {
+        let Some(last) = shown.history.last() else {
+            return HistoryNews::Nothing;
+        };
+        if !is_consistent(shown.history, shown.status) {
+            self.problems.push(Problem::HistoryIgnored);
+            return HistoryNews::Nothing;
+        }
+        if self.record.is_new() {
+            return HistoryNews::News(shown.history.to_vec());
+        }
+        let Some(known) = &self.record.reported else {
+            self.record.take_reported(shown.history);
+            return HistoryNews::Nothing;
+        };
+        let is_older = last.time() < Some(known.at);
+        let has_lost_it = !shown
+            .history
+            .iter()
+            .any(|entry| entry.time() == Some(known.at) && *entry.status() == known.status);
+        if is_older || has_lost_it {
+            return self.misfits(shown, is_older);
+        }
+        let at = known.at;
+        let since = usize::try_from(known.arrivals).unwrap_or(usize::MAX);
+        if let Some(known) = &mut self.record.reported {
+            known.misfits = 0;
+        }
+        let new = shown.history.iter().filter(|entry| entry.time() > Some(at));
+        let new: Vec<&Arrival> = new.collect();
+        let arrivals = self.record.history.arrivals().get(since..);
+        let known = matched(arrivals.unwrap_or_default(), &new);
+        let new = one_delivery_per_status(&new[known..]);
+        if new.is_empty() {
+            if known > 0 {
+                self.record.take_reported(shown.history);
+            }
+            return HistoryNews::Nothing;
+        }
+        HistoryNews::News(new)
+    }
+
+    fn misfits(&mut self, shown: &OrderState<'_>, is_older: bool) -> HistoryNews {
+        let misfits = self.record.reported.as_mut().map_or(0, |known| {
+            known.misfits += 1;
+            known.misfits
+        });
+        if !is_older {
+            self.problems.push(Problem::HistoryIgnored);
+        }
+        if misfits > TOLERATED_MISFITS {
+            self.record.take_reported(shown.history);
+            return HistoryNews::Nothing;
+        }
+        if is_older {
+            HistoryNews::Outdated
+        } else {
+            HistoryNews::Nothing
+        }
+    }
+}
+
+impl CaseRecord {
+    /// Takes the end of a history as known.
+    pub(super) fn take_reported(&mut self, history: &[Arrival]) {
+        let end = history.last().and_then(|last| {
+            Some(ReportedEnd {
+                at: last.time()?,
+                status: last.status().clone(),
+                arrivals: u32::try_from(self.history.len()).unwrap_or(u32::MAX),
+                misfits: 0,
+            })
+        });
+        self.reported = end.or_else(|| self.reported.take());
+    }
+}
+
+impl Evidence<'_> {
+    /// When the order was created, where the answer says so.
+    pub(super) fn created(&self) -> Option<std::time::SystemTime> {
+        match self {
+            Evidence::Listed(shown) | Evidence::Fetched(shown) => shown.created,
+            Evidence::Unsettled(states) => states.iter().find_map(|shown| shown.created),
+            _ => None,
+        }
+    }
+}
+
+/// Whether every entry has a time, none descends, and the last is the status shown.
+fn is_consistent(history: &[Arrival], status: &OrderStatus) -> bool {
+    history.iter().all(|entry| entry.time().is_some())
+        && history.is_sorted_by_key(Arrival::time)
+        && history.last().is_some_and(|last| last.status() == status)
+}
+
+/// How many of the new entries the views have brought already: all up to the one that the latest
+/// of their arrivals matches, from the end.
+fn matched(arrivals: &[Arrival], new: &[&Arrival]) -> usize {
+    let brought = arrivals
+        .iter()
+        .rev()
+        .filter(|arrival| arrival.origin() != Some(Origin::ServiceHistory));
+    let mut positions =
+        brought.filter_map(|arrival| new.iter().rposition(|entry| is_same(arrival, entry)));
+    positions.next().map_or(0, |position| position + 1)
+}
+
+fn is_same(arrival: &Arrival, entry: &Arrival) -> bool {
+    let is_return = arrival.origin() == Some(Origin::OwnAction);
+    arrival.status() == entry.status() || (is_return && entry.status().symbol() == Some(Symbol::S))
+}
+
+/// Of the deliveries in a gap only the last of each status: a service that writes a line for each
+/// answer must not make work of each line.
+fn one_delivery_per_status(entries: &[&Arrival]) -> Vec<Arrival> {
+    let is_kept = |(index, entry): &(usize, &&Arrival)| {
+        !is_delivery(entry)
+            || !entries[index + 1..]
+                .iter()
+                .any(|later| later.status() == entry.status())
+    };
+    let kept = entries.iter().enumerate().filter(is_kept);
+    kept.map(|(_, entry)| (*entry).clone()).collect()
+}

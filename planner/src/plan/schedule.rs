@@ -1,0 +1,242 @@
+//! When a case is fetched next, and why.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::policy::Policy;
+use super::record::{CaseRecord, Presence, is_delivery, is_zero};
+use super::time::{Deadline, after, cut, optional_millis};
+use crate::flow::Stage;
+use crate::status::{OrderStatus, Symbol};
+
+/// When to fetch a case, why, and how it went so far. A change of this alone is no change of
+/// what is recorded: it outdates nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Schedule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    /// A hint asks for a fetch, beside the reason.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    hinted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<Deadline>,
+    /// When it was fetched last, whatever came of it.
+    #[serde(with = "optional_millis", skip_serializing_if = "Option::is_none")]
+    tried: Option<SystemTime>,
+    /// Fetches that failed in a row.
+    #[serde(skip_serializing_if = "is_zero")]
+    failures: u32,
+    /// Fetches that were answered since the reason began.
+    #[serde(skip_serializing_if = "is_zero")]
+    answered: u32,
+    /// Fetches since the last arrival, failed or answered.
+    #[serde(skip_serializing_if = "is_zero")]
+    fruitless: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    given_up: bool,
+    /// The last listing was not complete, and lacked it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) unlisted: bool,
+}
+
+/// Why a case is fetched; the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// A listing showed it in several states, or without an order id.
+    Contradicted,
+    /// News of it waits for an answer that agrees.
+    Unclear,
+    /// It should be listed and is not.
+    DroppedOut,
+    /// Something hinted at it.
+    Hinted,
+    /// It is listed in another status than the current one, or listings say nothing of it.
+    Lagging,
+    /// It is where the service neither lists nor notifies.
+    Watched,
+}
+
+/// How a fetch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FetchResult {
+    Answered,
+    Failed,
+}
+
+impl Schedule {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Schedule::default()
+    }
+
+    pub fn reason(&self) -> Option<Reason> {
+        let hint = self.hinted.then_some(Reason::Hinted);
+        self.reason.into_iter().chain(hint).min()
+    }
+
+    /// When it is due.
+    pub fn due(&self) -> Option<SystemTime> {
+        self.due.map(|due| due.at)
+    }
+
+    /// From when to when it is not due: for stores that search, in two columns. A clock that says
+    /// less than the first was set back.
+    pub fn not_due(&self) -> Option<(SystemTime, SystemTime)> {
+        self.due.map(|due| (due.from(), due.at))
+    }
+
+    /// Since when it has been due; none while it is not.
+    pub fn due_since(&self, now: SystemTime) -> Option<SystemTime> {
+        self.due.and_then(|due| due.since(now))
+    }
+
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Whether it was fetched so often without anything new that nobody looks any more.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up
+    }
+
+    fn set_due(&mut self, now: SystemTime, wait: Duration) {
+        self.due = Some(Deadline::after(now, wait));
+    }
+
+    /// Makes it due at once, but for the time that has to lie between two fetches.
+    fn bring_forward(&mut self, now: SystemTime, wait: Duration, policy: &Policy) {
+        let spacing = policy.spacing(self.fruitless);
+        // A last try that lies ahead of the clock counts as now.
+        let tried = self.tried.map(|tried| tried.min(now));
+        let spaced = tried.map_or(now, |tried| after(tried, spacing).max(now));
+        let wait = spaced.duration_since(now).unwrap_or_default().max(wait);
+        let due = Deadline::after(now, wait);
+        let is_sooner = |known: Deadline| known.has_passed(now) || known.at <= due.at;
+        if !self.due.is_some_and(is_sooner) {
+            self.due = Some(due);
+        }
+    }
+}
+
+impl CaseRecord {
+    /// Notes that the order was fetched.
+    pub(super) fn fetched(&mut self, result: FetchResult, now: SystemTime, policy: &Policy) {
+        let schedule = &mut self.schedule;
+        schedule.tried = Some(cut(now));
+        schedule.fruitless = schedule.fruitless.saturating_add(1);
+        match result {
+            FetchResult::Answered => {
+                schedule.failures = 0;
+                schedule.due = None;
+                // Forged hints must not use up a watch.
+                if !std::mem::take(&mut schedule.hinted) {
+                    schedule.answered = schedule.answered.saturating_add(1);
+                }
+            }
+            FetchResult::Failed => {
+                schedule.failures = schedule.failures.saturating_add(1);
+                schedule.set_due(now, policy.failure_delay(schedule.failures));
+            }
+        }
+    }
+
+    /// Something hints that a fetch is worth while.
+    pub(super) fn hinted(&mut self, now: SystemTime, policy: &Policy) {
+        self.schedule.hinted = true;
+        self.schedule.bring_forward(now, Duration::ZERO, policy);
+    }
+
+    /// An arrival begins all counts anew.
+    pub(super) fn renew_schedule(&mut self) {
+        let Schedule {
+            tried,
+            failures,
+            unlisted,
+            ..
+        } = self.schedule;
+        self.schedule = Schedule {
+            tried,
+            failures,
+            fruitless: failures,
+            unlisted,
+            // While fetches fail their delay goes on.
+            due: self.schedule.due.filter(|_| failures > 0),
+            ..Schedule::default()
+        };
+    }
+
+    /// Sees to it that the case is due when what is recorded of it asks for it.
+    pub(super) fn reschedule(
+        &mut self,
+        now: SystemTime,
+        policy: &Policy,
+        listings_are_stale: bool,
+        jitter: u32,
+    ) {
+        let wanted = self.reason(policy, listings_are_stale);
+        let schedule = &mut self.schedule;
+        let is_new = schedule.reason != wanted;
+        if is_new {
+            schedule.reason = wanted;
+            schedule.answered = 0;
+            schedule.given_up = false;
+        }
+        let Some(reason) = wanted else {
+            schedule.due = schedule.due.filter(|_| schedule.hinted);
+            return;
+        };
+        if schedule.given_up || (!is_new && schedule.due.is_some()) {
+            return;
+        }
+        let ends = matches!(reason, Reason::Watched | Reason::DroppedOut);
+        if ends && schedule.answered > policy.watch_fetches {
+            schedule.given_up = true;
+            schedule.due = None;
+            return;
+        }
+        let slow = |answered| policy.jittered(policy.slow_interval(answered), jitter);
+        let wait = match (reason, schedule.answered) {
+            (Reason::Lagging | Reason::Watched, answered) => slow(answered),
+            (_, 0) => Duration::ZERO,
+            (_, answered) if policy.growing_interval(answered - 1) < policy.slow_at_first => {
+                policy.growing_interval(answered - 1)
+            }
+            (_, answered) => slow(answered),
+        };
+        // Reasons that come and go must not begin the intervals anew each time.
+        schedule.bring_forward(now, wait, policy);
+    }
+
+    /// The most urgent reason to fetch it.
+    fn reason(&self, policy: &Policy, listings_are_stale: bool) -> Option<Reason> {
+        if self.unsettled.is_some() {
+            return Some(Reason::Contradicted);
+        }
+        let waits = self.listings.waiting.is_some() || self.fetches.waiting.is_some();
+        // Listings come by themselves.
+        if waits || self.fetches.unsure {
+            return Some(Reason::Unclear);
+        }
+        let last = self.history.last()?;
+        if is_delivery(last) && self.listings.presence == Presence::Absent {
+            return Some(Reason::DroppedOut);
+        }
+        let lags = |status: &OrderStatus| !self.is_current(status);
+        let is_overlooked = self.schedule.unlisted && listings_are_stale;
+        if is_overlooked || self.listings.shows().is_some_and(lags) {
+            return Some(Reason::Lagging);
+        }
+        (self.not_found || self.is_to_be_watched(policy)).then_some(Reason::Watched)
+    }
+
+    fn is_to_be_watched(&self, policy: &Policy) -> bool {
+        let reading = self.reading();
+        let watched = |stage| policy.watched.contains(stage);
+        let kept_from_review =
+            reading.stages().contains(Stage::WithLab) && reading.expected().contains(Symbol::I);
+        reading.stages().iter().any(watched) || (policy.watch_reviewed && kept_from_review)
+    }
+}

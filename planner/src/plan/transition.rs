@@ -1,0 +1,322 @@
+//! From a record and an observation to the next record.
+
+use super::coverage::ListingCoverage;
+use super::observation::{Evidence, Observation, OrderState};
+use super::policy::Policy;
+use super::record::{CaseRecord, Presence, View, is_delivery};
+use super::schedule::FetchResult;
+use super::time::Deadline;
+use crate::flow::{Arrival, Origin};
+
+/// What follows from one observation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transition {
+    record: Option<CaseRecord>,
+    /// The index of the first arrival that is new.
+    first: usize,
+    raises_revision: bool,
+    problems: Vec<Problem>,
+}
+
+/// An arrival that a [`Transition`] adds to the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewArrival<'a> {
+    /// Its index in the history, from 0.
+    pub index: usize,
+    /// Which delivery of its order it is, from 1; none of a mere change, and of what was dealt
+    /// with before the integration.
+    pub ordinal: Option<u32>,
+    /// Whether the evidence leaves open if it happened.
+    pub is_doubtful: bool,
+    pub arrival: &'a Arrival,
+}
+
+/// What is wrong with an order, to be counted and reported; nothing is lost by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A return is not confirmed after a day.
+    ReturnUnconfirmed,
+    /// News that no later answer agreed with.
+    NotAgreed,
+    /// A listing shows the order in several states.
+    Contradicted,
+    /// A listing shows a status that waits for nobody as far as is known.
+    ListedInUnknownStatus,
+    /// The service's own history cannot be used.
+    HistoryIgnored,
+    /// Nobody looks at the order any more.
+    GivenUp,
+}
+
+/// What an observation means for an order of which this is recorded.
+///
+/// The same observation a second time changes nothing but when to fetch the order, or agrees with
+/// news that waits.
+#[must_use = "what the transition says has to be stored"]
+pub fn observe(
+    record: &CaseRecord,
+    observation: &Observation<'_>,
+    policy: &Policy,
+    coverage: &ListingCoverage,
+) -> Transition {
+    if is_idle(record, observation) {
+        return Transition::default();
+    }
+    let mut planner = Planner {
+        record: record.clone(),
+        observation,
+        policy,
+        coverage,
+        problems: Vec::new(),
+    };
+    planner.take_in();
+    if observation.revision < record.revision && observation.evidence.is_answer() {
+        planner.outdate(record);
+    }
+    planner.finish(record)
+}
+
+impl Transition {
+    /// The record from now on; none where nothing has to be stored.
+    pub fn record(&self) -> Option<&CaseRecord> {
+        self.record.as_ref()
+    }
+
+    /// The same, to keep.
+    pub fn into_record(self) -> Option<CaseRecord> {
+        self.record
+    }
+
+    /// Whether more changed than when to fetch the order: the commit raises the account's
+    /// revision, and the record takes it.
+    pub fn raises_revision(&self) -> bool {
+        self.raises_revision
+    }
+
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// The arrivals that are new, in their order.
+    pub fn arrivals(&self) -> impl Iterator<Item = NewArrival<'_>> + '_ {
+        let record = self.record.iter();
+        record.flat_map(|record| {
+            let mut ordinal = 0;
+            let arrivals = record.history().arrivals().iter().enumerate();
+            let numbered = arrivals.map(move |(index, arrival)| {
+                let is_delivery = is_delivery(arrival);
+                ordinal += u32::from(is_delivery);
+                let is_work = is_delivery && arrival.origin() != Some(Origin::Imported);
+                NewArrival {
+                    index,
+                    ordinal: is_work.then_some(ordinal),
+                    is_doubtful: record.is_doubtful(index),
+                    arrival,
+                }
+            });
+            numbered.filter(|arrival| arrival.index >= self.first)
+        })
+    }
+}
+
+impl Evidence<'_> {
+    /// Whether the service said it in answer to a request: only such can be outdated.
+    fn is_answer(&self) -> bool {
+        !matches!(
+            self,
+            Evidence::Hinted | Evidence::Returned | Evidence::Downloaded(_) | Evidence::FetchFailed
+        )
+    }
+
+    fn fetch_result(&self) -> Option<FetchResult> {
+        match self {
+            Evidence::Fetched(_) | Evidence::NotFound => Some(FetchResult::Answered),
+            Evidence::FetchFailed => Some(FetchResult::Failed),
+            _ => None,
+        }
+    }
+}
+
+/// The two views of an order that the software has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ViewName {
+    Listings,
+    Fetches,
+}
+
+/// The record as it becomes.
+pub(super) struct Planner<'a> {
+    pub(super) record: CaseRecord,
+    pub(super) observation: &'a Observation<'a>,
+    pub(super) policy: &'a Policy,
+    pub(super) coverage: &'a ListingCoverage,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Planner<'_> {
+    fn take_in(&mut self) {
+        let now = self.observation.now;
+        if let Some(result) = self.observation.evidence.fetch_result() {
+            self.record.fetched(result, now, self.policy);
+        }
+        match self.observation.evidence {
+            Evidence::Listed(shown) => self.listed(&shown),
+            Evidence::Absent => self.absent(),
+            Evidence::Unlisted => self.record.schedule.unlisted = true,
+            Evidence::Unsettled(states) => self.unsettled(states),
+            Evidence::Fetched(shown) => self.fetched(&shown),
+            Evidence::NotFound => self.record.not_found = true,
+            Evidence::FetchFailed => {}
+            Evidence::Hinted => self.record.hinted(now, self.policy),
+            Evidence::Returned => self.returned(),
+            Evidence::Downloaded(ordinal) => self.downloaded(ordinal),
+        }
+    }
+
+    /// The order was recorded after this was asked for: it says nothing. If it would have been
+    /// news the order is fetched.
+    fn outdate(&mut self, before: &CaseRecord) {
+        let would_be_news = self.record.history.len() > before.history.len()
+            || self.record.listings.waiting != before.listings.waiting
+            || self.record.fetches.waiting != before.fetches.waiting;
+        self.record = before.clone();
+        self.problems.clear();
+        let now = self.observation.now;
+        if let Some(result) = self.observation.evidence.fetch_result() {
+            self.record.fetched(result, now, self.policy);
+        }
+        if would_be_news {
+            self.record.hinted(now, self.policy);
+        }
+    }
+
+    fn finish(mut self, before: &CaseRecord) -> Transition {
+        let Observation { now, jitter, .. } = *self.observation;
+        let is_stale = self.coverage.is_stale(now);
+        self.record.reschedule(now, self.policy, is_stale, jitter);
+        if self.record.schedule.is_given_up() && !before.schedule.is_given_up() {
+            self.problems.push(Problem::GivenUp);
+        }
+        let raises_revision = self.record.differs_in_substance(before);
+        let changed = raises_revision || self.record.schedule != before.schedule;
+        Transition {
+            record: changed.then_some(self.record),
+            first: before.history.len(),
+            raises_revision,
+            problems: self.problems,
+        }
+    }
+
+    fn listed(&mut self, shown: &OrderState<'_>) {
+        let is_back = std::mem::take(&mut self.record.schedule.unlisted);
+        if is_back && !self.record.is_current(shown.status) {
+            // Nobody knows whether it was gone meanwhile.
+            self.record.hinted(self.observation.now, self.policy);
+        }
+        self.shown(ViewName::Listings, shown);
+        // Weak news leaves open what the absences before it were.
+        if self.record.listings.shows().is_some() {
+            self.record.absences = 0;
+            self.record.vouched = false;
+        }
+    }
+
+    fn fetched(&mut self, shown: &OrderState<'_>) {
+        self.record.not_found = false;
+        self.record.absences = 0;
+        self.record.vouched = self.record.listings.presence == Presence::Absent;
+        self.shown(ViewName::Fetches, shown);
+    }
+
+    fn absent(&mut self) {
+        // With the doctor an order is not listed: that is what the return was for.
+        self.record.returned = None;
+        self.record.schedule.unlisted = false;
+        if self.record.listings.waiting.take().is_some() {
+            self.problems.push(Problem::NotAgreed);
+        }
+        self.record.listings.leave();
+        let record = &mut self.record;
+        let should_be_listed = record.history.last().is_some_and(is_delivery);
+        // While fetches work they see what listings miss.
+        let is_unseen = !record.vouched || record.not_found || record.schedule.failures() > 0;
+        if should_be_listed && is_unseen && record.absences < record.absences_needed {
+            record.absences += 1;
+        }
+    }
+
+    /// A listing has the order and leaves open what to record. A fetch settles it; if none does
+    /// for a day it is recorded once, in the state listed last whose status the case has not had.
+    fn unsettled(&mut self, states: &[OrderState<'_>]) {
+        let is_contradicted = states.len() > 1;
+        if is_contradicted {
+            self.problems.push(Problem::Contradicted);
+        } else if !self.record.is_new()
+            && let [shown] = states
+        {
+            return self.listed(shown);
+        }
+        self.record.schedule.unlisted = false;
+        let now = self.observation.now;
+        let patience = self.policy.patience;
+        let wait = *self
+            .record
+            .unsettled
+            .get_or_insert_with(|| Deadline::after(now, patience));
+        if !wait.has_passed(now) {
+            return;
+        }
+        let is_new = |shown: &&OrderState<'_>| !self.record.has_had(shown.status);
+        if let Some(shown) = states.iter().rev().find(is_new) {
+            self.arrive_as_shown(ViewName::Listings, shown, is_contradicted);
+            // Where it goes on, only a fetch ends it.
+            self.record.unsettled = is_contradicted.then_some(wait);
+        }
+    }
+
+    pub(super) fn view(&self, name: ViewName) -> &View {
+        match name {
+            ViewName::Listings => &self.record.listings,
+            ViewName::Fetches => &self.record.fetches,
+        }
+    }
+
+    pub(super) fn view_mut(&mut self, name: ViewName) -> &mut View {
+        match name {
+            ViewName::Listings => &mut self.record.listings,
+            ViewName::Fetches => &mut self.record.fetches,
+        }
+    }
+}
+
+/// Whether an observation says nothing that is not recorded: so it is of most orders in most
+/// polls, and nothing is copied for them. Of an order that was never seen nothing is recorded.
+fn is_idle(record: &CaseRecord, observation: &Observation<'_>) -> bool {
+    match observation.evidence {
+        Evidence::Listed(shown) => {
+            let view = &record.listings;
+            let history_is_known = shown.history.last().is_none_or(|last| {
+                let reported = record.reported.as_ref();
+                reported.is_some_and(|one| {
+                    one.misfits == 0 && last.time() == Some(one.at) && *last.status() == one.status
+                })
+            });
+            view.shows() == Some(shown.status)
+                && record.current() == Some(shown.status)
+                && record.history.last().is_some_and(is_delivery)
+                && view.waiting.is_none()
+                && record.fetches.waiting.is_none()
+                && view.files.cover(shown.files)
+                && history_is_known
+                && record.returned.is_none()
+                && record.unsettled.is_none()
+                && record.absences == 0
+                && !record.vouched
+                && !record.schedule.unlisted
+        }
+        Evidence::Fetched(_) | Evidence::Unsettled(_) => false,
+        Evidence::FetchFailed | Evidence::NotFound => record.is_new() && record.unsettled.is_none(),
+        _ => record.is_new(),
+    }
+}

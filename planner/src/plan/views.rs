@@ -1,0 +1,298 @@
+//! What one view shows, compared with what it showed before.
+//!
+//! Comparing the views with each other would deliver without end where they disagree for good.
+
+use super::files::Files;
+use super::observation::OrderState;
+use super::record::{Presence, Return, View, WeakNews, is_delivery};
+use super::reported::HistoryNews;
+use super::transition::{Planner, Problem, ViewName};
+use crate::flow::{Arrival, History, Origin};
+use crate::status::{OrderStatus, Symbol};
+
+impl View {
+    /// A complete listing lacks the order.
+    pub(super) fn leave(&mut self) {
+        if self.presence != Presence::Absent {
+            self.presence = Presence::Absent;
+            self.behind = false;
+        }
+    }
+
+    /// What it shows is the current state.
+    fn catch_up(&mut self, status: &OrderStatus, files: &Files) {
+        if self.shows() != Some(status) || !self.files.changes(files).is_none() {
+            self.presence = Presence::Shown(status.clone());
+            self.behind = false;
+        }
+        self.files.grow(files);
+    }
+}
+
+impl Planner<'_> {
+    /// What an answer shows of the order.
+    pub(super) fn shown(&mut self, name: ViewName, shown: &OrderState<'_>) {
+        self.record.unsettled = None;
+        let gap = match self.history_news(shown) {
+            HistoryNews::Outdated => return,
+            HistoryNews::Nothing => Vec::new(),
+            HistoryNews::News(gap) => gap,
+        };
+        if self.record.is_new() {
+            self.arrive(shown.status, shown.files, name, &gap, false);
+            self.settle_view(name, shown.status, shown.files);
+            return;
+        }
+        if gap.is_empty() && self.is_explained_by_return(name, shown) {
+            return;
+        }
+        self.view_mut(name).unsure = false;
+        if !self.agree(name, shown) && self.view(name).waiting.is_none() {
+            self.compare(name, shown, gap);
+        }
+    }
+
+    /// Takes what an answer shows for an arrival, at once.
+    pub(super) fn arrive_as_shown(
+        &mut self,
+        name: ViewName,
+        shown: &OrderState<'_>,
+        doubtful: bool,
+    ) {
+        self.arrive(shown.status, shown.files, name, &[], doubtful);
+        self.settle_view(name, shown.status, shown.files);
+    }
+
+    /// Whether our own return explains what is shown: the service confirms it, or lags behind.
+    fn is_explained_by_return(&mut self, name: ViewName, shown: &OrderState<'_>) -> bool {
+        let Some(Return { before, until }) = &self.record.returned else {
+            return false;
+        };
+        if shown.status.symbol() == Some(Symbol::S) {
+            self.record.returned = None;
+            self.view_mut(name).catch_up(shown.status, shown.files);
+            return true;
+        }
+        let Some(until) = until else {
+            return false;
+        };
+        if until.has_passed(self.observation.now) {
+            // What the views show from now on is compared with the return alone.
+            self.problems.push(Problem::ReturnUnconfirmed);
+            for view in [&mut self.record.listings, &mut self.record.fetches] {
+                view.presence = Presence::Unseen;
+            }
+            if let Some(mark) = &mut self.record.returned {
+                mark.until = None;
+            }
+            return false;
+        }
+        shown.status == before && self.view(name).files.changes(shown.files).is_none()
+    }
+
+    /// Lets an answer agree with the weak news that waits, and ends that of its own view which it
+    /// does not agree with. Whether that made an arrival.
+    fn agree(&mut self, name: ViewName, shown: &OrderState<'_>) -> bool {
+        for brought_by in [ViewName::Listings, ViewName::Fetches] {
+            let changes = self.view(brought_by).files.changes(shown.files);
+            let Some(mut news) = self.view_mut(brought_by).waiting.take() else {
+                continue;
+            };
+            if self.is_overtaken(&news) {
+                continue;
+            }
+            let same_status = news.status == *shown.status;
+            if same_status && (news.changes.is_none() || news.changes.share_a_change(&changes)) {
+                news.agreed = news.agreed.saturating_add(1);
+                if news.agreed >= self.record.agreement_needed(&news.status) {
+                    self.arrive_agreed(name, shown, brought_by, &news);
+                    return true;
+                }
+            } else if brought_by == name && !(same_status && shown.files.is_none()) {
+                self.problems.push(Problem::NotAgreed);
+                self.view_mut(name).unsure = true;
+                continue;
+            }
+            self.view_mut(brought_by).waiting = Some(news);
+        }
+        false
+    }
+
+    /// Whether another arrival made weak news pointless: its status is the current one by now.
+    fn is_overtaken(&self, news: &WeakNews) -> bool {
+        let is_current = self.record.is_current(&news.status);
+        news.gap.is_empty() && news.changes.is_none() && is_current
+    }
+
+    fn arrive_agreed(
+        &mut self,
+        name: ViewName,
+        shown: &OrderState<'_>,
+        brought_by: ViewName,
+        news: &WeakNews,
+    ) {
+        // Only a listing makes work of a status without a symbol.
+        let origin = match name {
+            ViewName::Listings if news.status.symbol().is_none() => name,
+            _ => brought_by,
+        };
+        let doubtful = self.record.is_current(&news.status) && news.gap.is_empty();
+        self.arrive(&news.status, &news.files, origin, &news.gap, doubtful);
+        if brought_by != name {
+            self.settle_view(brought_by, &news.status, &news.files);
+        }
+        // Where it shows what it showed before, its own change is still to come.
+        self.view_mut(name).catch_up(shown.status, shown.files);
+        if brought_by == name {
+            self.view_mut(name).behind = false;
+        }
+    }
+
+    fn compare(&mut self, name: ViewName, shown: &OrderState<'_>, gap: Vec<Arrival>) {
+        let status = shown.status;
+        let view = self.view(name);
+        let changes = view.files.changes(shown.files);
+        let is_same = view.shows() == Some(status);
+        // A quiet status that a fetch shows for good says something new after each arrival that
+        // listings brought, as long as they do not contradict it.
+        let lists_it = self.record.listings.shows().is_some() && !self.record.schedule.unlisted;
+        let stands_alone = name == ViewName::Fetches && !lists_it && !status.is_listed();
+        let is_news = !is_same || stands_alone || !changes.is_none();
+        if !self.record.is_current(status) || !gap.is_empty() {
+            if !is_news && gap.is_empty() {
+                // The view lags behind.
+            } else if self.record.has_had(status) {
+                let changes = if is_same && gap.is_empty() && !stands_alone {
+                    changes
+                } else {
+                    Files::none()
+                };
+                self.wait_for_agreement(name, shown, changes, gap);
+            } else {
+                self.arrive(status, shown.files, name, &gap, false);
+                self.settle_view(name, status, shown.files);
+            }
+            return;
+        }
+        let is_listing = name == ViewName::Listings;
+        let waits_for_lab = is_listing && status.symbol().is_none();
+        if waits_for_lab && !self.record.history.last().is_some_and(is_delivery) {
+            self.arrive_as_shown(name, shown, true);
+        } else if is_listing
+            && self.record.listings.presence == Presence::Absent
+            && self.record.absences >= self.record.absences_needed
+        {
+            self.record.absences_needed = self.record.absences_needed.saturating_mul(2);
+            self.arrive_as_shown(name, shown, true);
+        } else if !changes.is_none() && !self.belongs_to_last_arrival(name, shown.files) {
+            self.wait_for_agreement(name, shown, changes, gap);
+        } else {
+            if is_listing && !changes.is_none() {
+                // It belongs to the arrival that a fetch brought, or is newer: a fetch tells.
+                self.record.hinted(self.observation.now, self.policy);
+            }
+            self.view_mut(name).catch_up(status, shown.files);
+        }
+    }
+
+    /// Whether changed files are the view's part of an arrival that the other one brought.
+    fn belongs_to_last_arrival(&self, name: ViewName, files: &Files) -> bool {
+        let other = match name {
+            ViewName::Listings => &self.record.fetches,
+            ViewName::Fetches => &self.record.listings,
+        };
+        self.view(name).behind && !other.files.contradict(files)
+    }
+
+    fn wait_for_agreement(
+        &mut self,
+        name: ViewName,
+        shown: &OrderState<'_>,
+        changes: Files,
+        gap: Vec<Arrival>,
+    ) {
+        self.view_mut(name).waiting = Some(WeakNews {
+            status: shown.status.clone(),
+            changes,
+            files: shown.files.clone(),
+            gap,
+            agreed: 0,
+        });
+    }
+
+    /// Adds an arrival, with what the service's own history tells of the time before: its last
+    /// entry is the arrival itself.
+    fn arrive(
+        &mut self,
+        status: &OrderStatus,
+        files: &Files,
+        name: ViewName,
+        gap: &[Arrival],
+        doubtful: bool,
+    ) {
+        let observation = self.observation;
+        let record = &mut self.record;
+        let is_first = record.is_new();
+        if is_first {
+            let created = observation.evidence.created();
+            let is_partial = self
+                .coverage
+                .is_partial(observation.begun, created, self.policy);
+            if !is_partial {
+                record.history = History::complete(Vec::<Arrival>::new());
+            }
+        }
+        if record.has_had(status) {
+            record.double_agreement(status);
+        }
+        if let Some((_, before)) = gap.split_last() {
+            // Of an order that is new, what came before was dealt with elsewhere.
+            let origin = if is_first {
+                Origin::Imported
+            } else {
+                Origin::ServiceHistory
+            };
+            let before = before.iter().cloned();
+            record
+                .history
+                .extend(before.map(|one| one.from_origin(origin)));
+        }
+        let origin = match name {
+            ViewName::Listings => Origin::Listing,
+            ViewName::Fetches => Origin::Fetched,
+        };
+        let arrival = Arrival::new(status.clone()).from_origin(origin);
+        let arrival = arrival.at(observation.begun);
+        let is_unknown_work = status.symbol().is_none() && is_delivery(&arrival);
+        if is_unknown_work {
+            self.problems.push(Problem::ListedInUnknownStatus);
+        }
+        // After a return of which nobody knows whether it had any effect all is doubtful.
+        let is_return_open = record
+            .returned
+            .take()
+            .is_some_and(|mark| mark.until.is_none());
+        if doubtful || is_unknown_work || is_return_open {
+            let index = record.history.len();
+            record.doubtful.extend(u32::try_from(index).ok());
+        }
+        record.history.push(arrival);
+        record.take_reported(gap);
+        record.unsettled = None;
+        for view in [&mut record.listings, &mut record.fetches] {
+            view.behind = view.shows() != Some(status) || !view.files.changes(files).is_none();
+            // Files that changed while the status did belong to the same arrival.
+            let is_over = |news: &mut WeakNews| news.status == *status || !news.changes.is_none();
+            view.waiting.take_if(is_over);
+        }
+        record.renew_schedule();
+    }
+
+    /// What the view that brought an arrival shows.
+    fn settle_view(&mut self, name: ViewName, status: &OrderStatus, files: &Files) {
+        let view = self.view_mut(name);
+        view.presence = Presence::Shown(status.clone());
+        view.files.grow(files);
+        view.behind = false;
+    }
+}

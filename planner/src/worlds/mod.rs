@@ -1,0 +1,577 @@
+//! Random worlds: a service that lags, splits, contradicts itself and fails, clocks that are
+//! wrong, processes that overlap and die; and two oracles that judge what the planner made of it.
+//!
+//! *Nothing that was shown long enough is lost*: each phase of the truth ends with a calm time in
+//! which those answers that work show it, for as long as the rules may need; then each phase that
+//! waits for the lab must have been delivered. *An unchanged service comes to rest*: while the truth
+//! stands still and all that is wrong goes on, deliveries become ever rarer.
+//!
+//! A third one judges worlds in which the service makes no mistake, however late its answers come:
+//! there each phase that waits for the lab is delivered once, and nothing is doubtful but a change
+//! of files alone.
+
+mod answers;
+mod truth;
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fastrand::Rng;
+
+use crate::plan::{
+    CaseRecord, Evidence, ListingCoverage, Observation, OrderState, Policy, Problem, observe,
+};
+use crate::status::OrderStatus;
+
+use answers::{Answer, Service};
+use truth::{Phase, State};
+
+const POLL: u64 = 300;
+const HOUR: u64 = 3_600;
+
+/// What an oracle objects to.
+#[derive(Debug)]
+pub struct Finding {
+    pub what: String,
+    pub log: Vec<String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.log {
+            writeln!(f, "{line}")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+/// What a world was, for the sum of many.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    pub deliveries: u64,
+    pub doubtful: u64,
+    pub phases: u64,
+    pub steps: u64,
+    pub fetches: u64,
+    pub outdated: u64,
+    pub rested: u64,
+    pub most_at_rest: u64,
+}
+
+/// Plays the world of a seed.
+pub fn play(seed: u64, verbose: bool) -> Result<Summary, Finding> {
+    let mut world = World::new(seed, verbose);
+    let result = world.live();
+    let what = match result {
+        Ok(()) => return Ok(world.summary),
+        Err(what) => what,
+    };
+    Err(Finding {
+        what: format!("seed {seed}: {what}"),
+        log: world.log,
+    })
+}
+
+/// A delivery as the lab gets it.
+#[derive(Clone, Debug)]
+struct Delivered {
+    status: OrderStatus,
+    at_poll: usize,
+}
+
+struct World {
+    rng: Rng,
+    service: Service,
+    record: CaseRecord,
+    coverage: ListingCoverage,
+    policy: Policy,
+    revision: u64,
+    /// Elapsed time in seconds, and what the clocks of two processes make of it.
+    elapsed: u64,
+    clocks: [Clock; 2],
+    monotonic: bool,
+    delivered: Vec<Delivered>,
+    /// The service makes no mistake.
+    faultless: bool,
+    /// Answers that take their time, until these polls.
+    late: Vec<(usize, Asked)>,
+    polls: usize,
+    /// Fetches that were due.
+    due_fetches: u32,
+    summary: Summary,
+    verbose: bool,
+    log: Vec<String>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Clock {
+    offset: i64,
+    /// Stands still since.
+    stopped: Option<u64>,
+}
+
+/// What a worker asked and got, before it is recorded.
+struct Asked {
+    answer: Answer,
+    revision: u64,
+    worker: usize,
+    /// The phase of the truth when it was asked.
+    phase: usize,
+}
+
+impl World {
+    fn new(seed: u64, verbose: bool) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let faultless = rng.u8(0..6) == 0;
+        let service = Service::new(&mut rng, faultless);
+        let start = 1_800_000_000;
+        World {
+            monotonic: rng.bool(),
+            rng,
+            service,
+            record: CaseRecord::new(),
+            coverage: ListingCoverage::default(),
+            policy: Policy::default(),
+            revision: 0,
+            elapsed: start,
+            clocks: [Clock::default(); 2],
+            delivered: Vec::new(),
+            faultless,
+            late: Vec::new(),
+            polls: 0,
+            due_fetches: 0,
+            summary: Summary::default(),
+            verbose,
+            log: Vec::new(),
+        }
+    }
+
+    fn live(&mut self) -> Result<(), String> {
+        let service = format!("{:?}", self.service);
+        self.say(|_| service);
+        let phases = self.rng.usize(1..7);
+        for _ in 0..phases {
+            let began = self.delivered.len();
+            let first_poll = self.polls;
+            self.next_phase();
+            for _ in 0..self.rng.usize(0..14) {
+                self.disturb();
+                self.poll(false, POLL)?;
+                if !self.faultless && self.rng.u8(..) < 4 && self.record.deliveries() > 0 {
+                    self.own_action(false);
+                }
+            }
+            if !self.calm(began, first_poll)? {
+                return Ok(());
+            }
+            self.summary.phases += 1;
+            let deliveries = self.delivered.len() - began;
+            let right = usize::from(self.service.truth().waits_for_lab());
+            if self.faultless && deliveries != right {
+                let truth = self.service.truth();
+                return Err(format!(
+                    "{deliveries} deliveries of {truth:?}, and no fault"
+                ));
+            }
+        }
+        if !self.faultless && self.rng.u8(0..3) == 0 {
+            self.rest()?;
+        }
+        Ok(())
+    }
+
+    /// Goes on to the next phase of the truth; by our own return at times.
+    fn next_phase(&mut self) {
+        let waits = self.service.truth().waits_for_lab();
+        let returns = waits && self.record.deliveries() > 0 && self.rng.u8(0..4) == 0;
+        if returns {
+            self.own_action(true);
+        } else {
+            self.service.go_on(&mut self.rng, self.elapsed);
+        }
+        let truth = self.service.truth().clone();
+        self.say(|_| format!("  TRUTH {truth:?}"));
+    }
+
+    /// We return the order, or download it. A return has its effect, or none.
+    fn own_action(&mut self, with_effect: bool) {
+        if with_effect || self.rng.u8(0..6) == 0 {
+            let asked = self.rng.u64(0..2).min(self.revision);
+            let revision = self.revision - asked;
+            self.observe(Evidence::Returned, revision, 0);
+            if with_effect {
+                self.service.returned(self.elapsed);
+            }
+        } else {
+            let ordinal = u32::try_from(self.record.deliveries()).unwrap_or_default();
+            self.observe(Evidence::Downloaded(ordinal), self.revision, 0);
+        }
+    }
+
+    /// What is wrong for a while changes.
+    fn disturb(&mut self) {
+        if !self.faultless {
+            self.service.disturb(&mut self.rng);
+        }
+        if self.rng.u8(..) < 20 {
+            let worker = self.rng.usize(0..2);
+            let scale = [HOUR, 30 * HOUR, 400 * 24 * HOUR][self.rng.usize(0..3)];
+            let jump = self.rng.u64(0..scale) as i64;
+            let clock = &mut self.clocks[worker];
+            match self.rng.u8(0..4) {
+                0 => clock.stopped = Some(self.elapsed),
+                1 => clock.stopped = None,
+                2 => clock.offset += jump,
+                _ => clock.offset -= jump,
+            }
+            if self.rng.u8(0..6) == 0 {
+                *clock = Clock::default();
+            }
+        }
+    }
+
+    /// Those answers that work show the truth, for as long as the rules may need. False where the
+    /// world has become too long to go on.
+    fn calm(&mut self, began: usize, first_poll: usize) -> Result<bool, String> {
+        self.service.calm();
+        for clock in &mut self.clocks {
+            clock.stopped = None;
+        }
+        self.say(|_| "  calm".to_owned());
+        let state = self.service.truth().clone();
+        if !state.waits_for_lab() {
+            let polls = usize::try_from(self.record.absences_needed_for_tests()).unwrap_or(99);
+            if polls > 64 {
+                return Ok(false);
+            }
+            let fetches = self.service.fetches_work();
+            for _ in 0..(polls + 4).max(if fetches { 80 } else { 0 }) {
+                self.poll(true, HOUR)?;
+                let known = self.record.history().last();
+                if known.is_some_and(|last| last.status() == &state.status)
+                    && self.record.is_settled_for_tests()
+                {
+                    break;
+                }
+            }
+            return Ok(true);
+        }
+        let needed = self
+            .record
+            .agreement_needed_for_tests(&self.service.shown_status(&state));
+        if needed > 64 {
+            return Ok(false);
+        }
+        // An open return, or a state that two records of a listing left open, takes a day.
+        let mut polls = needed as usize + 4;
+        if self.service.is_never_complete() || self.service.fetches_work() {
+            polls += 4;
+        }
+        for _ in 0..polls {
+            self.poll(true, POLL)?;
+        }
+        // An open return, and an order without an order id, wait for a day, and for another one
+        // if a clock was wrong.
+        for _ in 0..50 {
+            if !self.record.is_return_open() && !self.record.is_new() {
+                break;
+            }
+            self.poll(true, HOUR)?;
+        }
+        for _ in 0..4 {
+            self.poll(true, POLL)?;
+        }
+        let mut missing = self.missing(&state, began, first_poll);
+        if self.service.fetches_work() {
+            // A view that lags is fetched at the slow interval.
+            for _ in 0..60 {
+                if missing.is_none() {
+                    break;
+                }
+                self.poll(true, HOUR)?;
+                missing = self.missing(&state, began, first_poll);
+            }
+        }
+        missing.map_or(Ok(true), |what| {
+            Err(format!("{state:?} was shown for {polls} polls and {what}"))
+        })
+    }
+
+    fn missing(&self, state: &Phase, began: usize, first_poll: usize) -> Option<&'static str> {
+        let names = self.service.names(state);
+        let mut late = self.delivered[began..].iter();
+        if !late.any(|one| one.at_poll >= first_poll && names.contains(&one.status)) {
+            return Some("is not delivered");
+        }
+        let current = self.record.history().last();
+        let is_current = current.is_some_and(|last| names.contains(last.status()));
+        (!is_current).then_some("is not current")
+    }
+
+    /// The truth stands still, and what is wrong goes on in one and the same way.
+    fn rest(&mut self) -> Result<(), String> {
+        self.service.disturb_for_good(&mut self.rng);
+        for clock in &mut self.clocks {
+            clock.stopped = None;
+        }
+        let service = format!("  rest {:?}", self.service);
+        self.say(|_| service);
+        let polls: u32 = if self.rng.u8(0..16) == 0 { 4_096 } else { 256 };
+        let before = self.delivered.len();
+        self.due_fetches = 0;
+        for _ in 0..polls {
+            self.poll(false, POLL)?;
+        }
+        let all = self.delivered.len() - before;
+        // Each status that is shown has its own count of evidence, and so has absence. In a poll
+        // there are two answers at most times.
+        let kinds = self.service.listed_statuses() + 1;
+        let doublings = polls.ilog2() as usize + 1;
+        self.summary.rested += 1;
+        self.summary.most_at_rest = self.summary.most_at_rest.max(all as u64);
+        // Processes whose clocks disagree find due what the other one has put off.
+        let clocks_agree = self.clocks[0].offset == self.clocks[1].offset;
+        let may_be_counted = polls > 1_000 && clocks_agree && self.service.has_rx_id();
+        if may_be_counted && self.due_fetches > polls / 6 {
+            return Err(format!("{} fetches in {polls} polls", self.due_fetches));
+        }
+        if all > kinds * doublings {
+            return Err(format!(
+                "{all} deliveries in {polls} polls of an unchanged service"
+            ));
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, calm: bool, seconds: u64) -> Result<(), String> {
+        self.polls += 1;
+        self.elapsed += seconds + if calm { 0 } else { self.rng.u64(0..60) };
+        // Two workers at times, whose requests overlap.
+        let workers = 1 + usize::from(self.rng.u8(0..8) == 0);
+        let mut asked = Vec::with_capacity(3);
+        for worker in 0..workers {
+            let answer = self.service.list(&mut self.rng, calm);
+            let revision = self.revision;
+            asked.push(Asked {
+                answer,
+                revision,
+                worker,
+                phase: self.service.phase(),
+            });
+            if !calm && self.rng.u8(0..12) == 0 {
+                self.fetch(worker, calm, &mut asked);
+            }
+        }
+        if !calm && asked.len() > 1 && self.rng.bool() {
+            asked.reverse();
+        }
+        for one in asked {
+            if !calm && self.rng.u8(0..16) == 0 {
+                self.say(|_| "  lost before it was recorded".to_owned());
+            } else if !calm && self.rng.u8(0..10) == 0 {
+                let polls = self.polls + self.rng.usize(1..20);
+                self.late.push((polls, one));
+            } else {
+                self.take(&one);
+            }
+        }
+        while let Some(at) = self.late.iter().position(|(until, _)| *until <= self.polls) {
+            let (_, one) = self.late.swap_remove(at);
+            // Nothing was recorded since, and the truth is another or calm: nobody could tell.
+            let has_changed = calm || one.phase != self.service.phase();
+            if has_changed && one.revision >= self.record.revision() {
+                continue;
+            }
+            self.say(|_| "  late:".to_owned());
+            self.take(&one);
+        }
+        if self.service.hints(&mut self.rng) {
+            self.observe(Evidence::Hinted, self.revision, 0);
+        }
+        let worker = self.rng.usize(0..workers);
+        let now = self.now(worker);
+        let is_due = self.record.schedule().due_since(now).is_some();
+        if is_due && (calm || self.rng.u8(0..8) > 0) {
+            self.due_fetches += 1;
+            let mut asked = Vec::with_capacity(1);
+            self.fetch(worker, calm, &mut asked);
+            for one in asked {
+                if calm || self.rng.u8(0..12) > 0 {
+                    self.take(&one);
+                }
+            }
+        }
+        self.check()
+    }
+
+    fn fetch(&mut self, worker: usize, calm: bool, asked: &mut Vec<Asked>) {
+        if let Some(answer) = self.service.fetch(&mut self.rng, calm) {
+            self.summary.fetches += 1;
+            asked.push(Asked {
+                answer,
+                revision: self.revision,
+                worker,
+                phase: self.service.phase(),
+            });
+        }
+    }
+
+    fn take(&mut self, asked: &Asked) {
+        let now = self.now(asked.worker);
+        let (revision, worker) = (asked.revision, asked.worker);
+        let policy = self.policy.clone();
+        match &asked.answer {
+            Answer::Listed(state, is_complete) => {
+                if *is_complete {
+                    self.coverage.take_listing(false, true, now, &policy);
+                } else {
+                    self.coverage.take_incomplete(now, &policy);
+                }
+                self.observe(Evidence::Listed(state.shown()), revision, worker);
+            }
+            Answer::Unsettled(states) => {
+                let states: Vec<OrderState<'_>> = states.iter().map(State::shown).collect();
+                self.observe(Evidence::Unsettled(&states), revision, worker);
+            }
+            Answer::Absent => {
+                self.coverage.take_listing(false, true, now, &policy);
+                if self.record.is_expected_in_listings() {
+                    self.observe(Evidence::Absent, revision, worker);
+                }
+            }
+            Answer::Incomplete => {
+                self.coverage.take_incomplete(now, &policy);
+                if self.record.is_expected_in_listings() {
+                    self.observe(Evidence::Unlisted, revision, worker);
+                }
+            }
+            Answer::Fetched(state) => {
+                self.observe(Evidence::Fetched(state.shown()), revision, worker)
+            }
+            Answer::NotFound => self.observe(Evidence::NotFound, revision, worker),
+            Answer::Failed => self.observe(Evidence::FetchFailed, revision, worker),
+        }
+    }
+
+    fn observe(&mut self, evidence: Evidence<'_>, revision: u64, worker: usize) {
+        self.summary.steps += 1;
+        let now = self.now(worker);
+        let observation = Observation {
+            evidence,
+            revision,
+            begun: now,
+            now,
+            jitter: self.rng.u32(..),
+        };
+        self.summary.outdated += u64::from(revision < self.record.revision());
+        let transition = observe(&self.record, &observation, &self.policy, &self.coverage);
+        if self.verbose {
+            let what = describe(&evidence);
+            let outdated = if revision < self.record.revision() {
+                " (outdated)"
+            } else {
+                ""
+            };
+            self.log.push(format!("{} {what}{outdated}", self.polls));
+            let problems: Vec<&Problem> = transition.problems().iter().collect();
+            if !problems.is_empty() {
+                self.log.push(format!("    {problems:?}"));
+            }
+        }
+        for arrival in transition.arrivals() {
+            let status = arrival.arrival.status().clone();
+            if self.verbose {
+                let doubt = if arrival.is_doubtful { "?" } else { "" };
+                let ordinal = arrival.ordinal;
+                self.log.push(format!(
+                    "    ARRIVES {}{doubt} {ordinal:?}",
+                    status.as_str()
+                ));
+            }
+            if arrival.ordinal.is_some() {
+                self.summary.deliveries += 1;
+                self.summary.doubtful += u64::from(arrival.is_doubtful);
+                self.delivered.push(Delivered {
+                    status,
+                    at_poll: self.polls,
+                });
+            }
+        }
+        let raises = transition.raises_revision();
+        if let Some(mut record) = transition.into_record() {
+            if raises {
+                self.revision += 1;
+                record.set_revision(self.revision);
+            }
+            self.record = record;
+        }
+    }
+
+    /// A process lives on what was written.
+    fn check(&mut self) -> Result<(), String> {
+        if self.rng.u8(..) > 2 {
+            return Ok(());
+        }
+        let text = serde_json::to_string(&self.record).map_err(|error| error.to_string())?;
+        let read: CaseRecord = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        if read != self.record {
+            return Err(format!("is read back differently: {text}"));
+        }
+        if text.len() > 60_000 {
+            return Err(format!("a record of {} bytes", text.len()));
+        }
+        Ok(())
+    }
+
+    /// The time as a process has it: its wall clock, or the later of that and of the time since
+    /// it started.
+    fn now(&self, worker: usize) -> SystemTime {
+        let clock = self.clocks[worker];
+        let true_time = clock.stopped.unwrap_or(self.elapsed);
+        let wall = true_time.saturating_add_signed(clock.offset);
+        let time = if self.monotonic {
+            wall.max(self.elapsed)
+        } else {
+            wall
+        };
+        UNIX_EPOCH + Duration::from_secs(time)
+    }
+
+    fn say(&mut self, what: impl FnOnce(&Self) -> String) {
+        if self.verbose {
+            let line = what(self);
+            self.log.push(line);
+        }
+    }
+}
+
+fn describe(evidence: &Evidence<'_>) -> String {
+    let state = |shown: &OrderState<'_>| {
+        let files = serde_json::to_string(shown.files).unwrap_or_default();
+        let history = serde_json::to_string(shown.history).unwrap_or_default();
+        format!("{} {files} {history}", shown.status.as_str())
+    };
+    match evidence {
+        Evidence::Listed(shown) => format!("L {}", state(shown)),
+        Evidence::Fetched(shown) => format!("  f {}", state(shown)),
+        Evidence::Unsettled(states) => {
+            let states: Vec<String> = states.iter().map(state).collect();
+            format!("L {}", states.join(" | "))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::play;
+
+    #[test]
+    fn random_worlds_have_no_finding() {
+        for seed in 0..3_000 {
+            if let Err(finding) = play(seed, false) {
+                panic!("{finding}");
+            }
+        }
+    }
+}
