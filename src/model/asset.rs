@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::id::AssetId;
-use super::lenient::{self, Entry, Fault, Fields as _, FromScalar, entry};
+use super::lenient::{self, Entry, FromScalar, entry};
 use super::time::WireTime;
 use crate::key::same_key;
 
@@ -147,8 +147,10 @@ impl Serialize for Asset {
 }
 
 impl Entry for Asset {
-    fn from_object(json: &str) -> Result<Self, Fault> {
-        Fields::read(json, &mut None).map(Asset)
+    type Fields = Fields;
+
+    fn from_fields(fields: Fields) -> Self {
+        Asset(fields)
     }
 
     fn from_text(text: &str) -> Self {

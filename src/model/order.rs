@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::asset::Asset;
 use super::id::{AccountId, OrderId, RxId};
-use super::lenient::{self, Entry, Extra, Fault, Fields as _, Missing, Record, entry};
+use super::lenient::{self, Entry, Extra, Missing, Record, entry};
 use super::time::WireTime;
 use crate::status::OrderStatus;
 
@@ -273,8 +273,10 @@ impl Serialize for HistoryEntry {
 }
 
 impl Entry for HistoryEntry {
-    fn from_object(json: &str) -> Result<Self, Fault> {
-        EntryFields::read(json, &mut None).map(HistoryEntry::from)
+    type Fields = EntryFields;
+
+    fn from_fields(fields: EntryFields) -> Self {
+        fields.into()
     }
 
     fn from_text(text: &str) -> Self {

@@ -27,6 +27,14 @@ impl Extra {
         self.put(key, value);
     }
 
+    /// The same for a value under a name that a field has. Here what the parser would not take is
+    /// dropped: as a text, the field might take it the next time.
+    pub(crate) fn push_known(&mut self, key: &str, value: &str) {
+        if !may_not_parse(value) || parse::<Value>(value).is_ok() {
+            self.put(key, value);
+        }
+    }
+
     fn put(&mut self, key: &str, value: &str) {
         let opening = if self.0.pop().is_some() { ',' } else { '{' };
         self.0.push(opening);

@@ -1,12 +1,15 @@
 //! Listings: records in whatever they are wrapped.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Located, Path};
-use super::parse::{elements, members, parse};
-use super::record::Record;
+use super::parse::{members, parse, seeded};
+use super::record::{Fields as _, Read, Record};
 use crate::key::Folded;
 
 /// Keys under which a list may be wrapped, the best first.
@@ -82,19 +85,30 @@ impl<T: Record> Records<T> {
 
     fn read(&mut self, json: &str, depth: usize) -> Result<(), Fault> {
         match json.trim_ascii_start().bytes().next() {
-            Some(b'[') => {
-                elements(json, |record| self.read_record(record, true)).map_err(|_| Fault::NotJson)
-            }
+            Some(b'[') => self.read_list(json),
             Some(b'{') => self.read_object(json, depth),
             _ => match parse::<serde::de::IgnoredAny>(json) {
                 Ok(_) if depth > 0 => {
-                    self.read_record(json, false);
+                    self.read_record(json);
                     Ok(())
                 }
                 Ok(_) => Err(Fault::shape(json, "a list of records")),
                 Err(_) => Err(Fault::NotJson),
             },
         }
+    }
+
+    fn read_list(&mut self, json: &str) -> Result<(), Fault> {
+        if seeded(json, List(self)).is_err() {
+            // What no parser takes, such as a number out of range, must cost its own record only: each
+            // is read by itself, if all of it is JSON.
+            let elements: Vec<&RawValue> = parse(json).map_err(|_| Fault::NotJson)?;
+            *self = Records::new(std::mem::take(&mut self.path));
+            for element in elements {
+                self.add_listed(Read::of(element.get()));
+            }
+        }
+        Ok(())
     }
 
     /// Reads an object: a wrapping, or a record by itself.
@@ -113,7 +127,7 @@ impl<T: Record> Records<T> {
         let wrapped = wrapped.min().filter(|_| !own && depth < DEPTH);
         let Some((is_null, rank, at)) = wrapped else {
             if depth > 0 || own {
-                self.read_record(json, false);
+                self.read_record(json);
                 return Ok(());
             }
             // By itself an object may be anything: only one that can be read is a record.
@@ -154,22 +168,123 @@ impl<T: Record> Records<T> {
         Ok(())
     }
 
-    /// Reads a record that stands in a list, or by itself where a list may be.
-    fn read_record(&mut self, json: &str, in_list: bool) {
+    /// Reads a record that stands by itself where a list may be.
+    fn read_record(&mut self, json: &str) {
+        let path = self.path.clone();
+        self.add(T::read(json, || path));
+    }
+
+    /// Reads a record of a list.
+    fn add_listed(&mut self, read: Result<Read<T::Fields>, Fault>) {
+        let position = self.count;
+        let wrapped = &self.path;
+        let path = || format!("{wrapped}[{position}]");
+        let record = match read {
+            Ok(read) => T::judge(read, path),
+            Err(fault) => Err(Located {
+                path: path(),
+                fault,
+            }),
+        };
+        self.add(record);
+    }
+
+    fn add(&mut self, record: Result<T, Located>) {
         let position = self.count;
         self.count += 1;
-        let wrapped = &self.path;
-        let path = || match in_list {
-            true => format!("{wrapped}[{position}]"),
-            false => wrapped.clone(),
-        };
-        match T::read(json, path) {
+        match record {
             Ok(record) => self.good.push(record),
             Err(located) if self.unreadable.len() < UNREADABLE_LIMIT => {
                 self.unreadable.push((position, located));
             }
             Err(_) => {}
         }
+    }
+}
+
+/// Reads each element of a list as a record.
+struct List<'a, T>(&'a mut Records<T>);
+
+impl<'de, T: Record> DeserializeSeed<'de> for List<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Record> Visitor<'de> for List<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(()) = seq.next_element_seed(Element(self.0))? {}
+        Ok(())
+    }
+}
+
+/// Reads one element as a record, whatever it is.
+struct Element<'a, T>(&'a mut Records<T>);
+
+impl<'de, T: Record> DeserializeSeed<'de> for Element<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<T: Record> Element<'_, T> {
+    fn unfit<E>(self, found: &'static str) -> Result<(), E> {
+        let due = T::Fields::WHAT;
+        self.0.add_listed(Err(Fault::Shape { found, due }));
+        Ok(())
+    }
+}
+
+impl<'de, T: Record> Visitor<'de> for Element<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let read = Read::of_map(map)?;
+        self.0.add_listed(Ok(read));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<&RawValue>()?.is_some() {}
+        self.unfit("a list")
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.unfit("text")
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.unfit("a number")
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.unfit("a number")
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.unfit("a number")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.unfit("true or false")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.unfit("null")
     }
 }
 

@@ -22,5 +22,5 @@ mod value;
 pub(crate) use extra::{Extra, entry};
 pub(crate) use fault::{Fault, Located};
 pub(crate) use listing::{Records, UNREADABLE_LIMIT, one, records};
-pub(crate) use record::{Fields, Known, Misshapen, Missing, Record, read_known, record};
+pub(crate) use record::{Fields, Known, Missing, Read, Record, record};
 pub(crate) use value::{Entry, Field, FromScalar, id_text};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Notes that the parser gets a text. What a whole answer costs is the sum of all of them.
@@ -28,7 +28,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result
 ///
 /// # Errors
 ///
-/// It is no object, or a key in it is no text.
+/// It is no object.
 pub(crate) fn members<'a>(
     json: &'a str,
     each: impl FnMut(Cow<'a, str>, &'a str),
@@ -42,12 +42,8 @@ pub(crate) fn members<'a>(
             f.write_str("an object")
         }
 
-        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-            while let Some(Key(key)) = map.next_key()? {
-                let value: &RawValue = map.next_value()?;
-                (self.0)(key, value.get());
-            }
-            Ok(())
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+            members_of(map, self.0)
         }
     }
 
@@ -57,67 +53,34 @@ pub(crate) fn members<'a>(
     reader.end()
 }
 
-/// Goes through the elements of a list, unread.
-///
-/// # Errors
-///
-/// It is no list.
-pub(super) fn elements<'a>(json: &'a str, each: impl FnMut(&'a str)) -> serde_json::Result<()> {
-    struct List<F>(F);
-
-    impl<'de, F: FnMut(&'de str)> Visitor<'de> for List<F> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-            while let Some(element) = seq.next_element::<&RawValue>()? {
-                (self.0)(element.get());
-            }
-            Ok(())
-        }
+/// The same of an object that is being read.
+pub(super) fn members_of<'de, A: MapAccess<'de>>(
+    mut map: A,
+    mut each: impl FnMut(Cow<'de, str>, &'de str),
+) -> Result<(), A::Error> {
+    while let Some(Key(key)) = map.next_key()? {
+        let value: &RawValue = map.next_value()?;
+        each(key, value.get());
     }
+    Ok(())
+}
 
+/// Hands a text to the parser, and all of it.
+pub(super) fn seeded<'a, S: DeserializeSeed<'a>>(
+    json: &'a str,
+    seed: S,
+) -> serde_json::Result<S::Value> {
     handed_over(json);
     let mut reader = serde_json::Deserializer::from_str(json);
-    reader.deserialize_seq(List(each))?;
-    reader.end()
+    let value = seed.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
 }
 
 /// The text that a JSON string stands for. Half of a pair of surrogates, which JavaScript and Java
 /// write without a second thought, becomes U+FFFD.
 pub(super) fn text(json: &str) -> Option<Cow<'_, str>> {
-    if let Ok(Key(text)) = parse(json) {
-        return Some(text);
-    }
-    let Lossy(bytes) = parse(json).ok()?;
-    Some(Cow::Owned(without_surrogates(&bytes)))
-}
-
-/// serde_json reads lone surrogates where bytes are due: each as the three bytes that UTF-8 would
-/// have for it if it had any.
-struct Lossy(Vec<u8>);
-
-impl<'de> Deserialize<'de> for Lossy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-
-        impl<'de> Visitor<'de> for Bytes {
-            type Value = Lossy;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Lossy, E> {
-                Ok(Lossy(bytes.to_vec()))
-            }
-        }
-
-        deserializer.deserialize_bytes(Bytes)
-    }
+    parse(json).ok().map(|Key(text)| text)
 }
 
 fn without_surrogates(bytes: &[u8]) -> String {
@@ -144,24 +107,32 @@ struct Key<'de>(Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
+        struct Bytes;
 
-        impl<'de> Visitor<'de> for Text {
+        impl<'de> Visitor<'de> for Bytes {
             type Value = Key<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text")
             }
 
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Key<'de>, E> {
+                Ok(Key(match std::str::from_utf8(bytes) {
+                    Ok(text) => Cow::Borrowed(text),
+                    Err(_) => Cow::Owned(without_surrogates(bytes)),
+                }))
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(match std::str::from_utf8(bytes) {
+                    Ok(text) => text.to_owned(),
+                    Err(_) => without_surrogates(bytes),
+                })))
             }
         }
 
-        deserializer.deserialize_str(Text)
+        // As bytes: a lone surrogate comes as the three bytes that UTF-8 would have for it if it had
+        // any, where a string would be an error.
+        deserializer.deserialize_bytes(Bytes)
     }
 }

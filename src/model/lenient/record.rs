@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use serde::de::MapAccess;
+
 use super::extra::Extra;
 use super::fault::{Fault, Located, Path};
-use super::parse::members;
+use super::parse::{members, members_of};
 
 /// What a record lacks, in words of ours: never of its own.
 #[derive(Clone, Copy, Debug)]
@@ -27,17 +29,19 @@ pub(crate) trait Record: Sized {
 
     /// Reads a record; `path` is its place, for the error.
     fn read(json: &str, path: impl FnOnce() -> Path) -> Result<Self, Located> {
-        let mut misshapen = None;
-        let fields = match Self::Fields::read(json, &mut misshapen) {
-            Ok(fields) => fields,
-            Err(fault) => {
-                return Err(Located {
-                    path: path(),
-                    fault,
-                });
-            }
-        };
-        Self::from_fields(fields).map_err(|missing| {
+        match Read::of(json) {
+            Ok(read) => Self::judge(read, path),
+            Err(fault) => Err(Located {
+                path: path(),
+                fault,
+            }),
+        }
+    }
+
+    /// The record of these fields, or what it lacks.
+    fn judge(read: Read<Self::Fields>, path: impl FnOnce() -> Path) -> Result<Self, Located> {
+        let misshapen = read.misshapen;
+        Self::from_fields(read.fields).map_err(|missing| {
             let lacks = |name: &str| missing.names.contains(&name);
             let (name, fault) = match (misshapen, missing.names) {
                 (Some((name, fault)), _) if lacks(name) => (Some(name), fault),
@@ -58,12 +62,20 @@ pub(crate) trait Record: Sized {
 
 /// The fields of a record, of which none is required.
 pub(crate) trait Fields: Default {
-    /// Reads an object.
-    fn read(json: &str, misshapen: &mut Misshapen) -> Result<Self, Fault>;
-}
+    /// What has them, with its article, as in `an order`.
+    const WHAT: &'static str;
 
-/// The best name of the first field whose value has another shape, and what is wrong with it.
-pub(crate) type Misshapen = Option<(&'static str, Fault)>;
+    /// The field that goes by a key.
+    fn find(key: &str) -> Option<Known>;
+
+    /// Gives a field its value, if that has its shape.
+    fn take(&mut self, field: usize, json: &str) -> bool;
+
+    /// The best name of a field.
+    fn name(field: usize) -> &'static str;
+
+    fn extra(&mut self) -> &mut Extra;
+}
 
 /// A field that goes by a key.
 #[derive(Clone, Copy)]
@@ -73,49 +85,87 @@ pub(crate) struct Known {
     pub(crate) rank: usize,
 }
 
-/// Splits an object into its members and hands each to its field: `take` says whether the value has
-/// the field's shape. What no field takes goes to `extra`.
+/// Fields as they were read.
+pub(crate) struct Read<F> {
+    pub(crate) fields: F,
+    /// The best name of the first field whose value has another shape, and what is wrong with it.
+    misshapen: Option<(&'static str, Fault)>,
+}
+
+impl<F: Fields> Read<F> {
+    /// Reads an object.
+    pub(crate) fn of(json: &str) -> Result<Self, Fault> {
+        let mut reading = Reading::new();
+        match members(json, |key, value| reading.member(key, value)) {
+            Ok(()) => Ok(reading.end()),
+            Err(error) if error.is_data() => Err(Fault::shape(json, F::WHAT)),
+            Err(_) => Err(Fault::Syntax),
+        }
+    }
+
+    /// The same of an object that is being read.
+    pub(super) fn of_map<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        let mut reading = Reading::new();
+        members_of(map, |key, value| reading.member(key, value))?;
+        Ok(reading.end())
+    }
+}
+
+/// An object on its way to its fields: each member goes to the field that it names, and what no field
+/// takes to `extra`.
 ///
 /// Of several members that one field goes by, the one with the best name counts. Of two that are
 /// spelled alike it does not matter which comes first, so that a database may sort them; the other
 /// says nothing, and is dropped.
-pub(crate) fn read_known(
-    json: &str,
-    what: &'static str,
-    find: impl Fn(&str) -> Option<Known>,
-    extra: &mut Extra,
-    mut take: impl FnMut(usize, &str) -> bool,
-) -> Result<(), Fault> {
-    let mut found: Vec<(Known, Cow<'_, str>, &str)> = Vec::with_capacity(12);
-    let read = members(json, |key, value| match find(&key) {
-        // An explicit null is a field that is missing.
-        Some(_) if value == "null" => {}
-        Some(known) => found.push((known, key, value)),
-        None => extra.push(&key, value),
-    });
-    read.map_err(|error| {
-        if error.is_data() {
-            Fault::shape(json, what)
-        } else {
-            Fault::Syntax
-        }
-    })?;
-    // Backwards, and stable: of one key that stands twice the later one counts, as everywhere.
-    found.reverse();
-    found.sort_by(|(a, a_key, _), (b, b_key, _)| {
-        (a.field, a.rank, a_key).cmp(&(b.field, b.rank, b_key))
-    });
-    found.dedup_by(|(_, later, _), (_, first, _)| later == first);
-    let mut taken: Option<Known> = None;
-    for (known, key, value) in found {
-        match taken.filter(|taken| taken.field == known.field) {
-            Some(taken) if taken.rank == known.rank => {}
-            Some(_) => extra.push(&key, value),
-            None if take(known.field, value) => taken = Some(known),
-            None => extra.push(&key, value),
+struct Reading<'a, F> {
+    fields: F,
+    found: Vec<(Known, Cow<'a, str>, &'a str)>,
+}
+
+impl<'a, F: Fields> Reading<'a, F> {
+    fn new() -> Self {
+        Reading {
+            fields: F::default(),
+            found: Vec::with_capacity(8),
         }
     }
-    Ok(())
+
+    fn member(&mut self, key: Cow<'a, str>, value: &'a str) {
+        match F::find(&key) {
+            // An explicit null is a field that is missing.
+            Some(_) if value == "null" => {}
+            Some(known) => self.found.push((known, key, value)),
+            None => self.fields.extra().push(&key, value),
+        }
+    }
+
+    fn end(self) -> Read<F> {
+        let Reading {
+            mut fields,
+            mut found,
+        } = self;
+        // Backwards, and stable: of one key that stands twice the later one counts, as everywhere.
+        found.reverse();
+        found.sort_by(|(a, a_key, _), (b, b_key, _)| {
+            (a.field, a.rank, a_key).cmp(&(b.field, b.rank, b_key))
+        });
+        found.dedup_by(|(_, later, _), (_, first, _)| later == first);
+        let mut misshapen = None;
+        let mut taken: Option<Known> = None;
+        for (known, key, value) in found {
+            match taken.filter(|taken| taken.field == known.field) {
+                Some(taken) if taken.rank == known.rank => {}
+                Some(_) => fields.extra().push_known(&key, value),
+                None if fields.take(known.field, value) => taken = Some(known),
+                None => {
+                    fields.extra().push_known(&key, value);
+                    let fault = || Fault::shape(value, "text or a number");
+                    misshapen.get_or_insert_with(|| (F::name(known.field), fault()));
+                }
+            }
+        }
+        Read { fields, misshapen }
+    }
 }
 
 /// Declares the fields of a record with their names, best first, in lower case and without
@@ -133,7 +183,7 @@ macro_rules! record {
         }
 
         const _: () = {
-        use $crate::model::lenient::{self, Fault, Field as _, Known};
+        use $crate::model::lenient::{self, Field as _, Known};
 
         #[allow(non_camel_case_types, reason = "named as the fields are")]
         enum Field { $($field),+ }
@@ -154,38 +204,36 @@ macro_rules! record {
             }
         };
 
-        /// The field that goes by a key.
-        fn find(key: &str) -> Option<Known> {
-            let folded = $crate::key::Folded::new(key);
-            let key = folded.as_str();
-            let field = match key {
-                $($($name)|+ => Field::$field as usize,)+
-                _ => return None,
-            };
-            let rank = NAMES[field].iter().position(|name| *name == key)?;
-            Some(Known { field, rank })
-        }
-
         impl lenient::Fields for $fields {
-            fn read(json: &str, misshapen: &mut lenient::Misshapen) -> Result<Self, Fault> {
-                let mut extra = lenient::Extra::default();
-                let mut fields = $fields::default();
-                lenient::read_known(json, $what, find, &mut extra, |field, value| {
-                    let taken = match field {
-                        $(field if field == Field::$field as usize => {
-                            fields.$field = <$type>::read(value);
-                            fields.$field.is_some()
-                        })+
-                        _ => false,
-                    };
-                    if !taken && misshapen.is_none() {
-                        let fault = Fault::shape(value, "text or a number");
-                        *misshapen = Some((NAMES[field][0], fault));
-                    }
-                    taken
-                })?;
-                fields.extra = extra;
-                Ok(fields)
+            const WHAT: &'static str = $what;
+
+            fn find(key: &str) -> Option<Known> {
+                let folded = $crate::key::Folded::new(key);
+                let key = folded.as_str();
+                let field = match key {
+                    $($($name)|+ => Field::$field as usize,)+
+                    _ => return None,
+                };
+                let rank = NAMES[field].iter().position(|name| *name == key)?;
+                Some(Known { field, rank })
+            }
+
+            fn take(&mut self, field: usize, json: &str) -> bool {
+                match field {
+                    $(field if field == Field::$field as usize => {
+                        self.$field = <$type>::read(json);
+                        self.$field.is_some()
+                    })+
+                    _ => false,
+                }
+            }
+
+            fn name(field: usize) -> &'static str {
+                NAMES[field][0]
+            }
+
+            fn extra(&mut self) -> &mut lenient::Extra {
+                &mut self.extra
             }
         }
 
@@ -194,7 +242,8 @@ macro_rules! record {
         impl<'de> serde::Deserialize<'de> for $fields {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let value = serde_json::Value::deserialize(deserializer)?;
-                <$fields as lenient::Fields>::read(&value.to_string(), &mut None)
+                lenient::Read::of(&value.to_string())
+                    .map(|read| read.fields)
                     .map_err(serde::de::Error::custom)
             }
         }

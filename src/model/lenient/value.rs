@@ -1,10 +1,14 @@
 //! Values that come in several shapes: text or a number, a list or a single record.
 
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
+use serde_json::value::RawValue;
 use url::Url;
 
-use super::fault::Fault;
-use super::parse::{elements, parse, text};
+use super::parse::{parse, seeded, text};
+use super::record::{Fields, Read};
 use crate::status::OrderStatus;
 
 /// What a field may hold.
@@ -85,8 +89,9 @@ pub(crate) fn id_text(number: &str) -> Option<String> {
 
 /// An entry of a list inside a record: an object, or one text in its place.
 pub(crate) trait Entry: Sized {
-    /// Reads an object.
-    fn from_object(json: &str) -> Result<Self, Fault>;
+    type Fields: Fields;
+
+    fn from_fields(fields: Self::Fields) -> Self;
 
     fn from_text(text: &str) -> Self;
 
@@ -97,26 +102,121 @@ pub(crate) trait Entry: Sized {
 /// A list; a single record counts as a list of one.
 impl<T: Entry> Field for Vec<T> {
     fn read(json: &str) -> Option<Self> {
-        match json.bytes().next()? {
-            b'[' => {
-                // An order has a zip and thumbnails; a vector would make room for four.
-                let mut list = Vec::with_capacity(2);
-                elements(json, |entry| list.push(one(entry))).ok()?;
-                Some(list)
-            }
-            b'{' => Some(vec![one(json)]),
-            _ => None,
+        if !json.starts_with(['[', '{']) {
+            return None;
         }
+        let mut list = Vec::new();
+        if seeded(json, Entries(&mut list)).is_err() {
+            // An entry that no parser takes must cost no other: each is read by itself.
+            let entries: Vec<&RawValue> = parse(json).ok()?;
+            list = entries.into_iter().map(|entry| one(entry.get())).collect();
+        }
+        Some(list)
     }
 }
 
 fn one<T: Entry>(json: &str) -> T {
     let read = match json.bytes().next() {
-        Some(b'{') => T::from_object(json).ok(),
+        Some(b'{') => Read::of(json).ok().map(|read| T::from_fields(read.fields)),
         Some(b'"') => text(json).map(|text| T::from_text(&text)),
         _ => None,
     };
     read.unwrap_or_else(|| T::from_other(json))
+}
+
+/// Reads a list, or one entry, to the end of a list.
+struct Entries<'a, T>(&'a mut Vec<T>);
+
+impl<'de, T: Entry> DeserializeSeed<'de> for Entries<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Entry> Visitor<'de> for Entries<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        // An order has a zip and thumbnails; a vector would make room for four.
+        self.0.reserve_exact(2);
+        while let Some(()) = seq.next_element_seed(One(self.0))? {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        One(self.0).visit_map(map)
+    }
+}
+
+/// Reads one entry, whatever it is, to the end of a list.
+struct One<'a, T>(&'a mut Vec<T>);
+
+impl<'de, T: Entry> DeserializeSeed<'de> for One<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<T: Entry> One<'_, T> {
+    fn other<E>(self, json: &str) -> Result<(), E> {
+        self.0.push(T::from_other(json));
+        Ok(())
+    }
+}
+
+impl<'de, T: Entry> Visitor<'de> for One<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an entry")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let read = Read::<T::Fields>::of_map(map)?;
+        self.0.push(T::from_fields(read.fields));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.0.push(T::from_text(text));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut list = Vec::new();
+        while let Some(value) = seq.next_element::<&RawValue>()? {
+            list.push(value.get());
+        }
+        self.other(&format!("[{}]", list.join(",")))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
+        self.other(&number.to_string())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<(), E> {
+        self.other(&number.to_string())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
+        self.other(&Number::from_f64(number).map_or_else(|| "null".to_owned(), |it| it.to_string()))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.other(if value { "true" } else { "false" })
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.other("null")
+    }
 }
 
 #[cfg(test)]

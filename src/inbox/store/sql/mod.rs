@@ -193,9 +193,15 @@ pub(super) struct Dialect {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Words {
-    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "of the other store"))]
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        allow(dead_code, reason = "of the other store")
+    )]
     Sqlite,
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "of the other store"))]
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "of the other store")
+    )]
     Postgres,
 }
 
