@@ -5,15 +5,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::{FutureExt, TryStreamExt};
+use lab_connector::inbox::store::PostgresStore;
 use lab_connector::inbox::store::{
     AccountState, Case, CaseKey, Claimed, Commit, Counts, Forget, LogEntry, PollRight, Settlement,
     Stored,
 };
 use lab_connector::inbox::{CaseStore, Inbox, MemoryStore, PolledBy};
+use lab_connector::simulator::Behaviour;
 use lab_connector::{AccountId, Error, OrderId};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{HOUR, Service, notification, symbols};
+use crate::own_postgres::Cluster;
 use lab_connector::clock::Clock;
 
 /// For how long a process has the right to poll.
@@ -438,4 +441,59 @@ async fn rounds_are_observed_good_or_bad() {
     service.state().outage = Some(http::StatusCode::BAD_REQUEST);
     inbox.poll().await.unwrap_err();
     assert_eq!(*seen.lock().unwrap(), [true, false]);
+}
+
+/// The database stops, is killed, and comes back under a running loop: nothing ends it, nothing is lost,
+/// and nothing is done twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_goes_on_when_its_database_was_away() {
+    let Some(cluster) = Cluster::start("a_loop_goes_on_when_its_database_was_away") else {
+        return;
+    };
+    let (service, lab) = crate::simulator::behaviour::paired(Behaviour::default())
+        .await
+        .unwrap();
+    let store = PostgresStore::connect(&cluster.url).await.unwrap();
+    let inbox = lab
+        .inbox(store)
+        .interval(Duration::from_secs(1))
+        .claim_lease(Duration::from_secs(1));
+    let (done, mut told) = mpsc::unbounded_channel();
+    let working = inbox.clone();
+    let worker = tokio::spawn(async move {
+        let mut deliveries = working.deliveries();
+        while let Some(delivery) = deliveries.try_next().await.unwrap() {
+            // An answer that was lost may have said that it is done: then it is nobody's any more.
+            while let Err(error) = delivery.acknowledge().await {
+                if error.is_lease_lost() {
+                    break;
+                }
+                assert!(error.is_retryable(), "{error:?}");
+                tokio::task::yield_now().await;
+            }
+            done.send(delivery.order_id().clone()).unwrap();
+        }
+    });
+    let mut expected = Vec::new();
+    let mut seen = Vec::new();
+    for round in 0..3 {
+        let order = service.scan("L-1").unwrap();
+        match round {
+            0 => {}
+            1 => cluster.stop(),
+            _ => cluster.kill(),
+        }
+        if round > 0 {
+            cluster.again();
+        }
+        while !seen.contains(&order) {
+            let next = tokio::time::timeout(Duration::from_secs(90), told.recv());
+            seen.push(next.await.expect("the loop stands still").unwrap());
+        }
+        expected.push(order);
+    }
+    worker.abort();
+    assert_eq!(seen, expected);
+    let counts = inbox.stats().await.unwrap().store;
+    assert_eq!((counts.cases, counts.open), (3, 0));
 }
