@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, TryStreamExt};
 use lab_connector::inbox::store::SqliteStore;
 use lab_connector::{Client, Lab, Login};
 
@@ -25,10 +25,14 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
         files,
         json: arguments.json,
     };
-    eprintln!("polling every {} s, Ctrl-C ends it", arguments.interval);
-    tokio::select! {
-        done = tokio::signal::ctrl_c() => done.context("cannot wait for Ctrl-C")?,
-        ended = work(&desk) => ended?,
+    let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
+    // Asked for once before it is promised: only then the signal is ours.
+    if stop.as_mut().now_or_never().is_none() {
+        eprintln!("polling every {} s, Ctrl-C ends it", arguments.interval);
+        tokio::select! {
+            done = stop => done.context("cannot wait for Ctrl-C")?,
+            ended = work(&desk) => ended?,
+        }
     }
     desk.summary().await
 }
