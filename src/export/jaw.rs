@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Upper or lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Jaw {
     /// The maxilla.
     Upper,
