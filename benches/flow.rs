@@ -10,16 +10,15 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
 use lab_connector::OrderStatus;
-use lab_connector::flow::{Phase, Reading, Symbol, read_all};
+use lab_connector::flow::{Phase, Reading, Symbol};
 use lab_connector_benches::{Figures, figures_wanted, median};
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::{Anchored, Input};
 
 /// So many that the processor cannot learn by heart where each history ends, as it does with a
 /// few thousand that are read again and again. A lab's cases are each read once. (Known by
-/// heart, one at a time and the bare loop take less than half the time and the others the same:
-/// then `read_all` is the slower way, and what a step does besides the look into the table
-/// shows.)
+/// heart, one at a time and the bare loop take less than half the time, and what a step does
+/// besides the look into the table shows.)
 const CASES: usize = 500_000;
 
 fn main() -> ExitCode {
@@ -37,7 +36,6 @@ fn main() -> ExitCode {
     });
     group.bench_function("bare_loop", |b| b.iter(|| data.bare_loop(&mut ends)));
     group.bench_function("regex_dfa", |b| b.iter(|| data.regex_dfa(&mut ends)));
-    group.bench_function("read_all", |b| b.iter(|| data.read_all(&mut readings)));
     group.bench_function("parse_and_read", |b| {
         b.iter(|| data.parse_and_read(&mut readings))
     });
@@ -57,18 +55,12 @@ fn figures() -> ExitCode {
         || data.one_at_a_time(&mut readings),
         || data.bare_loop(&mut others),
     );
-    figures.at_most("flow_one_per_bare_loop", 1.0 / ratio, 1.2);
+    figures.at_most("flow_one_per_bare_loop", 1.0 / ratio, 1.5);
     let ratio = turns(
         || data.one_at_a_time(&mut readings),
         || data.regex_dfa(&mut others),
     );
     figures.at_least("flow_times_faster_than_regex_dfa", ratio, 2.0);
-    let mut many = Vec::with_capacity(CASES);
-    let ratio = turns(
-        || data.read_all(&mut many),
-        || data.one_at_a_time(&mut readings),
-    );
-    figures.at_least("flow_read_all_per_one", ratio, 1.4);
     let seconds = median(TURNS, || time(|| data.parse_and_read(&mut readings)));
     let millions = data.arrivals() as f64 / seconds / 1e6;
     figures.at_least("flow_text_statuses_million_per_second", millions, 20.0);
@@ -173,11 +165,10 @@ impl Data {
 
     /// All do the same work, or the comparison is worth nothing.
     fn verify(&self) {
-        let (mut one, mut many, mut text) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut one, mut text) = (Vec::new(), Vec::new());
         self.one_at_a_time(&mut one);
-        self.read_all(&mut many);
         self.parse_and_read(&mut text);
-        assert!(one == many && one == text);
+        assert!(one == text);
         assert!(one.iter().all(|reading| reading.deviations() == 0));
         let mut states = Vec::new();
         self.bare_loop(&mut states);
@@ -253,13 +244,6 @@ impl Data {
         let letters = self.cases(&self.letters);
         matched.extend(letters.map(|case| u8::from(self.explained(case))));
         black_box(matched);
-    }
-
-    fn read_all(&self, readings: &mut Vec<Reading>) {
-        readings.clear();
-        readings.resize(self.ends.len(), Reading::complete());
-        read_all(&self.symbols, &self.ends, readings).expect("cases that fit");
-        black_box(readings);
     }
 
     fn parse_and_read(&self, readings: &mut Vec<Reading>) {

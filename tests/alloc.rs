@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
-use lab_connector::flow::{Reading, Symbol, read_all};
+use lab_connector::flow::{Reading, Symbol};
 use lab_connector::{History, OrderStatus};
 
 /// Counts what this thread asks for; the test harness has threads of its own.
@@ -63,16 +63,6 @@ fn one_case_at_a_time() {
         black_box((reading.scenario(), reading.likely(), reading.action()));
     });
     assert_eq!(count, 0);
-}
-
-#[test]
-fn many_cases_at_once() {
-    let symbols = [Symbol::R; 100];
-    let ends: Vec<usize> = (1..=100).collect();
-    let mut readings = vec![Reading::partial(); 100];
-    let mut result = Ok(());
-    let count = allocations(|| result = read_all(&symbols, &ends, &mut readings));
-    assert_eq!((count, result), (0, Ok(())));
 }
 
 #[test]

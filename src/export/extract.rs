@@ -8,8 +8,8 @@ use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 
 use super::archive::{Package, Pour};
-use super::contents::PackedFile;
 use super::error::{Error, Reason, Result};
+use super::file::PackedFile;
 use crate::durable;
 
 /// Where a package has been extracted to.

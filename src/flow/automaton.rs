@@ -99,47 +99,6 @@ impl Reading {
         }
     }
 
-    /// The readings after eight more arrivals each: the lower three bits of each byte are a
-    /// column, the first in the lowest byte. All bits set is the column that changes nothing.
-    #[inline]
-    pub(super) fn observe_strides<const LANES: usize>(
-        readings: [Self; LANES],
-        columns: [u64; LANES],
-    ) -> [Self; LANES] {
-        let mut places = readings.map(|reading| reading.place);
-        let mut shift = 0;
-        while shift < u64::BITS {
-            let mut lane = 0;
-            while lane < LANES {
-                let column = (columns[lane] >> shift) as usize % COLUMNS;
-                places[lane] = NEXT[usize::from(places[lane])][column];
-                lane += 1;
-            }
-            shift += u8::BITS;
-        }
-        let mut after = readings;
-        let mut lane = 0;
-        while lane < LANES {
-            after[lane] = if places[lane] < MANY {
-                Reading {
-                    place: places[lane],
-                    further: 0,
-                }
-            } else {
-                readings[lane].observe_stride_further(columns[lane])
-            };
-            lane += 1;
-        }
-        after
-    }
-
-    #[cold]
-    fn observe_stride_further(self, columns: u64) -> Self {
-        columns.to_le_bytes().iter().fold(self, |reading, column| {
-            reading.observe_column(column % COLUMNS as u8)
-        })
-    }
-
     /// The phases that the case can be in.
     #[must_use]
     pub fn phases(self) -> Set<Phase> {
@@ -507,3 +466,20 @@ const fn shown_by(phases: Set<Phase>) -> u32 {
 
 // Every member of a set has its own bit.
 const _: () = assert!(<Phase as Member>::ALL.len() <= 32 && PHASES == Phase::ALL.len());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_deviation_is_counted_up_to_255() {
+        // The first is a modeled case without a review; none of the others follows from it.
+        let mut reading = Reading::complete().observe(Symbol::M);
+        for count in 1..400 {
+            assert_eq!(reading.deviations(), (count - 1).min(255) as u8);
+            reading = reading.observe(Symbol::M);
+        }
+        assert_eq!(reading.deviations(), 255);
+        assert_eq!(reading.deviations_forgotten().deviations(), 0);
+    }
+}

@@ -255,8 +255,7 @@
 //!
 //! # The parts
 //!
-//! * [`History`] holds the arrivals of an order, [`Reading`] is what they say; [`read_all`] reads the
-//!   histories of many orders at once.
+//! * [`History`] holds the arrivals of an order, [`Reading`] is what they say.
 //! * [`Explanation`] says why, in words and as typed reasons; [`Diagram`] draws it.
 //! * [`Phase`] is the table itself, for those who want to check it or make something of it.
 //! * [`Perspective`] reads the names that the same events have in the clinic.
@@ -276,7 +275,6 @@ mod code;
 mod diagram;
 mod explain;
 mod history;
-mod many;
 pub(crate) mod millis;
 mod perspective;
 mod phase;
@@ -292,7 +290,6 @@ pub use code::UnknownCode;
 pub use diagram::Diagram;
 pub use explain::{Deviation, Explanation, Why};
 pub use history::{Delivered, History};
-pub use many::{UnevenCases, read_all};
 pub use perspective::Perspective;
 pub use phase::Phase;
 pub use scenario::Scenario;

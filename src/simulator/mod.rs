@@ -77,10 +77,16 @@ mod clock;
 mod dice;
 mod faults;
 mod files;
+mod grants;
+mod html;
 mod life;
 mod notify;
+mod page_cache;
 mod people;
+mod plans;
 mod prescription;
+mod problem;
+mod refused;
 mod server;
 mod settings;
 mod snapshot;
@@ -121,7 +127,7 @@ pub use calls::Call;
 pub use clock::ClockMode;
 pub use faults::{Fault, FaultRule, Faults, ResetAt};
 pub use life::{Deed, Life, Span};
-pub use people::Refused;
+pub use refused::Refused;
 pub use settings::InvalidSettings;
 pub use truth::{Shown, Truth};
 
@@ -151,6 +157,9 @@ struct Shared {
     /// How it was set up.
     initial: SimulatorBuilder,
 }
+
+/// What a handler takes.
+type App = axum::extract::State<Arc<Shared>>;
 
 /// The login that may act for all labs.
 const DEMO: &str = "demo";

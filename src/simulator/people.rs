@@ -1,52 +1,11 @@
 //! What people do outside the API: doctors, the lab's people in the portal, modelers, the mill.
 
-use std::fmt;
-
 use super::case::Case;
+use super::refused::Refused;
 use super::world::{Notice, World};
 use super::{Action, Shared, Simulator};
-use crate::flow::Phase;
 use crate::model::{AccountId, OrderId};
 use crate::status::OrderStatus;
-
-/// An action that does not fit where the case is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    action: &'static str,
-    phase: Option<Phase>,
-}
-
-impl Refused {
-    pub(super) fn new(action: &'static str, phase: Option<Phase>) -> Self {
-        Refused { action, phase }
-    }
-
-    /// Where the case is; none if there is no such case or account.
-    #[must_use]
-    pub fn phase(&self) -> Option<Phase> {
-        self.phase
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.phase {
-            Some(phase) => write!(
-                f,
-                "cannot {}: the case is in {phase} ({})",
-                self.action,
-                phase.shows().status()
-            ),
-            None => write!(
-                f,
-                "cannot {}: there is no such case or account",
-                self.action
-            ),
-        }
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// What people do. Each action is refused, with the reason, where the case is not.
 impl Simulator {

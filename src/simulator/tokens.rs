@@ -1,54 +1,17 @@
 //! Tokens: how they end, as the different authorization services do it.
 
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use super::Simulator;
 use super::behaviour::{Behaviour, PairingRevokes};
-use super::world::{Grant, Owner, TOKEN_LIFE, World};
+use super::grants::{Grant, Owner, Refresh, TOKEN_LIFE, Used};
+use super::world::World;
 use crate::model::AccountId;
-
-/// All refresh tokens. Those that came from the same sign-in or pairing are a family.
-#[derive(Debug, Default)]
-pub(super) struct RefreshTokens {
-    good: HashMap<String, Refresh>,
-    used: HashMap<String, Used>,
-    families: u64,
-    refreshes: u64,
-    revoked_families: u64,
-    /// So many access tokens are kept before the expired ones are forgotten.
-    prune_at: usize,
-}
-
-#[derive(Debug)]
-struct Refresh {
-    owner: Owner,
-    family: u64,
-    issued: SystemTime,
-}
-
-/// A token that was rotated.
-#[derive(Debug)]
-struct Used {
-    refresh: Refresh,
-    at: SystemTime,
-}
 
 /// New tokens; the second is missing where the old one goes on.
 pub(super) struct Issued {
     pub(super) access: String,
     pub(super) refresh: Option<String>,
-}
-
-impl RefreshTokens {
-    pub(super) fn new_family(&mut self) -> u64 {
-        self.families += 1;
-        self.families
-    }
-
-    pub(super) fn remove(&mut self, token: &str) -> Option<Owner> {
-        self.good.remove(token).map(|refresh| refresh.owner)
-    }
 }
 
 impl World {
@@ -149,14 +112,6 @@ fn is_over(behaviour: &Behaviour, refresh: &Refresh, now: SystemTime) -> bool {
 
 /// What became of refresh tokens.
 impl Simulator {
-    /// Sets [`Behaviour::family_revocation`] by itself.
-    pub fn revoke_on_reuse(&self, revoke: bool) {
-        let mut world = self.world();
-        let mut behaviour = Behaviour::clone(&world.behaviour);
-        behaviour.family_revocation = revoke;
-        world.set_behaviour(behaviour);
-    }
-
     /// How many refreshes were asked for so far, granted or not.
     #[must_use]
     pub fn refreshes(&self) -> u64 {

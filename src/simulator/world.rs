@@ -10,17 +10,14 @@ use super::case::Case;
 use super::clock::WorldClock;
 use super::dice::{Dice, For};
 use super::faults::Faults;
+use super::grants::{Code, Grant, RefreshTokens};
 use super::life::Plans;
+use super::page_cache::Pages;
 use super::prescription::{Patient, Procedure};
-use super::server::Pages;
-use super::tokens::RefreshTokens;
 use super::{DEMO, action};
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId, RxId};
 use crate::status::{OrderStatus, Symbol};
-
-/// How long an access token lives: documented.
-pub(super) const TOKEN_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// The number of the first order.
 const FIRST: u64 = 100_000_001;
@@ -66,28 +63,6 @@ pub(super) struct LabAccount {
 
 /// So many of the cases that left a list are remembered.
 const LEFT: usize = 32;
-
-/// An authorization code: good for one use.
-#[derive(Debug)]
-pub(super) struct Code {
-    pub(super) redirect_uri: String,
-    pub(super) challenge: Option<String>,
-    pub(super) login: String,
-}
-
-/// Whose a token is.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Owner {
-    Login(String),
-    Account(AccountId),
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Grant {
-    pub(super) owner: Owner,
-    pub(super) family: u64,
-    pub(super) expires_at: SystemTime,
-}
 
 /// A change that the world's people are to be told of.
 #[derive(Clone, Debug)]

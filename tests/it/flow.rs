@@ -1,7 +1,7 @@
 //! The case model through its public door: Align's table, examples, and agreement with a
 //! second implementation on every short history.
 
-use lab_connector::flow::{Phase, Reading, Stage, Symbol, read_all};
+use lab_connector::flow::{Phase, Reading, Stage, Symbol};
 use lab_connector::{History, OrderStatus, Scenario};
 use proptest::prelude::*;
 
@@ -398,37 +398,6 @@ proptest! {
         prop_assert_eq!(readings.next(), None);
         prop_assert_eq!(history.read(), reading);
         prop_assert_eq!(history.deviations().count(), usize::from(reading.deviations()));
-    }
-
-    #[test]
-    fn many_at_once_are_the_same_as_one_at_a_time(
-        cases in prop::collection::vec(
-            (any::<bool>(), prop::collection::vec(prop::sample::select(&Symbol::ALL), 0..30)),
-            0..20,
-        ),
-    ) {
-        let begin = |complete: &bool| {
-            if *complete { Reading::complete() } else { Reading::partial() }
-        };
-        let mut readings: Vec<_> = cases.iter().map(|(complete, _)| begin(complete)).collect();
-        let mut symbols = Vec::new();
-        let mut ends = Vec::new();
-        for (_, case) in &cases {
-            symbols.extend_from_slice(case);
-            ends.push(symbols.len());
-        }
-        read_all(&symbols, &ends, &mut readings)?;
-        for ((complete, case), reading) in cases.iter().zip(&readings) {
-            let one = case.iter().fold(begin(complete), |reading, s| reading.observe(*s));
-            prop_assert_eq!(one, *reading);
-        }
-        // And on from there.
-        read_all(&symbols, &ends, &mut readings)?;
-        for ((complete, case), reading) in cases.iter().zip(readings) {
-            let twice = case.iter().chain(case);
-            let one = twice.fold(begin(complete), |reading, s| reading.observe(*s));
-            prop_assert_eq!(one, reading);
-        }
     }
 
     /// The truth is never excluded, whatever quiet arrivals were missed, as long as the last

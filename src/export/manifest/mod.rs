@@ -16,8 +16,9 @@ pub use self::object::Object;
 pub use self::tooth::{Bridge, Tooth};
 
 use self::defines::Defines;
-use super::contents::{Jaw, PackedFile};
 use super::error::{Error, Reason, Result};
+use super::file::PackedFile;
+use super::jaw::Jaw;
 use super::limits::Limits;
 use super::sensitive::Sensitive;
 use super::xml::{self, Element};
@@ -207,12 +208,6 @@ impl Manifest {
     #[must_use]
     pub fn export_time(&self) -> Option<SystemTime> {
         date::instant(self.export_time.as_deref()?, self.utc_offset.as_deref()?)
-    }
-
-    /// The time of the export as it stands there, `MM/dd/yyyy HH:mm:ss`.
-    #[must_use]
-    pub fn export_time_text(&self) -> Option<&str> {
-        self.export_time.as_deref()
     }
 
     /// What is to be made: `Procedure`, or `CaseTypeName`.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::super::contents::{Jaw, PackedFile};
+use super::super::file::PackedFile;
+use super::super::jaw::Jaw;
 use super::super::xml::Element;
 use super::defines::{Coded, Defines};
 

@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use super::Address;
-use super::html::{Text, hidden};
-use super::page::{clock, form, holder};
+use super::parts::{clock, form, holder};
 use super::view::View;
 use crate::flow::{Reading, Stage};
 use crate::simulator::Action;
+use crate::simulator::html::{Text, hidden};
 use crate::simulator::{Shown, snapshot::Snapshot};
 use crate::status::{OrderStatus, Symbol};
 

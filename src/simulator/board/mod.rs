@@ -2,8 +2,8 @@
 //! elsewhere; it works without its script, which only keeps it up to date.
 
 mod case;
-pub(super) mod html;
 mod page;
+mod parts;
 mod view;
 
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::server::App;
-use super::server::control::{self, Problem};
+use super::problem::Problem;
+use super::server::control;
 use super::server::guard::check_origin;
-use super::{Action, Shared};
+use super::{Action, App, Shared, html};
 use crate::model::OrderId;
 use view::View;
 

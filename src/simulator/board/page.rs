@@ -1,12 +1,10 @@
 //! The board as HTML.
 
-use std::time::SystemTime;
-
 use super::case;
-use super::html::{self, Text, hidden};
+use super::parts::{clock, form, holder};
 use super::view::{Column, View};
+use crate::simulator::html::{self, Text, hidden};
 use crate::simulator::{Call, ClockMode};
-use crate::status::Holder;
 
 /// What is shown of a path.
 const LONGEST: usize = 120;
@@ -40,13 +38,6 @@ pub(super) fn of(view: &View, notice: Option<&str>) -> String {
         calls = calls(view),
     );
     html::page("Lab Connector simulator", "board", true, &body)
-}
-
-/// The form that buttons stand in; it remembers where the board was.
-pub(super) fn form(view: &View, fields: &str, buttons: &str) -> String {
-    let lab = hidden("lab", &view.address.lab);
-    let case = hidden("case", &view.address.case);
-    format!(r#"<form method="post" action="/_simulator/board">{lab}{case}{fields}{buttons}</form>"#)
 }
 
 fn bar(view: &View) -> String {
@@ -142,16 +133,6 @@ fn column(view: &View, number: usize, column: &Column) -> String {
     )
 }
 
-/// The class that colours it.
-pub(super) fn holder(holder: Option<Holder>) -> &'static str {
-    match holder {
-        Some(Holder::Doctor | Holder::System) => "doctor",
-        Some(Holder::Lab) => "lab",
-        Some(Holder::Align) => "align",
-        _ => "nobody",
-    }
-}
-
 fn calls(view: &View) -> String {
     let rows: String = view.calls.iter().map(row).collect();
     let count = view.calls_in_all;
@@ -199,11 +180,4 @@ fn row(call: &Call) -> String {
         path = Text(path),
         faults = faults.collect::<String>(),
     )
-}
-
-/// A time for people, in UTC.
-pub(super) fn clock(time: SystemTime, format: &str) -> String {
-    jiff::Timestamp::try_from(time)
-        .map(|time| time.strftime(format).to_string())
-        .unwrap_or_default()
 }

@@ -12,14 +12,16 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::super::behaviour::Lists;
+use super::super::grants::{Owner, TOKEN_LIFE};
 use super::super::tokens::Issued;
-use super::super::world::{Owner, TOKEN_LIFE, World};
+use super::super::world::World;
 use super::super::{CLIENT_ID, CLIENT_SECRET};
 use super::effects::Effects;
 use super::input;
 use super::shape::{self, Shape};
-use super::{App, Problem, account, owner};
+use super::{Problem, account, owner};
 use crate::model::AccountId;
+use crate::simulator::App;
 
 #[derive(Deserialize)]
 pub(super) struct TokenRequest {

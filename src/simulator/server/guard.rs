@@ -7,7 +7,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode};
 
 use super::super::Shared;
-use super::control::Problem;
+use super::super::problem::Problem;
 
 /// Refuses what another site's page sends. A simulator on loopback also wants to be called by a
 /// loopback name: a foreign name that leads here is an attack (DNS rebinding).

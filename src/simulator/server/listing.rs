@@ -7,41 +7,18 @@ use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::super::Shared;
 use super::super::behaviour::{AssetUrls, Behaviour, EmptyList, Lists, Paging};
+use super::super::page_cache::{Page, Pages, Place};
 use super::super::world::World;
 use super::effects::Effects;
 use super::shape::{self, Shape};
-use super::{App, Problem, account};
+use super::{Problem, account};
 use crate::endpoints::Operation;
 use crate::model::AccountId;
-
-/// Pages as they were last sent, for as long as nothing that they show changes.
-#[derive(Debug, Default)]
-pub(in crate::simulator) struct Pages {
-    version: u64,
-    pages: HashMap<Place, Page>,
-}
-
-/// Where a page begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    /// After this place in the list of all cases.
-    After(Option<u32>),
-    /// After so many.
-    Skip(usize),
-}
-
-#[derive(Clone, Debug)]
-struct Page {
-    bytes: Bytes,
-    link: Option<HeaderValue>,
-    /// The cases that it shows, until it is noted that they were seen.
-    unseen: Vec<u32>,
-}
+use crate::simulator::App;
 
 pub(super) async fn list(
     State(shared): App,

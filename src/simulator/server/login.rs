@@ -10,13 +10,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::super::board::html::{self, Text, hidden};
-use super::super::world::{Code, World};
+use super::super::grants::Code;
+use super::super::html::{self, Text, hidden};
+use super::super::world::World;
 use super::super::{CLIENT_ID, DEMO, REDIRECT_URL, Shared};
+use super::Problem;
 use super::guard::check_origin;
-use super::{App, Problem};
 use crate::endpoints::origin::is_loopback;
 use crate::model::AccountId;
+use crate::simulator::App;
 
 /// The parameters of the sign-in page: RFC 6749 section 4.1.1 and RFC 7636 section 4.3.
 #[derive(Debug, Deserialize)]

@@ -24,17 +24,14 @@ use axum::{Extension, Router};
 use serde_json::{Value, json};
 
 use super::behaviour::{Behaviour, DiscoveryForm};
-use super::world::Owner;
-use super::{Shared, board};
+use super::grants::Owner;
+use super::{App, Shared, board};
 use crate::endpoints::Operation;
 use crate::model::AccountId;
 use effects::Effects;
 
-pub(super) use listing::Pages;
 pub(super) use login::consent;
 pub(super) use shape::{files as files_of, id_in, key_in, sha256};
-
-pub(super) type App = State<Arc<Shared>>;
 
 /// Each operation at its conventional method and path: the table of [`Operation`] is the only
 /// place that knows them.

@@ -14,14 +14,15 @@ use super::super::Shared;
 use super::super::behaviour::DownloadedBy;
 use super::super::case::Case;
 use super::super::files::{Files, Kind};
-use super::super::people::Refused;
+use super::super::refused::Refused;
 use super::super::world::World;
 use super::effects::Effects;
 use super::input;
 use super::shape::{self, Shape};
-use super::{App, Problem, account};
+use super::{Problem, account};
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId, RxId};
+use crate::simulator::App;
 use crate::status::Symbol;
 
 pub(super) async fn by_rx(

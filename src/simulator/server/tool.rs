@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use super::super::prescription::{Patient, Procedure};
 use super::super::world::World;
 use super::super::{CLIENT_ID, CLIENT_SECRET};
-use super::{App, Problem};
+use super::Problem;
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId, RxId};
+use crate::simulator::App;
 
 pub(super) async fn procedures(headers: HeaderMap) -> Result<Json<Value>, Problem> {
     check(&headers)?;

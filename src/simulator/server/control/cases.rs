@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::App;
 use super::input::{body, number, query};
 use super::{Answer, Problem};
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId};
+use crate::simulator::App;
 use crate::simulator::case::Case;
 use crate::simulator::snapshot::Snapshot;
 use crate::simulator::{Action, Shared};

@@ -5,7 +5,6 @@
 
 mod cases;
 mod input;
-mod problem;
 mod world;
 
 use std::sync::Arc;
@@ -18,10 +17,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use serde_json::{Value, json};
 
-use super::App;
 use super::guard::check_origin;
-use crate::simulator::Shared;
-pub(in crate::simulator) use problem::Problem;
+use crate::simulator::problem::Problem;
+use crate::simulator::{App, Shared};
 pub(in crate::simulator) use world::move_on;
 
 /// Under which everything is that is not the Lab Connector API.

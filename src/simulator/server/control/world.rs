@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::super::{App, login};
+use super::super::login;
 use super::cases::Nothing;
 use super::input::{body, number, query};
 use super::{Answer, Problem};
 use crate::endpoints::Operation;
+use crate::simulator::App;
 use crate::simulator::snapshot::time;
 use crate::simulator::{Behaviour, Call, DEMO, Faults, InvalidSettings, Shared};
 

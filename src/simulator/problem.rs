@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::flow::Phase;
-use crate::simulator::people::Refused;
+use crate::simulator::refused::Refused;
 
 /// An error answer, as `application/problem+json`.
 #[derive(Debug)]

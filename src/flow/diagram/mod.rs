@@ -38,7 +38,7 @@ use crate::status::Holder;
 /// *Lab Review*, *iTero Milling*, *Lab Review*, known from the first event: only the review after
 /// interpretation 2 is possible at the end.
 ///
-#[doc = include_str!("../../docs/flow-path.svg")]
+#[doc = include_str!("../../../docs/flow-path.svg")]
 #[derive(Clone, Copy, Debug)]
 pub struct Diagram<'a> {
     history: Option<&'a History>,

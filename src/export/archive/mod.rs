@@ -14,8 +14,8 @@ use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 use self::meter::Meter;
-use super::contents::PackedFile;
 use super::error::{Error, Reason, Result};
+use super::file::PackedFile;
 use super::limits::Limits;
 use super::manifest::Manifest;
 use super::name::{self, Taken};
