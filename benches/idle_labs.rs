@@ -61,7 +61,7 @@ async fn run(client: &Client, store: &SqliteStore, labs: std::ops::Range<usize>,
         let polled = polled.clone();
         let lab = client.account(number.to_string());
         let inbox = lab.inbox(store.clone()).interval(INTERVAL);
-        let inbox = inbox.on_poll(move |report| {
+        let inbox = inbox.on_round(move |report| {
             assert!(report.is_ok(), "{report:?}");
             polled.0.0.fetch_add(1, Ordering::SeqCst);
             polled.0.1.notify_one();

@@ -40,13 +40,32 @@ const QUICK: Duration = Duration::from_secs(60);
 /// A clock that stands still. Short waits return at once and move it; long ones are limits of
 /// time and never end.
 #[derive(Clone, Debug)]
-pub struct TestClock(Arc<Mutex<(SystemTime, Vec<Duration>)>>, Option<Arc<Notify>>);
+pub struct TestClock(Arc<Mutex<Times>>, Option<Arc<Notify>>);
+
+#[derive(Debug)]
+struct Times {
+    now: SystemTime,
+    elapsed: Duration,
+    waits: Vec<Duration>,
+}
+
+impl Times {
+    fn advance(&mut self, time: Duration) {
+        self.now += time;
+        self.elapsed += time;
+    }
+}
 
 impl TestClock {
     /// 2026-03-14T09:26:53Z.
     pub fn new() -> Self {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_480_413);
-        TestClock(Arc::new(Mutex::new((start, Vec::new()))), None)
+        let times = Times {
+            now: start,
+            elapsed: Duration::from_secs(1_000_000),
+            waits: Vec::new(),
+        };
+        TestClock(Arc::new(Mutex::new(times)), None)
     }
 
     /// A clock whose waits end when it was advanced so far, also short ones.
@@ -56,42 +75,46 @@ impl TestClock {
     }
 
     pub fn advance(&self, time: Duration) {
-        self.0.lock().unwrap().0 += time;
+        self.0.lock().unwrap().advance(time);
         self.1.iter().for_each(|moved| moved.notify_waiters());
     }
 
-    /// As somebody does who corrects it.
+    /// As somebody does who corrects it; no less time has passed by that.
     pub fn set_back(&self, time: Duration) {
-        self.0.lock().unwrap().0 -= time;
+        self.0.lock().unwrap().now -= time;
+        self.1.iter().for_each(|moved| moved.notify_waiters());
+    }
+
+    /// As a machine's is that was suspended: no time has passed for its processes.
+    pub fn set_ahead(&self, time: Duration) {
+        self.0.lock().unwrap().now += time;
         self.1.iter().for_each(|moved| moved.notify_waiters());
     }
 
     /// The waits so far.
     pub fn waits(&self) -> Vec<Duration> {
-        self.0.lock().unwrap().1.clone()
+        self.0.lock().unwrap().waits.clone()
     }
 }
 
 #[async_trait]
 impl Clock for TestClock {
     fn now(&self) -> SystemTime {
-        self.0.lock().unwrap().0
+        self.0.lock().unwrap().now
     }
 
     fn elapsed(&self) -> Duration {
-        self.now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
+        self.0.lock().unwrap().elapsed
     }
 
     async fn sleep(&self, duration: Duration) {
         if let Some(moved) = &self.1 {
-            let end = self.now() + duration;
+            let end = self.elapsed() + duration;
             loop {
                 let moved = moved.notified();
                 let mut moved = std::pin::pin!(moved);
                 moved.as_mut().enable();
-                if self.now() >= end {
+                if self.elapsed() >= end {
                     return;
                 }
                 moved.await;
@@ -101,8 +124,8 @@ impl Clock for TestClock {
             std::future::pending::<()>().await;
         }
         let mut state = self.0.lock().unwrap();
-        state.0 += duration;
-        state.1.push(duration);
+        state.advance(duration);
+        state.waits.push(duration);
     }
 }
 

@@ -130,7 +130,7 @@ pub async fn run(files: PathBuf, json: bool) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let cases = SqliteStore::open(directory.path().join("cases.db")).await?;
     let desk = Desk {
-        inbox: lab.inbox(cases).on_poll(desk::problems),
+        inbox: lab.inbox(cases).on_round(desk::problems),
         files,
         json,
     };
@@ -179,7 +179,7 @@ struct Day {
 
 impl Day {
     /// A round, and all the work that it brings. A service that runs for ever uses
-    /// `Inbox::deliveries` and `Inbox::arrivals` in place of this.
+    /// `Inbox::for_each` and `Inbox::arrivals` in place of this.
     async fn work(&mut self, desk: &Desk) -> Result<()> {
         desk.inbox.poll().await?;
         for change in desk.inbox.arrivals_after(self.shown, 1_000).await? {
@@ -187,7 +187,10 @@ impl Day {
             desk.change(&change)?;
         }
         while let Some(delivery) = desk.inbox.claim(1).await?.pop() {
-            desk.take(&delivery).await?;
+            match desk.take(&delivery).await {
+                Ok(()) => delivery.acknowledge().await?,
+                Err(error) => delivery.fail(&error.to_string()).await?,
+            }
             self.latest.insert(delivery.order_id().clone(), delivery);
         }
         Ok(())

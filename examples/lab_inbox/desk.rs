@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use futures_util::TryStreamExt;
 use lab_connector::flow::{History, Reading};
-use lab_connector::inbox::{Delivery, Inbox, LoggedArrival, PollReport, Problem};
+use lab_connector::inbox::{Delivery, Handled, Inbox, LoggedArrival, PollReport};
 use lab_connector::{OrderId, OrderStatus};
 use serde::Serialize;
 
@@ -35,17 +35,16 @@ struct Line<'a> {
 }
 
 impl Desk {
-    /// Takes in a delivery: downloads, prints, and only then says that it is done.
-    pub async fn take(&self, delivery: &Delivery) -> Result<()> {
-        let files = match delivery.download_all(&self.files).await {
-            Ok(files) => files.into_iter().map(|file| file.path).collect(),
-            Err(error) => {
-                eprintln!("order {}: {error}", delivery.order_id());
-                return Ok(delivery.fail(&error.to_string()).await?);
-            }
-        };
-        self.delivery(delivery, files)?;
-        Ok(delivery.acknowledge().await?)
+    /// Takes in a delivery: downloads and prints. What fails comes again.
+    pub async fn take(&self, delivery: &Delivery) -> Handled {
+        if delivery.is_superseded() {
+            return Ok(());
+        }
+        let files = delivery.download_all(&self.files).await;
+        let files =
+            files.inspect_err(|error| eprintln!("order {}: {error}", delivery.order_id()))?;
+        let files = files.iter().map(|file| file.path().to_owned()).collect();
+        Ok(self.delivery(delivery, files)?)
     }
 
     fn delivery(&self, delivery: &Delivery, files: Vec<PathBuf>) -> Result<()> {
@@ -132,20 +131,9 @@ pub fn problems(round: &lab_connector::Result<PollReport>) {
         Err(error) => return eprintln!("lab_inbox: {error}; going on"),
     };
     for problem in problems {
-        match problem {
-            Problem::NoRxId(order) => {
-                eprintln!("order {order} has no Rx id and cannot be followed");
-            }
-            Problem::IdTooLong(_) => {
-                eprintln!("an order has an id that is too long for it to be kept");
-            }
-            Problem::Unreadable(record) => {
-                let (position, error) = (record.position(), record.error());
-                eprintln!("record {position} of the listing: {error}");
-            }
-            Problem::NotFetched(Some(order), error) => eprintln!("order {order}: {error}"),
-            Problem::NotFetched(None, error) => eprintln!("an order that was notified: {error}"),
-            other => eprintln!("{other:?}"),
+        match problem.order_id() {
+            Some(order) => eprintln!("order {order}: {problem}"),
+            None => eprintln!("{problem}"),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The job against a real service.
 
+use std::future::IntoFuture;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures_util::{FutureExt, TryStreamExt};
 use lab_connector::inbox::store::SqliteStore;
 use lab_connector::{Client, Lab, Login};
@@ -19,39 +20,41 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
     let inbox = lab
         .inbox(cases)
         .interval(Duration::from_secs(arguments.interval))
-        .on_poll(desk::problems);
+        .on_round(desk::problems);
     let desk = Desk {
         inbox,
         files,
         json: arguments.json,
     };
-    let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut stop = Box::pin(tokio::signal::ctrl_c());
     // Asked for once before it is promised: only then the signal is ours.
     if stop.as_mut().now_or_never().is_none() {
         eprintln!("polling every {} s, Ctrl-C ends it", arguments.interval);
+        let work = desk
+            .inbox
+            .for_each(|delivery| {
+                let desk = &desk;
+                async move { desk.take(&delivery).await }
+            })
+            .stop_when(stop.map(drop));
         tokio::select! {
-            done = stop => done.context("cannot wait for Ctrl-C")?,
-            ended = work(&desk) => ended?,
+            ended = work.into_future() => ended?,
+            shown = changes(&desk) => shown?,
         }
     }
     desk.summary().await
 }
 
-/// Takes in deliveries and shows changes as they come; polls meanwhile.
-async fn work(desk: &Desk) -> Result<()> {
-    let mut deliveries = desk.inbox.deliveries();
+/// Shows changes as they come.
+async fn changes(desk: &Desk) -> Result<()> {
     let shown = desk.inbox.stats().await?.store.arrivals;
     let mut changes = desk.inbox.arrivals(shown);
     loop {
-        tokio::select! {
-            change = changes.try_next() => match change? {
-                Some(change) => desk.change(&change)?,
-                None => return Ok(()),
-            },
-            delivery = deliveries.try_next() => match delivery? {
-                Some(delivery) => desk.take(&delivery).await?,
-                None => return Ok(()),
-            },
+        match changes.try_next().await {
+            Ok(Some(change)) => desk.change(&change)?,
+            Ok(None) => return Ok(()),
+            // The rounds tell of it; the next change may come through.
+            Err(_) => tokio::time::sleep(Duration::from_secs(60)).await,
         }
     }
 }

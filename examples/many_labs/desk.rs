@@ -13,9 +13,6 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::Arguments;
 
-/// A lab whose access is gone is asked again so often; until then somebody may have signed in.
-const PAUSE: Duration = Duration::from_secs(60);
-
 /// Something to tell about a lab.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Event {
@@ -59,7 +56,7 @@ pub fn serve<S>(
             .interval(arguments.interval())
             // Not all of them at once, now or later.
             .initial_jitter(arguments.interval())
-            .on_poll(move |round| {
+            .on_round(move |round| {
                 let failed = round.as_ref().err().map(ToString::to_string);
                 let lab = name.clone();
                 // Nobody listens any more when it ends.
@@ -70,22 +67,13 @@ pub fn serve<S>(
 }
 
 async fn work(inbox: Inbox, told: UnboundedSender<Event>) {
-    let mut deliveries = inbox.deliveries();
-    while let Some(delivery) = deliveries.next().await {
-        let done = match delivery {
-            Ok(delivery) => {
-                let (order, ordinal) = (delivery.order_id().clone(), delivery.ordinal());
-                let done = delivery.acknowledge().await;
-                if done.is_ok() {
-                    let _ = told.send(Event::Delivered { order, ordinal });
-                }
-                done
-            }
-            Err(error) => Err(error),
-        };
-        if done.is_err() {
-            tokio::time::sleep(PAUSE).await;
-        }
+    let ended = inbox.for_each(|delivery| {
+        let (order, ordinal) = (delivery.order_id().clone(), delivery.ordinal());
+        let told = told.clone();
+        async move { Ok(told.send(Event::Delivered { order, ordinal })?) }
+    });
+    if let Err(error) = ended.await {
+        eprintln!("a lab is not served any more: {error}");
     }
 }
 

@@ -43,7 +43,7 @@ pub async fn run(listen: SocketAddr, flood: usize) -> Result<()> {
     let lab = login.pair("L-1").notification_url(&url).await?;
 
     let (polled, mut polls) = watch::channel(0_u32);
-    let inbox = lab.inbox(MemoryStore::new()).on_poll(move |_| {
+    let inbox = lab.inbox(MemoryStore::new()).on_round(move |_| {
         polled.send_modify(|polls| *polls += 1);
     });
     let endpoint = Endpoint::default().lab(&key, &inbox);

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use futures_util::{FutureExt, TryStreamExt};
-use lab_connector::inbox::{Inbox, MemoryStore};
+use futures_util::FutureExt;
+use lab_connector::inbox::MemoryStore;
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -39,24 +39,20 @@ pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()>
     let serving = axum::serve(listener, endpoint.router()).into_future();
     let stop = tokio::signal::ctrl_c().map(drop);
     eprintln!("listening, and polling as the safety net; Ctrl-C ends it");
+    let work = inbox
+        .for_each(|delivery| async move {
+            println!(
+                "delivery {} #{}  {}",
+                delivery.order_id(),
+                delivery.ordinal(),
+                delivery.status()
+            );
+            Ok(())
+        })
+        .stop_when(stop);
     tokio::select! {
         served = serving => served?,
-        polled = inbox.run_until(stop) => polled?,
-        worked = work(&inbox) => worked?,
-    }
-    Ok(())
-}
-
-async fn work(inbox: &Inbox) -> Result<()> {
-    let mut deliveries = inbox.deliveries();
-    while let Some(delivery) = deliveries.try_next().await? {
-        println!(
-            "delivery {} #{}  {}",
-            delivery.order_id(),
-            delivery.ordinal(),
-            delivery.status()
-        );
-        delivery.acknowledge().await?;
+        worked = work.into_future() => worked?,
     }
     Ok(())
 }

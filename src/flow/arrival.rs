@@ -10,14 +10,15 @@ use crate::status::OrderStatus;
 ///
 /// With the feature `serde` an arrival of which only the status is known is that status as text,
 /// `"Lab Review"`; any other is `{"status": "Lab Review", "at": 1686182400000, "origin":
-/// "listing"}`, with the time in whole milliseconds since 1970-01-01T00:00Z. Both forms are read
-/// back, fields that this release does not know are passed over, and an origin that it does not
+/// "listing"}`, with the time in whole milliseconds since 1970-01-01T00:00Z, and `"doubtful": true`
+/// where it [is](Arrival::is_doubtful). Both forms are read back, fields that this release does not know are passed over, and an origin that it does not
 /// know is read as none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Arrival {
     pub(super) status: OrderStatus,
     at: Option<SystemTime>,
     pub(super) origin: Option<Origin>,
+    doubtful: bool,
     /// Set by the history that takes it in.
     pub(super) late: bool,
 }
@@ -30,6 +31,7 @@ impl Arrival {
             status: status.into(),
             at: None,
             origin: None,
+            doubtful: false,
             late: false,
         }
     }
@@ -45,6 +47,14 @@ impl Arrival {
     #[must_use]
     pub fn from_origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
+        self
+    }
+
+    /// The same arrival, of which the evidence leaves open whether it happened.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub(crate) fn doubtful(mut self) -> Self {
+        self.doubtful = true;
         self
     }
 
@@ -79,10 +89,21 @@ impl Arrival {
         self.late
     }
 
-    /// Whether it is a delivery: an arrival of *Ready for Download* or *Lab Review*.
+    /// Whether the evidence leaves open if it happened: the same status with other files, say.
+    /// Where in doubt it did, since a repetition is better than a case that is lost.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    /// Whether it is a delivery: an arrival of *Ready for Download* or *Lab Review*, or one that was
+    /// listed in a status that is not known. *Get Orders* lists only what waits for the lab, so a
+    /// status that was renamed is still work.
     #[must_use]
     pub fn is_delivery(&self) -> bool {
-        self.status.is_listed()
+        let is_listed_unknown =
+            self.status.symbol().is_none() && self.origin == Some(Origin::Listing);
+        self.status.is_listed() || is_listed_unknown
     }
 }
 
@@ -132,7 +153,7 @@ mod wire {
 
     impl Serialize for Arrival {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            if self.at.is_none() && self.origin.is_none() {
+            if self.at.is_none() && self.origin.is_none() && !self.doubtful {
                 return self.status.serialize(serializer);
             }
             let mut map = serializer.serialize_map(None)?;
@@ -142,6 +163,9 @@ mod wire {
             }
             if let Some(origin) = self.origin {
                 map.serialize_entry("origin", &origin)?;
+            }
+            if self.doubtful {
+                map.serialize_entry("doubtful", &true)?;
             }
             map.end()
         }
@@ -166,6 +190,7 @@ mod wire {
                     let fields = Fields::deserialize(de::value::MapAccessDeserializer::new(map))?;
                     let mut arrival = Arrival::new(fields.status);
                     arrival.at = fields.at;
+                    arrival.doubtful = fields.doubtful;
                     arrival.origin = fields.origin.and_then(|name| Origin::from_name(&name));
                     Ok(arrival)
                 }
@@ -182,5 +207,7 @@ mod wire {
         at: Option<SystemTime>,
         #[serde(default)]
         origin: Option<String>,
+        #[serde(default)]
+        doubtful: bool,
     }
 }

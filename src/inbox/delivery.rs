@@ -3,16 +3,19 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::{Either, select};
 
 use super::Inbox;
+use super::delivery_files::DeliveryFiles;
 use super::files;
-use super::record::{CaseObservation, What};
-use super::report::PollReport;
+use super::plan::Evidence;
+use super::plan::identity::{FetchTarget, Subject};
+use super::record::{CaseObservation, Shown};
 use super::store::{Claimed, Outcome, Settlement};
-use crate::download::{Downloaded, safe_name};
+use crate::download::safe_name;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Arrival, History, Reading};
 use crate::model::{Order, OrderId, RxId};
@@ -33,11 +36,13 @@ const LONGEST_REASON: usize = 500;
 /// it. Dropped, it comes again after that.
 #[derive(Clone)]
 pub struct Delivery {
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
     claimed: Arc<Claimed>,
     order: Arc<Order>,
     history: Arc<History>,
     token: Arc<str>,
+    /// Whether somebody has tried to acknowledge it: the answer may have been lost.
+    acknowledged: Arc<AtomicBool>,
 }
 
 impl Delivery {
@@ -56,6 +61,7 @@ impl Delivery {
             history: Arc::new(history),
             claimed: Arc::new(claimed),
             token: Arc::clone(token),
+            acknowledged: Arc::default(),
         })
     }
 
@@ -136,6 +142,29 @@ impl Delivery {
         self.claimed.attempts
     }
 
+    /// Whether a newer scan of the order has arrived: a later delivery of it is there. The files that
+    /// the service gives now are the newer ones, so there is nothing left to do under this name but to
+    /// acknowledge it.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        let arrivals = self.full_history().arrivals().iter();
+        let mut later = arrivals.skip(self.history.len());
+        later.any(Arrival::is_delivery)
+    }
+
+    /// Whether the evidence leaves open if it arrived anew, see [`Arrival::is_doubtful`]: it may be
+    /// what the lab has already.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.history.last().is_some_and(Arrival::is_doubtful)
+    }
+
+    /// Whether somebody asked for it again, with [`Inbox::redeliver`].
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        self.claimed.repeated
+    }
+
     /// Why it failed last, in the words of [`Delivery::fail`].
     #[must_use]
     pub fn last_failure(&self) -> Option<&str> {
@@ -143,7 +172,7 @@ impl Delivery {
     }
 
     /// Says that the work is done: it never comes again, and the order's next delivery
-    /// can be claimed.
+    /// can be claimed. Where the answer was lost, say so once more.
     ///
     /// # Errors
     ///
@@ -154,7 +183,12 @@ impl Delivery {
     ///
     /// Dropped, it is acknowledged or comes again.
     pub async fn acknowledge(&self) -> Result<()> {
-        self.settle(Outcome::Acknowledged).await
+        self.inbox.acknowledge_all([self]).await
+    }
+
+    /// Notes that it is being acknowledged. Whether that was tried before.
+    pub(super) fn begin_acknowledging(&self) -> bool {
+        self.acknowledged.swap(true, Ordering::SeqCst)
     }
 
     /// Gives it back, to come again at `time`, or at once if that has passed. The order's
@@ -189,7 +223,8 @@ impl Delivery {
     /// As [`Delivery::defer`].
     pub async fn fail(&self, reason: &str) -> Result<()> {
         let failure = Some(reason.chars().take(LONGEST_REASON).collect());
-        let after = backoff(self.attempts());
+        let (first, longest) = self.inbox.settings.failure_delays;
+        let after = backoff(self.attempts(), first, longest);
         self.settle(Outcome::Released { after, failure }).await
     }
 
@@ -234,7 +269,7 @@ impl Delivery {
     /// # Cancel safety
     ///
     /// As [`Download::to_file`](crate::client::Download::to_file).
-    pub async fn download_all(&self, directory: impl AsRef<Path>) -> Result<Vec<Downloaded>> {
+    pub async fn download_all(&self, directory: impl AsRef<Path>) -> Result<DeliveryFiles> {
         let directory = directory.as_ref().join(self.directory_name());
         tokio::fs::create_dir_all(&directory)
             .await
@@ -248,8 +283,8 @@ impl Delivery {
             files = self.fetch(&order, &directory).await;
         }
         let files = files?;
-        let what = What::Downloaded(self.ordinal());
-        self.inbox.did(self.order_id(), what).await?;
+        let downloaded = Evidence::Downloaded(self.ordinal());
+        self.inbox.did(self.order_id(), downloaded).await?;
         Ok(files)
     }
 
@@ -272,12 +307,12 @@ impl Delivery {
             .reason(reason)
             .await;
         if let Err(error) = returned {
-            if let Some(rx_id) = self.order.rx_id() {
+            if let Some(rx_id) = self.rx_id() {
                 self.inbox.hint(rx_id);
             }
             return Err(error);
         }
-        self.inbox.did(self.order_id(), What::Returned).await
+        self.inbox.did(self.order_id(), Evidence::Returned).await
     }
 
     fn directory_name(&self) -> PathBuf {
@@ -285,13 +320,13 @@ impl Delivery {
         format!("{order}-{ordinal}").into()
     }
 
-    async fn fetch(&self, order: &Order, directory: &Path) -> Result<Vec<Downloaded>> {
+    async fn fetch(&self, order: &Order, directory: &Path) -> Result<DeliveryFiles> {
         let orders = std::slice::from_ref(order);
         let assets = self.inbox.lab.assets();
         let fetching = Box::pin(assets.download_all(orders).to_directory(directory));
         let holding = Box::pin(self.hold());
         match select(fetching, holding).await {
-            Either::Left((fetched, _)) => fetched.into_iter().map(|file| file.result).collect(),
+            Either::Left((fetched, _)) => DeliveryFiles::of(fetched),
             Either::Right((lost, _)) => Err(lost),
         }
     }
@@ -301,44 +336,48 @@ impl Delivery {
         if files::are_given(&self.order) {
             return Ok(Arc::clone(&self.order));
         }
-        if let Some(rx_id) = self.order.rx_id() {
-            let order = self.fetch_order(rx_id).await?;
-            // Another order's files are another patient's.
-            if order.id() == self.order_id() && files::are_given(&order) {
-                return Ok(order);
-            }
+        match self.fetch_order().await? {
+            Some(order) if files::are_given(&order) => Ok(order),
+            _ => Err(Error::new(Kind::WithoutFiles)),
         }
-        Err(Error::new(Kind::WithoutFiles))
     }
 
     /// The order as it is now, if its files are others. An order that nobody lists any more would
     /// otherwise never be seen with them.
     async fn with_other_files(&self, known: &Order) -> Option<Arc<Order>> {
         // Where it cannot be fetched, the file's own error says more.
-        let order = self.fetch_order(known.rx_id()?).await.ok()?;
-        let others = order.id() == known.id()
-            && !order.assets().is_empty()
-            && files::fingerprint(&order) != files::fingerprint(known);
+        let order = self.fetch_order().await.ok()??;
+        let others =
+            !order.assets().is_empty() && files::fingerprint(&order) != files::fingerprint(known);
         others.then_some(order)
     }
 
-    async fn fetch_order(&self, rx_id: &RxId) -> Result<Arc<Order>> {
-        let begun = self.inbox.now().await?;
-        let order = Arc::new(self.inbox.lab.orders().by_rx(rx_id).await?);
-        let observation = CaseObservation {
-            order_id: order.id().clone(),
-            what: What::Fetched(Arc::clone(&order)),
-            begun,
-            completed: self.inbox.now().await?,
+    fn rx_id(&self) -> Option<&RxId> {
+        self.claimed.stored.case.rx_id()
+    }
+
+    /// The order as it is now. None if it cannot be asked for, or the answer is about another
+    /// one: its files are another patient's.
+    async fn fetch_order(&self) -> Result<Option<Arc<Order>>> {
+        let Some(rx_id) = self.rx_id() else {
+            return Ok(None);
         };
-        self.inbox
-            .saw(observation, &mut PollReport::default())
-            .await?;
-        Ok(order)
+        let moment = self.inbox.moment().await?;
+        let order = self.inbox.lab.orders().by_rx(rx_id).await?;
+        let case = self.order_id();
+        let asked = FetchTarget::new(case.as_str(), rx_id.as_str());
+        let own_id = order.own_id().map(OrderId::as_str);
+        if asked.subject(own_id, order.rx_id().map(RxId::as_str)) != Subject::Asked {
+            return Ok(None);
+        }
+        let shown = Shown::new(order);
+        let observation = CaseObservation::fetched(case.clone(), &shown);
+        self.inbox.observe(&moment, observation).await?;
+        Ok(Some(shown.order))
     }
 
     /// Holds the delivery until it is lost.
-    async fn hold(&self) -> Error {
+    pub(super) async fn hold(&self) -> Error {
         loop {
             let claim_lease = self.inbox.settings.claim_lease;
             self.inbox.lab.clock().sleep(claim_lease / 3).await;
@@ -350,9 +389,12 @@ impl Delivery {
         }
     }
 
-    async fn settle(&self, outcome: Outcome) -> Result<()> {
-        let settlement = self.settlement(outcome);
-        self.inbox.settle(vec![settlement]).await
+    pub(super) async fn settle(&self, outcome: Outcome) -> Result<()> {
+        let settled = self.inbox.settle(vec![self.settlement(outcome)]).await?;
+        match settled.as_slice() {
+            [true] => Ok(()),
+            _ => Err(Error::new(Kind::LeaseLost)),
+        }
     }
 
     pub(super) fn settlement(&self, outcome: Outcome) -> Settlement {
@@ -386,9 +428,9 @@ fn may_be_replaced(error: &Error) -> bool {
 }
 
 /// How long a delivery that failed at this attempt waits for the next.
-fn backoff(attempts: u32) -> Duration {
-    let doubled = 60_u64.saturating_mul(1 << attempts.saturating_sub(1).min(10));
-    Duration::from_secs(doubled.min(60 * 60))
+fn backoff(attempts: u32, first: Duration, longest: Duration) -> Duration {
+    let doubled = first.saturating_mul(1 << attempts.saturating_sub(1).min(30));
+    doubled.min(longest)
 }
 
 #[cfg(test)]
@@ -397,8 +439,10 @@ mod tests {
 
     #[test]
     fn a_delivery_that_fails_waits_longer_each_time_up_to_an_hour() {
-        let minutes: Vec<_> = (0..9).map(|n| backoff(n).as_secs() / 60).collect();
-        assert_eq!(minutes, [1, 1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(backoff(u32::MAX).as_secs(), 3_600);
+        const MINUTE: Duration = Duration::from_secs(60);
+        let minutes = |attempts| backoff(attempts, MINUTE, MINUTE * 60).as_secs() / 60;
+        let waits: Vec<_> = (0..9).map(minutes).collect();
+        assert_eq!(waits, [1, 1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(minutes(u32::MAX), 60);
     }
 }

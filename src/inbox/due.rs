@@ -2,6 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
+use crate::flow::millis;
+
 /// Who passes in the time may have read it a moment before.
 const LENIENCY: Duration = Duration::from_secs(60);
 
@@ -12,12 +16,14 @@ const LONGEST: Duration = Duration::from_secs(1000 * 366 * 24 * 60 * 60);
 ///
 /// Clocks are set back. A time that lies further ahead than it lay when it was set was set by a clock
 /// that ran ahead, and counts as passed: so a wrong clock delays nothing for longer than a right one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DueTime {
-    /// The time to wait for.
+    /// The time to wait for, in whole milliseconds.
+    #[serde(with = "millis::always")]
     pub at: SystemTime,
     /// How far ahead it lay when it was set; a thousand years at most.
+    #[serde(with = "whole_millis")]
     pub span: Duration,
 }
 
@@ -25,7 +31,8 @@ impl DueTime {
     /// The time that lies so far ahead.
     #[must_use]
     pub fn new(now: SystemTime, span: Duration) -> Self {
-        let span = span.min(LONGEST);
+        let span = whole_millis::cut(span.min(LONGEST));
+        let now = millis::cut(now);
         let at = now.checked_add(span).unwrap_or(now);
         DueTime { at, span }
     }
@@ -45,13 +52,32 @@ impl DueTime {
             Err(_) => true,
         }
     }
+}
 
-    /// How long it is to be waited for.
-    pub(in crate::inbox) fn wait(&self, now: SystemTime) -> Duration {
-        if self.has_passed(now) {
-            return Duration::ZERO;
-        }
-        self.at.duration_since(now).unwrap_or_default()
+mod whole_millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn cut(span: Duration) -> Duration {
+        Duration::from_millis(millis(span))
+    }
+
+    fn millis(span: Duration) -> u64 {
+        u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        span: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(millis(*span))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        Ok(Duration::from_millis(u64::deserialize(deserializer)?))
     }
 }
 
@@ -73,9 +99,18 @@ mod tests {
             (now - 1000 * hour, true),
         ] {
             assert_eq!(due.has_passed(at), passed, "{at:?}");
-            assert_eq!(due.wait(at).is_zero(), passed, "{at:?}");
         }
         assert!(!DueTime::new(now, Duration::MAX).has_passed(now + 1000 * hour));
         assert!(DueTime::new(now, Duration::ZERO).has_passed(now));
+    }
+
+    #[test]
+    fn it_is_read_back_as_it_was_written() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789);
+        for span in [Duration::ZERO, Duration::from_micros(1_500), Duration::MAX] {
+            let due = DueTime::new(now, span);
+            let text = serde_json::to_string(&due).unwrap();
+            assert_eq!(serde_json::from_str::<DueTime>(&text).unwrap(), due);
+        }
     }
 }

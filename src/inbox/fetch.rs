@@ -1,106 +1,258 @@
 //! Orders that are fetched one by one.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 
 use super::Inbox;
-use super::record::{CaseObservation, Target, What, record_one};
-use super::report::{PollReport, Problem};
-use super::store::CaseKey;
+use super::plan::Evidence;
+use super::plan::identity::{FetchTarget, Subject, present};
+use super::plan::queue::share;
+use super::poll::note_other_accounts;
+use super::problem::{Problem, ProblemKind};
+use super::record::{CaseObservation, Cases, Moment, Shown, by_key, record};
+use super::report::PollReport;
+use super::store::{Case, CaseKey, fits};
 use super::trace;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::model::{Order, OrderId, RxId};
 
 /// So many orders are fetched at the same time.
 const TOGETHER: usize = 4;
 
-/// Fetches what was hinted at.
-pub(super) async fn fetch_hinted(inbox: &Inbox) -> Result<PollReport> {
+/// So many known orders that the service does not have, and none that it has, are a problem of the
+/// service and not of the orders.
+const ALL_LOST: u64 = 3;
+
+/// An order to fetch.
+struct Target {
+    rx_id: RxId,
+    /// None of an order that is not known.
+    case: Option<Case>,
+}
+
+impl Target {
+    fn of(case: Case) -> Option<Self> {
+        Some(Target {
+            rx_id: case.rx_id()?.clone(),
+            case: Some(case),
+        })
+    }
+}
+
+/// Fetches what has been due longest, and what was hinted at.
+///
+/// `is_listed`: the orders could be listed just now. Where they could not, a service that answers
+/// nothing at all is not asked for each order.
+pub(super) async fn due(inbox: &Inbox, is_listed: bool, report: &mut PollReport) -> Result<()> {
+    let moment = inbox.moment().await?;
+    let budget = inbox.settings.max_fetches_per_poll;
+    let (_, mut unknown) = hinted(inbox, &moment, report).await?;
+    let cases = inbox
+        .store()
+        .due(inbox.account(), moment.now, budget)
+        .await?;
+    let (known, most) = share(cases.len(), unknown.len(), budget);
+    for rx_id in unknown.drain(most..) {
+        inbox
+            .lock_hints()
+            .put_back(rx_id.as_str().into(), inbox.elapsed());
+    }
+    let cases = cases.into_iter().take(known).filter_map(Target::of);
+    let unknown = unknown
+        .into_iter()
+        .map(|rx_id| Target { rx_id, case: None });
+    let targets = unknown.chain(cases).collect();
+    fetch(inbox, &moment, targets, is_listed, report).await
+}
+
+/// Fetches what was hinted at and may be fetched now.
+pub(super) async fn fetch_hinted(inbox: &Inbox) -> Result<()> {
+    let now = inbox.elapsed();
+    if inbox
+        .lock_hints()
+        .wait(now)
+        .is_none_or(|wait| !wait.is_zero())
+    {
+        return Ok(());
+    }
     let mut report = PollReport::default();
-    let targets = hinted(inbox, inbox.settings.max_fetches_per_poll).await?;
-    if !targets.is_empty() {
-        fetch(inbox, targets, &mut report).await?;
-        inbox.counters().fetched(&report);
-        trace::fetched(&report);
-    }
-    Ok(report)
+    let moment = inbox.moment().await?;
+    let (known, unknown) = hinted(inbox, &moment, &mut report).await?;
+    let is_due = |case: &Case| {
+        case.fetch_due()
+            .is_some_and(|due| due.has_passed(moment.now))
+    };
+    let known = known.into_iter().filter(is_due).filter_map(Target::of);
+    let unknown = unknown
+        .into_iter()
+        .map(|rx_id| Target { rx_id, case: None });
+    let targets = known.chain(unknown).collect();
+    fetch(inbox, &moment, targets, true, &mut report).await?;
+    inbox.counters().add(&report);
+    trace::fetched(&report);
+    Ok(())
 }
 
-/// What was hinted at and may be fetched now, at most `limit`; the rest waits. All hints are
-/// tried: those that are false must not stand before those that are not.
-pub(super) async fn hinted(inbox: &Inbox, limit: usize) -> Result<Vec<Target>> {
-    let now = inbox.local_now();
-    let mut targets = Vec::new();
-    loop {
-        let missing = limit.saturating_sub(targets.len());
-        let taken = inbox.hints().take(now, missing);
-        if taken.is_empty() {
-            return Ok(targets);
-        }
-        for rx_id in taken {
-            let key = CaseKey::Rx(&rx_id);
-            let found = inbox.store().find(inbox.account(), key).await?;
-            let order_id = found.map(|stored| stored.case.order_id().clone());
-            if inbox.hints().allows(&rx_id, order_id.is_some(), now) {
-                targets.push(Target {
-                    rx_id,
-                    order_id,
-                    hinted: true,
-                });
-            }
-        }
-    }
-}
-
-/// Fetches orders by their Rx ids, a few at a time, and records each.
-pub(super) async fn fetch(
+/// Takes out the hints whose time has come. Of cases that are known it is recorded; they are given as
+/// they are then, beside the Rx ids that nobody knows.
+async fn hinted(
     inbox: &Inbox,
+    moment: &Moment,
+    report: &mut PollReport,
+) -> Result<(Vec<Case>, Vec<RxId>)> {
+    let hints = inbox.lock_hints().take(inbox.elapsed());
+    let hints = hints.iter().map(|rx_id| RxId::new(&**rx_id));
+    let hints: Vec<RxId> = hints.filter(|rx_id| fits(rx_id.as_str())).collect();
+    if hints.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let (store, account) = (inbox.store(), inbox.account());
+    let keys: Vec<_> = hints.iter().map(CaseKey::Rx).collect();
+    let known = store.find_all(account, &keys).await?;
+    let rx_ids: HashSet<RxId> = known.iter().filter_map(Case::rx_id).cloned().collect();
+    let unknown = hints.into_iter().filter(|rx_id| !rx_ids.contains(rx_id));
+    let unknown = unknown.collect();
+    let order_ids: Vec<OrderId> = known.iter().map(|case| case.order_id().clone()).collect();
+    let observed = order_ids.iter().cloned();
+    let observed = observed.map(|case| CaseObservation::new(case, Evidence::Hinted));
+    let observed: Vec<_> = observed.collect();
+    record(inbox, moment, by_key(known), &observed, report).await?;
+    let keys: Vec<_> = order_ids.iter().map(CaseKey::Order).collect();
+    Ok((store.find_all(account, &keys).await?, unknown))
+}
+
+/// Fetches orders by their Rx ids, a few at a time, and records them as they come.
+async fn fetch(
+    inbox: &Inbox,
+    moment: &Moment,
     targets: Vec<Target>,
+    is_listed: bool,
     report: &mut PollReport,
 ) -> Result<()> {
-    let fetches = targets.into_iter().map(|target| fetch_one(inbox, target));
+    let fetches = targets.into_iter().map(|target| async move {
+        let answer = inbox.lab.orders().by_rx(&target.rx_id).await;
+        (target, answer)
+    });
     // Built first: a closure that borrows would not be general enough for the stream.
     let fetches: Vec<_> = fetches.collect();
-    let mut fetches = stream::iter(fetches).buffer_unordered(TOGETHER);
-    while let Some(brought) = fetches.next().await {
-        report.add(brought?);
+    let answers = stream::iter(fetches).buffer_unordered(TOGETHER);
+    let mut answers = answers.ready_chunks(TOGETHER);
+    let (mut answered, mut lost) = (0_u64, 0_u64);
+    while let Some(some) = answers.next().await {
+        for (target, answer) in &some {
+            report.fetched += 1;
+            match answer {
+                Err(error) if !error.is_not_found() => {}
+                Err(_) => lost += u64::from(target.case.is_some()),
+                Ok(_) => answered += 1,
+            }
+        }
+        take_in(inbox, moment, some, report).await?;
+        let is_dead = !is_listed && answered == 0 && report.fetched >= TOGETHER as u64;
+        if is_dead {
+            break;
+        }
+    }
+    if lost >= ALL_LOST && answered == 0 {
+        let problem = Problem::new(ProblemKind::NothingFound, None, None);
+        report.problems.push(problem);
     }
     Ok(())
 }
 
-/// Fetches one order.
-///
-/// # Errors
-///
-/// The store failed. An order that cannot be fetched is a [`Problem`].
-async fn fetch_one(inbox: &Inbox, target: Target) -> Result<PollReport> {
-    let mut report = PollReport::default();
-    let begun = inbox.now().await?;
-    let answer = inbox.lab.orders().by_rx(&target.rx_id).await;
-    let completed = inbox.now().await?;
-    report.fetched = 1;
-    let (order_id, what) = match answer {
-        Ok(order) => (order.id().clone(), What::Fetched(Arc::new(order))),
-        Err(error) if error.is_not_found() => match target.order_id {
-            Some(order_id) => (order_id, What::Gone),
-            // The hint was false.
-            None => return Ok(report),
-        },
-        Err(error) => {
-            if target.hinted {
-                inbox.hints().add(&target.rx_id, inbox.local_now());
+/// What the answer to a fetch is about.
+enum About {
+    Case(OrderId, RxId, Shown),
+    /// The order asked for is not there, could not be fetched, or the answer is about another.
+    Nothing(OrderId, Evidence<'static>),
+}
+
+async fn take_in(
+    inbox: &Inbox,
+    moment: &Moment,
+    answers: Vec<(Target, Result<Order>)>,
+    report: &mut PollReport,
+) -> Result<()> {
+    let mut known = Cases::new();
+    let mut about = Vec::with_capacity(answers.len());
+    for (target, answer) in answers {
+        about.extend(judge(inbox, &target, answer, report));
+        known.extend(target.case.map(|case| (case.order_id().clone(), case)));
+    }
+    // What was not known by its Rx id may be by its order id.
+    let new = about.iter().filter_map(|one| match one {
+        About::Case(case, ..) if !known.contains_key(case) => Some(CaseKey::Order(case)),
+        _ => None,
+    });
+    let new: Vec<_> = new.collect();
+    if !new.is_empty() {
+        known.extend(by_key(inbox.store().find_all(inbox.account(), &new).await?));
+    }
+    let mut seen = HashSet::new();
+    let observations = about.iter().map(|one| match one {
+        About::Case(case, rx_id, shown) => {
+            // The first recorded stays.
+            let has_one = known.get(case).is_some_and(|case| case.rx_id().is_some());
+            CaseObservation {
+                rx_id: (!has_one).then(|| rx_id.clone()),
+                ..CaseObservation::fetched(case.clone(), shown)
             }
-            let problem = Problem::NotFetched(target.order_id, error);
-            report.problems.push(problem);
-            return Ok(report);
         }
+        About::Nothing(case, evidence) => CaseObservation::new(case.clone(), *evidence),
+    });
+    // Two hints may lead to one order: a case is in a commit once.
+    let observations = observations.filter(|one| seen.insert(one.case.clone()));
+    let observations: Vec<_> = observations.collect();
+    record(inbox, moment, known, &observations, report).await
+}
+
+fn judge(
+    inbox: &Inbox,
+    target: &Target,
+    answer: Result<Order>,
+    report: &mut PollReport,
+) -> Option<About> {
+    let case = target.case.as_ref().map(Case::order_id);
+    let mut problem = |kind, error: Option<Error>| {
+        report
+            .problems
+            .push(Problem::new(kind, case.cloned(), error));
     };
-    let observation = CaseObservation {
-        order_id,
-        what,
-        begun,
-        completed,
-    };
-    record_one(inbox, observation, &mut report).await?;
-    Ok(report)
+    match answer {
+        Ok(order) => {
+            let rx_id = target.rx_id.as_str();
+            let asked = FetchTarget::new(case.map_or(rx_id, OrderId::as_str), rx_id);
+            let own_id = order.own_id().map(OrderId::as_str);
+            match asked.subject(own_id, order.rx_id().map(RxId::as_str)) {
+                Subject::Asked => {
+                    let own_id = order.own_id().filter(|id| present(id.as_str()).is_some());
+                    let new =
+                        || OrderId::new(own_id.map_or(target.rx_id.as_str(), OrderId::as_str));
+                    let case = case.cloned().unwrap_or_else(new);
+                    let shown = Shown::new(order);
+                    note_other_accounts(inbox, [&shown], report);
+                    Some(About::Case(case, target.rx_id.clone(), shown))
+                }
+                Subject::Other { hint } => {
+                    if let Some(rx_id) = hint {
+                        inbox.lock_hints().add(rx_id, inbox.elapsed());
+                    }
+                    problem(ProblemKind::OtherOrder, None);
+                    case.map(|case| About::Nothing(case.clone(), Evidence::FetchFailed))
+                }
+            }
+        }
+        Err(error) if error.is_not_found() => {
+            case.map(|case| About::Nothing(case.clone(), Evidence::NotFound))
+        }
+        Err(error) => {
+            if case.is_none() {
+                // Whatever is notified is listed.
+                inbox.lock_hints().overflow();
+            }
+            problem(ProblemKind::NotFetched, Some(error));
+            case.map(|case| About::Nothing(case.clone(), Evidence::FetchFailed))
+        }
+    }
 }

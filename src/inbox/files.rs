@@ -2,18 +2,19 @@
 //! gone on since it was delivered.
 
 use super::Inbox;
-use super::plan::{File, Fingerprint};
+use super::plan::identity::present;
+use super::plan::{File, Files};
 use super::store::{CaseKey, Save};
 use crate::error::Result;
-use crate::model::{AssetId, Order, WireTime};
+use crate::model::{Order, WireTime};
 
 /// What distinguishes this delivery's files from another's. Signed URLs are no part of it.
 ///
-/// A file goes by its id; one without goes by its kind. Its size, its time and its digest count
+/// A file goes by its id; one without is left out, since a kind is no evidence. Its size, its time and its digest count
 /// where the service gives them.
-pub(super) fn fingerprint(order: &Order) -> Fingerprint {
+pub(super) fn fingerprint(order: &Order) -> Files {
     let files = order.assets().iter().filter_map(|asset| {
-        let mut file = File::new(asset.id().map(AssetId::as_str).or(asset.kind())?);
+        let mut file = File::new(asset.id().and_then(|id| present(id.as_str()))?);
         if let Some(size) = asset.size() {
             file = file.size(size);
         }
@@ -26,7 +27,7 @@ pub(super) fn fingerprint(order: &Order) -> Fingerprint {
         }
         Some(file)
     });
-    Fingerprint::new(files)
+    Files::new(files)
 }
 
 /// Whether an order says which files it has. In the statuses that *Get Orders* lists an empty list
@@ -69,7 +70,7 @@ mod tests {
     #[test]
     fn another_digest_is_another_file() {
         let with = |digests: Value| {
-            let mut asset = json!({ "type": "IDE" });
+            let mut asset = json!({ "id": "1" });
             asset
                 .as_object_mut()
                 .unwrap()
@@ -79,9 +80,9 @@ mod tests {
         };
         let (a, b, md5) = ("a".repeat(64), "b".repeat(64), "0".repeat(32));
         let one = with(json!({ "sha256": a, "md5": md5 }));
-        assert!(one.differs(&with(json!({ "SHA-256": b, "md5": md5 }))));
+        assert!(one.contradict(&with(json!({ "SHA-256": b, "md5": md5 }))));
         for same in [json!({ "sha256": a }), json!({})] {
-            assert!(!one.differs(&with(same)));
+            assert!(!one.contradict(&with(same)));
         }
     }
 }

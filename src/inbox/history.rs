@@ -5,7 +5,7 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use super::Inbox;
-use super::plan::Record;
+use super::plan::CaseRecord;
 use super::store::{Case, CaseKey, Commit, Forget, Save, Stored, fits};
 use crate::error::{Error, Result};
 use crate::flow::History;
@@ -35,7 +35,7 @@ impl From<Stored> for CaseHistory {
         CaseHistory {
             order_id: case.order_id().clone(),
             rx_id: case.rx_id().cloned(),
-            history: case.record().history().clone(),
+            history: case.history().clone(),
         }
     }
 }
@@ -67,12 +67,34 @@ impl Inbox {
     ///
     /// Safe.
     pub fn histories(&self) -> impl Stream<Item = Result<CaseHistory>> + Send + Unpin + '_ {
+        self.cases(|_| true)
+    }
+
+    /// The cases that were fetched for about 60 days without anything new, and are not followed any
+    /// more: their next listing, or a notification, begins anew. How many there are stands in
+    /// [`Counts::given_up`](super::store::Counts::given_up); all cases are read for this.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inbox::histories`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub fn given_up(&self) -> impl Stream<Item = Result<CaseHistory>> + Send + Unpin + '_ {
+        self.cases(Case::is_given_up)
+    }
+
+    fn cases(
+        &self,
+        are_meant: fn(&Case) -> bool,
+    ) -> impl Stream<Item = Result<CaseHistory>> + Send + Unpin + '_ {
         let begin = (None::<OrderId>, Vec::new().into_iter(), false);
         Box::pin(stream::try_unfold(
             begin,
             move |(mut after, mut page, mut last)| async move {
                 loop {
-                    if let Some(next) = page.next() {
+                    if let Some(next) = page.find(|stored: &Stored| are_meant(&stored.case)) {
                         return Ok(Some((CaseHistory::from(next), (after, page, last))));
                     }
                     if last {
@@ -86,6 +108,38 @@ impl Inbox {
                 }
             },
         ))
+    }
+
+    /// Opens the last delivery of an order again, under its own name: its work is to be done once more,
+    /// say because the lab has lost the files. It has no attempts then, is marked as
+    /// [repeated](super::Delivery::is_repeated), and whoever holds it now has lost it. Nothing arrives
+    /// by this, and the reading stays as it is.
+    ///
+    /// `false` if the order is not known or was never delivered.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_configuration`](crate::Error::is_configuration) if the order's data were
+    /// [forgotten](Inbox::forget); [`Error::is_store`](crate::Error::is_store).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is open again or as before.
+    pub async fn redeliver(&self, order: &OrderId) -> Result<bool> {
+        let key = CaseKey::Order(order);
+        let Some(found) = self.store().find(self.account(), key).await? else {
+            return Ok(false);
+        };
+        if found.order.is_none() {
+            return Err(Error::configuration(
+                "the order's data were forgotten: it cannot be delivered again before it is listed or \
+                 notified again",
+            ));
+        }
+        let now = self.local_now();
+        let opened = self.store().reopen(self.account(), order, now).await?;
+        self.announce();
+        Ok(opened)
     }
 
     /// Takes over a case from the lab's former software, with its history as *partial*. Its
@@ -110,9 +164,12 @@ impl Inbox {
                 "a case with an id of more than 256 bytes cannot be kept",
             ));
         }
-        let mut imported = Case::new(case.order_id);
-        imported.set_rx_id(case.rx_id);
-        imported.set_record(Record::imported(case.history));
+        let mut imported = Case::new(case.order_id.clone());
+        imported.set_rx_id(case.rx_id.clone());
+        let (history, now) = (&case.history, self.now().await?);
+        let jitter = fastrand::u32(..);
+        let record = CaseRecord::imported(history, now, self.plan_policy(), jitter);
+        imported.set_record(record);
         let save = Save::new(imported, None, Vec::new());
         let commit = Commit {
             saves: vec![save],

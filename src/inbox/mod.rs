@@ -17,18 +17,18 @@
 //!
 //! ```no_run
 //! # async fn example(lab: lab_connector::Lab) -> lab_connector::Result<()> {
-//! use futures_util::TryStreamExt;
 //! use lab_connector::inbox::MemoryStore;
 //!
 //! let inbox = lab.inbox(MemoryStore::new());
-//! let mut deliveries = std::pin::pin!(inbox.deliveries());
-//! while let Some(delivery) = deliveries.try_next().await? {
-//!     let files = delivery.download_all("cases").await?;
-//!     println!("{}: {}", delivery.order_id(), delivery.reading().action());
-//!     // Hand the files to the lab's software under the delivery's name, and then:
-//!     delivery.acknowledge().await?;
-//! }
-//! # Ok(())
+//! inbox
+//!     .for_each(|delivery| async move {
+//!         let files = delivery.download_all("cases").await?;
+//!         println!("{}: {}", delivery.order_id(), delivery.reading().action());
+//!         // Hand `files` to the lab's software under the delivery's name.
+//!         # drop(files);
+//!         Ok(())
+//!     })
+//!     .await
 //! # }
 //! ```
 //!
@@ -38,14 +38,28 @@
 //! that dies between doing the work and acknowledging it gets the delivery again: nobody can
 //! rule that out. Let the work bear the name, so that doing it again changes nothing.
 //!
-//! Deliveries of one order come one after the other. One that [fails](Delivery::fail) holds up
-//! the later ones of its order, and no others.
+//! Deliveries of one order come one after the other. One that [failed](Delivery::fail) holds up
+//! no others while it waits for its next try.
+//!
+//! # What is believed
+//!
+//! The service tells no changes: listings lag, replicas disagree, answers overtake each other, clocks
+//! are wrong. Three principles decide what an answer means. Nothing is lost: what is shown long enough
+//! to be seen is delivered, in doubt too, and is marked then ([`Delivery::is_doubtful`]). Nothing is
+//! repeated without end: a status that the case has had before, and a mere change of files, count when
+//! a later answer agrees, and each repetition needs twice as many. And no clock decides what is true:
+//! answers are put in order by the account's revision in the store.
+//!
+//! An empty listing where orders were listed is believed when a second one agrees. Orders that drop out,
+//! contradict themselves or are with Align or the doctor are fetched by their Rx ids; what fails is
+//! tried later each time, so that it stands in nobody's way. After some 60 days without anything new a
+//! case is [given up](Inbox::given_up). All of this is our model: of the service Align documents which
+//! statuses are listed and notified, and little else.
 //!
 //! # Who polls
 //!
-//! Somebody has to: [`Inbox::deliveries`] and [`Inbox::arrivals`] poll while they are waited for, so
-//! a loop over one of them is enough. Where the work takes long, or where others
-//! [claim](Inbox::claim), spawn [`Inbox::run_until`] beside it. [`Inbox::poll`] is a single poll,
+//! Somebody has to: [`Inbox::for_each`], [`Inbox::deliveries`] and [`Inbox::arrivals`] poll, the latter
+//! two while they are waited for. Where others [claim](Inbox::claim), spawn [`Inbox::run_until`]. [`Inbox::poll`] is a single poll,
 //! for software with a timer of its own.
 //!
 //! # Several processes
@@ -70,8 +84,8 @@
 //!
 //! # Seeing what it does
 //!
-//! [`Inbox::stats`] has counters, ages and the last error; [`Inbox::on_poll`] is called with the
-//! report of each poll. With the feature `tracing` there are events, target `lab_connector`: polls
+//! [`Inbox::stats`] has counters, ages, states and problems; [`Inbox::on_round`] is called with the
+//! report of each poll, and with the reason where none came about. With the feature `tracing` there are events, target `lab_connector`: polls
 //! and deliveries at DEBUG, who polls at INFO, what failed, deviates or cannot be read at WARN. They
 //! hold no ids, which lead to patients: a delivery is named by [`Delivery::sequence`], and a lab by
 //! a span of yours around its future.
@@ -87,15 +101,17 @@
 //! are in [`Policy`]. All of them are conventions of ours.
 
 mod delivery;
+mod delivery_files;
 mod digest;
 mod due;
 mod fetch;
 mod files;
-mod hints;
+mod for_each;
 mod history;
 mod logged;
 mod plan;
 mod poll;
+mod problem;
 mod process;
 mod record;
 mod report;
@@ -107,7 +123,7 @@ mod trace;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_core::Stream;
@@ -117,19 +133,23 @@ use tokio::sync::watch;
 use crate::client::Lab;
 use crate::error::{Error, Kind, Result};
 use crate::model::{AccountId, Notification, OrderId, RxId};
-use hints::Hints;
-use plan::ListingCoverage;
-use record::{CaseObservation, What, record_one};
+use plan::Evidence;
+use plan::queue::Hints;
+use poll::KnownCoverage;
+use record::{CaseObservation, Moment, record_one};
 use run::{Patience, Runner, Running};
 use stats::Counters;
 use store::{Outcome, Settlement};
 
 pub use delivery::Delivery;
+pub use delivery_files::{DeliveryFile, DeliveryFiles};
+pub use for_each::{ForEach, Handled};
 pub use history::CaseHistory;
 pub use logged::LoggedArrival;
 pub use plan::Policy;
-pub use report::{PollReport, Problem};
-pub use stats::{PolledBy, Stats};
+pub use problem::{Problem, ProblemKind};
+pub use report::PollReport;
+pub use stats::{PollState, PolledBy, Stats};
 pub use store::{CaseStore, MemoryStore};
 
 /// The cases of a lab: what the service showed of them, and what is to be done.
@@ -148,22 +168,27 @@ struct Settings {
     interval: Duration,
     initial_jitter: Duration,
     claim_lease: Duration,
+    failure_delays: (Duration, Duration),
     max_fetches_per_poll: usize,
 }
 
 struct Shared {
     store: Arc<dyn CaseStore>,
-    /// The coverage as this process knows it: not every good listing is written.
-    coverage: Mutex<ListingCoverage>,
+    coverage: Mutex<KnownCoverage>,
+    /// When this inbox was first used, by the store's clock and in elapsed time.
+    began: OnceLock<(SystemTime, Duration)>,
     runner: tokio::sync::Mutex<Runner>,
     /// How many runs and streams there are.
     running: AtomicUsize,
-    hints: Hints,
+    hints: Mutex<Hints>,
     hinted: watch::Sender<()>,
     news: watch::Sender<()>,
     counters: Counters,
     observer: Mutex<Option<Observer>>,
 }
+
+/// No setting is longer.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 type Observer = Arc<dyn Fn(&Result<PollReport>) + Send + Sync>;
 
@@ -178,14 +203,16 @@ impl Lab {
                 interval: Duration::from_secs(5 * 60),
                 initial_jitter: Duration::ZERO,
                 claim_lease: Duration::from_secs(15 * 60),
+                failure_delays: (Duration::from_secs(60), Duration::from_secs(60 * 60)),
                 max_fetches_per_poll: 200,
             }),
             shared: Arc::new(Shared {
                 store: Arc::new(store),
                 coverage: Mutex::default(),
+                began: OnceLock::new(),
                 runner: tokio::sync::Mutex::default(),
                 running: AtomicUsize::new(0),
-                hints: Hints::default(),
+                hints: Mutex::default(),
                 hinted: watch::Sender::new(()),
                 news: watch::Sender::new(()),
                 counters: Counters::default(),
@@ -200,7 +227,9 @@ impl Inbox {
     /// Other limits of the plan than those of [`Policy::default`].
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.settings_mut().policy = policy;
+        let settings = self.settings_mut();
+        settings.policy = policy;
+        settings.policy.poll_interval = settings.interval;
         self
     }
 
@@ -208,7 +237,9 @@ impl Inbox {
     /// convention. At least a second.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
-        self.settings_mut().interval = interval.max(Duration::from_secs(1));
+        let settings = self.settings_mut();
+        settings.interval = interval.clamp(Duration::from_secs(1), LONGEST);
+        settings.policy.poll_interval = settings.interval;
         self
     }
 
@@ -218,7 +249,7 @@ impl Inbox {
     /// already are delivered meanwhile, and notified orders are fetched.
     #[must_use]
     pub fn initial_jitter(mut self, time: Duration) -> Self {
-        self.settings_mut().initial_jitter = time;
+        self.settings_mut().initial_jitter = time.min(LONGEST);
         self
     }
 
@@ -226,7 +257,16 @@ impl Inbox {
     /// Default: 15 minutes. At least a second.
     #[must_use]
     pub fn claim_lease(mut self, claim_lease: Duration) -> Self {
-        self.settings_mut().claim_lease = claim_lease.max(Duration::from_secs(1));
+        self.settings_mut().claim_lease = claim_lease.clamp(Duration::from_secs(1), LONGEST);
+        self
+    }
+
+    /// How long a delivery that failed waits for its next try: the first time, then twice as long each
+    /// time, up to the longest. Default: a minute, and an hour.
+    #[must_use]
+    pub fn failure_delays(mut self, first: Duration, longest: Duration) -> Self {
+        let first = first.min(LONGEST);
+        self.settings_mut().failure_delays = (first, longest.clamp(first, LONGEST));
         self
     }
 
@@ -238,10 +278,11 @@ impl Inbox {
         self
     }
 
-    /// Is called with the result of each poll: to print or count them. This inbox and all its
-    /// clones have one observer. It is called between polls: what takes long delays them.
+    /// Is called with the result of each round: a poll that was made, or the reason why one that was
+    /// due did not come about. To print or count them. This inbox and all its clones have one
+    /// observer. It is called between rounds: what takes long delays them.
     #[must_use]
-    pub fn on_poll(self, observer: impl Fn(&Result<PollReport>) + Send + Sync + 'static) -> Self {
+    pub fn on_round(self, observer: impl Fn(&Result<PollReport>) + Send + Sync + 'static) -> Self {
         *self.lock_observer() = Some(Arc::new(observer));
         self
     }
@@ -253,16 +294,16 @@ impl Inbox {
 
 /// Looking at the service.
 impl Inbox {
-    /// One poll: lists the orders, fetches those that dropped out, those that were notified
-    /// and those that are due to be fetched, and keeps what is new. An order that the
-    /// listing shows in several states is fetched too, and counts as what it is then.
+    /// One poll: lists the orders, fetches those that are due, the longest due first, and keeps what is
+    /// new.
     ///
     /// An order that cannot be fetched or read does not stop the others: see
     /// [`PollReport::problems`]. It does not ask who holds the account's lease.
     ///
     /// # Errors
     ///
-    /// The orders cannot be listed, of which nothing is concluded; or [`Error::is_store`].
+    /// The orders cannot be listed, of which no conclusion is drawn; what is due may have been fetched
+    /// all the same. Or [`Error::is_store`].
     ///
     /// # Cancel safety
     ///
@@ -270,30 +311,37 @@ impl Inbox {
     pub async fn poll(&self) -> Result<PollReport> {
         let result = poll::poll(self).await;
         match &result {
-            Ok(report) => self.counters().polled(report, self.local_now()),
+            Ok(report) => self.counters().polled(report, self.elapsed()),
             Err(error) => self.counters().failed(error),
         }
         trace::polled(&result);
-        let observer = self.lock_observer().clone();
-        if let Some(observer) = observer {
-            observer(&result);
-        }
+        self.tell(&result);
         result
     }
 
     /// Takes in a notification: the order that it names is fetched soon, by whatever runs this
     /// inbox, or with the next [`Inbox::poll`]. It does not wait and cannot fail.
     ///
-    /// Nothing of the notification is believed. An order is fetched at most twice a minute for
-    /// it; of Rx ids that are not known 20 a minute are fetched, and for those beyond the orders
-    /// are listed, once a minute at most.
+    /// Nothing of the notification is believed, not even its account number. 20 a minute are taken as
+    /// they are, each order at most twice; for those beyond the orders are listed, once a minute at
+    /// most, which shows whatever is notified.
     pub fn notify(&self, notification: &Notification) {
         self.hint(notification.rx_id());
     }
 
+    /// Tells the observer of a round.
+    fn tell(&self, result: &Result<PollReport>) {
+        let observer = self.lock_observer().clone();
+        if let Some(observer) = observer {
+            observer(result);
+        }
+    }
+
     fn hint(&self, rx_id: &RxId) {
         self.counters().hinted();
-        self.hints().add(rx_id, self.local_now());
+        if store::fits(rx_id.as_str()) {
+            self.lock_hints().add(rx_id.as_str(), self.elapsed());
+        }
         self.shared.hinted.send_replace(());
     }
 }
@@ -384,9 +432,23 @@ impl Inbox {
         &self,
         deliveries: impl IntoIterator<Item = &Delivery>,
     ) -> Result<()> {
-        let deliveries = deliveries.into_iter();
-        let done = deliveries.map(|delivery| delivery.settlement(Outcome::Acknowledged));
-        self.settle(done.collect()).await
+        let (settlements, tried): (Vec<_>, Vec<_>) = deliveries
+            .into_iter()
+            .map(|delivery| {
+                let done = delivery.settlement(Outcome::Acknowledged);
+                (done, delivery.begin_acknowledging())
+            })
+            .unzip();
+        let settled = self.settle(settlements).await?;
+        // One that was acknowledged before, and whose answer was lost, is not open any more.
+        if settled
+            .iter()
+            .zip(tried)
+            .all(|(held, tried)| *held || tried)
+        {
+            return Ok(());
+        }
+        Err(Error::new(Kind::LeaseLost))
     }
 
     /// Every arrival behind the number `after` in the account's log, without end: to show them.
@@ -480,7 +542,8 @@ impl Inbox {
         let now = self.now().await?;
         let counts = self.store().counts(self.account(), now).await?;
         let account = self.store().account(self.account(), now).await?;
-        Ok(self.counters().stats(counts, account.poller, now))
+        let elapsed = self.elapsed();
+        Ok(self.counters().stats(counts, account.poller, now, elapsed))
     }
 }
 
@@ -499,8 +562,9 @@ impl Inbox {
         &*self.shared.store
     }
 
-    fn hints(&self) -> &Hints {
-        &self.shared.hints
+    fn lock_hints(&self) -> MutexGuard<'_, Hints> {
+        let hints = self.shared.hints.lock();
+        hints.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counters(&self) -> &Counters {
@@ -511,36 +575,26 @@ impl Inbox {
         &self.settings.policy
     }
 
-    /// The time of this process.
+    /// The time of this process. Claims and leases go by it, so that processes agree.
     fn local_now(&self) -> SystemTime {
         self.lab.clock().now()
     }
 
-    /// The time that counts.
+    fn elapsed(&self) -> Duration {
+        self.lab.clock().elapsed()
+    }
+
+    /// The time that fetches wait by: the store's, or later, where its clock was set back or stands
+    /// still while this process lives.
     async fn now(&self) -> Result<SystemTime> {
-        self.store().now(self.local_now()).await
+        let now = self.store().now(self.local_now()).await?;
+        let elapsed = self.elapsed();
+        let (began, at) = self.shared.began.get_or_init(|| (now, elapsed));
+        let lived = began.checked_add(elapsed.saturating_sub(*at));
+        Ok(lived.map_or(now, |lived| lived.max(now)))
     }
 
-    async fn stored_coverage(&self) -> Result<ListingCoverage> {
-        let account = self.store().account(self.account(), self.local_now());
-        Ok(account.await?.coverage)
-    }
-
-    async fn coverage(&self) -> Result<ListingCoverage> {
-        let stored = self.stored_coverage().await?;
-        Ok(poll::later(self.known_coverage(), stored))
-    }
-
-    fn known_coverage(&self) -> ListingCoverage {
-        *self.lock_coverage()
-    }
-
-    fn remember(&self, coverage: ListingCoverage) {
-        let mut here = self.lock_coverage();
-        *here = poll::later(coverage, *here);
-    }
-
-    fn lock_coverage(&self) -> MutexGuard<'_, ListingCoverage> {
+    fn lock_coverage(&self) -> MutexGuard<'_, KnownCoverage> {
         let coverage = self.shared.coverage.lock();
         coverage.unwrap_or_else(PoisonError::into_inner)
     }
@@ -555,38 +609,33 @@ impl Inbox {
         self.shared.news.send_replace(());
     }
 
-    /// Records what was seen of one order.
-    async fn saw(&self, observation: CaseObservation, report: &mut PollReport) -> Result<()> {
-        record_one(self, observation, report).await?;
-        self.counters().fetched(report);
+    /// Records something about one order.
+    async fn observe(&self, moment: &Moment, observation: CaseObservation<'_>) -> Result<()> {
+        let mut report = PollReport::default();
+        record_one(self, moment, observation, &mut report).await?;
+        self.counters().add(&report);
         Ok(())
     }
 
     /// Records an action of our own.
-    async fn did(&self, order_id: &OrderId, what: What) -> Result<()> {
-        let now = self.now().await?;
-        let observation = CaseObservation {
-            order_id: order_id.clone(),
-            what,
-            begun: now,
-            completed: now,
-        };
-        self.saw(observation, &mut PollReport::default()).await
+    async fn did(&self, order_id: &OrderId, action: Evidence<'static>) -> Result<()> {
+        let moment = self.moment().await?;
+        let observation = CaseObservation::new(order_id.clone(), action);
+        self.observe(&moment, observation).await
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>) -> Result<()> {
+    /// Whether each was held.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<bool>> {
         let store = self.store();
         let settled = store.settle(self.account(), &settlements, self.local_now());
-        let settled = settled.await?;
+        let mut settled = settled.await?;
+        settled.resize(settlements.len(), false);
         // A later delivery of the same order can be claimed now, or this one again.
         self.announce();
         for (settlement, held) in settlements.iter().zip(&settled) {
             trace::settled(settlement, *held);
         }
-        if settled.len() == settlements.len() && settled.iter().all(|held| *held) {
-            return Ok(());
-        }
-        Err(Error::new(Kind::LeaseLost))
+        Ok(settled)
     }
 }
 

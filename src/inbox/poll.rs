@@ -1,221 +1,316 @@
-//! One poll: list, record, fetch what dropped out, what was hinted at and what is due.
+//! One poll: list, record, fetch what has been due longest.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::time::Duration;
 
 use super::Inbox;
-use super::fetch::{fetch, hinted};
-use super::files::fingerprint;
-use super::plan::ListingCoverage;
-use super::record::{CaseObservation, Known, Target, What, is_unchanged, record};
-use super::report::{PollReport, Problem};
-use super::store::{Commit, fits};
-use crate::error::Result;
-use crate::model::{Order, OrderId};
-
-/// The time of the last good listing is written once in so long.
-const HOUR: Duration = Duration::from_secs(60 * 60);
+use super::fetch;
+use super::plan::identity::present;
+use super::plan::listing::{KnownCase, KnownIds, ListedOrder, ListedRecord, Listing};
+use super::plan::{Evidence, ListingCoverage};
+use super::problem::{Problem, ProblemKind};
+use super::record::{CaseObservation, Cases, Moment, Shown, by_key, record};
+use super::report::PollReport;
+use super::store::{Case, CaseKey, fits};
+use crate::client;
+use crate::error::{Error, Result};
+use crate::model::{OrderId, RxId};
 
 pub(super) async fn poll(inbox: &Inbox) -> Result<PollReport> {
     let mut report = PollReport::default();
-    let budget = inbox.settings.max_fetches_per_poll;
-    let owed = listing(inbox, budget, &mut report).await?;
-    let spent = usize::try_from(report.fetched).unwrap_or(usize::MAX);
-    let budget = budget.saturating_sub(spent);
-    // What there is budget is left is not taken out, and waits for the next poll.
-    let hinted = hinted(inbox, budget.saturating_sub(owed.len())).await?;
-    let due = inbox
-        .store()
-        .due(inbox.account(), inbox.now().await?, budget)
-        .await?;
-    // Owed first: what dropped out of the listing, then hints, then what is merely watched.
-    let all = owed
-        .into_iter()
-        .chain(hinted)
-        .chain(due.iter().filter_map(Target::of));
-    let mut targets: Vec<Target> = Vec::new();
-    let mut chosen = HashSet::new();
-    for target in all {
-        if targets.len() < budget && chosen.insert(target.rx_id.clone()) {
-            targets.push(target);
+    let listed = list(inbox, &mut report).await;
+    let goes_on = match &listed {
+        Ok(()) => true,
+        // Where listings alone fail, fetches show what they would.
+        Err(error) => error.is_transient() && !error.is_store(),
+    };
+    if goes_on {
+        fetch::due(inbox, listed.is_ok(), &mut report).await?;
+    }
+    listed.map(|()| report)
+}
+
+/// Lists and records.
+async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
+    let moment = inbox.moment().await?;
+    let listing = match inbox.lab.orders().list().await {
+        Ok(listing) => listing,
+        Err(error) => {
+            unlisted(inbox, moment, report).await?;
+            return Err(error);
         }
-    }
-    fetch(inbox, targets, &mut report).await?;
-    Ok(report)
-}
-
-/// Lists and records, with at most `budget` fetches. Gives what has to be fetched.
-async fn listing(inbox: &Inbox, budget: usize, report: &mut PollReport) -> Result<Vec<Target>> {
-    let begun = inbox.now().await?;
-    let listing = inbox.lab.orders().list().await?;
-    let completed = inbox.now().await?;
-
-    let complete = listing.is_complete();
-    let problem = listing.problem().cloned().map(Problem::Listing);
-    report.problems.extend(problem);
-    let (mut orders, unreadable) = listing.into_parts();
-    let unreadable = unreadable.into_iter().map(Problem::Unreadable);
-    report.problems.extend(unreadable);
-    report.listed = u64::try_from(orders.len()).unwrap_or(u64::MAX);
-    report.complete = complete;
-    orders.retain(|order| {
-        let kept = fits(order.id().as_str());
-        if !kept {
-            report.problems.push(Problem::IdTooLong(order.id().clone()));
-        }
-        kept
-    });
-
-    let ids: Vec<OrderId> = orders.iter().map(|order| order.id().clone()).collect();
-    let listed: HashSet<&OrderId> = ids.iter().collect();
-    let mut contradicted = if listed.len() < ids.len() {
-        take_contradicted(&mut orders)
-    } else {
-        Vec::new()
     };
-    let coverage = inbox.coverage().await?;
-    let expected = inbox.store().expected(inbox.account(), &ids).await?;
-    let known = Known::new(expected);
-    let follows = |order: &&Order| order.rx_id().is_some_and(|rx_id| fits(rx_id.as_str()));
-    let nameless = orders.iter().filter(|order| !follows(order));
-    let nameless = nameless.filter(|order| known.find(order.id()).is_none());
-    report
-        .problems
-        .extend(nameless.map(|order| Problem::NoRxId(order.id().clone())));
+    let is_readable = take_problems(&listing, report);
+    let (orders, _) = listing.into_parts();
+    let shown: Vec<Shown> = orders.into_iter().map(Shown::new).collect();
+    report.listed = u64::try_from(shown.len()).unwrap_or(u64::MAX);
+    note_other_accounts(inbox, &shown, report);
 
-    let observation = |order_id, what| CaseObservation {
-        order_id,
-        what,
-        begun,
-        completed,
-    };
-    let changed = orders.into_iter().filter(|order| {
-        let case = known.find(order.id());
-        !case.is_some_and(|case| is_unchanged(case, order))
-    });
-    let mut observations: Vec<CaseObservation> = changed
-        .map(|order| observation(order.id().clone(), What::Listed(Arc::new(order))))
-        .collect();
-    if complete {
-        // In an order that does not depend on chance.
-        let mut missing: Vec<_> = known
-            .cases()
-            .filter(|case| case.is_listed() && !listed.contains(case.order_id()))
-            .map(|case| case.order_id().clone())
-            .collect();
-        missing.sort_unstable();
-        observations.extend(missing.into_iter().map(|id| observation(id, What::Missing)));
-    }
-    let owed = record(inbox, known, &coverage, observations, report).await?;
-    let all = contradicted.len() <= budget;
-    contradicted.truncate(budget);
-    let problems = report.problems.len();
-    fetch(inbox, contradicted, report).await?;
-    let settled = all && report.problems.len() == problems;
-    if complete && settled {
-        listed_well(
-            inbox,
-            &coverage,
-            coverage.listed(begun, inbox.plan_policy()),
-        )
-        .await?;
-    }
-    Ok(owed)
-}
-
-/// Takes out the orders that the listing shows in several states: at least one of them is over, and
-/// and nobody knows which. They are fetched; until then nothing of them is recorded, or each listing
-/// would bring them anew.
-///
-/// Records that have not the one Rx id stay: what to fetch would be a guess.
-fn take_contradicted(orders: &mut Vec<Order>) -> Vec<Target> {
-    let mut records: HashMap<&OrderId, Vec<&Order>> = HashMap::with_capacity(orders.len());
-    for order in &*orders {
-        records.entry(order.id()).or_default().push(order);
-    }
-    let target = |order: &Order| {
-        let records = records.get(order.id())?;
-        // Each order once.
-        records
-            .first()
-            .filter(|first| std::ptr::eq(**first, order))?;
-        let fingerprints = || records.iter().map(|record| fingerprint(record));
-        let files = fingerprints().find(|files| !files.is_none());
-        let files = files.unwrap_or_default();
-        let differ = records
-            .iter()
-            .any(|record| record.status() != order.status())
-            || fingerprints().any(|other| files.differs(&other));
-        let mut rx_ids = records.iter().filter_map(|record| record.rx_id());
-        let rx_id = rx_ids.next().filter(|_| differ)?;
-        rx_ids.all(|other| other == rx_id).then(|| Target {
-            rx_id: rx_id.clone(),
-            order_id: Some(order.id().clone()),
-            hinted: false,
-        })
-    };
-    let targets: Vec<Target> = orders.iter().filter_map(target).collect();
-    let taken: HashSet<_> = targets
-        .iter()
-        .filter_map(|one| one.order_id.as_ref())
-        .collect();
-    orders.retain(|order| !taken.contains(order.id()));
-    targets
-}
-
-/// Notes a good listing: after what it listed, so that nothing of it can later be taken for
-/// newer than the account. It is written where it says more than that time went by, or when
-/// what is written has become old: a poll in which nothing changed writes nothing.
-///
-/// What is written is read anew: recording takes long, and another process may have been first.
-async fn listed_well(inbox: &Inbox, before: &ListingCoverage, now: ListingCoverage) -> Result<()> {
+    let known = Known::read(inbox, &shown).await?;
+    let records: Vec<_> = shown.iter().map(listed_record).collect();
+    let read = Listing::read(&records, &known);
+    let mut coverage = moment.coverage;
     let policy = inbox.plan_policy();
-    let stored = inbox.stored_coverage().await?;
-    let age = now
-        .last_listing()
-        .zip(stored.last_listing())
-        .and_then(|(now, stored)| now.duration_since(stored).ok());
-    let longest = (policy.longest_gap / 24).min(HOUR);
-    let is_old = age.is_none_or(|age| age > longest);
-    let resumed = before
-        .last_listing()
-        .zip(now.last_listing())
-        .and_then(|(before, now)| now.duration_since(before).ok())
-        .is_some_and(|gap| gap > policy.longest_gap);
-    if stored.first_listing().is_none() || is_old || resumed {
-        keep_coverage(inbox, now).await?;
-    }
-    inbox.remember(now);
-    Ok(())
-}
-
-/// Writes the time of the last good listing, if that is later than what is written: at an orderly end,
-/// so that the gap until the next beginning is not taken for a longer one.
-pub(super) async fn note_coverage(inbox: &Inbox) -> Result<()> {
-    let known = inbox.known_coverage();
-    if known.last_listing() > inbox.stored_coverage().await?.last_listing() {
-        keep_coverage(inbox, known).await?;
-    }
-    Ok(())
-}
-
-async fn keep_coverage(inbox: &Inbox, coverage: ListingCoverage) -> Result<()> {
-    let commit = Commit {
-        saves: Vec::new(),
-        coverage: Some(coverage),
-    };
-    let (store, account) = (inbox.store(), inbox.account());
-    let kept = store.commit(account, &commit, inbox.local_now()).await;
-    kept.map(drop)
-}
-
-/// The later of two coverages of one account: what is stored may lag behind what this process
-/// knows, or be ahead of it where another one polls.
-pub(super) fn later(one: ListingCoverage, other: ListingCoverage) -> ListingCoverage {
-    if one.last_listing() > other.last_listing() {
-        one
+    if is_readable && read.is_readable {
+        let expected = known.cases.values().any(Case::is_expected);
+        report.complete = coverage.take_listing(shown.is_empty(), expected, moment.now, policy);
     } else {
-        other
+        coverage.take_incomplete(moment.now, policy);
     }
+    let mut observations = Vec::with_capacity(read.orders.len());
+    for order in &read.orders {
+        let case = OrderId::new(order.case);
+        let found = known.cases.get(&case);
+        note_ids(order, found, report);
+        observations.extend(observed(order, case, found, &shown, report.complete));
+    }
+    let lacking = if report.complete {
+        Evidence::Absent
+    } else {
+        Evidence::Unlisted
+    };
+    observations.extend(missing(&known.cases, &read, lacking));
+    record(inbox, &moment, known.cases.clone(), &observations, report).await?;
+    // Behind what it listed, so that nothing of it can later be taken for newer than the account.
+    inbox.listed(coverage).await
+}
+
+/// No listing came. If that goes on for a day, orders that should be listed are fetched instead.
+async fn unlisted(inbox: &Inbox, moment: Moment, report: &mut PollReport) -> Result<()> {
+    let mut coverage = moment.coverage;
+    coverage.take_incomplete(moment.now, inbox.plan_policy());
+    if coverage.is_stale(moment.now) {
+        let expected = inbox.store().expected(inbox.account(), &[]).await?;
+        let moment = Moment { coverage, ..moment };
+        let cases = by_key(expected);
+        let lacking = keys(&cases).into_iter();
+        let lacking = lacking.map(|case| CaseObservation::new(case, Evidence::Unlisted));
+        let observations: Vec<_> = lacking.collect();
+        record(inbox, &moment, cases, &observations, report).await?;
+    }
+    inbox.listed(coverage).await
+}
+
+/// In an order that does not depend on chance.
+fn keys(cases: &Cases) -> Vec<OrderId> {
+    let mut keys: Vec<_> = cases.keys().cloned().collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// Whether the listing could be read in full.
+fn take_problems(listing: &client::Listing, report: &mut PollReport) -> bool {
+    let mut add = |kind, error: &Error| {
+        let problem = Problem::new(kind, None, Some(error.clone()));
+        report.problems.push(problem);
+    };
+    if let Some(error) = listing.problem() {
+        add(ProblemKind::ListingIncomplete, error);
+    }
+    for record in listing.unreadable() {
+        add(ProblemKind::Unreadable, record.error());
+    }
+    listing.is_complete()
+}
+
+pub(super) fn note_other_accounts<'a>(
+    inbox: &Inbox,
+    shown: impl IntoIterator<Item = &'a Shown>,
+    report: &mut PollReport,
+) {
+    let ours = inbox.account().as_str();
+    let is_other = |shown: &&Shown| {
+        let named = shown.order.account_id().and_then(|id| present(id.as_str()));
+        named.is_some_and(|named| named != ours)
+    };
+    let others = shown.into_iter().filter(is_other);
+    report.problems.extend(others.map(|shown| {
+        let order = Some(shown.order.id().clone());
+        Problem::new(ProblemKind::OtherAccount, order, None)
+    }));
+}
+
+fn listed_record(shown: &Shown) -> ListedRecord<'_> {
+    ListedRecord {
+        order_id: shown.order.own_id().map(OrderId::as_str),
+        rx_id: rx_id_of(shown),
+        shown: Some(shown.state()),
+    }
+}
+
+/// An Rx id by which an order can be fetched and found.
+fn rx_id_of(shown: &Shown) -> Option<&str> {
+    let rx_id = shown.order.rx_id()?.as_str();
+    Some(rx_id).filter(|rx_id| fits(rx_id))
+}
+
+/// The cases that a listing is compared with.
+struct Known {
+    cases: Cases,
+    by_rx_id: HashMap<RxId, OrderId>,
+}
+
+impl Known {
+    async fn read(inbox: &Inbox, shown: &[Shown]) -> Result<Self> {
+        let (store, account) = (inbox.store(), inbox.account());
+        let own_id = |shown: &Shown| shown.order.own_id().filter(|id| fits(id.as_str())).cloned();
+        let mut ids: Vec<OrderId> = shown.iter().filter_map(own_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut cases = by_key(store.expected(account, &ids).await?);
+        // What is new may be known by its Rx id alone.
+        let is_new = |shown: &&Shown| {
+            let own_id = shown.order.own_id();
+            own_id.is_none_or(|id| !cases.contains_key(id))
+        };
+        let new = shown.iter().filter(is_new).filter_map(rx_id_of);
+        let new: HashSet<RxId> = new.map(RxId::new).collect();
+        if !new.is_empty() {
+            let keys: Vec<_> = new.iter().map(CaseKey::Rx).collect();
+            cases.extend(by_key(store.find_all(account, &keys).await?));
+        }
+        let by_rx_id = cases.values();
+        let by_rx_id =
+            by_rx_id.filter_map(|case| Some((case.rx_id()?.clone(), case.order_id().clone())));
+        Ok(Known {
+            by_rx_id: by_rx_id.collect(),
+            cases,
+        })
+    }
+}
+
+fn known_case(case: &Case) -> KnownCase<'_> {
+    KnownCase {
+        key: case.order_id().as_str(),
+        rx_id: case.rx_id().map(RxId::as_str),
+        has_arrived: !case.history().is_empty(),
+    }
+}
+
+impl KnownIds for Known {
+    fn by_key(&self, key: &str) -> Option<KnownCase<'_>> {
+        self.cases.get(&OrderId::new(key)).map(known_case)
+    }
+
+    fn by_rx_id(&self, rx_id: &str) -> Option<KnownCase<'_>> {
+        let key = self.by_rx_id.get(&RxId::new(rx_id))?;
+        self.cases.get(key).map(known_case)
+    }
+}
+
+fn note_ids(order: &ListedOrder<'_>, found: Option<&Case>, report: &mut PollReport) {
+    let mut add = |kind| {
+        let case = Some(OrderId::new(order.case));
+        report.problems.push(Problem::new(kind, case, None));
+    };
+    if order.has_other_rx_id {
+        add(ProblemKind::OtherRxId);
+    }
+    if order.rx_id.is_none() && found.and_then(Case::rx_id).is_none() {
+        add(ProblemKind::NoRxId);
+    }
+}
+
+/// What is observed of an order that is listed; nothing of one that is merely there.
+fn observed<'a>(
+    order: &'a ListedOrder<'a>,
+    case: OrderId,
+    found: Option<&Case>,
+    shown: &'a [Shown],
+    is_complete: bool,
+) -> Option<CaseObservation<'a>> {
+    let rx_id = order.new_rx_id(found.and_then(Case::rx_id).map(RxId::as_str), is_complete);
+    Some(CaseObservation {
+        rx_id: rx_id.map(RxId::new),
+        shown: order
+            .places()
+            .filter_map(|place| shown.get(place))
+            .collect(),
+        ..CaseObservation::new(case, order.evidence()?)
+    })
+}
+
+/// The cases that should be listed and are not.
+fn missing<'a>(
+    known: &'a Cases,
+    listing: &Listing<'_>,
+    evidence: Evidence<'a>,
+) -> impl Iterator<Item = CaseObservation<'a>> {
+    let listed: HashSet<&str> = listing.orders.iter().map(|order| order.case).collect();
+    let mut missing: Vec<_> = known
+        .values()
+        .filter(|case| case.is_expected() && !listed.contains(case.order_id().as_str()))
+        .map(|case| case.order_id().clone())
+        .collect();
+    missing.sort_unstable();
+    let observed = missing.into_iter();
+    observed.map(move |case| CaseObservation::new(case, evidence))
+}
+
+impl Inbox {
+    /// What is known now of the account as a whole.
+    pub(super) async fn moment(&self) -> Result<Moment> {
+        let now = self.now().await?;
+        let account = self.store().account(self.account(), now).await?;
+        let mut known = self.lock_coverage();
+        if known.stored != Some(account.coverage) {
+            // Another process has written it, or this one has just begun.
+            known.stored = Some(account.coverage);
+            known.latest = account.coverage;
+        }
+        Ok(Moment {
+            revision: account.revision,
+            coverage: known.latest,
+            now,
+        })
+    }
+
+    /// Takes over what a listing says of the account. It is written where it says more than that
+    /// time went by, or when what is written has become old: a poll in which nothing changed
+    /// writes nothing.
+    async fn listed(&self, coverage: ListingCoverage) -> Result<()> {
+        let stored = {
+            let mut known = self.lock_coverage();
+            known.latest = coverage;
+            known.stored
+        };
+        let stored = stored.unwrap_or_default();
+        if coverage.is_worth_storing(&stored, self.plan_policy()) {
+            self.store_coverage(coverage).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is known, at an orderly end: so that the gap until the next beginning is not taken
+    /// for a longer one.
+    pub(super) async fn note_coverage(&self) -> Result<()> {
+        let (latest, stored) = {
+            let known = self.lock_coverage();
+            (known.latest, known.stored)
+        };
+        match stored {
+            Some(stored) if stored != latest => self.store_coverage(latest).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn store_coverage(&self, coverage: ListingCoverage) -> Result<()> {
+        let commit = super::store::Commit {
+            saves: Vec::new(),
+            coverage: Some(coverage),
+        };
+        let store = self.store();
+        store
+            .commit(self.account(), &commit, self.local_now())
+            .await?;
+        self.lock_coverage().stored = Some(coverage);
+        Ok(())
+    }
+}
+
+/// The account's coverage, as this process knows it and as the store has it: not every listing is
+/// written.
+#[derive(Debug, Default)]
+pub(super) struct KnownCoverage {
+    latest: ListingCoverage,
+    stored: Option<ListingCoverage>,
 }

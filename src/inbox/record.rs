@@ -1,20 +1,22 @@
-//! What was seen becomes what is kept: the planner decides, the store keeps.
+//! What was observed becomes what is kept: the planner decides, the store keeps.
 
-use std::borrow::Borrow;
-use std::collections::HashSet;
-use std::hash::{Hash, Hasher};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Inbox;
 use super::digest::digest;
 use super::files::{self, fingerprint};
-use super::plan::{ListingCoverage, Next, Observation, Policy, Record, Step, observe};
-use super::report::{PollReport, Problem};
-use super::store::{Case, CaseKey, Commit, NewArrival, Save, fits};
+use super::plan::{
+    CaseRecord, Evidence, Files, ListingCoverage, NewArrival, Observation, OrderState, Policy,
+    observe,
+};
+use super::problem::{Problem, ProblemKind};
+use super::report::PollReport;
+use super::store::{Case, CaseKey, Commit, Save, fits};
 use super::trace;
 use crate::error::{Error, Result};
-use crate::flow::{Arrival, Origin, Symbol};
+use crate::flow::Arrival;
 use crate::model::{Order, OrderId, RxId, WireTime};
 
 /// So many cases are committed at a time. More at once are faster, fewer are less to do again
@@ -24,362 +26,247 @@ const AT_ONCE: usize = 2_000;
 /// A commit that other processes have been in the way of so often is given up.
 const TRIES: usize = 20;
 
-/// Something that was seen of one order, or done with it.
-#[derive(Clone, Debug)]
-pub(super) struct CaseObservation {
-    pub(super) order_id: OrderId,
-    pub(super) what: What,
-    /// When the request was begun; of an action, when it was complete.
-    pub(super) begun: SystemTime,
-    pub(super) completed: SystemTime,
+/// What was known when a request was begun, or an action done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// The account's revision.
+    pub(super) revision: u64,
+    pub(super) coverage: ListingCoverage,
+    pub(super) now: SystemTime,
 }
 
-#[derive(Clone, Debug)]
-pub(super) enum What {
-    Listed(Arc<Order>),
-    Fetched(Arc<Order>),
-    Missing,
-    Gone,
-    Returned,
-    Downloaded(u32),
+/// An order as an answer showed it, in the planner's words.
+pub(super) struct Shown {
+    pub(super) order: Arc<Order>,
+    files: Files,
+    /// What the service itself says of the time before.
+    history: Vec<Arrival>,
 }
 
-/// Cases by their orders, as they were read.
-#[derive(Debug)]
-pub(super) struct Known(HashSet<ByOrder>);
-
-/// A case that is found by its order.
-#[derive(Debug)]
-struct ByOrder(Case);
-
-impl Known {
-    pub(super) fn new(cases: Vec<Case>) -> Self {
-        Known(cases.into_iter().map(ByOrder).collect())
+impl Shown {
+    pub(super) fn new(order: Order) -> Self {
+        Shown {
+            files: fingerprint(&order),
+            history: reported_history(&order),
+            order: Arc::new(order),
+        }
     }
 
-    pub(super) fn find(&self, order: &OrderId) -> Option<&Case> {
-        self.0.get(order).map(|ByOrder(case)| case)
-    }
-
-    pub(super) fn cases(&self) -> impl Iterator<Item = &Case> {
-        self.0.iter().map(|ByOrder(case)| case)
-    }
-
-    fn renew(&mut self, cases: Vec<Case>) {
-        for case in cases {
-            self.0.replace(ByOrder(case));
+    pub(super) fn state(&self) -> OrderState<'_> {
+        OrderState {
+            status: self.order.status(),
+            files: &self.files,
+            history: &self.history,
+            created: self.order.created().and_then(WireTime::time),
         }
     }
 }
 
-impl Borrow<OrderId> for ByOrder {
-    fn borrow(&self) -> &OrderId {
-        self.0.order_id()
-    }
-}
-
-impl PartialEq for ByOrder {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.order_id() == other.0.order_id()
-    }
-}
-
-impl Eq for ByOrder {}
-
-impl Hash for ByOrder {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.order_id().hash(state);
-    }
-}
-
-/// Whether a listing shows of a case what is recorded of it, so that nothing would follow: of
-/// most orders, in most polls.
-pub(super) fn is_unchanged(case: &Case, order: &Order) -> bool {
-    case.still_shows(order.status()) && case.digest() == digest(order)
-}
-
-/// Records what was seen. Gives the cases that have to be fetched now.
-pub(super) async fn record(
-    inbox: &Inbox,
-    mut known: Known,
-    coverage: &ListingCoverage,
-    observations: Vec<CaseObservation>,
-    report: &mut PollReport,
-) -> Result<Vec<Target>> {
-    let mut owed = Vec::new();
-    // A case is in a commit once. What a listing has of one order more than once is dealt with one
-    // by one; where it contradicts itself the order was taken out, if it could be.
-    let (mut now, mut rest) = once(observations);
-    loop {
-        for chunk in now.chunks(AT_ONCE) {
-            commit(inbox, &mut known, coverage, chunk, report, &mut owed).await?;
-        }
-        if rest.is_empty() {
-            return Ok(owed);
-        }
-        (now, rest) = once(rest);
-        let ids: Vec<_> = now
-            .iter()
-            .map(|observation| observation.order_id.clone())
-            .collect();
-        known = Known::new(inbox.store().expected(inbox.account(), &ids).await?);
-    }
-}
-
-/// A case that is to be fetched.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) rx_id: RxId,
-    /// None of an order that is not known.
-    pub(super) order_id: Option<OrderId>,
-    /// Something hinted at it, and nothing else may ask for it again.
-    pub(super) hinted: bool,
-}
-
-impl Target {
-    pub(super) fn of(case: &Case) -> Option<Self> {
-        Some(Target {
-            rx_id: case.rx_id()?.clone(),
-            order_id: Some(case.order_id().clone()),
-            hinted: false,
-        })
-    }
-}
-
-fn once(observations: Vec<CaseObservation>) -> (Vec<CaseObservation>, Vec<CaseObservation>) {
-    let mut seen = HashSet::with_capacity(observations.len());
-    let firsts: Vec<bool> = observations
-        .iter()
-        .map(|observation| seen.insert(&observation.order_id))
-        .collect();
-    if firsts.iter().all(|first| *first) {
-        return (observations, Vec::new());
-    }
-    let mut first = firsts.into_iter();
-    observations
-        .into_iter()
-        .partition(|_| first.next().unwrap_or_default())
-}
-
-async fn commit(
-    inbox: &Inbox,
-    known: &mut Known,
-    coverage: &ListingCoverage,
-    observations: &[CaseObservation],
-    report: &mut PollReport,
-    owed: &mut Vec<Target>,
-) -> Result<()> {
-    let account = inbox.account();
-    for _ in 0..TRIES {
-        let mut commit = Commit::default();
-        let mut fetch = Vec::new();
-        let mut news = News::default();
-        for observation in observations {
-            let found = known.find(&observation.order_id);
-            let mut planned = plan(found, observation, inbox.plan_policy(), coverage);
-            if let Some(save) = &mut planned.save {
-                files::keep(inbox, save).await?;
-            }
-            let case = planned.save.as_ref().map(|save| &save.case).or(found);
-            if planned.fetch {
-                fetch.extend(case.and_then(Target::of));
-            }
-            news.add(&planned);
-            commit.saves.extend(planned.save);
-        }
-        let done = commit.saves.is_empty()
-            || inbox
-                .store()
-                .commit(account, &commit, inbox.local_now())
-                .await?;
-        if done {
-            news.report(inbox, report);
-            owed.append(&mut fetch);
-            return Ok(());
-        }
-        let ids: Vec<_> = observations
-            .iter()
-            .map(|observation| observation.order_id.clone())
-            .collect();
-        known.renew(inbox.store().expected(account, &ids).await?);
-    }
-    Err(Error::store_unavailable(
-        "other processes were quicker again and again; try again",
-    ))
-}
-
-/// Records something about a single case, read anew. Asks for no fetch: this was one.
-pub(super) async fn record_one(
-    inbox: &Inbox,
-    observation: CaseObservation,
-    report: &mut PollReport,
-) -> Result<()> {
-    if !fits(observation.order_id.as_str()) {
-        report
-            .problems
-            .push(Problem::IdTooLong(observation.order_id));
-        return Ok(());
-    }
-    let (store, account) = (inbox.store(), inbox.account());
-    let found = store
-        .find(account, CaseKey::Order(&observation.order_id))
-        .await?
-        .map(|stored| stored.case);
-    let coverage = inbox.coverage().await?;
-    let known = Known::new(found.into_iter().collect());
-    record(inbox, known, &coverage, vec![observation], report)
-        .await
-        .map(drop)
-}
-
-/// What a observation makes of a case.
-#[derive(Debug, Default)]
-struct Planned {
-    save: Option<Save>,
-    fetch: bool,
-    deviations: u64,
-}
-
-/// Nothing is allocated for a case that is unchanged.
-fn plan(
-    found: Option<&Case>,
-    observation: &CaseObservation,
-    policy: &Policy,
-    coverage: &ListingCoverage,
-) -> Planned {
-    let observed = Observed::of(observation);
-    let nothing = Record::new();
-    let before = found.map_or(&nothing, Case::record);
-    let mut arrivals = Vec::new();
-    let mut after: Option<Record> = None;
-    let mut next = Next::Nothing;
-    observed.each(|observation| {
-        let step = observe(
-            after.as_ref().unwrap_or(before),
-            observation,
-            policy,
-            coverage,
-        );
-        next = step.next();
-        arrivals.extend(logged(&step));
-        if let Some(record) = step.into_record() {
-            after = Some(record);
-        }
-    });
-    // What came too late to count says nothing about the order's data either.
-    let counts = |order: &Arc<Order>| {
-        let record = after.as_ref().unwrap_or(before);
-        let files = || {
-            record
-                .files()
-                .map(|files| files.differs(&fingerprint(order)))
-        };
-        record.shown() == Some(order.status()) && !files().unwrap_or_default()
-    };
-    let order = observed
-        .order
-        .map(|order| (order, digest(order)))
-        .filter(|(_, digest)| found.is_none_or(|case| case.digest() != *digest))
-        .filter(|(order, _)| counts(order));
-    let unknown = found.is_none() && observed.order.is_none();
-    let save = (after.is_some() || order.is_some()) && !unknown;
-    let deviations = after.as_ref().map_or(0, |after| {
-        let (after, before) = (after.reading(), before.reading());
-        u64::from(after.deviations().saturating_sub(before.deviations()))
-    });
-    let changes_record =
-        order.is_some() || after.as_ref().is_some_and(|after| after.differs(before));
-    let save = save.then(|| {
-        let mut case = match found {
-            Some(case) => case.clone(),
-            None => Case::new(observation.order_id.clone()),
-        };
-        if let Some(record) = after {
-            case.set_record(record);
-        }
-        if let Some((order, digest)) = order {
-            case.saw(order, digest);
-        }
-        Save {
-            case,
-            order: order.map(|(order, _)| Arc::clone(order)),
-            arrivals,
-            changes_record,
-        }
-    });
-    Planned {
-        save,
-        fetch: next == Next::Fetch,
-        deviations,
-    }
-}
-
-/// A observation in the planner's words.
-struct Observed<'a> {
-    observation: &'a CaseObservation,
-    order: Option<&'a Arc<Order>>,
-    history: Option<Vec<Arrival>>,
-}
-
-impl<'a> Observed<'a> {
-    fn of(observation: &'a CaseObservation) -> Self {
-        let order = match &observation.what {
-            What::Listed(order) | What::Fetched(order) => Some(order),
-            What::Missing | What::Gone | What::Returned | What::Downloaded(_) => None,
-        };
-        Observed {
-            observation,
-            order,
-            history: order.and_then(|order| reported_history(order)),
-        }
-    }
-
-    fn each(&self, mut observe: impl FnMut(&Observation<'_>)) {
-        let CaseObservation {
-            what,
-            begun,
-            completed,
-            ..
-        } = self.observation;
-        let created = self.order.and_then(|order| order.created()?.time());
-        if let Some(history) = &self.history {
-            observe(&Observation::reported_history(history, *begun).created(created));
-        }
-        let order = self.order.map(|order| (order.status(), fingerprint(order)));
-        let observation = match (what, &order) {
-            (What::Listed(_), Some((status, files))) => Observation::listed(status, files, *begun),
-            (What::Fetched(_), Some((status, files))) => {
-                Observation::fetched(status, files, *begun)
-            }
-            (What::Missing, _) => Observation::missing(*begun),
-            (What::Returned, _) => Observation::returned(*begun),
-            (What::Downloaded(ordinal), _) => Observation::downloaded(*ordinal, *begun),
-            (What::Gone | What::Listed(_) | What::Fetched(_), _) => Observation::gone(*begun),
-        };
-        let observation = observation.completed(*completed).created(created);
-        observe(&observation.jitter(fastrand::u32(..)));
-    }
-}
-
-/// The history that the service itself gave, if it did.
-fn reported_history(order: &Order) -> Option<Vec<Arrival>> {
-    let entries = order.history()?.iter().map(|entry| {
+fn reported_history(order: &Order) -> Vec<Arrival> {
+    let entries = order.history().unwrap_or_default().iter();
+    let arrivals = entries.map(|entry| {
         let arrival = Arrival::new(entry.status());
         match entry.time().and_then(WireTime::time) {
             Some(time) => arrival.at(time),
             None => arrival,
         }
     });
-    Some(entries.collect())
+    arrivals.collect()
 }
 
-fn logged(step: &Step) -> impl Iterator<Item = NewArrival> + '_ {
-    // What was dealt with before the integration keeps its ordinal, and is no delivery.
-    let is_work = |arrival: &Arrival| arrival.origin() != Some(Origin::Imported);
-    step.arrivals().map(move |arrived| NewArrival {
-        index: u32::try_from(arrived.index()).unwrap_or(u32::MAX),
-        ordinal: arrived.ordinal().filter(|_| is_work(arrived.arrival())),
-    })
+/// Something that was observed of one case.
+pub(super) struct CaseObservation<'a> {
+    /// The order id; where there is none the Rx id stands in.
+    pub(super) case: OrderId,
+    /// An Rx id that is to be recorded.
+    pub(super) rx_id: Option<RxId>,
+    pub(super) evidence: Evidence<'a>,
+    /// The orders that the evidence is made of.
+    pub(super) shown: Vec<&'a Shown>,
+}
+
+impl<'a> CaseObservation<'a> {
+    pub(super) fn new(case: OrderId, evidence: Evidence<'a>) -> Self {
+        CaseObservation {
+            case,
+            rx_id: None,
+            evidence,
+            shown: Vec::new(),
+        }
+    }
+
+    pub(super) fn fetched(case: OrderId, shown: &'a Shown) -> Self {
+        CaseObservation {
+            shown: vec![shown],
+            ..CaseObservation::new(case, Evidence::Fetched(shown.state()))
+        }
+    }
+}
+
+/// Cases by their keys.
+pub(super) type Cases = HashMap<OrderId, Case>;
+
+pub(super) fn by_key(cases: Vec<Case>) -> Cases {
+    let cases = cases.into_iter();
+    cases.map(|case| (case.order_id().clone(), case)).collect()
+}
+
+/// Records what was observed, each case at most once. `known` are the cases as they were read: those
+/// that are missing are new.
+pub(super) async fn record(
+    inbox: &Inbox,
+    moment: &Moment,
+    known: Cases,
+    observations: &[CaseObservation<'_>],
+    report: &mut PollReport,
+) -> Result<()> {
+    let (fitting, too_long): (Vec<_>, Vec<_>) = observations
+        .iter()
+        .partition(|observation| fits(observation.case.as_str()));
+    for observation in too_long {
+        let case = Some(observation.case.clone());
+        report
+            .problems
+            .push(Problem::new(ProblemKind::IdTooLong, case, None));
+    }
+    let mut known = known;
+    for chunk in fitting.chunks(AT_ONCE) {
+        commit(inbox, moment, &mut known, chunk, report).await?;
+    }
+    Ok(())
+}
+
+/// Records something about a single case, read anew.
+pub(super) async fn record_one(
+    inbox: &Inbox,
+    moment: &Moment,
+    observation: CaseObservation<'_>,
+    report: &mut PollReport,
+) -> Result<()> {
+    let key = CaseKey::Order(&observation.case);
+    let found = inbox.store().find(inbox.account(), key).await?;
+    let known = by_key(found.map(|stored| stored.case).into_iter().collect());
+    record(inbox, moment, known, &[observation], report).await
+}
+
+async fn commit(
+    inbox: &Inbox,
+    moment: &Moment,
+    known: &mut Cases,
+    observations: &[&CaseObservation<'_>],
+    report: &mut PollReport,
+) -> Result<()> {
+    let (store, account) = (inbox.store(), inbox.account());
+    for _ in 0..TRIES {
+        let mut commit = Commit::default();
+        let mut news = News::default();
+        for observation in observations {
+            let found = known.get(&observation.case);
+            let mut planned = plan(inbox.plan_policy(), moment, found, observation);
+            if let Some(save) = &mut planned.save {
+                files::keep(inbox, save).await?;
+            }
+            news.add(&planned);
+            commit.saves.extend(planned.save);
+        }
+        if commit.saves.is_empty() || store.commit(account, &commit, inbox.local_now()).await? {
+            news.report(inbox, report);
+            return Ok(());
+        }
+        let keys = observations.iter();
+        let keys: Vec<_> = keys.map(|one| CaseKey::Order(&one.case)).collect();
+        known.extend(by_key(store.find_all(account, &keys).await?));
+    }
+    Err(Error::store_unavailable(
+        "other processes were quicker again and again; try again",
+    ))
+}
+
+/// What an observation makes of a case.
+#[derive(Default)]
+struct Planned {
+    save: Option<Save>,
+    deviations: u64,
+    problems: Vec<Problem>,
+}
+
+fn plan(
+    policy: &Policy,
+    moment: &Moment,
+    found: Option<&Case>,
+    observation: &CaseObservation<'_>,
+) -> Planned {
+    let nothing = CaseRecord::new();
+    let before = found.map_or(&nothing, Case::record);
+    let is_outdated = found.is_some_and(|case| moment.revision < case.revision());
+    let observed = Observation {
+        evidence: observation.evidence,
+        is_outdated,
+        begun: moment.now,
+        now: moment.now,
+        jitter: fastrand::u32(..),
+    };
+    let transition = observe(before, &observed, policy, &moment.coverage);
+    let problems = transition.problems().iter().map(|kind| {
+        let case = Some(observation.case.clone());
+        Problem::new(*kind, case, None)
+    });
+    let problems = problems.collect();
+    let arrivals: Vec<NewArrival> = transition.arrivals().collect();
+    let raises_revision = transition.raises_revision();
+    let after = transition.into_record();
+
+    // An answer that is outdated, contradicts itself, or is in another state than the current one, lags
+    // behind with its data too. A case whose data were forgotten gets them again with its next arrival.
+    let is_clear = !arrivals.is_empty()
+        || !matches!(observation.evidence, Evidence::Unsettled(states) if states.len() > 1);
+    let current = after.as_ref().unwrap_or(before).history().last();
+    let is_current =
+        |shown: &&&Shown| current.is_some_and(|one| one.status() == shown.order.status());
+    let order = observation.shown.iter().rev().find(is_current);
+    let order = order.map(|shown| (&shown.order, digest(&shown.order)));
+    let order = order
+        .filter(|_| is_clear && !is_outdated)
+        .filter(|(_, digest)| {
+            !arrivals.is_empty() || found.is_none_or(|case| case.digest() != *digest)
+        });
+    let rx_id = observation.rx_id.as_ref();
+    let rx_id = rx_id.filter(|rx_id| found.and_then(Case::rx_id) != Some(*rx_id));
+    let is_known = found.is_some() || after.is_some();
+    if !is_known || (after.is_none() && order.is_none() && rx_id.is_none()) {
+        return Planned {
+            problems,
+            ..Planned::default()
+        };
+    }
+    let deviations = after.as_ref().map_or(0, |after| {
+        let (after, before) = (after.reading(), before.reading());
+        u64::from(after.deviations().saturating_sub(before.deviations()))
+    });
+    let mut case = match found {
+        Some(case) => case.clone(),
+        None => Case::new(observation.case.clone()),
+    };
+    if let Some(record) = after {
+        case.set_record(record);
+    }
+    if let Some(rx_id) = rx_id {
+        case.set_rx_id(Some(rx_id.clone()));
+    }
+    if let Some((_, digest)) = order {
+        case.set_digest(digest);
+    }
+    let save = Save {
+        case,
+        order: order.map(|(order, _)| Arc::clone(order)),
+        arrivals,
+        changes_record: raises_revision || rx_id.is_some(),
+    };
+    Planned {
+        save: Some(save),
+        deviations,
+        problems,
+    }
 }
 
 /// What is new, reported once it is durable.
@@ -389,7 +276,8 @@ struct News {
     changes: u64,
     deviations: u64,
     /// What each case shows that deviates.
-    deviating: Vec<Option<Symbol>>,
+    deviating: Vec<Option<crate::flow::Symbol>>,
+    problems: Vec<Problem>,
 }
 
 impl News {
@@ -402,8 +290,9 @@ impl News {
             }
         }
         self.deviations += planned.deviations;
+        self.problems.extend(planned.problems.iter().cloned());
         if let Some(save) = planned.save.as_ref().filter(|_| planned.deviations > 0) {
-            let last = save.case.record().history().last();
+            let last = save.case.history().last();
             self.deviating
                 .push(last.and_then(|last| last.status().symbol()));
         }
@@ -413,6 +302,7 @@ impl News {
         report.deliveries += self.deliveries;
         report.changes += self.changes;
         report.deviations += self.deviations;
+        report.problems.extend(self.problems);
         self.deviating.into_iter().for_each(trace::deviates);
         if self.deliveries + self.changes > 0 {
             inbox.announce();
@@ -426,77 +316,72 @@ mod tests {
 
     use super::*;
 
-    fn at(second: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + second)
-    }
-
-    fn order(status: &str, note: &str) -> Arc<Order> {
+    fn shown(status: &str, note: &str) -> Shown {
         let order = serde_json::json!({ "orderId": 1, "rxId": 2, "status": status, "note": note });
-        Arc::new(serde_json::from_value(order).unwrap())
+        Shown::new(serde_json::from_value(order).unwrap())
     }
 
-    fn observation(what: What, begun: u64, completed: u64) -> CaseObservation {
-        CaseObservation {
-            order_id: "1".into(),
-            what,
-            begun: at(begun),
-            completed: at(completed),
+    fn moment(revision: u64) -> Moment {
+        Moment {
+            revision,
+            coverage: ListingCoverage::default(),
+            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
         }
     }
 
-    fn planned(found: Option<&Case>, observation: &CaseObservation) -> Option<Save> {
-        plan(
-            found,
-            observation,
-            &Policy::default(),
-            &ListingCoverage::new(),
-        )
-        .save
+    fn listed(shown: &Shown) -> CaseObservation<'_> {
+        CaseObservation {
+            shown: vec![shown],
+            ..CaseObservation::new("1".into(), Evidence::Listed(shown.state()))
+        }
+    }
+
+    fn planned(revision: u64, found: Option<&Case>, one: &CaseObservation<'_>) -> Option<Save> {
+        plan(&Policy::default(), &moment(revision), found, one).save
     }
 
     #[test]
-    fn what_came_too_late_does_not_replace_newer_data() {
-        let newer = order("Lab Review", "new");
-        let first = observation(What::Fetched(newer), 10, 20);
-        let case = planned(None, &first).unwrap().case;
-        // Begun before, complete after.
-        let older = observation(What::Listed(order("Ready for Download", "old")), 5, 30);
-        assert!(planned(Some(&case), &older).is_none());
-        let newest = observation(What::Listed(order("Ready for Download", "newest")), 40, 50);
-        let save = planned(Some(&case), &newest).unwrap();
+    fn what_was_asked_for_too_early_does_not_replace_newer_data() {
+        let newer = shown("Lab Review", "new");
+        let first = CaseObservation {
+            rx_id: Some("2".into()),
+            ..CaseObservation::fetched("1".into(), &newer)
+        };
+        let case = planned(0, None, &first);
+        let case = case.unwrap().case.saved(1);
+        let older = shown("Ready for Download", "old");
+        // It would have been news, so the order is fetched, and nothing else follows.
+        let save = planned(0, Some(&case), &listed(&older)).unwrap();
+        assert!(save.arrivals.is_empty() && save.order.is_none() && !save.changes_record);
+        assert!(save.case.fetch_due().is_some());
+        let save = planned(1, Some(&case), &listed(&older)).unwrap();
         assert_eq!((save.arrivals.len(), save.order.is_some()), (1, true));
     }
 
     #[test]
-    fn data_alone_are_kept_without_an_arrival() {
-        let first = observation(What::Listed(order("Lab Review", "one")), 10, 20);
-        let case = planned(None, &first).unwrap().case;
-        assert!(is_unchanged(&case, &order("Lab Review", "one")));
-        assert!(planned(Some(&case), &first).is_none());
-        let other = order("Lab Review", "two");
-        assert!(!is_unchanged(&case, &other));
-        let save = planned(Some(&case), &observation(What::Listed(other), 30, 40)).unwrap();
-        assert_eq!((save.arrivals.len(), save.order.is_some()), (0, true));
-    }
-
-    #[test]
-    fn a_case_that_was_missing_does_not_stand_still() {
-        let first = observation(What::Listed(order("Lab Review", "one")), 10, 20);
-        let case = planned(None, &first).unwrap().case;
-        let missing = observation(What::Missing, 30, 40);
-        let case = planned(Some(&case), &missing).unwrap().case;
-        assert!(!is_unchanged(&case, &order("Lab Review", "one")));
+    fn data_alone_are_kept_without_an_arrival_and_outdate_nothing() {
+        let first = shown("Lab Review", "one");
+        let case = planned(0, None, &listed(&first)).unwrap().case.saved(1);
+        assert!(planned(1, Some(&case), &listed(&first)).is_none());
+        let other = shown("Lab Review", "two");
+        let save = planned(1, Some(&case), &listed(&other)).unwrap();
+        assert!(save.arrivals.is_empty() && save.order.is_some() && !save.changes_record);
+        assert_ne!(save.case.digest(), case.digest());
     }
 
     #[test]
     fn nothing_is_kept_of_an_order_that_was_never_seen() {
-        for what in [
-            What::Missing,
-            What::Gone,
-            What::Returned,
-            What::Downloaded(1),
+        for evidence in [
+            Evidence::Absent,
+            Evidence::Unlisted,
+            Evidence::NotFound,
+            Evidence::FetchFailed,
+            Evidence::Hinted,
+            Evidence::Returned,
+            Evidence::Downloaded(1),
         ] {
-            assert!(planned(None, &observation(what, 10, 20)).is_none());
+            let observation = CaseObservation::new("1".into(), evidence);
+            assert!(planned(0, None, &observation).is_none(), "{evidence:?}");
         }
     }
 }

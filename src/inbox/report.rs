@@ -1,11 +1,9 @@
-//! What a poll brought.
+//! What a round brought.
 
-use crate::client::Unreadable;
-use crate::error::Error;
-use crate::model::OrderId;
+use super::problem::Problem;
 
-/// What a poll brought. It is in the store by then.
-#[derive(Debug, Default)]
+/// What a round brought. It is in the store by then.
+#[derive(Clone, Debug, Default)]
 pub struct PollReport {
     pub(super) listed: u64,
     pub(super) complete: bool,
@@ -23,7 +21,8 @@ impl PollReport {
         self.listed
     }
 
-    /// Whether the listing was read in full. Only then something follows from an order's absence.
+    /// Whether the listing was read in full, and is believed: an empty one where orders were listed is
+    /// when a second one agrees. Only then something follows from an order's absence.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete
@@ -35,7 +34,7 @@ impl PollReport {
         self.fetched
     }
 
-    /// How many deliveries are new: arrivals of *Ready for Download* and *Lab Review*.
+    /// How many deliveries are new.
     #[must_use]
     pub fn deliveries(&self) -> u64 {
         self.deliveries
@@ -54,37 +53,9 @@ impl PollReport {
         self.deviations
     }
 
-    /// What could not be read or fetched. It is tried again with the next poll.
+    /// What could not be read, fetched or believed.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
-
-    pub(super) fn add(&mut self, other: PollReport) {
-        self.fetched += other.fetched;
-        self.deliveries += other.deliveries;
-        self.changes += other.changes;
-        self.deviations += other.deviations;
-        self.problems.extend(other.problems);
-    }
-}
-
-/// Something that could not be read or fetched, beside what could.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Problem {
-    /// A page of the listing failed, or the pages make no sense. Nothing is concluded from
-    /// absence then.
-    Listing(Error),
-    /// A record of the listing cannot be read. Nothing is concluded from absence then.
-    Unreadable(Unreadable),
-    /// An order without an Rx id, or with one of more than 256 bytes: it is delivered, and cannot be
-    /// followed once it is no longer listed.
-    NoRxId(OrderId),
-    /// An order whose id has more than 256 bytes: it is not kept, and so not delivered. Databases
-    /// find nothing by an id of any length, and one that they refuse must not hold up the others.
-    /// Convention: the ids that are seen are much shorter.
-    IdTooLong(OrderId),
-    /// An order that was to be fetched could not be fetched; its id, if it is known.
-    NotFetched(Option<OrderId>, Error),
 }

@@ -9,18 +9,15 @@ use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 use super::Inbox;
-use super::due::DueTime;
 use super::fetch::fetch_hinted;
-use super::poll;
 use super::process;
-use super::report::PollReport;
 use super::store::PollRight;
 use super::trace;
 use crate::error::{Error, Result};
 
 /// Without news an inbox asks its store so often: another process may have put something
 /// there.
-const RECHECK: Duration = Duration::from_secs(5);
+pub(super) const RECHECK: Duration = Duration::from_secs(5);
 
 /// A listing that hints ask for comes at least so long after the one before.
 const SOONEST: Duration = Duration::from_secs(60);
@@ -32,50 +29,70 @@ const LEASE: Duration = Duration::from_secs(45);
 /// How often it asks.
 const BEAT: Duration = Duration::from_secs(15);
 
-/// When the next poll is due. Whoever holds it polls for this process.
+/// When the next poll is due, in elapsed time. Whoever holds it polls for this process.
 #[derive(Debug, Default)]
 pub(super) struct Runner {
     /// None before the first.
-    next: Option<DueTime>,
-    last: Option<SystemTime>,
+    next: Option<Duration>,
+    last: Option<Polled>,
     /// When to ask for the right to poll again.
-    beat: Option<DueTime>,
+    beat: Option<Duration>,
     /// Whether this process polls the account; not known before it asked.
     leads: Option<bool>,
+}
+
+/// A poll that was begun.
+#[derive(Clone, Copy, Debug)]
+struct Polled {
+    elapsed: Duration,
+    /// By the time of day, which goes on while a machine is suspended.
+    at: SystemTime,
 }
 
 impl Runner {
     /// Does what is due. What may pass by itself is no error, but for the store's.
     async fn turn(&mut self, inbox: &Inbox) -> Result<()> {
-        let now = inbox.local_now();
-        let next = *self.next.get_or_insert_with(|| first_poll(inbox, now));
-        let is_due = next.has_passed(now);
-        if (is_due || self.leads == Some(true)) && self.beat.is_none_or(|due| due.has_passed(now)) {
+        let now = inbox.elapsed();
+        let next = *self.next.get_or_insert_with(|| now + first_poll(inbox));
+        let is_due = next <= now || self.slept(inbox);
+        if (is_due || self.leads == Some(true)) && self.beat.is_none_or(|beat| beat <= now) {
             self.lead(inbox).await?;
         }
         if is_due && self.leads == Some(true) {
-            self.last = Some(now);
-            self.next = Some(DueTime::new(now, interval(inbox)));
-            // All that was hinted at beyond what could be kept is in it.
-            inbox.hints().take_overflow();
-            let polled = self.leading(inbox, inbox.poll()).await;
-            if polled.as_ref().is_err_and(is_passing_of_store) {
-                // Whoever waits for the store polls then.
-                self.next = Some(DueTime::new(now, Duration::ZERO));
-            }
-            return tolerate(polled);
+            return self.poll(inbox, now).await;
         }
         let brought = self.leading(inbox, fetch_hinted(inbox)).await;
-        if inbox.hints().take_overflow() {
+        if inbox.lock_hints().take_overflow() {
             trace::overflow();
-            let soonest = self.last.and_then(|last| last.checked_add(SOONEST));
-            let wait = soonest.and_then(|soonest| soonest.duration_since(now).ok());
-            let soonest = DueTime::new(now, wait.unwrap_or_default());
-            if next.wait(now) > soonest.wait(now) {
-                self.next = Some(soonest);
-            }
+            let soonest = self.last.map_or(now, |last| last.elapsed + SOONEST);
+            self.next = Some(next.min(soonest));
         }
         tolerate(brought)
+    }
+
+    async fn poll(&mut self, inbox: &Inbox, now: Duration) -> Result<()> {
+        self.last = Some(Polled {
+            elapsed: now,
+            at: inbox.local_now(),
+        });
+        self.next = Some(now + interval(inbox));
+        // All that was hinted at beyond what could be kept is in it.
+        inbox.lock_hints().take_overflow();
+        let polled = self.leading(inbox, inbox.poll()).await.map(drop);
+        if polled.as_ref().is_err_and(is_passing_of_store) {
+            // Whoever waits for the store polls then.
+            self.next = Some(now);
+        }
+        tolerate(polled)
+    }
+
+    /// Whether the time of day says that the interval is over: the machine was suspended, which
+    /// elapsed time does not count everywhere. A clock that is set ahead costs a poll.
+    fn slept(&self, inbox: &Inbox) -> bool {
+        self.last.is_some_and(|last| {
+            let ago = inbox.local_now().duration_since(last.at);
+            ago.is_ok_and(|ago| ago >= inbox.settings.interval.mul_f64(1.2))
+        })
     }
 
     /// Takes the right to poll the account, if nobody else has it, or keeps it.
@@ -83,7 +100,7 @@ impl Runner {
         // Where it cannot be asked, the next turn asks.
         self.beat = None;
         let leads = ask(inbox).await? == PollRight::Granted;
-        self.beat = Some(DueTime::new(inbox.local_now(), BEAT));
+        self.beat = Some(inbox.elapsed() + BEAT);
         if self.leads.replace(leads) != Some(leads) {
             trace::poll_right(leads);
         }
@@ -111,18 +128,25 @@ impl Runner {
         }
     }
 
+    /// Polls no more, and asks anew when it does. Whether the right to poll is to be given back.
+    fn resign(&mut self) -> bool {
+        self.beat = None;
+        self.leads.take() == Some(true)
+    }
+
     /// How long nothing is due.
     fn rest(&self, inbox: &Inbox) -> Duration {
-        let now = inbox.local_now();
-        let next = self.next.map(|due| due.wait(now));
-        let beat = self.beat.map(|due| due.wait(now));
+        let now = inbox.elapsed();
+        let wait = |at: Option<Duration>| at.map(|at| at.saturating_sub(now));
+        let (next, beat) = (wait(self.next), wait(self.beat));
         let next = match (self.leads, next) {
             (Some(true), Some(next)) => next.min(beat.unwrap_or_default()),
             // It asks again for what another one has.
             (Some(false), Some(next)) => next.max(beat.unwrap_or_default()),
             (_, next) => next.unwrap_or_default(),
         };
-        inbox.hints().wait(now).map_or(next, |hint| hint.min(next))
+        let hint = inbox.lock_hints().wait(now);
+        hint.map_or(next, |hint| hint.min(next))
     }
 }
 
@@ -149,7 +173,7 @@ impl Drop for Running {
             return;
         }
         let leads = match self.0.shared.runner.try_lock() {
-            Ok(mut runner) => runner.leads.take() == Some(true),
+            Ok(mut runner) => runner.resign(),
             Err(_) => false,
         };
         // Without a runtime the right ends by itself.
@@ -166,7 +190,7 @@ impl Drop for Running {
 /// Notes how far the listings go, and gives the right to poll back.
 async fn stop(inbox: &Inbox) -> Result<()> {
     trace::stopped();
-    let noted = poll::note_coverage(inbox).await;
+    let noted = inbox.note_coverage().await;
     let (store, account) = (inbox.store(), inbox.account());
     store.release_poll_right(account, process::name()).await?;
     noted
@@ -184,13 +208,19 @@ impl Patience {
         if !is_passing_of_store(&error) {
             return Err(error);
         }
-        inbox.counters().store_failed(&error);
-        trace::store_failed(&error);
-        let longest = Duration::from_secs(1 << self.failures.min(6)).min(Duration::from_secs(60));
-        self.failures = self.failures.saturating_add(1);
-        let wait = longest.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let wait = self.next(inbox, &error);
         inbox.lab.clock().sleep(wait).await;
         Ok(())
+    }
+
+    /// How long to wait after a failure that may pass, which is noted.
+    pub(super) fn next(&mut self, inbox: &Inbox, error: &Error) -> Duration {
+        inbox.counters().store_failed(error);
+        trace::store_failed(error);
+        inbox.tell(&Err(error.clone()));
+        let longest = Duration::from_secs(1 << self.failures.min(6)).min(Duration::from_secs(60));
+        self.failures = self.failures.saturating_add(1);
+        longest.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -261,7 +291,7 @@ impl Inbox {
                 Either::Right((waited, _)) => waited?,
             }
         }
-        if runner.leads.take() == Some(true) {
+        if runner.resign() {
             self::stop(self).await?;
         }
         Ok(())
@@ -294,30 +324,33 @@ impl Inbox {
 }
 
 /// What passes by itself is no error; what the store says is for whoever waits.
-fn tolerate(result: Result<PollReport>) -> Result<()> {
+fn tolerate(result: Result<()>) -> Result<()> {
     match result {
-        Err(error) if is_lasting(&error) => Err(error),
-        Ok(_) | Err(_) => Ok(()),
+        Err(error) if error.is_store() || needs_somebody(&error) => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
-fn is_lasting(error: &Error) -> bool {
-    error.is_reauthorization_needed()
-        || error.is_forbidden()
-        || error.is_store()
-        || error.is_configuration()
+/// Does not pass by itself.
+fn needs_somebody(error: &Error) -> bool {
+    error.is_reauthorization_needed() || error.is_forbidden() || is_lasting(error)
+}
+
+/// Does not pass while this process lives. A pairing and tokens may come back.
+pub(super) fn is_lasting(error: &Error) -> bool {
+    error.is_configuration()
         || error.is_origin()
+        || (error.is_store() && !is_passing_of_store(error))
 }
 
 /// A failure of the store that may pass by itself.
-fn is_passing_of_store(error: &Error) -> bool {
+pub(super) fn is_passing_of_store(error: &Error) -> bool {
     error.is_store() && error.is_retryable()
 }
 
-/// When the first poll is due.
-fn first_poll(inbox: &Inbox, now: SystemTime) -> DueTime {
-    let wait = inbox.settings.initial_jitter.mul_f64(fastrand::f64());
-    DueTime::new(now, wait)
+/// How long the first poll waits.
+fn first_poll(inbox: &Inbox) -> Duration {
+    inbox.settings.initial_jitter.mul_f64(fastrand::f64())
 }
 
 /// With up to a tenth more, so that many accounts do not poll in step.

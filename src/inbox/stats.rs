@@ -1,10 +1,12 @@
 //! What a vendor can read off an inbox.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::problem::ProblemKind;
 use super::process;
-use super::report::{PollReport, Problem};
+use super::report::PollReport;
 use super::store::{Counts, Poller};
 use crate::error::Error;
 
@@ -13,10 +15,21 @@ use crate::error::Error;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Rounds that listed the orders.
+    /// How the last poll of this inbox went.
+    pub poll_state: PollState,
+    /// Polls that listed the orders.
     pub polls: u64,
-    /// Rounds that could not.
+    /// Polls that could not.
     pub failed_polls: u64,
+    /// How long ago the orders were listed last; none if they never were.
+    pub since_good_poll: Option<Duration>,
+    /// How long ago they were listed in full last; none if they never were. Only such a listing
+    /// shows which orders are gone.
+    pub since_complete_poll: Option<Duration>,
+    /// The last error of a poll, in one line; none after one that listed the orders in full.
+    pub last_error: Option<String>,
+    /// What was wrong in the last poll, by kind.
+    pub problems: BTreeMap<ProblemKind, u64>,
     /// Orders fetched one by one.
     pub fetched: u64,
     /// Hints that were taken in.
@@ -27,16 +40,6 @@ pub struct Stats {
     pub changes: u64,
     /// Arrivals that were not to be expected from what came before.
     pub deviations: u64,
-    /// Orders that could not be read, or not be kept.
-    pub unreadable: u64,
-    /// Orders that could not be fetched.
-    pub not_fetched: u64,
-    /// When the last good listing was complete. A listing is good if it was read in full.
-    pub last_good_poll: Option<SystemTime>,
-    /// How long ago that was; none if there was none.
-    pub lag: Option<Duration>,
-    /// The last error of a poll, in one line; none after a good one.
-    pub last_error: Option<String>,
     /// How often the store failed in a way that may pass, so that what runs went on.
     pub store_failures: u64,
     /// Who polls the account.
@@ -45,6 +48,26 @@ pub struct Stats {
     pub store: Counts,
     /// How old the oldest open delivery is.
     pub oldest: Option<Duration>,
+    /// For how long the fetch that is due longest has been due; none if none is.
+    pub oldest_fetch: Option<Duration>,
+}
+
+/// How the last poll went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PollState {
+    /// There was none yet.
+    #[default]
+    NotYet,
+    /// The orders were listed.
+    Good,
+    /// They could not be listed; it is tried again.
+    Failing,
+    /// The service does not let this software at the account's orders: it is not paired, or not any
+    /// more.
+    NotPaired,
+    /// The service does not take the tokens any more: somebody has to sign in.
+    NeedsSignIn,
 }
 
 /// Who polls an account.
@@ -66,49 +89,84 @@ pub enum PolledBy {
 /// The counters of an inbox.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    stats: Mutex<Stats>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stats: Stats,
+    /// When the orders were listed, and listed in full, in elapsed time.
+    good: Option<Duration>,
+    complete: Option<Duration>,
 }
 
 impl Counters {
-    pub(super) fn polled(&self, report: &PollReport, now: SystemTime) {
-        self.with(|stats| {
+    pub(super) fn polled(&self, report: &PollReport, now: Duration) {
+        self.with(|state| {
+            let stats = &mut state.stats;
+            stats.poll_state = PollState::Good;
             stats.polls += 1;
-            if report.is_complete() {
-                stats.last_good_poll = Some(now);
-                stats.last_error = None;
+            stats.problems.clear();
+            for problem in report.problems() {
+                *stats.problems.entry(problem.kind()).or_default() += 1;
             }
+            let listing = report.problems().iter();
+            let mut listing = listing.filter(|one| one.kind() == ProblemKind::ListingIncomplete);
+            stats.last_error = listing.find_map(|one| Some(one.error()?.to_string()));
             stats.add(report);
+            state.good = Some(now);
+            if report.is_complete() {
+                state.complete = Some(now);
+            }
         });
     }
 
     pub(super) fn failed(&self, error: &Error) {
-        self.with(|stats| {
+        self.with(|State { stats, .. }| {
             stats.failed_polls += 1;
             stats.last_error = Some(error.to_string());
+            stats.poll_state = if error.is_reauthorization_needed() {
+                PollState::NeedsSignIn
+            } else if error.is_forbidden() {
+                PollState::NotPaired
+            } else {
+                PollState::Failing
+            };
         });
     }
 
     pub(super) fn store_failed(&self, error: &Error) {
-        self.with(|stats| {
+        self.with(|State { stats, .. }| {
             stats.store_failures += 1;
             stats.last_error = Some(error.to_string());
         });
     }
 
-    pub(super) fn fetched(&self, report: &PollReport) {
-        self.with(|stats| stats.add(report));
+    pub(super) fn add(&self, report: &PollReport) {
+        self.with(|state| state.stats.add(report));
     }
 
     pub(super) fn hinted(&self) {
-        self.with(|stats| stats.hints += 1);
+        self.with(|state| state.stats.hints += 1);
     }
 
     /// The counters beside what is in the store.
-    pub(super) fn stats(&self, store: Counts, poller: Option<Poller>, now: SystemTime) -> Stats {
-        let mut stats = self.with(|stats| stats.clone());
+    pub(super) fn stats(
+        &self,
+        store: Counts,
+        poller: Option<Poller>,
+        now: SystemTime,
+        elapsed: Duration,
+    ) -> Stats {
+        let since = |at: Option<Duration>| at.map(|at| elapsed.saturating_sub(at));
+        let mut stats = self.with(|state| Stats {
+            since_good_poll: since(state.good),
+            since_complete_poll: since(state.complete),
+            ..state.stats.clone()
+        });
         let ago = |time: SystemTime| now.duration_since(time).unwrap_or_default();
-        stats.lag = stats.last_good_poll.map(ago);
         stats.oldest = store.oldest.map(ago);
+        stats.oldest_fetch = store.oldest_fetch.map(ago);
         stats.store = store;
         stats.polled_by = match poller {
             None => PolledBy::Nobody,
@@ -118,8 +176,8 @@ impl Counters {
         stats
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Stats) -> T) -> T {
-        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -129,13 +187,5 @@ impl Stats {
         self.deliveries += report.deliveries();
         self.changes += report.changes();
         self.deviations += report.deviations();
-        for problem in report.problems() {
-            match problem {
-                Problem::Unreadable(_) | Problem::IdTooLong(_) => self.unreadable += 1,
-                Problem::NotFetched(..) => self.not_fetched += 1,
-                Problem::Listing(error) => self.last_error = Some(error.to_string()),
-                Problem::NoRxId(_) => {}
-            }
-        }
     }
 }

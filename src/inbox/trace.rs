@@ -9,7 +9,7 @@ pub(super) use nothing::*;
 
 #[cfg(feature = "tracing")]
 mod events {
-    use super::super::report::{PollReport, Problem};
+    use super::super::report::PollReport;
     use super::super::store::{Claimed, Outcome, Settlement};
     use crate::error::{Error, Result};
     use crate::flow::Symbol;
@@ -51,26 +51,7 @@ mod events {
 
     fn problems(report: &PollReport) {
         for problem in report.problems() {
-            match problem {
-                Problem::Listing(error) => {
-                    tracing::warn!(target: "lab_connector", %error, "the listing is not complete");
-                }
-                Problem::Unreadable(record) => tracing::warn!(
-                    target: "lab_connector",
-                    position = record.position(),
-                    error = %record.error(),
-                    "a record of the listing cannot be read"
-                ),
-                Problem::NoRxId(_) => {
-                    tracing::warn!(target: "lab_connector", "an order has no rx id and cannot be followed");
-                }
-                Problem::IdTooLong(_) => {
-                    tracing::warn!(target: "lab_connector", "an order has too long an id and is not kept");
-                }
-                Problem::NotFetched(_, error) => {
-                    tracing::warn!(target: "lab_connector", %error, "an order cannot be fetched");
-                }
-            }
+            tracing::warn!(target: "lab_connector", "{problem}");
         }
     }
 

@@ -26,6 +26,8 @@ use crate::status::OrderStatus;
 #[derive(Clone, PartialEq)]
 pub struct Order {
     id: OrderId,
+    /// The service gave no order id, and the Rx id stands in for it.
+    has_no_id: bool,
     rx_id: Option<RxId>,
     status: OrderStatus,
     account_id: Option<AccountId>,
@@ -54,6 +56,11 @@ impl Order {
     #[must_use]
     pub fn id(&self) -> &OrderId {
         &self.id
+    }
+
+    /// The order id that the service gave, if it gave one.
+    pub(crate) fn own_id(&self) -> Option<&OrderId> {
+        (!self.has_no_id).then_some(&self.id)
     }
 
     /// The Rx id, by which the order can be fetched whatever its status.
@@ -162,6 +169,7 @@ impl Record for Order {
         let filled = |text: &str| !text.chars().all(char::is_whitespace);
         let rx_id = fields.rx_id.filter(|id| filled(id.as_str()));
         let id = fields.id.filter(|id| filled(id.as_str()));
+        let has_no_id = id.is_none();
         let id = id
             .or_else(|| rx_id.as_ref().map(|id| id.as_str().into()))
             .ok_or(Missing {
@@ -170,6 +178,7 @@ impl Record for Order {
             })?;
         Ok(Order {
             id,
+            has_no_id,
             rx_id,
             status: fields.status.ok_or(Missing {
                 what: "an order without a status (`status`)",
@@ -196,7 +205,7 @@ impl Serialize for Order {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         // The best name of each field: it wins over whatever is in `extra`.
-        map.serialize_entry("orderId", &self.id)?;
+        entry(&mut map, "orderId", self.own_id())?;
         entry(&mut map, "rxId", self.rx_id.as_ref())?;
         map.serialize_entry("status", self.status.as_str())?;
         entry(&mut map, "accountId", self.account_id.as_ref())?;

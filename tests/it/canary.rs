@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use lab_connector::auth::{AuthorizationRequest, ClientAuth, TokenKey, Tokens};
 use lab_connector::clock::{Clock, SystemClock};
 use lab_connector::inbox::store::{Commit, Outcome, PostgresStore, Save, Settlement, SqliteStore};
-use lab_connector::inbox::{CaseStore, Inbox, MemoryStore, Problem};
+use lab_connector::inbox::{CaseStore, Inbox, MemoryStore};
 use lab_connector::retry::RetryPolicy;
-use lab_connector::simulator::Simulator;
+use lab_connector::simulator::{Fault, FaultRule, Faults, Simulator};
 use lab_connector::transport::{self, Body, Request, TransportError};
 use lab_connector::{
-    Client, Endpoints, Error, FileTokenStore, MemoryTokenStore, Notification, Order, Secret,
-    TokenStore,
+    Client, Endpoints, Error, FileTokenStore, MemoryTokenStore, Notification, Operation, Order,
+    Secret, TokenStore,
 };
 use serde_json::{Value, json};
 
@@ -55,7 +55,11 @@ const PLAIN: &[&str] = &[
     "Outcome",
     "Policy",
     "PollRight",
+    "PollState",
     "PolledBy",
+    "ProblemKind",
+    // Of settings and a handler; its inbox prints as one.
+    "ForEach",
     "Poller",
     "Deed",
     "Life",
@@ -202,7 +206,12 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     let deliveries = inbox.claim(10).await.unwrap();
     assert!(!deliveries.is_empty());
     printed.debug("Delivery", &deliveries);
+    let files = deliveries[0].download_all(directory.path()).await.unwrap();
+    printed.debug("DeliveryFiles", &files);
+    printed.debug("DeliveryFile", &files.export().unwrap());
     service.send_to_modeling(&order_id).unwrap();
+    // An empty listing is believed when a second one agrees.
+    inbox.poll().await.unwrap();
     inbox.poll().await.unwrap();
     let changes = inbox.arrivals_after(1, 10).await.unwrap();
     assert!(!changes.is_empty());
@@ -343,9 +352,22 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     let address = "postgres://canary:canary@canary.example/canary";
     printed.debug("PostgresStoreBuilder", &PostgresStore::builder(address));
     printed.debug("TransportError", &TransportError::broken("it broke"));
-    let problem = lab.orders().by_rx(&"1".into()).await.err();
-    let problem = Problem::NotFetched(Some(order_id), problem.unwrap());
-    printed.debug("Problem", &problem);
+    let mut faults = Faults::default();
+    let refused = Fault::Status {
+        code: 400,
+        retry_after: None,
+    };
+    let rule = FaultRule::new(refused).on(Operation::GetOrderByRxId);
+    faults.rules.push(rule);
+    service.set_faults(faults).unwrap();
+    let body = json!({ "rxId": "unknown", "accountNumber": "L-1" });
+    inbox.notify(&Notification::parse(body.to_string().as_bytes()).unwrap());
+    let round = inbox.poll().await.unwrap();
+    assert!(!round.problems().is_empty());
+    for problem in round.problems() {
+        printed.debug("Problem", problem);
+        printed.debug("Problem", &problem.to_string());
+    }
 
     print_packages(&mut printed, &lab, &service, directory.path()).await;
 

@@ -82,7 +82,7 @@ impl Desk {
         let url = format!("http://{}{}", listener.local_addr()?, key.path());
         let (polled, mut polls) = watch::channel(0);
         let inbox = lab(service, "L-1", &url).await?.inbox(MemoryStore::new());
-        let inbox = inbox.on_poll(move |_| polled.send_modify(|polls| *polls += 1));
+        let inbox = inbox.on_round(move |_| polled.send_modify(|polls| *polls += 1));
         let neighbour = lab(service, "L-2", &url).await?.inbox(MemoryStore::new());
         let endpoint = Endpoint::default()
             .lab(&key, &inbox)

@@ -1,78 +1,49 @@
-//! From what the software observes to what happened to an order, and what to ask next.
+//! What observations of an order mean: pure rules over plain data.
 //!
-//! *Problem.* The service does not tell changes. It lists the orders that wait, shows one order
-//! when asked, and sends notifications that may come twice, late or never. A listing lags behind,
-//! an answer comes after a later one, a page is lost, an order that was downloaded is listed
-//! again: the same case, rightly, because it was scanned anew. Software that takes every sight
-//! for news does work twice; software that keeps one row per order loses it.
+//! *Problem.* The service tells no changes. It lists the orders that wait, shows one order when
+//! asked, and sends notifications that come twice, late, never or from somebody else. Listings
+//! lag, replicas disagree, answers overlap, fetches fail, clocks are wrong. Software that takes
+//! every answer for news does work twice; software that keeps one row per order loses it.
 //!
-//! *Default.* [`observe`] takes what is recorded of an order and one [`Observation`], and says
-//! what to record, which deliveries to hand out and what to ask next. It is a pure function:
-//! times and random numbers are passed in, nothing is fetched or stored.
+//! Three principles decide wherever a rule does not:
 //!
-//! - What the service showed decides. A status other than the one it showed last is an arrival;
-//!   the same status is one only if the order's files changed, see [`Fingerprint`].
-//! - Own actions are marks. A returned scan counts as *Scanning* until the service shows what
-//!   it made of it; a download is noted. Answers that were begun before the scan was returned
-//!   say nothing, and a status that lags behind is not taken for a new arrival.
-//! - An order that is missing from a complete listing is fetched, and what that shows counts. If
-//!   it is still the listed status, the listing flickered.
-//! - Orders with Align or with the doctor are neither listed nor notified, nor is the milling of
-//!   a model that was downloaded for review: they are *watched*,
-//!   that is fetched now and then, until they are listed again or finished.
-//! - A notification is a hint to fetch, nothing else. A forged one costs a request.
-//! - Deliveries, the arrivals of *Ready for Download* and *Lab Review*, are numbered from 1 and
-//!   never numbered twice. Arrivals are only ever added at the end.
-//! - Whether an order is known from its beginning is decided when it is first seen, by the
-//!   account's [`ListingCoverage`]. Doubt means that it is not.
+//! 1. *Never lose.* Every state that is shown long enough leads to its arrival. Where the evidence
+//!    leaves open whether one happened, it did, and is marked doubtful.
+//! 2. *Never repeat without end.* Each repetition of a doubt needs twice the evidence of the one
+//!    before, so that a service in which nothing changes comes to rest.
+//! 3. *Clocks decide how long to wait, never what is true.* What overrides what is decided by the
+//!    account's revision in the store.
 //!
-//! All of this is our model: of the service Align documents which statuses are listed and
-//! notified, and little else.
+//! [`observe`] takes what is recorded of an order and one [`Observation`], and says what to record
+//! and which arrivals are new. [`listing`] sorts a listing into observations, [`queue`] chooses
+//! what to fetch. Nothing here waits, stores or asks a clock.
 //!
-//! *What cannot be known.* Where answers carry no files, an order that was scanned again
-//! between two looks and has the same status looks as if nothing had happened. No rule can tell.
-//! Answers that overlap are told apart by their times, so give [`Observation::completed`]; but a
-//! service that shows an older state in answer to a *later* request, say by a listing that lags
-//! behind what a fetch showed, looks like a case that went back, and is recorded so.
-//! And a history that the service itself gives is added only after what was seen last: what it
-//! knows of the time between two earlier arrivals comes too late, their numbers are given out.
-//!
-//! *When to change it.* The limits are in [`Policy`]. Shorten
-//! [`longest_gap`](Policy::longest_gap) where orders come and go within hours; switch
-//! [`watch_reviewed`](Policy::watch_reviewed) off where the lab never has models milled.
+//! *Time.* [`Observation::now`] should be the later of the wall clock and of the time at which the
+//! process started plus the monotonic time since: then a clock that is set back or stands still
+//! delays nothing while the process lives.
 
 mod coverage;
-mod draft;
-mod fingerprint;
+mod files;
+pub(in crate::inbox) mod identity;
+pub(in crate::inbox) mod listing;
 mod observation;
+mod own_actions;
 mod policy;
+pub(in crate::inbox) mod queue;
 mod record;
 mod reported;
-mod step;
+mod schedule;
+mod transition;
+mod views;
+
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod walk;
+mod time;
 
 pub use coverage::ListingCoverage;
-pub(in crate::inbox) use fingerprint::{File, Fingerprint};
-pub(in crate::inbox) use observation::Observation;
+pub(in crate::inbox) use files::{File, Files};
+pub(in crate::inbox) use observation::{Evidence, Observation, OrderState};
 pub use policy::Policy;
-pub(in crate::inbox) use record::Record;
-pub(in crate::inbox) use step::{Next, Step};
-
-use self::draft::Draft;
-
-/// What an observation means for an order of which this is recorded.
-///
-/// The same observation a second time changes nothing. Where nothing changes, nothing is
-/// allocated: a poll of many orders that stand still costs a comparison for each.
-#[must_use = "what the step says has to be stored and done"]
-pub(in crate::inbox) fn observe(
-    record: &Record,
-    observation: &Observation<'_>,
-    policy: &Policy,
-    coverage: &ListingCoverage,
-) -> Step {
-    Draft::new(record, observation, policy, coverage).finish()
-}
+pub(in crate::inbox) use record::CaseRecord;
+pub use transition::NewArrival;
+pub(in crate::inbox) use transition::observe;

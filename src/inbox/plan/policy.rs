@@ -1,64 +1,64 @@
-//! The limits of the plan, all of them conventions of ours.
+//! The limits of the plan, all of them conventions of ours: Align documents none.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::flow::{Set, Stage};
+
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The limits of the plan. Align documents none of them; each default is a convention of ours.
 ///
 /// ```
-/// use std::time::Duration;
 /// use lab_connector::inbox::Policy;
 ///
 /// // A lab whose orders stand with the doctor for months.
 /// let mut policy = Policy::default();
-/// policy.watch_for = Duration::from_secs(180 * 24 * 60 * 60);
+/// policy.watch_fetches = 200;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// For how long after the account's first good listing an order of unknown creation time
+    /// The interval between two polls, as the inbox has it.
+    pub(in crate::inbox) poll_interval: Duration,
+    /// For how long after the account's first complete listing an order of unknown creation time
     /// may still be older than the integration, and is partial. Default: 90 days.
     pub doubt_after_start: Duration,
-    /// The longest time between two good listings in which nothing is thought to be missed;
+    /// The longest time between two complete listings in which nothing is thought to be missed;
     /// orders first seen after a longer one are partial. Default: 1 day.
     pub longest_gap: Duration,
-    /// The stages in which an order is fetched again and again, since the service lists and
-    /// notifies nothing while they last. Default: in modeling, in interpretation, in milling,
-    /// ready to ship, with the doctor.
+    /// How long a return may stay without a confirmation, an order that cannot be fetched without
+    /// being recorded, and an account without a complete listing. Default: 1 day.
+    pub patience: Duration,
+    /// The stages in which an order is neither listed nor notified, so that it is fetched again
+    /// and again. Default: in modeling, in interpretation, in milling, ready to ship, with the
+    /// doctor.
     pub watched: Set<Stage>,
-    /// Whether a model that was downloaded for review is watched too. *Proceed* can still be
-    /// clicked, and the milling that follows is neither listed nor notified. Default: yes; it
-    /// costs looks at every model that the lab keeps.
+    /// Whether a model that was downloaded for review is watched too: *Proceed* can still be
+    /// clicked, and the milling that follows is not listed. Default: yes.
     pub watch_reviewed: bool,
-    /// The first interval between two looks at a watched order. Default: 1 hour.
-    pub watch_at_first: Duration,
-    /// The longest interval. Default: 1 day.
-    ///
-    /// In between it is a quarter of the time that the order has been watched: hourly for the
-    /// first four hours, daily from the fifth day.
-    pub watch_at_last: Duration,
-    /// For how long an order is watched after its last arrival. Default: 60 days.
-    pub watch_for: Duration,
-    /// By how much an interval is lengthened at most, in percent of it, as the observation's
-    /// jitter says. Default: 20.
-    pub watch_spread: u32,
-    /// How long an answer may take. An answer begun before the one that counted last, but by no
-    /// more than this, came out of order and says nothing. One that is older still shows that
-    /// the clock was set back, and counts. Default: 1 hour.
-    pub longest_answer: Duration,
-    /// By how much the service's clock and ours may differ, where a history that the service
-    /// gives is laid against what was seen. Default: 5 minutes.
-    pub clock_difference: Duration,
+    /// The first slow interval. Default: 1 hour.
+    pub slow_at_first: Duration,
+    /// The longest slow interval, and the longest delay after failures. Default: 1 day.
+    pub slow_at_last: Duration,
+    /// After so many answered fetches that showed nothing new a watched order is given up.
+    /// Default: 75, about 60 days.
+    pub watch_fetches: u32,
+    /// The shortest time between two fetches of one order, whatever asks for them; it doubles
+    /// with each that brings nothing new, up to the first slow interval. Default: 30 seconds.
+    pub fetch_spacing: Duration,
+    /// By how much an interval is lengthened at most, in percent of it. Default: 20.
+    pub spread: u32,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        const HOUR: Duration = Duration::from_secs(60 * 60);
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         Policy {
-            doubt_after_start: DAY.saturating_mul(90),
+            poll_interval: MINUTE * 5,
+            doubt_after_start: DAY * 90,
             longest_gap: DAY,
+            patience: DAY,
             watched: Set::from([
                 Stage::InModeling,
                 Stage::InInterpretation,
@@ -67,78 +67,99 @@ impl Default for Policy {
                 Stage::WithDoctor,
             ]),
             watch_reviewed: true,
-            watch_at_first: HOUR,
-            watch_at_last: DAY,
-            watch_for: DAY.saturating_mul(60),
-            watch_spread: 20,
-            longest_answer: HOUR,
-            clock_difference: Duration::from_secs(5 * 60),
+            slow_at_first: HOUR,
+            slow_at_last: DAY,
+            watch_fetches: 75,
+            fetch_spacing: Duration::from_secs(30),
+            spread: 20,
         }
     }
 }
 
 impl Policy {
-    /// The interval after a look at an order that has been watched for so long. `jitter` is
-    /// uniform over all numbers: 0 adds nothing, the greatest adds the whole spread.
-    pub(super) fn interval(&self, watched: Duration, jitter: u32) -> Duration {
-        let interval = (watched / 4)
-            .min(self.watch_at_last)
-            .max(self.watch_at_first)
-            .as_millis();
-        let spread = interval * u128::from(self.watch_spread) / 100;
+    /// The slow interval after so many answered fetches: a quarter of the time that they took,
+    /// so hourly for the first four hours and daily from the fifth day. It is counted in answers,
+    /// since no clock can be trusted for sixty days.
+    pub(super) fn slow_interval(&self, answered: u32) -> Duration {
+        let mut taken = Duration::ZERO;
+        let mut interval = self.slow_at_first;
+        for _ in 0..answered.min(1_000) {
+            taken = taken.saturating_add(interval);
+            interval = (taken / 4).max(self.slow_at_first);
+            if interval >= self.slow_at_last {
+                return self.slow_at_last;
+            }
+        }
+        interval
+    }
+
+    /// The interval between tries that ought to settle something: from one poll to the slow
+    /// interval, then as that.
+    pub(super) fn growing_interval(&self, tries: u32) -> Duration {
+        let mut interval = self.poll_interval;
+        for _ in 0..tries {
+            interval = interval.saturating_mul(2);
+            if interval >= self.slow_at_first {
+                return self.slow_at_first;
+            }
+        }
+        interval
+    }
+
+    /// The delay after so many failures in a row.
+    pub(super) fn failure_delay(&self, failures: u32) -> Duration {
+        doubled(self.poll_interval, failures.saturating_sub(1)).min(self.slow_at_last)
+    }
+
+    /// The time that has to lie between two fetches of one order.
+    pub(super) fn spacing(&self, fruitless: u32) -> Duration {
+        doubled(self.fetch_spacing, fruitless).min(self.slow_at_first)
+    }
+
+    /// Lengthened by up to the spread. `jitter` is uniform over all numbers.
+    pub(super) fn jittered(&self, interval: Duration, jitter: u32) -> Duration {
+        let spread = interval.as_millis() * u128::from(self.spread) / 100;
         let added = spread.saturating_mul(u128::from(jitter)) / u128::from(u32::MAX);
-        // In whole milliseconds, as times are kept.
-        let interval = interval.saturating_add(added);
-        Duration::from_millis(u64::try_from(interval).unwrap_or(u64::MAX))
+        interval.saturating_add(Duration::from_millis(
+            u64::try_from(added).unwrap_or(u64::MAX),
+        ))
     }
 }
 
-/// How long after, nothing for a time that is not after.
-pub(super) fn since(later: SystemTime, earlier: SystemTime) -> Duration {
-    later.duration_since(earlier).unwrap_or_default()
-}
-
-/// The time so much later; where the clock does not reach that far, the time itself.
-pub(super) fn after(time: SystemTime, distance: Duration) -> SystemTime {
-    time.checked_add(distance).unwrap_or(time)
+fn doubled(interval: Duration, times: u32) -> Duration {
+    interval.saturating_mul(1_u32.checked_shl(times.min(31)).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
-
     #[test]
-    fn watching_is_hourly_at_first_and_backs_off_to_daily() {
+    fn slow_is_hourly_at_first_daily_from_the_fifth_day_and_75_are_60_days() {
         let policy = Policy::default();
-        assert_eq!(policy.interval(Duration::ZERO, 0), HOUR);
-        assert_eq!(policy.interval(HOUR * 4, 0), HOUR);
-        assert_eq!(policy.interval(HOUR * 8, 0), HOUR * 2);
-        assert_eq!(policy.interval(HOUR * 24 * 4, 0), HOUR * 24);
-        assert_eq!(policy.interval(HOUR * 24 * 59, 0), HOUR * 24);
-        let mut watched = Duration::ZERO;
-        let mut looks = 0;
-        while watched < policy.watch_for {
-            watched += policy.interval(watched, 0);
-            looks += 1;
+        let mut taken = Duration::ZERO;
+        for answered in 0..policy.watch_fetches {
+            let interval = policy.slow_interval(answered);
+            if taken < HOUR * 4 {
+                assert_eq!(interval, HOUR);
+            }
+            if taken > DAY * 5 {
+                assert_eq!(interval, DAY);
+            }
+            taken += interval;
         }
-        assert_eq!(looks, 75);
+        assert!((DAY * 58..DAY * 62).contains(&taken), "{taken:?}");
     }
 
     #[test]
-    fn jitter_lengthens_by_no_more_than_the_spread() {
+    fn delays_double_and_end() {
         let policy = Policy::default();
-        assert_eq!(policy.interval(HOUR, u32::MAX), HOUR + HOUR / 5);
-        assert_eq!(
-            policy.interval(HOUR, u32::MAX / 2).as_secs(),
-            (HOUR + HOUR / 10).as_secs() - 1
-        );
-        let endless = Policy {
-            watch_at_last: Duration::MAX,
-            watch_spread: u32::MAX,
-            ..Policy::default()
-        };
-        assert!(endless.interval(Duration::MAX, u32::MAX) > endless.watch_for);
+        assert_eq!(policy.failure_delay(1), MINUTE * 5);
+        assert_eq!(policy.failure_delay(2), MINUTE * 10);
+        assert_eq!(policy.failure_delay(u32::MAX), DAY);
+        assert_eq!(policy.growing_interval(0), MINUTE * 5);
+        assert_eq!(policy.growing_interval(50), HOUR);
+        assert_eq!(policy.spacing(50), HOUR);
+        assert_eq!(policy.jittered(HOUR, u32::MAX), HOUR + HOUR / 5);
     }
 }

@@ -1,230 +1,328 @@
 //! What is remembered of an order between two observations.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::fingerprint::Fingerprint;
-use crate::flow::{History, Origin, Reading, millis};
+use super::files::Files;
+use super::policy::Policy;
+use super::schedule::Schedule;
+use crate::flow::millis::{self, cut};
+use crate::flow::{Arrival, History, Origin, Reading};
 use crate::inbox::due::DueTime;
-use crate::status::OrderStatus;
+use crate::status::{OrderStatus, Symbol};
+
+/// Three complete listings in a row have to lack an order before its return counts.
+const ABSENCES: u32 = 3;
 
 /// Everything that is remembered of one order: plain data, for any store to keep.
 ///
-/// Begin with [`Record::new`], or with [`Record::imported`] for an order whose history another
-/// software has; then keep what [`observe`](super::observe) gives back. Stores that search have
-/// two columns to make of it: the order's last status and [`Record::next_fetch`].
-///
-/// With the feature `serde` all times are whole milliseconds since 1970-01-01T00:00Z, what is not
-/// known is left out, and what is missing is read as not known.
+/// What is missing in stored JSON is read as never observed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(in crate::inbox) struct Record {
+pub(in crate::inbox) struct CaseRecord {
     pub(super) history: History,
+    /// From this index on the statuses count that the case has had: an own return begins anew.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) anew: u32,
+    #[serde(skip_serializing_if = "View::is_new")]
+    pub(super) listings: View,
+    #[serde(skip_serializing_if = "View::is_new")]
+    pub(super) fetches: View,
+    /// How many agreeing answers the next weak arrival in a status needs, where it is not one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) needed: Vec<(OrderStatus, u32)>,
+    /// How many complete listings in a row lacked it while nothing else showed it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) absences: u32,
+    /// A fetch has shown it since listings lack it, so that they are not to be believed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) vouched: bool,
+    /// How many of them make its return to the listing an arrival.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub(super) absences_needed: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) shown: Option<Shown>,
+    pub(super) returned: Option<Return>,
+    /// The ordinal of the last delivery that we downloaded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) returned: Option<Returned>,
+    pub(super) downloaded: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) not_found: bool,
+    /// Until when a fetch has to settle what a listing left open.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) downloaded: Option<Downloaded>,
-    #[serde(with = "millis::option", skip_serializing_if = "Option::is_none")]
-    pub(super) missing: Option<SystemTime>,
-    #[serde(with = "millis::option", skip_serializing_if = "Option::is_none")]
-    pub(super) gone: Option<SystemTime>,
+    pub(super) unsettled: Option<DueTime>,
+    /// What the service's own history ended with when it was taken last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) watch: Option<Watch>,
+    pub(super) reported: Option<ReportedEnd>,
+    #[serde(skip_serializing_if = "Schedule::is_empty")]
+    pub(super) schedule: Schedule,
 }
 
-/// What the service showed last. Own actions do not change it.
+/// What one of the two views showed last. Weak news changes it only when it is agreed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct View {
+    pub(super) presence: Presence,
+    #[serde(skip_serializing_if = "Files::is_none")]
+    pub(super) files: Files,
+    /// The other view brought the last arrival: this one's next change belongs to it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) behind: bool,
+    /// Its last answer ended its own news: which of the two was right is not clear.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) unsure: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waiting: Option<WeakNews>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Presence {
+    #[default]
+    Unseen,
+    Absent,
+    Shown(OrderStatus),
+}
+
+/// News that needs agreement: a status that the case has had, or other files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Shown {
+pub(super) struct WeakNews {
     pub(super) status: OrderStatus,
-    #[serde(default, skip_serializing_if = "Fingerprint::is_none")]
-    pub(super) files: Fingerprint,
-    /// When the answer was begun that showed it first; none for an imported one. Answers that
-    /// show it again do not move it, so that they cost no write. What was begun between the two
-    /// and arrives after them is then recorded late, and rightly: it was shown in between.
-    #[serde(
-        default,
-        with = "millis::option",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub(super) begun: Option<SystemTime>,
-    /// When that answer was complete: the order arrived before this.
-    #[serde(
-        default,
-        with = "millis::option",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub(super) completed: Option<SystemTime>,
-    /// When the last answer was complete that changed anything here. What was begun before may
-    /// show what was before.
-    #[serde(
-        default,
-        with = "millis::option",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub(super) until: Option<SystemTime>,
+    /// What changed of the files; none where the status or the presence did.
+    #[serde(default, skip_serializing_if = "Files::is_none")]
+    pub(super) changes: Files,
+    /// All files of the answer.
+    #[serde(default, skip_serializing_if = "Files::is_none")]
+    pub(super) files: Files,
+    /// What the service's own history tells of the time before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) gap: Vec<Arrival>,
+    /// How many later answers agreed.
+    pub(super) agreed: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Returned {
+/// A returned scan that the service has not shown yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Return {
+    /// The status before it: whatever shows it lags behind.
+    pub(super) before: OrderStatus,
+    /// None once it has passed: then it is not known whether the return had any effect.
+    pub(super) until: Option<DueTime>,
+}
+
+/// The end of the service's own history, by the service's own time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ReportedEnd {
     #[serde(with = "millis::always")]
     pub(super) at: SystemTime,
-    /// The service has shown nothing new since: the S in the history stands for what it will.
+    pub(super) status: OrderStatus,
+    /// How many arrivals there were when it was taken.
+    pub(super) arrivals: u32,
+    /// How many histories in a row ended before it or had lost it.
     #[serde(default)]
-    pub(super) provisional: bool,
+    pub(super) misfits: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Downloaded {
-    pub(super) ordinal: u32,
-    #[serde(with = "millis::always")]
-    pub(super) at: SystemTime,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Watch {
-    #[serde(with = "millis::always")]
-    pub(super) since: SystemTime,
-    #[serde(with = "millis::always")]
-    pub(super) due: SystemTime,
-    /// How far ahead that was, in milliseconds.
-    pub(super) span: u64,
-}
-
-impl Record {
+impl CaseRecord {
     /// The record of an order that was never observed.
-    #[must_use]
-    pub(in crate::inbox) const fn new() -> Self {
-        Record {
-            history: History::empty(false),
-            shown: None,
+    pub(in crate::inbox) fn new() -> Self {
+        CaseRecord {
+            history: History::partial(Vec::<Arrival>::new()),
+            anew: 0,
+            listings: View::default(),
+            fetches: View::default(),
+            needed: Vec::new(),
+            absences: 0,
+            vouched: false,
+            absences_needed: ABSENCES,
             returned: None,
             downloaded: None,
-            missing: None,
-            gone: None,
-            watch: None,
+            not_found: false,
+            unsettled: None,
+            reported: None,
+            schedule: Schedule::default(),
         }
     }
 
-    /// The record of an order that the lab's former software knows. Its history is partial,
-    /// and its deliveries keep their ordinals but are never handed out.
-    ///
-    /// Its last status counts as shown by the service: seeing it again is no arrival.
-    #[must_use]
-    pub(in crate::inbox) fn imported(history: History) -> Self {
-        let shown = history.last().map(|last| Shown {
-            status: last.status().clone(),
-            files: Fingerprint::none(),
-            begun: None,
-            completed: None,
-            until: None,
-        });
+    /// The record of an order that the lab's former software knows. Its history is partial, its
+    /// deliveries keep their ordinals and are never handed out, and its last status is the
+    /// current one, without files.
+    pub(in crate::inbox) fn imported(
+        history: &History,
+        now: SystemTime,
+        policy: &Policy,
+        jitter: u32,
+    ) -> Self {
         let arrivals = history.arrivals().iter().cloned();
-        let imported = arrivals.map(|arrival| arrival.from_origin(Origin::Imported));
-        Record {
-            history: History::partial(imported),
-            shown,
-            ..Record::new()
-        }
+        let arrivals = arrivals.map(|arrival| arrival.from_origin(Origin::Imported));
+        let mut record = CaseRecord {
+            history: History::partial(arrivals),
+            ..CaseRecord::new()
+        };
+        record.reschedule(cut(now), policy, false, jitter);
+        record
     }
 
-    /// What happened to the order.
-    #[must_use]
     pub(in crate::inbox) fn history(&self) -> &History {
         &self.history
     }
 
-    /// What its history says.
-    #[must_use]
     pub(in crate::inbox) fn reading(&self) -> Reading {
         self.history.read()
     }
 
-    /// Whether nothing was ever observed of it.
-    #[must_use]
+    /// Whether it was only heard of so far: nothing has arrived.
     pub(in crate::inbox) fn is_new(&self) -> bool {
-        self.history.is_empty() && self.shown.is_none()
-    }
-
-    /// The status that the service showed last, whatever the lab's software did since.
-    #[must_use]
-    pub(in crate::inbox) fn shown(&self) -> Option<&OrderStatus> {
-        self.shown.as_ref().map(|shown| &shown.status)
-    }
-
-    /// The order's files, as far as answers described them since it arrived in that status.
-    #[must_use]
-    pub(in crate::inbox) fn files(&self) -> Option<&Fingerprint> {
-        self.shown.as_ref().map(|shown| &shown.files)
+        self.history.is_empty()
     }
 
     /// How many deliveries there were, imported ones included.
-    #[must_use]
     pub(in crate::inbox) fn deliveries(&self) -> usize {
-        self.history.deliveries().count()
+        let arrivals = self.history.arrivals().iter();
+        arrivals.filter(|arrival| arrival.is_delivery()).count()
     }
 
-    /// Since when it is missing from complete listings although the service last showed a
-    /// listed status.
-    #[must_use]
-    pub(in crate::inbox) fn missing_since(&self) -> Option<SystemTime> {
-        self.missing
+    #[cfg(test)]
+    pub(in crate::inbox) fn is_not_found(&self) -> bool {
+        self.not_found
     }
 
-    /// Since when the service does not have it any more.
-    #[must_use]
-    pub(in crate::inbox) fn gone_since(&self) -> Option<SystemTime> {
-        self.gone
+    #[cfg(test)]
+    /// Whether we returned it and the service has not shown what it made of it.
+    pub(in crate::inbox) fn is_return_open(&self) -> bool {
+        self.returned.is_some()
     }
 
-    /// When to fetch it by its Rx id although nothing asks for it; none while it is not watched.
-    pub(in crate::inbox) fn next_fetch(&self) -> Option<DueTime> {
-        let watch = self.watch?;
-        Some(DueTime::from_stored(
-            watch.due,
-            Duration::from_millis(watch.span),
-        ))
+    /// Whether its absence from a listing says anything: ask for these cases beside those that
+    /// are listed.
+    pub(in crate::inbox) fn is_expected_in_listings(&self) -> bool {
+        // What listings lacked often enough, and nobody looks for any more, is gone.
+        let is_gone = self.listings.presence == Presence::Absent
+            && (self.absences >= self.absences_needed || self.schedule.is_given_up());
+        self.listings.shows().is_some()
+            || self.listings.waiting.is_some()
+            || self.returned.is_some()
+            || (!is_gone && self.history.last().is_some_and(Arrival::is_delivery))
     }
 
-    /// Whether the other one differs by more than when it is to be fetched.
-    pub(in crate::inbox) fn differs(&self, other: &Record) -> bool {
-        let Record {
+    pub(in crate::inbox) fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// What the worlds ask to know how long a calm time has to be.
+    #[cfg(test)]
+    pub(in crate::inbox) fn agreement_needed_for_tests(&self, status: &OrderStatus) -> u32 {
+        self.agreement_needed(status)
+    }
+
+    #[cfg(test)]
+    pub(in crate::inbox) fn absences_needed_for_tests(&self) -> u32 {
+        self.absences_needed
+    }
+
+    #[cfg(test)]
+    pub(in crate::inbox) fn is_settled_for_tests(&self) -> bool {
+        self.listings.waiting.is_none() && self.fetches.waiting.is_none()
+    }
+
+    /// The status of the last arrival.
+    pub(super) fn current(&self) -> Option<&OrderStatus> {
+        self.history.last().map(Arrival::status)
+    }
+
+    /// Whether a status is the current one. What the doctor makes of an order that we returned
+    /// has several names.
+    pub(super) fn is_current(&self, status: &OrderStatus) -> bool {
+        self.history.last().is_some_and(|last| {
+            let both_with_doctor = last.status().symbol() == Some(Symbol::S)
+                && status.symbol() == Some(Symbol::S)
+                && last.origin() == Some(Origin::OwnAction);
+            last.status() == status || both_with_doctor
+        })
+    }
+
+    /// Whether the case has had a status since we returned it last.
+    pub(super) fn has_had(&self, status: &OrderStatus) -> bool {
+        let anew = usize::try_from(self.anew).unwrap_or(usize::MAX);
+        let arrivals = self.history.arrivals().get(anew..).unwrap_or_default();
+        arrivals.iter().any(|arrival| arrival.status() == status)
+    }
+
+    /// How many agreeing answers a weak arrival in this status needs.
+    pub(super) fn agreement_needed(&self, status: &OrderStatus) -> u32 {
+        let is_quiet = status.symbol().is_some() && !status.is_listed();
+        if is_quiet && self.history.last().is_some_and(Arrival::is_delivery) {
+            // It costs no delivery, and without it the next one could not be told from this.
+            return 1;
+        }
+        let needed = self.needed.iter().find(|(known, _)| known == status);
+        needed.map_or(1, |(_, needed)| *needed)
+    }
+
+    pub(super) fn double_agreement(&mut self, status: &OrderStatus) {
+        match self.needed.iter_mut().find(|(known, _)| known == status) {
+            Some((_, needed)) => *needed = needed.saturating_mul(2),
+            None => self.needed.push((status.clone(), 2)),
+        }
+    }
+
+    /// Whether both records differ in more than when to fetch the order.
+    pub(super) fn differs_in_substance(&self, other: &CaseRecord) -> bool {
+        let CaseRecord {
             history,
-            shown,
+            anew,
+            listings,
+            fetches,
+            needed,
+            absences,
+            vouched,
+            absences_needed,
             returned,
             downloaded,
-            missing,
-            gone,
-            watch: _,
+            not_found,
+            unsettled,
+            reported,
+            schedule: _,
         } = self;
         *history != other.history
-            || *shown != other.shown
+            || *anew != other.anew
+            || *listings != other.listings
+            || *fetches != other.fetches
+            || *needed != other.needed
+            || *absences != other.absences
+            || *vouched != other.vouched
+            || *absences_needed != other.absences_needed
             || *returned != other.returned
             || *downloaded != other.downloaded
-            || *missing != other.missing
-            || *gone != other.gone
+            || *not_found != other.not_found
+            || *unsettled != other.unsettled
+            || *reported != other.reported
     }
 }
 
-#[cfg(test)]
-impl Record {
-    /// The ordinal of the last delivery whose files we downloaded.
-    pub(super) fn downloaded(&self) -> Option<u32> {
-        self.downloaded.map(|mark| mark.ordinal)
-    }
-
-    /// When we returned it to the doctor, as long as the service has shown nothing new since.
-    pub(super) fn returned(&self) -> Option<SystemTime> {
-        self.returned
-            .filter(|mark| mark.provisional)
-            .map(|mark| mark.at)
-    }
-}
-
-impl Default for Record {
+impl Default for CaseRecord {
     fn default() -> Self {
-        Record::new()
+        CaseRecord::new()
     }
+}
+
+impl View {
+    /// The status that it shows; none while it lacks the order.
+    pub(super) fn shows(&self) -> Option<&OrderStatus> {
+        match &self.presence {
+            Presence::Shown(status) => Some(status),
+            Presence::Unseen | Presence::Absent => None,
+        }
+    }
+
+    fn is_new(&self) -> bool {
+        *self == View::default()
+    }
+}
+
+pub(super) fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+fn is_usual(absences: &u32) -> bool {
+    *absences == ABSENCES
 }

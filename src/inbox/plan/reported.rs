@@ -1,116 +1,149 @@
-//! A history that the service itself gives.
+//! A history that the service itself gives: undocumented, possible, and believed only as far as
+//! it agrees with itself.
 
-use std::time::SystemTime;
-
-use super::draft::Draft;
-use super::fingerprint::Fingerprint;
-use super::policy::{after, since};
-use super::record::Shown;
+use super::observation::{Evidence, OrderState};
+use super::record::{CaseRecord, ReportedEnd};
+use super::transition::Planner;
 use crate::flow::{Arrival, Origin};
-use crate::status::Symbol;
+use crate::inbox::problem::ProblemKind;
+use crate::status::{OrderStatus, Symbol};
 
-impl Draft<'_> {
-    /// A history that the service gives. Only what comes after the last that was shown is new:
-    /// the arrivals before that have their places and their numbers.
-    pub(super) fn reported_history(&mut self, history: &[Arrival]) {
-        // What happened before an order of unknown beginning was first seen, was dealt with
-        // elsewhere. Only the status it has now is work.
-        let past = if self.record.is_new() && self.is_partial() {
-            self.now_of(history)
-        } else {
-            0
+/// So many histories in a row may end before the last entry taken, or lack it. Then the service
+/// must have written its times anew, and what it tells is taken as known once more: believing for
+/// ever that all its answers are old would lose the case.
+const TOLERATED_MISFITS: u32 = 3;
+
+/// What a history says beyond what is recorded.
+pub(super) enum HistoryNews {
+    Nothing,
+    /// The answer is older than what is recorded.
+    Outdated,
+    /// Entries that are new; the last one is the status shown.
+    News(Vec<Arrival>),
+}
+
+impl Planner<'_> {
+    pub(super) fn history_news(&mut self, shown: &OrderState<'_>) -> HistoryNews {
+        let Some(last) = shown.history.last() else {
+            return HistoryNews::Nothing;
         };
-        let new = self.new_of(history);
-        for (index, arrival) in history.iter().enumerate().skip(new) {
-            let origin = if index < past {
-                Origin::Imported
-            } else {
-                Origin::ServiceHistory
-            };
-            self.told_one(arrival, origin);
+        if !is_consistent(shown.history, shown.status) {
+            self.problems.push(ProblemKind::HistoryIgnored);
+            return HistoryNews::Nothing;
         }
-    }
-
-    /// At which index of the given history the status begins that it ends with.
-    fn now_of(&self, history: &[Arrival]) -> usize {
-        let mut now = history.len().saturating_sub(1);
-        while let Some([before, first]) = now.checked_sub(1).and_then(|at| history.get(at..=now))
-            && before.status() == first.status()
-            && !self.are_apart(before.time(), first.time())
-        {
-            now -= 1;
+        if self.record.is_new() {
+            return HistoryNews::News(shown.history.to_vec());
         }
-        now
-    }
-
-    /// From which index on the given history is new.
-    fn new_of(&self, history: &[Arrival]) -> usize {
-        let new = match &self.record.shown {
-            Some(shown) => self.new_since(shown, history),
-            None => 0,
+        let Some(known) = &self.record.reported else {
+            self.record.take_reported(shown.history);
+            return HistoryNews::Nothing;
         };
-        match self.record.returned {
-            Some(mark) if mark.provisional => new + Self::until_returned(&history[new..], mark.at),
-            _ => new,
-        }
-    }
-
-    fn new_since(&self, shown: &Shown, history: &[Arrival]) -> usize {
-        // Its own times of what it told before may be ahead of our clock.
-        let told = self.record.history.last().and_then(Arrival::time);
-        let known = shown.begun.max(told);
-        let reach = shown
-            .completed
-            .max(told)
-            .map(|time| after(time, self.policy.clock_difference));
-        let same = |arrival: &Arrival| *arrival.status() == shown.status;
-        // Without times, the match that leaves the fewest arrivals as new.
-        let last = history
+        let is_older = last.time() < Some(known.at);
+        let has_lost_it = !shown
+            .history
             .iter()
-            .rposition(|arrival| same(arrival) && !is_after(arrival, reach))
-            .or_else(|| history.iter().position(same));
-        let (from, known) = match last {
-            Some(last) => (last + 1, known),
-            // It begins after what was shown last, or ends before it.
-            None => (0, reach),
-        };
-        let is_new = |arrival: &Arrival| match last {
-            // A history that lags behind what was shown goes on after an earlier match.
-            Some(_) => arrival.time().is_none() || known.is_none() || is_after(arrival, known),
-            None => is_after(arrival, known),
-        };
-        let rest = &history[from..];
-        from + rest.iter().position(is_new).unwrap_or(rest.len())
-    }
-
-    /// How many arrivals of a given history lie before the return that we recorded ourselves:
-    /// all up to the S that it became, or to what is later by its time.
-    fn until_returned(history: &[Arrival], returned: SystemTime) -> usize {
-        let is_since = |arrival: &Arrival| {
-            arrival.status().symbol() == Some(Symbol::S)
-                || arrival.time().is_some_and(|time| time > returned)
-        };
-        history.iter().position(is_since).unwrap_or(history.len())
-    }
-
-    fn told_one(&mut self, arrival: &Arrival, origin: Origin) {
-        let repeated = self.record.shown() == Some(arrival.status());
-        // Twice the same, one after the other: two arrivals if their times say so.
-        let before = self.record.history.last().and_then(Arrival::time);
-        if repeated && !self.are_apart(before, arrival.time()) {
-            return;
+            .any(|entry| entry.time() == Some(known.at) && *entry.status() == known.status);
+        if is_older || has_lost_it {
+            return self.misfits(shown, is_older);
         }
-        let files = Fingerprint::none();
-        self.becomes(arrival.status(), &files, arrival.time(), origin);
+        let at = known.at;
+        let since = usize::try_from(known.arrivals).unwrap_or(usize::MAX);
+        if let Some(known) = &mut self.record.reported {
+            known.misfits = 0;
+        }
+        let new = shown.history.iter().filter(|entry| entry.time() > Some(at));
+        let new: Vec<&Arrival> = new.collect();
+        let arrivals = self.record.history.arrivals().get(since..);
+        let known = matched(arrivals.unwrap_or_default(), &new);
+        let new = one_delivery_per_status(&new[known..]);
+        if new.is_empty() {
+            if known > 0 {
+                self.record.take_reported(shown.history);
+            }
+            return HistoryNews::Nothing;
+        }
+        HistoryNews::News(new)
     }
 
-    fn are_apart(&self, before: Option<SystemTime>, later: Option<SystemTime>) -> bool {
-        matches!((before, later), (Some(before), Some(later))
-            if since(later, before) > self.policy.clock_difference)
+    fn misfits(&mut self, shown: &OrderState<'_>, is_older: bool) -> HistoryNews {
+        let misfits = self.record.reported.as_mut().map_or(0, |known| {
+            known.misfits += 1;
+            known.misfits
+        });
+        if !is_older {
+            self.problems.push(ProblemKind::HistoryIgnored);
+        }
+        if misfits > TOLERATED_MISFITS {
+            self.record.take_reported(shown.history);
+            return HistoryNews::Nothing;
+        }
+        if is_older {
+            HistoryNews::Outdated
+        } else {
+            HistoryNews::Nothing
+        }
     }
 }
 
-/// Whether both times are known, and that of the arrival is the later.
-fn is_after(arrival: &Arrival, time: Option<SystemTime>) -> bool {
-    arrival.time().zip(time).is_some_and(|(at, time)| at > time)
+impl CaseRecord {
+    /// Takes the end of a history as known.
+    pub(super) fn take_reported(&mut self, history: &[Arrival]) {
+        let end = history.last().and_then(|last| {
+            Some(ReportedEnd {
+                at: last.time()?,
+                status: last.status().clone(),
+                arrivals: u32::try_from(self.history.len()).unwrap_or(u32::MAX),
+                misfits: 0,
+            })
+        });
+        self.reported = end.or_else(|| self.reported.take());
+    }
+}
+
+impl Evidence<'_> {
+    /// When the order was created, where the answer says so.
+    pub(super) fn created(&self) -> Option<std::time::SystemTime> {
+        match self {
+            Evidence::Listed(shown) | Evidence::Fetched(shown) => shown.created,
+            Evidence::Unsettled(states) => states.iter().find_map(|shown| shown.created),
+            _ => None,
+        }
+    }
+}
+
+/// Whether every entry has a time, none descends, and the last is the status shown.
+fn is_consistent(history: &[Arrival], status: &OrderStatus) -> bool {
+    history.iter().all(|entry| entry.time().is_some())
+        && history.is_sorted_by_key(Arrival::time)
+        && history.last().is_some_and(|last| last.status() == status)
+}
+
+/// How many of the new entries the views have brought already: all up to the one that the latest
+/// of their arrivals matches, from the end.
+fn matched(arrivals: &[Arrival], new: &[&Arrival]) -> usize {
+    let brought = arrivals
+        .iter()
+        .rev()
+        .filter(|arrival| arrival.origin() != Some(Origin::ServiceHistory));
+    let mut positions =
+        brought.filter_map(|arrival| new.iter().rposition(|entry| is_same(arrival, entry)));
+    positions.next().map_or(0, |position| position + 1)
+}
+
+fn is_same(arrival: &Arrival, entry: &Arrival) -> bool {
+    let is_return = arrival.origin() == Some(Origin::OwnAction);
+    arrival.status() == entry.status() || (is_return && entry.status().symbol() == Some(Symbol::S))
+}
+
+/// Of the deliveries in a gap only the last of each status: a service that writes a line for each
+/// answer must not make work of each line.
+fn one_delivery_per_status(entries: &[&Arrival]) -> Vec<Arrival> {
+    let is_kept = |(index, entry): &(usize, &&Arrival)| {
+        !entry.is_delivery()
+            || !entries[index + 1..]
+                .iter()
+                .any(|later| later.status() == entry.status())
+    };
+    let kept = entries.iter().enumerate().filter(is_kept);
+    kept.map(|(_, entry)| (*entry).clone()).collect()
 }

@@ -78,8 +78,16 @@ pub struct Counts {
     pub hidden: u64,
     /// Those of them that failed.
     pub failed: u64,
+    /// The most attempts of one that failed.
+    pub most_attempts: u32,
     /// When the oldest open one was committed.
     pub oldest: Option<SystemTime>,
+    /// Cases that are due to be fetched.
+    pub due: u64,
+    /// Since when the one that is due longest has been due.
+    pub oldest_fetch: Option<SystemTime>,
+    /// Cases that are [given up](super::Case::is_given_up).
+    pub given_up: u64,
 }
 
 /// Whose data to forget. A store answers a choice that it does not know with an error.

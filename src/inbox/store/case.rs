@@ -6,12 +6,11 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DueTime, fits};
+use super::DueTime;
 use crate::error::{Error, Result};
 use crate::flow::History;
-use crate::inbox::plan::Record;
-use crate::model::{Order, OrderId, RxId};
-use crate::status::OrderStatus;
+use crate::inbox::plan::CaseRecord;
+use crate::model::{OrderId, RxId};
 
 /// What is recorded of a case, without the order's own data.
 ///
@@ -32,7 +31,7 @@ struct Whole {
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct State {
-    record: Record,
+    record: CaseRecord,
     /// Tells whether the order's own data are those that were seen last.
     digest: u64,
 }
@@ -112,16 +111,20 @@ impl Case {
         self.record().history()
     }
 
-    pub(in crate::inbox) fn record(&self) -> &Record {
+    pub(in crate::inbox) fn record(&self) -> &CaseRecord {
         &self.0.state.record
     }
 
-    /// Whether a complete listing should have it: the service last showed a status that *Get
-    /// Orders* lists.
+    /// Whether a complete listing should have it, so that its absence says something.
     #[must_use]
-    pub fn is_listed(&self) -> bool {
-        let record = self.record();
-        record.gone_since().is_none() && record.shown().is_some_and(OrderStatus::is_listed)
+    pub fn is_expected(&self) -> bool {
+        self.record().is_expected_in_listings()
+    }
+
+    /// Whether it was fetched so often without anything new that it is not followed any more.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.record().schedule().is_given_up()
     }
 
     /// The history up to the arrival with this index.
@@ -138,10 +141,11 @@ impl Case {
         }
     }
 
-    /// When to fetch it although nothing asks for it.
+    /// When to fetch it next; none where nothing asks for it, or it has no Rx id to fetch it by.
     #[must_use]
     pub fn fetch_due(&self) -> Option<DueTime> {
-        self.record().next_fetch()
+        let due = self.record().schedule().due();
+        due.filter(|_| self.rx_id().is_some())
     }
 
     /// When its last arrival was seen, where that is known.
@@ -151,16 +155,8 @@ impl Case {
         arrivals.iter().rev().find_map(|arrival| arrival.time())
     }
 
-    /// Whether this is what the service showed last, and the order was there ever since.
-    pub(crate) fn still_shows(&self, status: &OrderStatus) -> bool {
-        let record = self.record();
-        record.shown() == Some(status)
-            && record.missing_since().is_none()
-            && record.gone_since().is_none()
-    }
-
     /// The same case once it is kept, of this revision.
-    pub(super) fn saved(&self, revision: u64) -> Case {
+    pub(in crate::inbox) fn saved(&self, revision: u64) -> Case {
         let mut saved = self.clone();
         let whole = saved.change();
         whole.version += 1;
@@ -172,17 +168,12 @@ impl Case {
         self.0.state.digest
     }
 
-    pub(in crate::inbox) fn set_record(&mut self, record: Record) {
+    pub(in crate::inbox) fn set_record(&mut self, record: CaseRecord) {
         self.change().state.record = record;
     }
 
-    /// Takes over what an order that was seen says about how it is found.
-    pub(crate) fn saw(&mut self, order: &Order, digest: u64) {
-        let whole = self.change();
-        if let Some(rx_id) = order.rx_id().filter(|rx_id| fits(rx_id.as_str())) {
-            whole.rx_id = Some(rx_id.clone());
-        }
-        whole.state.digest = digest;
+    pub(crate) fn set_digest(&mut self, digest: u64) {
+        self.change().state.digest = digest;
     }
 
     pub(crate) fn set_rx_id(&mut self, rx_id: Option<RxId>) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Case, ListingCoverage};
+use super::{Case, ListingCoverage, NewArrival};
 use crate::model::{Order, OrderId, RxId};
 
 /// How a case is found.
@@ -79,24 +79,6 @@ impl Save {
             arrivals,
             changes_record: true,
         }
-    }
-}
-
-/// An arrival to be logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NewArrival {
-    /// Its index in the history.
-    pub index: u32,
-    /// Of a delivery, which one of its order it is, from 1.
-    pub ordinal: Option<u32>,
-}
-
-impl NewArrival {
-    /// The arrival with this index in the history; with an ordinal it is a delivery.
-    #[must_use]
-    pub fn new(index: u32, ordinal: Option<u32>) -> Self {
-        NewArrival { index, ordinal }
     }
 }
 

@@ -41,6 +41,7 @@ struct Entry {
     order_id: OrderId,
     index: u32,
     ordinal: Option<u32>,
+    arrived_at: SystemTime,
 }
 
 /// A delivery that is not acknowledged.
@@ -54,6 +55,7 @@ struct Work {
     token: Option<Arc<str>>,
     attempts: u32,
     failure: Option<String>,
+    repeated: bool,
 }
 
 impl MemoryStore {
@@ -119,11 +121,11 @@ impl CaseStore for MemoryStore {
     async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
         Ok(self.read(account, |account| {
             let listed = account.cases.values().map(|stored| &stored.case);
-            let listed = listed.filter(|case| case.is_listed());
+            let listed = listed.filter(|case| case.is_expected());
             let asked: HashSet<&OrderId> = orders.iter().collect();
             let asked = asked.into_iter().filter_map(|id| account.cases.get(id));
             let asked = asked.map(|stored| &stored.case);
-            let others = asked.filter(|case| !case.is_listed());
+            let others = asked.filter(|case| !case.is_expected());
             listed.chain(others).cloned().collect()
         }))
     }
@@ -140,6 +142,15 @@ impl CaseStore for MemoryStore {
             };
             account.cases.get(order_id).cloned()
         }))
+    }
+
+    async fn find_all(&self, account: &AccountId, cases: &[CaseKey<'_>]) -> Result<Vec<Case>> {
+        let mut found: HashMap<OrderId, Case> = HashMap::new();
+        for case in cases {
+            let case = self.find(account, *case).await?;
+            found.extend(case.map(|one| (one.case.order_id().clone(), one.case)));
+        }
+        Ok(found.into_values().collect())
     }
 
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
@@ -180,19 +191,25 @@ impl CaseStore for MemoryStore {
     ) -> Result<Vec<Claimed>> {
         Ok(self.write(account, |account| {
             let token: Arc<str> = token.into();
-            let mut busy = HashSet::new();
+            // One of each order at a time, whichever of them it is.
+            let open = account.open.values();
+            let held = open
+                .filter(|work| work.is_held(now))
+                .map(|work| &work.order_id);
+            let mut busy: HashSet<OrderId> = held.cloned().collect();
             let mut claimed = Vec::new();
             for (sequence, work) in &mut account.open {
                 if claimed.len() == limit {
                     break;
                 }
-                let is_first = busy.insert(&work.order_id);
+                // What failed and waits for its next try does not hold back the later ones.
+                let waits = work.failure.is_some() && work.is_hidden(now);
+                if waits || !busy.insert(work.order_id.clone()) || work.is_hidden(now) {
+                    continue;
+                }
                 let Some(stored) = account.cases.get(&work.order_id) else {
                     continue;
                 };
-                if !is_first || work.is_hidden(now) {
-                    continue;
-                }
                 work.due = Some(DueTime::new(now, lease));
                 work.token = Some(Arc::clone(&token));
                 work.attempts = work.attempts.saturating_add(1);
@@ -204,6 +221,7 @@ impl CaseStore for MemoryStore {
                     arrived_at: work.arrived_at,
                     attempts: work.attempts,
                     failure: work.failure.clone(),
+                    repeated: work.repeated,
                 });
             }
             claimed
@@ -221,6 +239,31 @@ impl CaseStore for MemoryStore {
             settled
                 .map(|settlement| account.settle(settlement, now))
                 .collect()
+        }))
+    }
+
+    async fn reopen(&self, account: &AccountId, order: &OrderId, _: SystemTime) -> Result<bool> {
+        Ok(self.write(account, |account| {
+            let log = account.log.iter().zip(1..);
+            let of_order = log.filter(|(entry, _)| entry.order_id == *order);
+            let deliveries =
+                of_order.filter_map(|(entry, sequence)| Some((entry, sequence, entry.ordinal?)));
+            let Some((entry, sequence, ordinal)) = deliveries.last() else {
+                return false;
+            };
+            let work = Work {
+                order_id: order.clone(),
+                index: entry.index,
+                ordinal,
+                arrived_at: entry.arrived_at,
+                due: None,
+                token: None,
+                attempts: 0,
+                failure: None,
+                repeated: true,
+            };
+            account.open.insert(sequence, work);
+            true
         }))
     }
 
@@ -267,13 +310,24 @@ impl CaseStore for MemoryStore {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         Ok(self.read(account, |account| {
             let open = || account.open.values();
+            let failed = || open().filter(|work| work.failure.is_some());
+            let cases = || account.cases.values().map(|stored| &stored.case);
+            let due = || {
+                cases()
+                    .filter_map(Case::fetch_due)
+                    .filter(|due| due.has_passed(now))
+            };
             Counts {
                 cases: count(account.cases.len()),
                 arrivals: count(account.log.len()),
                 open: count(account.open.len()),
                 hidden: count(open().filter(|work| work.is_hidden(now)).count()),
-                failed: count(open().filter(|work| work.failure.is_some()).count()),
+                failed: count(failed().count()),
+                most_attempts: failed().map(|work| work.attempts).max().unwrap_or_default(),
                 oldest: open().map(|work| work.arrived_at).min(),
+                due: count(due().count()),
+                oldest_fetch: due().map(|due| due.at).min(),
+                given_up: count(cases().filter(|case| case.is_given_up()).count()),
             }
         }))
     }
@@ -292,7 +346,7 @@ impl CaseStore for MemoryStore {
                     Forget::Before(time) => case.changed_at().is_none_or(|at| at < time),
                     Forget::Order(order) => order == order_id,
                 };
-                if chosen && !case.is_listed() && !busy.contains(order_id) {
+                if chosen && !case.is_expected() && !busy.contains(order_id) {
                     forgotten += u64::from(stored.order.take().is_some());
                 }
             }
@@ -331,6 +385,7 @@ impl Account {
                 order_id: order_id.clone(),
                 index: arrival.index,
                 ordinal: arrival.ordinal,
+                arrived_at: now,
             });
             let Some(ordinal) = arrival.ordinal else {
                 continue;
@@ -345,6 +400,7 @@ impl Account {
                 token: None,
                 attempts: 0,
                 failure: None,
+                repeated: false,
             };
             self.open.insert(sequence, work);
         }
@@ -375,6 +431,11 @@ impl Account {
 }
 
 impl Work {
+    /// Whether somebody works on it.
+    fn is_held(&self, now: SystemTime) -> bool {
+        self.token.is_some() && self.is_hidden(now)
+    }
+
     fn is_hidden(&self, now: SystemTime) -> bool {
         self.due.is_some_and(|due| !due.has_passed(now))
     }

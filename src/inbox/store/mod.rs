@@ -76,10 +76,10 @@ use crate::model::{AccountId, OrderId};
 pub use super::due::DueTime;
 #[cfg(feature = "store-tests")]
 pub use crate::auth::Violation;
-pub use crate::inbox::plan::ListingCoverage;
+pub use crate::inbox::plan::{ListingCoverage, NewArrival};
 pub use account::{AccountState, Counts, Forget, PollRight, Poller};
 pub use case::Case;
-pub use commit::{CaseKey, Commit, LogEntry, NewArrival, Save, Stored};
+pub use commit::{CaseKey, Commit, LogEntry, Save, Stored};
 #[cfg(feature = "store-tests")]
 pub use conformance::check_case_store;
 pub use memory::MemoryStore;
@@ -112,9 +112,10 @@ pub use sqlite::SqliteStore;
 ///     version     bigint NOT NULL,
 ///     revision    bigint NOT NULL,
 ///     state       text NOT NULL,    -- Case::to_json()
-///     listed      boolean NOT NULL, -- Case::is_listed(); indexed where true
+///     listed      boolean NOT NULL, -- Case::is_expected(); indexed where true
 ///     fetch_due   timestamptz,      -- Case::fetch_due(); indexed where not null
 ///     fetch_span  interval,
+///     given_up    boolean NOT NULL, -- Case::is_given_up(); indexed where true
 ///     changed_at  timestamptz,      -- Case::changed_at()
 ///     data        text              -- the Order, as JSON: patient data
 /// );
@@ -129,7 +130,8 @@ pub use sqlite::SqliteStore;
 ///     due_span    interval,         -- how far ahead that was when it was set
 ///     token       text,             -- whose it is, or was
 ///     attempts    integer NOT NULL,
-///     failure     text
+///     failure     text,
+///     repeated    boolean NOT NULL  -- opened again by hand
 /// );
 /// ```
 ///
@@ -209,7 +211,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState>;
 
     /// What a listing is compared with: those of `orders` that are known, and all cases that a
-    /// complete listing should have ([`Case::is_listed`]), each once, in any order.
+    /// complete listing should have ([`Case::is_expected`]), each once, in any order.
     ///
     /// # Errors
     ///
@@ -222,6 +224,22 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     ///
     /// The store cannot be read.
     async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>>;
+
+    /// Those of these cases that are known, each once, in any order. By default each is looked for
+    /// with [`CaseStore::find`]; on a database one query is enough.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    async fn find_all(&self, account: &AccountId, cases: &[CaseKey<'_>]) -> Result<Vec<Case>> {
+        let mut found: Vec<Case> = Vec::new();
+        for case in cases {
+            let case = self.find(account, *case).await?.map(|stored| stored.case);
+            let is_new = |case: &Case| found.iter().all(|one| one.order_id() != case.order_id());
+            found.extend(case.filter(is_new));
+        }
+        Ok(found)
+    }
 
     /// Cases that are due to be fetched ([`Case::fetch_due`]), those with the earliest times first,
     /// at most `limit`. A time that counts as passed, see [`DueTime`], is due too.
@@ -259,8 +277,9 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     ///
     /// Open deliveries that are not hidden are claimed in the order of the log. One that nobody has
     /// claimed is not hidden, whatever the clock was when it was committed; one that was claimed,
-    /// given back or extended is hidden for as long as the [`DueTime`] holds that this set. Of each case only
-    /// the first open one can be claimed. Each claim of a delivery counts as an attempt. `token`
+    /// given back or extended is hidden for as long as the [`DueTime`] holds that this set. Of each case one can be
+    /// claimed at a time: the first open one, passing over those that failed and are hidden, so that one
+    /// whose files are gone does not hold back the later ones for ever. Each claim of a delivery counts as an attempt. `token`
     /// is a text of at most 64 characters, another one for each call.
     ///
     /// # Errors
@@ -298,6 +317,19 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
         settlements: &[Settlement],
         now: SystemTime,
     ) -> Result<Vec<bool>>;
+
+    /// Opens the last delivery of an order again, under its own name, whether or not it is open: nobody
+    /// holds it then, it is not hidden, it has no attempts and no failure, and is marked as
+    /// [repeated](Claimed::repeated). Nothing is logged. `false` if the order has none.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is open again or as before.
+    async fn reopen(&self, account: &AccountId, order: &OrderId, now: SystemTime) -> Result<bool>;
 
     /// The log of arrivals behind the number `after`, in its order, at most `limit`.
     ///
@@ -389,6 +421,10 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         (**self).find(account, case).await
     }
 
+    async fn find_all(&self, account: &AccountId, cases: &[CaseKey<'_>]) -> Result<Vec<Case>> {
+        (**self).find_all(account, cases).await
+    }
+
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
         (**self).due(account, now, limit).await
     }
@@ -415,6 +451,10 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         now: SystemTime,
     ) -> Result<Vec<bool>> {
         (**self).settle(account, settlements, now).await
+    }
+
+    async fn reopen(&self, account: &AccountId, order: &OrderId, now: SystemTime) -> Result<bool> {
+        (**self).reopen(account, order, now).await
     }
 
     async fn arrivals(

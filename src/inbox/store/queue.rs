@@ -24,6 +24,8 @@ pub struct Claimed {
     pub attempts: u32,
     /// Why it failed last.
     pub failure: Option<String>,
+    /// Whether it was [opened again](super::CaseStore::reopen) by hand.
+    pub repeated: bool,
 }
 
 impl Claimed {
@@ -45,6 +47,7 @@ impl Claimed {
             arrived_at,
             attempts: 1,
             failure: None,
+            repeated: false,
         }
     }
 }
@@ -101,6 +104,7 @@ impl fmt::Debug for Claimed {
             .field("arrived_at", &self.arrived_at)
             .field("attempts", &self.attempts)
             .field("failed", &self.failure.is_some())
+            .field("repeated", &self.repeated)
             .finish()
     }
 }

@@ -61,6 +61,9 @@ enum Mistake {
     KeepsHalfWhenDropped,
     DueByTheCommittersClock,
     LeasesGoOnWhenTheClockIsSetBack,
+    ReopensNothing,
+    ReopensWhatNeverWas,
+    FindsTwice,
 }
 
 #[derive(Debug)]
@@ -251,6 +254,30 @@ impl CaseStore for Wrong {
             }
             (Mistake::ReleasesNothing, _) => Ok(()),
             _ => self.inner.release_poll_right(&account, process).await,
+        }
+    }
+
+    async fn find_all(&self, account: &AccountId, cases: &[CaseKey<'_>]) -> Result<Vec<Case>> {
+        let mut found = Vec::new();
+        for case in cases {
+            found.extend(self.find(account, *case).await?.map(|stored| stored.case));
+        }
+        if !self.makes(Mistake::FindsTwice) {
+            let mut seen = std::collections::HashSet::new();
+            found.retain(|case| seen.insert(case.order_id().clone()));
+        }
+        Ok(found)
+    }
+
+    async fn reopen(&self, account: &AccountId, order: &OrderId, now: SystemTime) -> Result<bool> {
+        let account = self.account(account);
+        match self.mistake {
+            Mistake::ReopensNothing => Ok(true),
+            Mistake::ReopensWhatNeverWas => {
+                let reopened = self.inner.reopen(&account, order, now);
+                reopened.await.map(|_| true)
+            }
+            _ => self.inner.reopen(&account, order, now).await,
         }
     }
 
@@ -589,7 +616,10 @@ async fn the_check_finds_each_mistake() {
         (M::ClaimsInTwoSteps, "hidden"),
         (M::CountsNoAttempts, "how often it was claimed"),
         (M::LosesTheFailure, "why it failed last"),
-        (M::ClearsTheFailure, "leaves the former one"),
+        (
+            M::ClearsTheFailure,
+            "of each case only the first open delivery",
+        ),
         (M::AcceptsStaleTokens, "nobody settles"),
         (
             M::TellsStaleTokensYes,
@@ -606,6 +636,9 @@ async fn the_check_finds_each_mistake() {
             "whatever the clock was when it was committed",
         ),
         (M::LeasesGoOnWhenTheClockIsSetBack, "the clock was set back"),
+        (M::ReopensNothing, "has its own name"),
+        (M::ReopensWhatNeverWas, "nothing is opened again"),
+        (M::FindsTwice, "each once"),
     ] {
         match check(mistake).await {
             Ok(()) => wrong.push(format!("{mistake:?} is not found")),

@@ -226,8 +226,8 @@ impl Software {
         }
         match delivery.download_all(&self.files).await {
             Ok(files) => {
-                for file in files {
-                    say(format_args!("file {name} {}", file.path.display()));
+                for file in files.iter() {
+                    say(format_args!("file {name} {}", file.path().display()));
                 }
             }
             Err(error) => {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
-
 use super::{HOUR, Service, notification, symbols};
 
 #[tokio::test]
@@ -63,35 +61,35 @@ async fn a_notification_of_an_order_that_does_not_exist_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_hint_waits_where_the_round_has_no_look_left() {
+async fn a_hint_waits_where_the_round_has_no_fetch_left() {
     let service = Service::new();
     let inbox = service.inbox().await.max_fetches_per_poll(1);
+    service.with_another(&inbox).await;
     service.show(1, "Ready for Download");
     inbox.poll().await.unwrap();
-    // It drops out, and is looked at first.
+    // It drops out, and is fetched first.
     service.show(1, "Downloaded");
     service.show(2, "iTero Modeling");
     inbox.notify(&notification("rx-2"));
-    for looks in [&["rx-1"][..], &["rx-1", "rx-2"]] {
+    for fetched in [&["rx-1"][..], &["rx-1", "rx-2"]] {
         inbox.poll().await.unwrap();
-        assert_eq!(service.state().looks, looks);
+        assert_eq!(service.state().looks, fetched);
         service.pass(HOUR / 4);
     }
 }
 
 #[tokio::test]
-async fn a_hint_is_kept_where_the_order_cannot_be_fetched() {
+async fn where_a_hinted_order_cannot_be_fetched_a_listing_stands_in() {
     let service = Service::hasty();
     let inbox = service.inbox().await.interval(HOUR * 24);
     inbox.run_until(async {}).await.unwrap();
-    service.show(1, "iTero Modeling");
+    service.show(1, "Ready for Download");
     inbox.notify(&notification("rx-1"));
-    service.state().outage = Some(StatusCode::INTERNAL_SERVER_ERROR);
+    service.state().broken = vec!["rx-1".to_owned()];
     inbox.run_until(async {}).await.unwrap();
-    assert_eq!(inbox.stats().await.unwrap().not_fetched, 1);
-    service.state().outage = None;
+    assert_eq!(inbox.stats().await.unwrap().fetched, 1);
     service.pass(HOUR / 4);
     inbox.run_until(async {}).await.unwrap();
-    assert_eq!(symbols(&inbox, "1").await, "M");
-    assert_eq!(service.state().lists, 1);
+    assert_eq!(symbols(&inbox, "1").await, "F");
+    assert_eq!(service.state().lists, 2);
 }

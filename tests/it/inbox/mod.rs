@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod files;
+mod for_each;
 mod hints;
 mod killed;
 mod model;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::{Response, StatusCode, header};
-use lab_connector::inbox::{CaseStore, Delivery, Inbox, MemoryStore};
+use lab_connector::inbox::{CaseStore, Delivery, Inbox, MemoryStore, PollReport, ProblemKind};
 use lab_connector::transport::{self, Body, Request, TransportError};
 use lab_connector::{Lab, Notification, OrderId, TokenStore};
 use serde_json::{Value, json};
@@ -124,6 +125,17 @@ impl Service {
         self.lab().await.inbox(store)
     }
 
+    /// Shows an order that is listed to the end, so that no listing is suddenly empty. Its delivery is
+    /// done.
+    async fn with_another(&self, inbox: &Inbox) {
+        self.show(900, "Lab Review");
+        inbox.poll().await.unwrap();
+        inbox.claim(1).await.unwrap()[0]
+            .acknowledge()
+            .await
+            .unwrap();
+    }
+
     /// An inbox whose account was listed before, when it was empty: new orders are complete.
     async fn settled(&self) -> Inbox {
         let inbox = self.inbox().await;
@@ -192,6 +204,11 @@ fn percent_decode(text: &str) -> String {
 fn notification(rx: &str) -> Notification {
     let body = json!({ "rxId": rx, "accountNumber": "account-77" });
     Notification::parse(body.to_string().as_bytes()).unwrap()
+}
+
+/// What was wrong in a round.
+fn kinds(round: &PollReport) -> Vec<ProblemKind> {
+    round.problems().iter().map(|one| one.kind()).collect()
 }
 
 /// The names of deliveries, without the account.

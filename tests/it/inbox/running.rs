@@ -239,6 +239,10 @@ async fn a_clock_that_is_set_back_stops_nothing() {
     assert_eq!(service.state().lists, 1);
     service.clock.set_back(24 * HOUR);
     inbox.run_until(async {}).await.unwrap();
+    assert_eq!(service.state().lists, 1);
+    // The interval, and up to a tenth more.
+    service.pass(Duration::from_secs(331));
+    inbox.run_until(async {}).await.unwrap();
     assert_eq!(service.state().lists, 2);
 }
 
@@ -249,6 +253,15 @@ struct Flaky {
     /// So many calls fail.
     failures: AtomicUsize,
     lasting: bool,
+}
+
+/// A store that fails for good.
+pub(super) fn broken_store() -> impl CaseStore + 'static {
+    Flaky {
+        store: MemoryStore::new(),
+        failures: AtomicUsize::new(usize::MAX),
+        lasting: true,
+    }
 }
 
 impl Flaky {
@@ -287,6 +300,16 @@ impl CaseStore for Flaky {
     async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState, Error> {
         self.fail()?;
         self.store.account(account, now).await
+    }
+
+    async fn reopen(
+        &self,
+        account: &AccountId,
+        order: &OrderId,
+        now: SystemTime,
+    ) -> Result<bool, Error> {
+        self.fail()?;
+        self.store.reopen(account, order, now).await
     }
 
     async fn expected(&self, account: &AccountId, ids: &[OrderId]) -> Result<Vec<Case>, Error> {
@@ -436,7 +459,7 @@ async fn rounds_are_observed_good_or_bad() {
     let inbox = service
         .inbox()
         .await
-        .on_poll(move |round| told.lock().unwrap().push(round.is_ok()));
+        .on_round(move |round| told.lock().unwrap().push(round.is_ok()));
     inbox.poll().await.unwrap();
     service.state().outage = Some(http::StatusCode::BAD_REQUEST);
     inbox.poll().await.unwrap_err();

@@ -3,11 +3,12 @@
 use std::iter::repeat_with;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Check, DOWNLOADED, LONG, READY, account, arrived, case, delivery, ids, order, save};
+use super::{
+    Check, DOWNLOADED, LONG, READY, account, arrived, case, covered, delivery, ids, order, save,
+};
 use crate::auth::{Violation, holds};
 use crate::error::Result;
-use crate::inbox::plan::{ListingCoverage, Policy};
-use crate::inbox::store::{CaseKey, CaseStore, Commit, Outcome, Save, Stored};
+use crate::inbox::store::{CaseKey, CaseStore, Commit, ListingCoverage, Outcome, Save, Stored};
 use crate::model::{OrderId, RxId};
 
 /// New cases, new versions, the coverage, the log.
@@ -82,7 +83,7 @@ pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Res
         "the log gives the case as it is now, with its order's data",
     )?;
 
-    let coverage = ListingCoverage::new().listed(check.now, &Policy::default());
+    let coverage = covered(check.now);
     let commit = Commit {
         saves: Vec::new(),
         coverage: Some(coverage),
@@ -155,7 +156,7 @@ pub(super) async fn conflicts<S: CaseStore + 'static>(
     check.keep(vec![delivery("1", 0, 1)?]).await?;
     check.keep(vec![delivery("1", 1, 2)?]).await?;
     let before = check.find("1").await?;
-    let coverage = ListingCoverage::new().listed(check.now, &Policy::default());
+    let coverage = covered(check.now);
     for (what, conflict) in [
         (
             "a case that is new here and known there",
@@ -300,7 +301,7 @@ pub(super) async fn accounts<S: CaseStore + 'static>(
 ) -> Result<(), Violation> {
     let rule = "accounts have nothing in common";
     let one = check.account.clone();
-    let coverage = ListingCoverage::new().listed(check.now, &Policy::default());
+    let coverage = covered(check.now);
     let commit = Commit {
         saves: vec![delivery("1", 0, 1)?],
         coverage: Some(coverage),

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
-    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, LogEntry, NewArrival, Outcome,
-    PollRight, Save, Settlement,
+    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, ListingCoverage, LogEntry, NewArrival,
+    Outcome, PollRight, Save, Settlement,
 };
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
 use crate::flow::{Arrival, History, millis};
+use crate::inbox::plan::Policy;
 use crate::model::{AccountId, Order, OrderId, RxId};
 
 /// Checks that a store keeps the rules of [`CaseStore`]: alone, under concurrent calls, with clocks
@@ -65,11 +66,14 @@ where
     keeping::values(&mut Check::new(store).await?).await?;
     reading::expected(&mut Check::new(store).await?).await?;
     reading::due(&mut Check::new(store).await?).await?;
+    reading::find_all(&mut Check::new(store).await?).await?;
     working::leases(&mut Check::new(store).await?).await?;
     working::claims(&mut Check::new(store).await?).await?;
     working::order(&mut Check::new(store).await?).await?;
     working::outcomes(&mut Check::new(store).await?).await?;
     working::stale(&mut Check::new(store).await?).await?;
+    working::failed_ones(&mut Check::new(store).await?).await?;
+    working::reopened(&mut Check::new(store).await?).await?;
     working::times(&mut Check::new(store).await?).await?;
     reading::pages(&mut Check::new(store).await?).await?;
     reading::forgotten(&mut Check::new(store).await?).await?;
@@ -221,13 +225,10 @@ fn case(
     if let Some(time) = arrived {
         arrival = arrival.at(time);
     }
-    let mut record = serde_json::json!({
-        "history": History::complete([arrival]),
-        "shown": { "status": status },
-    });
+    let mut record = serde_json::json!({ "history": History::complete([arrival]) });
     if let Some(time) = look_at.map(millis::since_epoch) {
         let span = u64::try_from(SPAN.as_millis()).unwrap_or(u64::MAX);
-        record["watch"] = serde_json::json!({ "since": time, "due": time, "span": span });
+        record["schedule"] = serde_json::json!({ "due": { "at": time, "span": span } });
     }
     let state = serde_json::json!({ "record": record });
     let rx_id = RxId::new(format!("rx {id}"));
@@ -238,6 +239,13 @@ fn case(
         0,
         &state.to_string(),
     )
+}
+
+/// What an account is covered by since this time.
+fn covered(since: SystemTime) -> ListingCoverage {
+    let mut coverage = ListingCoverage::new();
+    coverage.take_listing(false, false, since, &Policy::default());
+    coverage
 }
 
 /// A case to be kept without an arrival.

@@ -7,10 +7,9 @@ use std::time::SystemTime;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::{Check, LONG, READY, arrived, case, delivery, order, settlement};
+use super::{Check, LONG, READY, arrived, case, covered, delivery, order, settlement};
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
-use crate::inbox::plan::{ListingCoverage, Policy};
 use crate::inbox::store::{CaseStore, Commit, Outcome, PollRight, Save};
 use crate::model::AccountId;
 
@@ -30,7 +29,7 @@ pub(super) async fn versions<S: CaseStore + 'static>(
                 vec![arrived(round, Some(round + 1))],
             );
             let begun = check.now + LONG * u32::try_from(racer).unwrap_or_default();
-            let coverage = ListingCoverage::new().listed(begun, &Policy::default());
+            let coverage = covered(begun);
             commits.push(Commit {
                 saves: vec![own, shared],
                 coverage: Some(coverage),

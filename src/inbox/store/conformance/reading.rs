@@ -124,6 +124,34 @@ pub(super) async fn due<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
     holds(none.is_empty(), "a limit of 0 gives nothing")
 }
 
+/// Several at once, by either id.
+pub(super) async fn find_all<S: CaseStore + 'static>(
+    check: &mut Check<S>,
+) -> Result<(), Violation> {
+    check.deliver(&["1", "2", "3"]).await?;
+    let order_ids = ["1", "1", "none"].map(OrderId::new);
+    let rx_ids = ["rx 1", "rx 2", "none"].map(RxId::new);
+    let keys = order_ids.iter().map(CaseKey::Order);
+    let keys: Vec<_> = keys.chain(rx_ids.iter().map(CaseKey::Rx)).collect();
+    let found = check.store.find_all(&check.account, &keys).await?;
+    let mut names = ids(&found);
+    names.sort_unstable();
+    holds(
+        names == ["1", "2"],
+        "cases are found by order ids and by Rx ids, each once",
+    )?;
+    let kept = check.find("1").await?.map(|stored| stored.case);
+    holds(
+        found.iter().any(|case| Some(case) == kept.as_ref()),
+        "a case that is found with others is the case as it was kept",
+    )?;
+    let none = check.store.find_all(&check.account, &[]).await?;
+    holds(
+        none.is_empty(),
+        "where nothing is asked for nothing is found",
+    )
+}
+
 /// Cases and arrivals in pages; how much there is.
 pub(super) async fn pages<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
     let account = &check.account;

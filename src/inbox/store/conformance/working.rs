@@ -6,6 +6,7 @@ use super::{Check, LONG, SHORT, again, delivery, failed, ids, sequences, settlem
 use crate::auth::{Violation, holds};
 use crate::error::Result;
 use crate::inbox::store::{CaseStore, Outcome, PollRight, Poller};
+use crate::model::OrderId;
 
 pub(super) const KEEPS_OUT: &str = "the right to poll keeps other processes out";
 
@@ -324,6 +325,96 @@ pub(super) async fn stale<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
     holds(
         sequences(&claimed) == [2],
         "what was settled is settled, and nothing else",
+    )
+}
+
+/// One that failed holds back nothing while it waits.
+pub(super) async fn failed_ones<S: CaseStore + 'static>(
+    check: &mut Check<S>,
+) -> Result<(), Violation> {
+    check.deliver(&["1"]).await?;
+    check
+        .keep(vec![delivery("1", 1, 2)?, delivery("2", 0, 1)?])
+        .await?;
+    check.claim("t1", 1, LONG).await?;
+    let waits = Outcome::Released {
+        after: SHORT,
+        failure: Some("no".to_owned()),
+    };
+    check.settle(1, "t1", waits).await?;
+    let claimed = check.claim("t2", 10, LONG).await?;
+    holds(
+        sequences(&claimed) == [2, 3],
+        "a delivery that failed and is hidden does not hold back the next one of its case",
+    )?;
+    check.pass(SHORT).await;
+    holds(
+        check.claim("t3", 10, LONG).await?.is_empty(),
+        "of each case one delivery is claimed at a time",
+    )?;
+    check.settle(2, "t2", Outcome::Acknowledged).await?;
+    let claimed = check.claim("t4", 10, LONG).await?;
+    holds(
+        sequences(&claimed) == [1],
+        "a delivery that failed comes again, also behind a later one of its case",
+    )?;
+    let counts = check.store.counts(&check.account, check.now).await?;
+    holds(
+        (counts.failed, counts.most_attempts) == (1, 2),
+        "deliveries that failed are counted, with the most attempts of one",
+    )?;
+    Ok(())
+}
+
+/// The last delivery of a case, once more.
+pub(super) async fn reopened<S: CaseStore + 'static>(
+    check: &mut Check<S>,
+) -> Result<(), Violation> {
+    check.deliver(&["1", "2"]).await?;
+    check.keep(vec![delivery("1", 1, 2)?]).await?;
+    let reopen = async |id: &str| {
+        let id = OrderId::new(id);
+        check.store.reopen(&check.account, &id, check.now).await
+    };
+    let log = check.log().await?.len();
+    check.claim("t1", 10, LONG).await?;
+    for sequence in [1, 2] {
+        check.settle(sequence, "t1", Outcome::Acknowledged).await?;
+    }
+    check.claim("t2", 10, LONG).await?;
+    check.settle(3, "t2", failed("no")).await?;
+    check.claim("t3", 10, LONG).await?;
+    for held in [true, false] {
+        if !held {
+            check.settle(3, "t4", Outcome::Acknowledged).await?;
+        }
+        holds(
+            reopen("1").await?,
+            "the last delivery of a case can be opened again, held or acknowledged",
+        )?;
+        let claimed = check.claim("t4", 10, LONG).await?;
+        let first = claimed.first();
+        holds(
+            sequences(&claimed) == [3]
+                && first.is_some_and(|one| (one.index, one.ordinal) == (1, 2)),
+            "a delivery that is opened again has its own name",
+        )?;
+        holds(
+            first.is_some_and(|one| one.attempts == 1 && one.failure.is_none() && one.repeated),
+            "it begins anew, and is marked as repeated",
+        )?;
+        holds(
+            !check.settle(3, "t3", again()).await?,
+            "whoever held it before has lost it",
+        )?;
+    }
+    holds(
+        !reopen("3").await?,
+        "of a case that was never delivered nothing is opened again",
+    )?;
+    holds(
+        check.log().await?.len() == log,
+        "nothing is logged when a delivery is opened again",
     )
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::inbox::store::sql::{Dialect, Schema, Words};
 
 const SCHEMA: Schema = Schema {
-    version: 2,
+    version: 3,
     tables: include_str!("tables.sql"),
     steps: &[],
 };

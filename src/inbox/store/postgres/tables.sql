@@ -28,6 +28,7 @@ CREATE TABLE @cases (
     listed      boolean NOT NULL,           -- whether a complete listing should have it
     fetch_since timestamptz,                -- it waits to be fetched from then
     fetch_due   timestamptz,                -- until then
+    given_up    boolean NOT NULL,           -- whether nobody follows it any more
     changed_at  timestamptz,                -- when its last arrival was seen
     state       text NOT NULL,              -- Case::to_json()
     PRIMARY KEY (account, order_id)
@@ -36,6 +37,7 @@ CREATE INDEX cases_rx ON @cases (account, rx_id) WHERE rx_id IS NOT NULL;
 CREATE INDEX cases_listed ON @cases (account) WHERE listed;
 CREATE INDEX cases_due ON @cases (account, fetch_due) WHERE fetch_due IS NOT NULL;
 CREATE INDEX cases_since ON @cases (account, fetch_since) WHERE fetch_since IS NOT NULL;
+CREATE INDEX cases_given_up ON @cases (account) WHERE given_up;
 
 -- Patient data, and in no other table. Apart from the cases, so that a new version of a case
 -- does not write its order anew.
@@ -75,6 +77,7 @@ CREATE TABLE @deliveries (
     token       text,                       -- whose it is, or was
     attempts    bigint NOT NULL DEFAULT 0,
     failure     text,
+    repeated    boolean NOT NULL DEFAULT false, -- by hand
     PRIMARY KEY (account, sequence),
     FOREIGN KEY (account, order_id) REFERENCES @cases,
     CHECK ((since IS NULL) = (due IS NULL))

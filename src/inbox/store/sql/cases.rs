@@ -1,6 +1,6 @@
 //! Reading cases and the log.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Batch, Row, Session, Type, damaged, limit, number, read_text, text};
@@ -150,6 +150,37 @@ pub(super) async fn by_rx<S: Session>(
     Ok(rows.await?.pop())
 }
 
+/// Those that have one of these order ids, or one of these Rx ids.
+pub(super) async fn find_all<S: Session>(
+    session: &mut S,
+    account: &str,
+    order_ids: &[String],
+    rx_ids: &[String],
+) -> Result<Vec<Case>> {
+    let by_order = concat!(
+        "SELECT ",
+        case_columns!(),
+        " FROM ROWS(2: id text) JOIN @cases c ON c.account = $1 AND c.order_id = u.id"
+    );
+    let by_rx = concat!(
+        "SELECT ",
+        case_columns!(),
+        " FROM ROWS(2: id text) JOIN @cases c ON c.account = $1 AND c.rx_id = u.id"
+    );
+    let mut found: HashMap<OrderId, Case> = HashMap::new();
+    for (statement, ids) in [(by_order, order_ids), (by_rx, rx_ids)] {
+        if ids.is_empty() {
+            continue;
+        }
+        let batch = Batch::default().column(Type::Text, ids, |id| id.as_str().into());
+        let values = [account.into()];
+        let cases = session.query_each(statement, &values, &batch, |row| case(row, 0));
+        let cases = cases.await?.into_iter();
+        found.extend(cases.map(|case| (case.order_id().clone(), case)));
+    }
+    Ok(found.into_values().collect())
+}
+
 pub(super) async fn due<S: Session>(
     session: &mut S,
     account: &str,
@@ -234,7 +265,13 @@ pub(super) async fn counts<S: Session>(session: &mut S, account: &str) -> Result
         SELECT coalesce((SELECT a.cases FROM @accounts a WHERE a.account = $1), 0),
             coalesce((SELECT a.sequence FROM @accounts a WHERE a.account = $1), 0),
             count(*), count(CASE WHEN d.due > $2 AND d.since <= $3 THEN 1 END),
-            count(d.failure), min(d.arrived_at)
+            count(d.failure), min(d.arrived_at),
+            max(CASE WHEN d.failure IS NOT NULL THEN d.attempts END),
+            (SELECT count(*) FROM @cases c
+                WHERE c.account = $1 AND (c.fetch_due <= $2 OR c.fetch_since > $3)),
+            (SELECT min(c.fetch_due) FROM @cases c
+                WHERE c.account = $1 AND (c.fetch_due <= $2 OR c.fetch_since > $3)),
+            (SELECT count(*) FROM @cases c WHERE c.account = $1 AND c.given_up)
         FROM @deliveries d WHERE d.account = $1";
     let read = |row: &dyn Row| {
         Ok(Counts {
@@ -244,6 +281,10 @@ pub(super) async fn counts<S: Session>(session: &mut S, account: &str) -> Result
             hidden: row.unsigned(3)?,
             failed: row.unsigned(4)?,
             oldest: row.time(5)?,
+            most_attempts: row.number_or_null(6)?.map_or(0, super::small),
+            due: row.unsigned(7)?,
+            oldest_fetch: row.time(8)?,
+            given_up: row.unsigned(9)?,
         })
     };
     let now = super::Value::Time(Some(session.now()));

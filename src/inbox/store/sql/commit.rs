@@ -32,6 +32,7 @@ struct CaseRow {
     listed: bool,
     fetch_since: Option<i64>,
     fetch_due: Option<i64>,
+    given_up: bool,
     changed_at: Option<i64>,
     state: String,
 }
@@ -118,12 +119,16 @@ impl CaseRow {
             // One that is new has one.
             revision: (case.version() == 0).then_some(0),
             changes_record: save.changes_record,
-            status: case.record().shown().map(|status| owned(status.as_str())),
+            status: case
+                .history()
+                .last()
+                .map(|last| owned(last.status().as_str())),
             // Nobody can always be certain: then all that are possible.
             stage: Some(stages.join(" or ")).filter(|stages| !stages.is_empty()),
-            listed: case.is_listed(),
+            listed: case.is_expected(),
             fetch_since: due.map(|due| millis::since_epoch(due.at).saturating_sub(span(due.span))),
             fetch_due: due.map(|due| millis::since_epoch(due.at)),
+            given_up: case.is_given_up(),
             changed_at: case.changed_at().map(millis::since_epoch),
             state: case.to_json()?,
         })
@@ -189,13 +194,13 @@ async fn count_up<S: Session>(session: &mut S, account: &str, rows: &Rows) -> Re
 macro_rules! case_rows {
     () => {
         "2: order_id text, rx_id text, version number, revision number, status text, stage text, \
-         listed flag, fetch_since time, fetch_due time, changed_at time, state text"
+         listed flag, fetch_since time, fetch_due time, given_up flag, changed_at time, state text"
     };
 }
 
 const NEW: &str = concat!(
     "INSERT INTO @cases (account, order_id, rx_id, version, revision, status, stage, listed,
-        fetch_since, fetch_due, changed_at, state)
+        fetch_since, fetch_due, given_up, changed_at, state)
      EACH($1 | ",
     case_rows!(),
     ") ON CONFLICT (account, order_id) DO NOTHING"
@@ -203,7 +208,7 @@ const NEW: &str = concat!(
 const KNOWN: &str = concat!(
     "UPDATE @cases AS c SET rx_id = u.rx_id, version = u.version, revision = coalesce(u.revision, c.revision),
         status = u.status, stage = u.stage, listed = u.listed, fetch_since = u.fetch_since,
-        fetch_due = u.fetch_due, changed_at = u.changed_at, state = u.state
+        fetch_due = u.fetch_due, given_up = u.given_up, changed_at = u.changed_at, state = u.state
      FROM ROWS(",
     case_rows!(),
     ") WHERE c.account = $1 AND c.order_id = u.order_id AND c.version = u.version - 1"
@@ -226,6 +231,7 @@ fn columns(cases: &[CaseRow]) -> Batch<'_> {
         .column(Type::Flag, cases, |case| Value::Flag(case.listed))
         .column(Type::Time, cases, |case| Value::Time(case.fetch_since))
         .column(Type::Time, cases, |case| Value::Time(case.fetch_due))
+        .column(Type::Flag, cases, |case| Value::Flag(case.given_up))
         .column(Type::Time, cases, |case| Value::Time(case.changed_at))
         .column(Type::Text, cases, |case| case.state.as_str().into())
 }

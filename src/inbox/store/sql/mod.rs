@@ -248,7 +248,7 @@ impl Dialect {
 /// | `ROWS(2: id text, at time)` | `(SELECT ?2 AS id, ?3 AS at) AS u`: the statement runs for each row | `unnest($2::text[], $3::timestamptz[]) AS u (id, at)`: once for all |
 /// | `EACH($1 \| 2: id text)` | `VALUES (?1, ?2)`, for each row | `SELECT $1, u.* FROM` these rows, `WHERE true` |
 /// | `LOCK(d)` | nothing: the transaction has the file's lock | `FOR UPDATE OF d` |
-/// | `LOCK_FREE(d)` | the same | `FOR UPDATE OF d SKIP LOCKED` |
+/// | `LOCK_FREE(d)` | the same | `FOR NO KEY UPDATE OF d SKIP LOCKED` |
 fn fill(words: Words, prefix: &str, text: &str) -> String {
     let mut text = text.replace('@', prefix);
     let mut replace = |mark: &str, filled: &dyn Fn(&str) -> String| {
@@ -261,7 +261,7 @@ fn fill(words: Words, prefix: &str, text: &str) -> String {
     replace("ROWS(", &|inner| rows(words, inner));
     replace("LOCK_FREE(", &|table| match words {
         Words::Sqlite => String::new(),
-        Words::Postgres => format!("FOR UPDATE OF {table} SKIP LOCKED"),
+        Words::Postgres => format!("FOR NO KEY UPDATE OF {table} SKIP LOCKED"),
     });
     replace("LOCK(", &|table| match words {
         Words::Sqlite => String::new(),
@@ -393,7 +393,7 @@ mod tests {
             fill(Words::Postgres, "\"s\".", text),
             "UPDATE \"s\".cases AS c SET at = u.at \
              FROM unnest($2::text[], $3::timestamptz[]) AS u (id, at) \
-             WHERE c.account = $1 AND c.id = u.id FOR UPDATE OF c SKIP LOCKED FOR UPDATE OF c"
+             WHERE c.account = $1 AND c.id = u.id FOR NO KEY UPDATE OF c SKIP LOCKED FOR UPDATE OF c"
         );
     }
 }

@@ -13,6 +13,18 @@ use super::{Batch, Row, Session, Type, Value, limit, not_yet, number, read_text,
 use crate::error::Result;
 use crate::inbox::store::{Claimed, Outcome, Settlement};
 
+/// Of a case one delivery can be claimed at a time: the first open one, but for those that failed and
+/// wait for their next try.
+macro_rules! none_before {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM @deliveries e
+            WHERE e.account = d.account AND e.order_id = d.order_id AND (
+                (e.sequence < d.sequence
+                    AND NOT (e.failure IS NOT NULL AND e.token IS NULL AND e.due IS NOT NULL))
+                OR (e.sequence > d.sequence AND e.token IS NOT NULL AND e.due IS NOT NULL)))"
+    };
+}
+
 pub(super) async fn claim<S: Session>(
     session: &mut S,
     account: &str,
@@ -30,14 +42,26 @@ pub(super) async fn claim<S: Session>(
     let taken = Batch::default().column(Type::Number, &claimed, |claimed| {
         number(claimed.sequence).into()
     });
-    let statement = "
-        UPDATE @deliveries AS d SET token = $2, since = $3, due = $4, attempts = d.attempts + 1
-        FROM ROWS(5: sequence number) WHERE d.account = $1 AND d.sequence = u.sequence";
+    // Asked again, now that its case is locked: another worker may have been a moment earlier.
+    let statement = concat!(
+        "UPDATE @deliveries AS d SET token = $2, since = $3, due = $4, attempts = d.attempts + 1
+         FROM ROWS(5: sequence number) WHERE d.account = $1 AND d.sequence = u.sequence AND ",
+        none_before!()
+    );
     let now = session.now();
     let due = now.saturating_add(span(lease));
     let times = [now, due].map(|time| Value::Time(Some(time)));
     let values = [account.into(), token.into(), times[0], times[1]];
-    session.execute_each(statement, &values, &taken).await?;
+    let written = session.execute_each(statement, &values, &taken).await?;
+    if usize::try_from(written) != Ok(claimed.len()) {
+        let statement = "
+            SELECT d.sequence FROM ROWS(3: sequence number) JOIN @deliveries d
+            ON d.account = $1 AND d.token = $2 AND d.sequence = u.sequence";
+        let values = [account.into(), token.into()];
+        let ours = session.query_each(statement, &values, &taken, |row| row.unsigned(0));
+        let ours: HashSet<u64> = ours.await?.into_iter().collect();
+        claimed.retain(|claimed| ours.contains(&claimed.sequence));
+    }
     Ok(claimed)
 }
 
@@ -48,10 +72,11 @@ async fn claimable<S: Session>(
     account: &str,
     most: usize,
 ) -> Result<(Vec<Claimed>, bool)> {
-    // A delivery is claimed by itself alone: one that another worker is claiming right now is
-    // passed over, and its case with it, since it is still the first of its case.
+    // Its case is locked with it, so that two workers do not claim two deliveries of one case: what
+    // another worker is claiming right now is passed over.
     let statement = concat!(
-        "SELECT d.sequence, d.position, d.ordinal, d.arrived_at, d.attempts, d.failure, ",
+        "SELECT d.sequence, d.position, d.ordinal, d.arrived_at, d.attempts, d.failure,
+            CAST(CASE WHEN d.repeated THEN 1 ELSE 0 END AS bigint), ",
         stored_columns!(),
         ", CAST(CASE WHEN EXISTS (SELECT 1 FROM @deliveries w WHERE w.account = $1 AND w.due <= $3)
              OR EXISTS (SELECT 1 FROM @deliveries w WHERE w.account = $1 AND w.since > $4)
@@ -60,9 +85,9 @@ async fn claimable<S: Session>(
             JOIN @cases c ON c.account = d.account AND c.order_id = d.order_id",
         join_orders!(),
         "WHERE d.account = $1 AND d.due IS NULL
-            AND d.sequence = (SELECT min(e.sequence) FROM @deliveries e
-                              WHERE e.account = d.account AND e.order_id = d.order_id)
-        ORDER BY d.sequence LIMIT $2 LOCK_FREE(d)"
+            AND ",
+        none_before!(),
+        " ORDER BY d.sequence LIMIT $2 LOCK_FREE(d, c)"
     );
     let values = [
         account.into(),
@@ -70,7 +95,7 @@ async fn claimable<S: Session>(
         Value::Time(Some(session.now())),
         not_yet(session),
     ];
-    let read = |row: &dyn Row| Ok((claimed(row)?, row.number(12)? != 0));
+    let read = |row: &dyn Row| Ok((claimed(row)?, row.number(13)? != 0));
     let found = session.query(statement, &values, read).await?;
     let waits_ended = found.first().is_none_or(|(_, waits_ended)| *waits_ended);
     Ok((
@@ -82,10 +107,11 @@ async fn claimable<S: Session>(
 fn claimed(row: &dyn Row) -> Result<Claimed> {
     let arrived_at = row.time(3)?;
     let arrived_at = arrived_at.ok_or_else(|| super::damaged("a time"))?;
-    let (sequence, stored) = (row.unsigned(0)?, stored(row, 6)?);
+    let (sequence, stored) = (row.unsigned(0)?, stored(row, 7)?);
     let mut claimed = Claimed::new(sequence, row.small(1)?, row.small(2)?, arrived_at, stored);
     claimed.attempts = row.small(4)?.saturating_add(1);
     claimed.failure = row.text_or_null(5)?.map(read_text);
+    claimed.repeated = row.number(6)? != 0;
     Ok(claimed)
 }
 
@@ -198,6 +224,23 @@ const ACKNOWLEDGED: &str = concat!(
     held!(),
     ") RETURNING sequence"
 );
+
+/// Opens the last delivery of an order again, whether or not it is open. Whether there is one.
+pub(super) async fn reopen<S: Session>(
+    session: &mut S,
+    account: &str,
+    order_id: &str,
+) -> Result<bool> {
+    let statement = "
+        INSERT INTO @deliveries (account, sequence, order_id, position, ordinal, arrived_at, repeated)
+        SELECT a.account, a.sequence, a.order_id, a.position, a.ordinal, a.arrived_at, $3
+        FROM @arrivals a WHERE a.account = $1 AND a.order_id = $2 AND a.ordinal IS NOT NULL
+        ORDER BY a.sequence DESC LIMIT 1
+        ON CONFLICT (account, sequence) DO UPDATE SET since = NULL, due = NULL, token = NULL,
+            attempts = 0, failure = NULL, repeated = excluded.repeated";
+    let values = [account.into(), order_id.into(), Value::Flag(true)];
+    Ok(session.execute(statement, &values).await? > 0)
+}
 
 /// Those that are open and were claimed last with their token. Rows are locked in one order, so
 /// that two that settle the same cannot wait for each other.

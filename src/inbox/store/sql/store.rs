@@ -120,6 +120,27 @@ macro_rules! stores {
                 .await
             }
 
+            async fn find_all(
+                &self,
+                account: &AccountId,
+                cases: &[CaseKey<'_>],
+            ) -> Result<Vec<Case>> {
+                let account = sql::owned(account.as_str());
+                let (mut order_ids, mut rx_ids) = (Vec::new(), Vec::new());
+                for case in cases {
+                    match case {
+                        CaseKey::Order(id) => order_ids.push(sql::owned(id.as_str())),
+                        CaseKey::Rx(id) => rx_ids.push(sql::owned(id.as_str())),
+                    }
+                }
+                self.run(Access::Read, None, move |session| {
+                    Box::pin(async move {
+                        cases::find_all(session, &account, &order_ids, &rx_ids).await
+                    })
+                })
+                .await
+            }
+
             async fn due(
                 &self,
                 account: &AccountId,
@@ -182,6 +203,20 @@ macro_rules! stores {
                 let (account, settlements) = (sql::owned(account.as_str()), settlements.to_vec());
                 self.run(Access::Write, Some(now), move |session| {
                     Box::pin(async move { queue::settle(session, &account, &settlements).await })
+                })
+                .await
+            }
+
+            async fn reopen(
+                &self,
+                account: &AccountId,
+                order: &OrderId,
+                now: SystemTime,
+            ) -> Result<bool> {
+                let account = sql::owned(account.as_str());
+                let order = sql::owned(order.as_str());
+                self.run(Access::Write, Some(now), move |session| {
+                    Box::pin(async move { queue::reopen(session, &account, &order).await })
                 })
                 .await
             }

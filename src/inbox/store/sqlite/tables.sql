@@ -28,6 +28,7 @@ CREATE TABLE @cases (
     listed      INTEGER NOT NULL CHECK (listed IN (0, 1)), -- whether a complete listing should have it
     fetch_since INTEGER,                    -- it waits to be fetched from then
     fetch_due   INTEGER,                    -- until then
+    given_up    INTEGER NOT NULL CHECK (given_up IN (0, 1)), -- whether nobody follows it any more
     changed_at  INTEGER,                    -- when its last arrival was seen
     state       TEXT NOT NULL,              -- Case::to_json()
     PRIMARY KEY (account, order_id)
@@ -37,6 +38,7 @@ CREATE INDEX @cases_rx ON @cases (account, rx_id) WHERE rx_id IS NOT NULL;
 CREATE INDEX @cases_listed ON @cases (account, order_id, rx_id, version, revision, state, listed) WHERE listed;
 CREATE INDEX @cases_due ON @cases (account, fetch_due) WHERE fetch_due IS NOT NULL;
 CREATE INDEX @cases_since ON @cases (account, fetch_since) WHERE fetch_since IS NOT NULL;
+CREATE INDEX @cases_given_up ON @cases (account) WHERE given_up;
 
 -- Patient data, and in no other table. Apart from the cases, so that what is compared with every
 -- listing lies close together.
@@ -75,6 +77,7 @@ CREATE TABLE @deliveries (
     token       TEXT,                       -- whose it is, or was
     attempts    INTEGER NOT NULL DEFAULT 0,
     failure     TEXT,
+    repeated    INTEGER NOT NULL DEFAULT 0 CHECK (repeated IN (0, 1)), -- by hand
     PRIMARY KEY (account, sequence),
     FOREIGN KEY (account, order_id) REFERENCES @cases,
     CHECK ((since IS NULL) = (due IS NULL))

@@ -1,6 +1,5 @@
-//! A world of doctors, labs and modelers, and the line to it: what goes over the line is noted.
+//! A world of doctors, labs and modelers, and the line to it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
@@ -16,22 +15,17 @@ use lab_connector::simulator::{
 };
 use lab_connector::transport::{Body, Request, Response, Transport, TransportError};
 use lab_connector::{Client, Lab, Notification, Operation, OrderId};
-use serde_json::{Value, json};
-
-use super::expected::Sight;
+use serde_json::json;
 
 /// What kind of a world it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
     /// Rounds are given up halfway.
     pub(super) interrupted: bool,
-    /// The service tells histories.
-    pub(super) told: bool,
     /// Orders that have left the list are in it now and then.
     pub(super) stale: bool,
-    /// Answers tell the files of an order apart from those that it had before.
-    pub(super) tells_files: bool,
-    pub(super) elsewhere: Elsewhere,
+    /// Nothing goes wrong on the line.
+    pub(super) faultless: bool,
     pub(super) labs: usize,
     pub(super) looks: usize,
 }
@@ -39,25 +33,13 @@ pub(super) struct Kind {
 pub(super) struct World {
     pub(super) service: Simulator,
     pub(super) kind: Kind,
-    /// Orders are said to be gone that are there.
-    pub(super) false_gone: bool,
     pub(super) rng: Mutex<Rng>,
     log: Mutex<Vec<String>>,
-    /// What went over the line since it was last taken.
-    sights: Mutex<Sights>,
     /// Notifications on their way: when, for which lab and prescription.
     notices: Mutex<Vec<(SystemTime, usize, String)>>,
     orders: Mutex<Vec<(usize, OrderId)>>,
-    created: Mutex<BTreeMap<String, SystemTime>>,
     /// People do something while requests are under way.
     pub(super) busy: Mutex<bool>,
-}
-
-/// By lab: what listings showed, and what fetches did.
-#[derive(Debug, Default)]
-pub(super) struct Sights {
-    pub(super) listed: Vec<(usize, Sight)>,
-    pub(super) fetched: Vec<(usize, Sight)>,
 }
 
 pub(super) fn account(lab: usize) -> String {
@@ -122,19 +104,15 @@ impl World {
         );
         behaviour.asset_times = rng.bool();
         behaviour.history = rng.u8(0..8) == 0;
-        let tells_files = behaviour.assets_in_listing
-            && (behaviour.asset_ids == AssetIds::PerRevision
-                || (behaviour.asset_times && behaviour.times != Times::Absent));
-        let kind = Kind {
+        let mut kind = Kind {
             interrupted: rng.u8(0..6) == 0,
-            told: behaviour.history,
             stale: rng.u8(0..10) == 0,
-            tells_files,
-            elsewhere: behaviour.elsewhere,
+            faultless: false,
             labs: 1 + usize::from(rng.u8(0..4) == 0),
             looks: pick(&mut rng, &[200, 200, 1, 2]),
         };
         let faults = faults(&mut rng, kind);
+        kind.faultless = faults.rules.is_empty();
         let mut service = Simulator::builder()
             .seed(seed)
             .clock(ClockMode::Stepped)
@@ -146,16 +124,10 @@ impl World {
         let world = Arc::new(World {
             service,
             kind,
-            false_gone: faults
-                .rules
-                .iter()
-                .any(|rule| matches!(rule.fault, Fault::Status { code: 404, .. })),
             rng: Mutex::new(rng),
             log: Mutex::default(),
-            sights: Mutex::default(),
             notices: Mutex::default(),
             orders: Mutex::default(),
-            created: Mutex::default(),
             busy: Mutex::new(false),
         });
         world.say(|| format!("{kind:?} {behaviour:?} {faults:?}"));
@@ -216,10 +188,6 @@ impl World {
         self.orders.lock().unwrap().clone()
     }
 
-    pub(super) fn take_sights(&self) -> Sights {
-        std::mem::take(&mut self.sights.lock().unwrap())
-    }
-
     /// Somebody does something.
     pub(super) fn act(&self) {
         let orders = self.orders();
@@ -227,10 +195,6 @@ impl World {
         if new {
             let lab = self.rng().usize(0..self.kind.labs);
             let order = self.service.prescribe(account(lab)).unwrap();
-            let created = self.now();
-            let mut all = self.created.lock().unwrap();
-            all.insert(order.as_str().to_owned(), created);
-            drop(all);
             self.orders.lock().unwrap().push((lab, order.clone()));
             self.say(|| format!("  {} is prescribed for {lab}", order.as_str()));
             return;
@@ -301,58 +265,6 @@ impl World {
             self.act();
         }
         tokio::task::yield_now().await;
-    }
-
-    /// Notes what an answer shows.
-    fn note(&self, path: &str, body: &[u8], begun: SystemTime) {
-        let Some(lab) = (0..self.kind.labs).find(|lab| {
-            let account = account(*lab);
-            path.split('/').any(|part| part == account)
-        }) else {
-            return;
-        };
-        let Ok(body) = serde_json::from_slice::<Value>(body) else {
-            return;
-        };
-        let read = |record: &Value| {
-            let id = match &record["orderId"] {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            let created = self.created.lock().unwrap().get(&id).copied();
-            let mut sight = Sight::read(record, begun, created)?;
-            let truth = self.service.truth(&OrderId::new(sight.order.clone()))?;
-            let last = truth.shown.len() - 1;
-            sight.truth = (truth.shown[last].status == sight.status).then_some(last);
-            Some((lab, sight))
-        };
-        // What a listing that lags behind shows may be an earlier state in the same status.
-        let listed = |record: &Value| {
-            let (lab, mut sight) = read(record)?;
-            let truth = self.service.truth(&OrderId::new(sight.order.clone()))?;
-            let same = truth
-                .shown
-                .iter()
-                .filter(|shown| shown.status == sight.status);
-            if self.kind.stale && same.count() > 1 {
-                sight.truth = None;
-            }
-            Some((lab, sight))
-        };
-        let list = match &body {
-            Value::Array(_) => Some(&body),
-            _ => body
-                .get("orders")
-                .or_else(|| body.get("data").and_then(|data| data.get("orders"))),
-        };
-        let mut sights = self.sights.lock().unwrap();
-        match list {
-            Some(list) => {
-                let records = list.as_array().into_iter().flatten();
-                sights.listed.extend(records.filter_map(listed));
-            }
-            None => sights.fetched.extend(read(&body)),
-        }
     }
 }
 
@@ -463,7 +375,6 @@ impl fmt::Debug for Line {
 #[async_trait]
 impl Transport for Line {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let begun = self.world.now();
         let path = request.uri().path().to_owned();
         self.world.on_the_line().await;
         let answer = self.inner.send(request).await;
@@ -487,9 +398,6 @@ impl Transport for Line {
         let cut = if broken.is_some() { ", broken" } else { "" };
         self.world
             .say(|| format!("  {path}: {}{cut}", parts.status));
-        if parts.status.is_success() && broken.is_none() {
-            self.world.note(&path, &bytes, begun);
-        }
         self.world.on_the_line().await;
         let whole = futures_util::stream::iter([Ok(Bytes::from(bytes))]);
         let end = futures_util::stream::iter(broken.map(Err));

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::truth::{Phase, State, next};
 use crate::flow::Arrival;
-use crate::plan::{File, Files};
+use crate::inbox::plan::{File, Files};
 use crate::status::OrderStatus;
 
 #[derive(Debug)]

@@ -3,50 +3,39 @@
 use super::coverage::ListingCoverage;
 use super::observation::{Evidence, Observation, OrderState};
 use super::policy::Policy;
-use super::record::{CaseRecord, Presence, View, is_delivery};
+use super::record::{CaseRecord, Presence, View};
 use super::schedule::FetchResult;
-use super::time::Deadline;
 use crate::flow::{Arrival, Origin};
+use crate::inbox::due::DueTime;
+use crate::inbox::problem::ProblemKind;
 
 /// What follows from one observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Transition {
+pub(in crate::inbox) struct Transition {
     record: Option<CaseRecord>,
     /// The index of the first arrival that is new.
     first: usize,
     raises_revision: bool,
-    problems: Vec<Problem>,
+    problems: Vec<ProblemKind>,
 }
 
-/// An arrival that a [`Transition`] adds to the history.
+/// An arrival to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewArrival<'a> {
+#[non_exhaustive]
+pub struct NewArrival {
     /// Its index in the history, from 0.
-    pub index: usize,
+    pub index: u32,
     /// Which delivery of its order it is, from 1; none of a mere change, and of what was dealt
     /// with before the integration.
     pub ordinal: Option<u32>,
-    /// Whether the evidence leaves open if it happened.
-    pub is_doubtful: bool,
-    pub arrival: &'a Arrival,
 }
 
-/// What is wrong with an order, to be counted and reported; nothing is lost by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Problem {
-    /// A return is not confirmed after a day.
-    ReturnUnconfirmed,
-    /// News that no later answer agreed with.
-    NotAgreed,
-    /// A listing shows the order in several states.
-    Contradicted,
-    /// A listing shows a status that waits for nobody as far as is known.
-    ListedInUnknownStatus,
-    /// The service's own history cannot be used.
-    HistoryIgnored,
-    /// Nobody looks at the order any more.
-    GivenUp,
+impl NewArrival {
+    /// The arrival with this index in the history; with an ordinal it is a delivery.
+    #[must_use]
+    pub fn new(index: u32, ordinal: Option<u32>) -> Self {
+        NewArrival { index, ordinal }
+    }
 }
 
 /// What an observation means for an order of which this is recorded.
@@ -54,7 +43,7 @@ pub enum Problem {
 /// The same observation a second time changes nothing but when to fetch the order, or agrees with
 /// news that waits.
 #[must_use = "what the transition says has to be stored"]
-pub fn observe(
+pub(in crate::inbox) fn observe(
     record: &CaseRecord,
     observation: &Observation<'_>,
     policy: &Policy,
@@ -71,51 +60,52 @@ pub fn observe(
         problems: Vec::new(),
     };
     planner.take_in();
-    if observation.revision < record.revision && observation.evidence.is_answer() {
+    if observation.is_outdated && observation.evidence.is_answer() {
         planner.outdate(record);
     }
     planner.finish(record)
 }
 
 impl Transition {
+    #[cfg(test)]
     /// The record from now on; none where nothing has to be stored.
-    pub fn record(&self) -> Option<&CaseRecord> {
+    pub(in crate::inbox) fn record(&self) -> Option<&CaseRecord> {
         self.record.as_ref()
     }
 
     /// The same, to keep.
-    pub fn into_record(self) -> Option<CaseRecord> {
+    pub(in crate::inbox) fn into_record(self) -> Option<CaseRecord> {
         self.record
     }
 
     /// Whether more changed than when to fetch the order: the commit raises the account's
     /// revision, and the record takes it.
-    pub fn raises_revision(&self) -> bool {
+    pub(in crate::inbox) fn raises_revision(&self) -> bool {
         self.raises_revision
     }
 
-    pub fn problems(&self) -> &[Problem] {
+    pub(in crate::inbox) fn problems(&self) -> &[ProblemKind] {
         &self.problems
     }
 
     /// The arrivals that are new, in their order.
-    pub fn arrivals(&self) -> impl Iterator<Item = NewArrival<'_>> + '_ {
+    pub(in crate::inbox) fn arrivals(&self) -> impl Iterator<Item = NewArrival> + '_ {
         let record = self.record.iter();
         record.flat_map(|record| {
             let mut ordinal = 0;
             let arrivals = record.history().arrivals().iter().enumerate();
             let numbered = arrivals.map(move |(index, arrival)| {
-                let is_delivery = is_delivery(arrival);
+                let is_delivery = arrival.is_delivery();
                 ordinal += u32::from(is_delivery);
                 let is_work = is_delivery && arrival.origin() != Some(Origin::Imported);
-                NewArrival {
-                    index,
+                let new = NewArrival {
+                    index: u32::try_from(index).unwrap_or(u32::MAX),
                     ordinal: is_work.then_some(ordinal),
-                    is_doubtful: record.is_doubtful(index),
-                    arrival,
-                }
+                };
+                (index, new)
             });
-            numbered.filter(|arrival| arrival.index >= self.first)
+            let new = numbered.filter(|(index, _)| *index >= self.first);
+            new.map(|(_, arrival)| arrival)
         })
     }
 }
@@ -151,7 +141,7 @@ pub(super) struct Planner<'a> {
     pub(super) observation: &'a Observation<'a>,
     pub(super) policy: &'a Policy,
     pub(super) coverage: &'a ListingCoverage,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ProblemKind>,
 }
 
 impl Planner<'_> {
@@ -196,7 +186,7 @@ impl Planner<'_> {
         let is_stale = self.coverage.is_stale(now);
         self.record.reschedule(now, self.policy, is_stale, jitter);
         if self.record.schedule.is_given_up() && !before.schedule.is_given_up() {
-            self.problems.push(Problem::GivenUp);
+            self.problems.push(ProblemKind::GivenUp);
         }
         let raises_revision = self.record.differs_in_substance(before);
         let changed = raises_revision || self.record.schedule != before.schedule;
@@ -233,12 +223,12 @@ impl Planner<'_> {
         // With the doctor an order is not listed: that is what the return was for.
         self.record.returned = None;
         self.record.schedule.unlisted = false;
-        if self.record.listings.waiting.take().is_some() {
-            self.problems.push(Problem::NotAgreed);
+        if let Some(news) = self.record.listings.waiting.take() {
+            self.not_agreed(&news);
         }
         self.record.listings.leave();
         let record = &mut self.record;
-        let should_be_listed = record.history.last().is_some_and(is_delivery);
+        let should_be_listed = record.history.last().is_some_and(Arrival::is_delivery);
         // While fetches work they see what listings miss.
         let is_unseen = !record.vouched || record.not_found || record.schedule.failures() > 0;
         if should_be_listed && is_unseen && record.absences < record.absences_needed {
@@ -251,7 +241,7 @@ impl Planner<'_> {
     fn unsettled(&mut self, states: &[OrderState<'_>]) {
         let is_contradicted = states.len() > 1;
         if is_contradicted {
-            self.problems.push(Problem::Contradicted);
+            self.problems.push(ProblemKind::Contradicted);
         } else if !self.record.is_new()
             && let [shown] = states
         {
@@ -263,7 +253,7 @@ impl Planner<'_> {
         let wait = *self
             .record
             .unsettled
-            .get_or_insert_with(|| Deadline::after(now, patience));
+            .get_or_insert_with(|| DueTime::new(now, patience));
         if !wait.has_passed(now) {
             return;
         }
@@ -304,7 +294,7 @@ fn is_idle(record: &CaseRecord, observation: &Observation<'_>) -> bool {
             });
             view.shows() == Some(shown.status)
                 && record.current() == Some(shown.status)
-                && record.history.last().is_some_and(is_delivery)
+                && record.history.last().is_some_and(Arrival::is_delivery)
                 && view.waiting.is_none()
                 && record.fetches.waiting.is_none()
                 && view.files.cover(shown.files)

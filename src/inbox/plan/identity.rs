@@ -2,7 +2,7 @@
 
 /// An id as the service gave it, unless it is its type's default: 0, an empty GUID, blanks. Two
 /// orders with such an id have no more in common than two without one.
-pub fn present(id: &str) -> Option<&str> {
+pub(in crate::inbox) fn present(id: &str) -> Option<&str> {
     let says_something =
         |sign: char| !matches!(sign, '0' | '-' | '{' | '}') && !sign.is_whitespace();
     id.contains(says_something).then_some(id)
@@ -10,25 +10,39 @@ pub fn present(id: &str) -> Option<&str> {
 
 /// The order that was asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct FetchTarget<'a> {
+pub(in crate::inbox) struct FetchTarget<'a> {
     /// None of an order that is known by its Rx id alone, or not at all.
-    pub order_id: Option<&'a str>,
-    pub rx_id: &'a str,
+    pub(in crate::inbox) order_id: Option<&'a str>,
+    pub(in crate::inbox) rx_id: &'a str,
 }
 
 /// What a fetched answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject<'a> {
-    /// The order asked for; with the order id that joins it, where it had none.
-    Asked { joins: Option<&'a str> },
+pub(in crate::inbox) enum Subject<'a> {
+    /// The order asked for.
+    Asked,
     /// Another order. Of the one asked for this is a failed fetch and a problem; the Rx id that
     /// it names is hinted at, unless it is the one asked for, which would go round in circles.
     Other { hint: Option<&'a str> },
 }
 
+impl<'a> FetchTarget<'a> {
+    /// The order that is recorded under this key, which is its Rx id where it has no order id.
+    pub(in crate::inbox) fn new(case: &'a str, rx_id: &'a str) -> Self {
+        FetchTarget {
+            order_id: (case != rx_id).then_some(case),
+            rx_id,
+        }
+    }
+}
+
 impl<'a> FetchTarget<'_> {
     /// An answer without an id is about the order asked for.
-    pub fn subject(&self, order_id: Option<&'a str>, rx_id: Option<&'a str>) -> Subject<'a> {
+    pub(in crate::inbox) fn subject(
+        &self,
+        order_id: Option<&'a str>,
+        rx_id: Option<&'a str>,
+    ) -> Subject<'a> {
         let order_id = order_id.and_then(present);
         let rx_id = rx_id.and_then(present);
         let is_other = |asked: Option<&str>, answered: Option<&str>| {
@@ -38,8 +52,7 @@ impl<'a> FetchTarget<'_> {
             let hint = rx_id.filter(|rx_id| *rx_id != self.rx_id);
             return Subject::Other { hint };
         }
-        let joins = order_id.filter(|_| self.order_id.is_none());
-        Subject::Asked { joins }
+        Subject::Asked
     }
 }
 
@@ -70,7 +83,7 @@ mod tests {
             order_id: Some("1"),
             rx_id: "7",
         };
-        let same = Subject::Asked { joins: None };
+        let same = Subject::Asked;
         assert_eq!(asked.subject(None, None), same);
         assert_eq!(asked.subject(Some("0"), Some(" ")), same);
         assert_eq!(asked.subject(Some("1"), Some("7")), same);
@@ -82,7 +95,6 @@ mod tests {
             order_id: None,
             rx_id: "7",
         };
-        let joined = Subject::Asked { joins: Some("3") };
-        assert_eq!(unknown.subject(Some("3"), None), joined);
+        assert_eq!(unknown.subject(Some("3"), None), same);
     }
 }

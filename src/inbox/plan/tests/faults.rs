@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::{Evidence, Files, OrderState, Problem};
+use super::super::{Evidence, Files, OrderState};
 use super::script::{Script, deliveries, status};
+use crate::inbox::problem::ProblemKind;
 
 #[test]
 fn _23_two_workers_that_poll_at_once_outdate_nothing_while_nothing_changes() {
@@ -35,18 +36,18 @@ fn an_answer_that_was_asked_for_before_something_was_recorded_says_nothing() {
     );
     assert_eq!((&*script.delivered(), &*script.symbols()), ("F*", "F D"));
     // It would have been news: the order is fetched, soon.
-    let wait = script.record.due().unwrap().duration_since(script.now);
+    let wait = script.due().unwrap().duration_since(script.now);
     assert!(wait.unwrap_or_default() <= Duration::from_secs(60));
     script.go_on("f=R, L –, L R x2");
     assert_eq!(script.delivered(), "F* R*");
     // What would have been no news asks for nothing.
     let mut script = Script::new().run("L F, f D");
-    let due = script.record.due();
+    let due = script.due();
     script.observe_at(
         Evidence::Listed(OrderState::new(&status("F"), &files)),
         asked,
     );
-    assert_eq!(script.record.due(), due);
+    assert_eq!(script.due(), due);
     // A listing that was begun before the return does not confirm it.
     let mut script = Script::new().run("L F{a}");
     let asked = script.revision;
@@ -73,9 +74,9 @@ fn what_is_given_up_is_said_and_comes_back() {
         script.go_on("+24h, L –");
     }
     assert!(script.record.schedule().is_given_up());
-    assert_eq!(script.problems, [Problem::GivenUp]);
+    assert_eq!(script.problems, [ProblemKind::GivenUp]);
     assert_eq!(script.fetches, 1 + 76);
-    assert_eq!(script.record.due(), None);
+    assert_eq!(script.due(), None);
     // A hint is one fetch; a forged one begins no watch.
     script.go_on("N, L – x50");
     assert_eq!(script.fetches, 1 + 77);
@@ -90,7 +91,7 @@ fn a_fetch_that_fails_is_delayed_by_a_day_at_most() {
     script.go_on("L – x4032");
     // Two weeks: the delay doubles from one poll to a day.
     assert!((15..40).contains(&script.fetches), "{}", script.fetches);
-    let due = script.record.due().unwrap();
+    let due = script.due().unwrap();
     assert!(due.duration_since(script.now).unwrap() <= Duration::from_secs(86_400));
 }
 
@@ -139,24 +140,21 @@ fn an_order_that_stays_out_of_incomplete_listings_is_fetched() {
     let mut script = Script::new().run("f=S, L F");
     assert!(script.record.is_expected_in_listings());
     script.go_on("L x x280");
-    assert_eq!(script.record.due(), None);
+    assert_eq!(script.due(), None);
     script.go_on("L x x60");
     // Hourly: then as an order with the doctor.
     assert_eq!((script.fetches, &*script.symbols()), (4, "F S"));
     // It is listed again in what it was listed in before: a fetch tells.
     script.go_on("f=F, L F x2");
     assert_eq!(script.delivered(), "F* F*");
-    assert_eq!(script.record.due(), None);
+    assert_eq!(script.due(), None);
 }
 
 #[test]
 fn nothing_is_recorded_of_an_order_that_was_never_seen() {
     for step in ["L –", "f 404", "f !", "N", "ret"] {
         let script = Script::new().run(step);
-        assert!(
-            script.record.is_new() && script.record.due().is_none(),
-            "{step}"
-        );
+        assert!(script.record.is_new() && script.due().is_none(), "{step}");
         assert_eq!(script.revision, 0);
     }
 }
@@ -228,12 +226,12 @@ mod found_by_worlds {
     #[test]
     fn a_fetch_that_contradicts_the_one_before_is_made_once_more() {
         let mut script = Script::new().run("L F{a}, f F{a}, f F{b}");
-        assert!(script.record.due().is_some());
+        assert!(script.due().is_some());
         script.go_on("f F{a}");
-        assert!(script.record.due().is_some());
+        assert!(script.due().is_some());
         script.go_on("f F{a}");
-        assert_eq!(script.record.due(), None);
-        assert_eq!(script.problems, [Problem::NotAgreed]);
+        assert_eq!(script.due(), None);
+        assert_eq!(script.problems, [ProblemKind::NotAgreed]);
     }
 
     #[test]

@@ -5,25 +5,27 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
-use super::record::{CaseRecord, Presence, is_delivery, is_zero};
-use super::time::{Deadline, after, cut, optional_millis};
+use super::record::{CaseRecord, Presence, is_zero};
+use super::time::after;
 use crate::flow::Stage;
+use crate::flow::millis::{self, cut};
+use crate::inbox::due::DueTime;
 use crate::status::{OrderStatus, Symbol};
 
 /// When to fetch a case, why, and how it went so far. A change of this alone is no change of
 /// what is recorded: it outdates nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Schedule {
+pub(in crate::inbox) struct Schedule {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
     /// A hint asks for a fetch, beside the reason.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     hinted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    due: Option<Deadline>,
+    due: Option<DueTime>,
     /// When it was fetched last, whatever came of it.
-    #[serde(with = "optional_millis", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "millis::option", skip_serializing_if = "Option::is_none")]
     tried: Option<SystemTime>,
     /// Fetches that failed in a row.
     #[serde(skip_serializing_if = "is_zero")]
@@ -45,7 +47,7 @@ pub struct Schedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Reason {
+pub(in crate::inbox) enum Reason {
     /// A listing showed it in several states, or without an order id.
     Contradicted,
     /// News of it waits for an answer that agrees.
@@ -72,38 +74,22 @@ impl Schedule {
         *self == Schedule::default()
     }
 
-    pub fn reason(&self) -> Option<Reason> {
-        let hint = self.hinted.then_some(Reason::Hinted);
-        self.reason.into_iter().chain(hint).min()
+    /// When it is due; none while nothing asks for a fetch.
+    pub(in crate::inbox) fn due(&self) -> Option<DueTime> {
+        self.due
     }
 
-    /// When it is due.
-    pub fn due(&self) -> Option<SystemTime> {
-        self.due.map(|due| due.at)
-    }
-
-    /// From when to when it is not due: for stores that search, in two columns. A clock that says
-    /// less than the first was set back.
-    pub fn not_due(&self) -> Option<(SystemTime, SystemTime)> {
-        self.due.map(|due| (due.from(), due.at))
-    }
-
-    /// Since when it has been due; none while it is not.
-    pub fn due_since(&self, now: SystemTime) -> Option<SystemTime> {
-        self.due.and_then(|due| due.since(now))
-    }
-
-    pub fn failures(&self) -> u32 {
+    pub(in crate::inbox) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Whether it was fetched so often without anything new that nobody looks any more.
-    pub fn is_given_up(&self) -> bool {
+    pub(in crate::inbox) fn is_given_up(&self) -> bool {
         self.given_up
     }
 
     fn set_due(&mut self, now: SystemTime, wait: Duration) {
-        self.due = Some(Deadline::after(now, wait));
+        self.due = Some(DueTime::new(now, wait));
     }
 
     /// Makes it due at once, but for the time that has to lie between two fetches.
@@ -113,8 +99,8 @@ impl Schedule {
         let tried = self.tried.map(|tried| tried.min(now));
         let spaced = tried.map_or(now, |tried| after(tried, spacing).max(now));
         let wait = spaced.duration_since(now).unwrap_or_default().max(wait);
-        let due = Deadline::after(now, wait);
-        let is_sooner = |known: Deadline| known.has_passed(now) || known.at <= due.at;
+        let due = DueTime::new(now, wait);
+        let is_sooner = |known: DueTime| known.has_passed(now) || known.at <= due.at;
         if !self.due.is_some_and(is_sooner) {
             self.due = Some(due);
         }
@@ -221,7 +207,7 @@ impl CaseRecord {
             return Some(Reason::Unclear);
         }
         let last = self.history.last()?;
-        if is_delivery(last) && self.listings.presence == Presence::Absent {
+        if last.is_delivery() && self.listings.presence == Presence::Absent {
             return Some(Reason::DroppedOut);
         }
         let lags = |status: &OrderStatus| !self.is_current(status);

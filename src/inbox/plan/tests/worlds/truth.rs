@@ -1,7 +1,7 @@
 //! What is true of the order.
 
 use crate::flow::Arrival;
-use crate::plan::{Files, OrderState};
+use crate::inbox::plan::{Files, OrderState};
 use crate::status::OrderStatus;
 use fastrand::Rng;
 

@@ -1,7 +1,7 @@
 //! The sequences on which earlier rules failed, and their neighbours.
 
-use super::super::Problem;
 use super::script::{Script, deliveries};
+use crate::inbox::problem::ProblemKind;
 
 /// Further deliveries of an unchanged service: each needs twice the evidence of the one before.
 fn comes_to_rest(script: &Script, first: &str) {
@@ -127,7 +127,7 @@ fn _10_a_return_without_effect() {
     assert_eq!(script.problems, []);
     script.go_on("L F{a} x600");
     assert_eq!(script.delivered(), "F* F*?");
-    assert_eq!(script.problems, [Problem::ReturnUnconfirmed]);
+    assert_eq!(script.problems, [ProblemKind::ReturnUnconfirmed]);
     let mut script = Script::new().run("f=F, L F, ret, L F x900");
     assert_eq!(script.delivered(), "F* F*?");
     script.go_on("ret, L F x900");
@@ -195,7 +195,7 @@ fn _16_and_17_statuses_that_nobody_knows() {
         "Prêt*? Prêt*?"
     );
     let script = Script::new().run("L Prêt, L Completed");
-    assert_eq!(script.problems, [Problem::ListedInUnknownStatus; 2]);
+    assert_eq!(script.problems, [ProblemKind::UnknownStatus; 2]);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn _20_and_21_a_history_that_the_service_gives() {
             script.go_on(&format!("L R, f R[{history}]"));
         }
         assert_eq!(script.delivered(), "R*", "{history}");
-        assert!(script.problems.contains(&Problem::HistoryIgnored));
+        assert!(script.problems.contains(&ProblemKind::HistoryIgnored));
     }
     let script = Script::new().run("f R[F1 M2 R3], L R x3");
     assert_eq!((&*script.delivered(), &*script.symbols()), ("R*", "F M R"));

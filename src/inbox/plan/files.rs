@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::time;
+use crate::flow::millis;
 
 /// The files that an answer described, or that a view has shown so far.
 ///
@@ -12,20 +12,20 @@ use super::time;
 /// A file without an id is left out by whoever makes it: a mere kind is no evidence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Files(
+pub(in crate::inbox) struct Files(
     /// Sorted by id, each id once.
     Vec<File>,
 );
 
 /// One file: an id, and where given its size, modification time and digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct File {
+pub(in crate::inbox) struct File {
     id: Box<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     #[serde(
         default,
-        with = "time::optional_millis",
+        with = "millis::option",
         skip_serializing_if = "Option::is_none"
     )]
     modified: Option<SystemTime>,
@@ -35,7 +35,7 @@ pub struct File {
 
 impl Files {
     /// These files, in any order; an id that comes twice is one file.
-    pub fn new(files: impl IntoIterator<Item = File>) -> Self {
+    pub(in crate::inbox) fn new(files: impl IntoIterator<Item = File>) -> Self {
         let mut all = Files::default();
         for file in files {
             match all.0.binary_search_by(|one| one.id.cmp(&file.id)) {
@@ -47,11 +47,11 @@ impl Files {
     }
 
     /// Of an answer that described no files.
-    pub const fn none() -> Self {
+    pub(in crate::inbox) const fn none() -> Self {
         Files(Vec::new())
     }
 
-    pub fn is_none(&self) -> bool {
+    pub(in crate::inbox) fn is_none(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -87,7 +87,7 @@ impl Files {
     }
 
     /// Whether both describe a file in ways that cannot both be true.
-    pub(super) fn contradict(&self, other: &Files) -> bool {
+    pub(in crate::inbox) fn contradict(&self, other: &Files) -> bool {
         let contradicts = |one: &File| {
             other
                 .find(&one.id)
@@ -122,7 +122,7 @@ impl<'de> Deserialize<'de> for Files {
 
 impl File {
     /// A file of which only the id is known. The id has to last: of a signed URL take nothing.
-    pub fn new(id: impl Into<String>) -> Self {
+    pub(in crate::inbox) fn new(id: impl Into<String>) -> Self {
         File {
             id: id.into().into_boxed_str(),
             size: None,
@@ -132,20 +132,20 @@ impl File {
     }
 
     #[must_use]
-    pub fn size(mut self, bytes: u64) -> Self {
+    pub(in crate::inbox) fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
         self
     }
 
     #[must_use]
-    pub fn modified(mut self, at: SystemTime) -> Self {
-        self.modified = Some(time::cut(at));
+    pub(in crate::inbox) fn modified(mut self, at: SystemTime) -> Self {
+        self.modified = Some(millis::cut(at));
         self
     }
 
     /// Its digest or entity tag, compared letter for letter.
     #[must_use]
-    pub fn digest(mut self, digest: impl Into<String>) -> Self {
+    pub(in crate::inbox) fn digest(mut self, digest: impl Into<String>) -> Self {
         self.digest = Some(digest.into().into_boxed_str());
         self
     }

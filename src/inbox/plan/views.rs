@@ -4,10 +4,11 @@
 
 use super::files::Files;
 use super::observation::OrderState;
-use super::record::{Presence, Return, View, WeakNews, is_delivery};
+use super::record::{Presence, Return, View, WeakNews};
 use super::reported::HistoryNews;
-use super::transition::{Planner, Problem, ViewName};
+use super::transition::{Planner, ViewName};
 use crate::flow::{Arrival, History, Origin};
+use crate::inbox::problem::ProblemKind;
 use crate::status::{OrderStatus, Symbol};
 
 impl View {
@@ -78,7 +79,7 @@ impl Planner<'_> {
         };
         if until.has_passed(self.observation.now) {
             // What the views show from now on is compared with the return alone.
-            self.problems.push(Problem::ReturnUnconfirmed);
+            self.problems.push(ProblemKind::ReturnUnconfirmed);
             for view in [&mut self.record.listings, &mut self.record.fetches] {
                 view.presence = Presence::Unseen;
             }
@@ -109,13 +110,20 @@ impl Planner<'_> {
                     return true;
                 }
             } else if brought_by == name && !(same_status && shown.files.is_none()) {
-                self.problems.push(Problem::NotAgreed);
+                self.not_agreed(&news);
                 self.view_mut(name).unsure = true;
                 continue;
             }
             self.view_mut(brought_by).waiting = Some(news);
         }
         false
+    }
+
+    /// A delivery that came to nothing is a problem; a quiet status has merely gone by.
+    pub(super) fn not_agreed(&mut self, news: &WeakNews) {
+        if news.status.is_listed() || news.status.symbol().is_none() {
+            self.problems.push(ProblemKind::NotAgreed);
+        }
     }
 
     /// Whether another arrival made weak news pointless: its status is the current one by now.
@@ -176,7 +184,7 @@ impl Planner<'_> {
         }
         let is_listing = name == ViewName::Listings;
         let waits_for_lab = is_listing && status.symbol().is_none();
-        if waits_for_lab && !self.record.history.last().is_some_and(is_delivery) {
+        if waits_for_lab && !self.record.history.last().is_some_and(Arrival::is_delivery) {
             self.arrive_as_shown(name, shown, true);
         } else if is_listing
             && self.record.listings.presence == Presence::Absent
@@ -263,9 +271,9 @@ impl Planner<'_> {
         };
         let arrival = Arrival::new(status.clone()).from_origin(origin);
         let arrival = arrival.at(observation.begun);
-        let is_unknown_work = status.symbol().is_none() && is_delivery(&arrival);
+        let is_unknown_work = status.symbol().is_none() && arrival.is_delivery();
         if is_unknown_work {
-            self.problems.push(Problem::ListedInUnknownStatus);
+            self.problems.push(ProblemKind::UnknownStatus);
         }
         // After a return of which nobody knows whether it had any effect all is doubtful.
         let is_return_open = record
@@ -273,10 +281,10 @@ impl Planner<'_> {
             .take()
             .is_some_and(|mark| mark.until.is_none());
         if doubtful || is_unknown_work || is_return_open {
-            let index = record.history.len();
-            record.doubtful.extend(u32::try_from(index).ok());
+            record.history.push(arrival.doubtful());
+        } else {
+            record.history.push(arrival);
         }
-        record.history.push(arrival);
         record.take_reported(gap);
         record.unsettled = None;
         for view in [&mut record.listings, &mut record.fetches] {

@@ -12,15 +12,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::*;
 use crate::flow::{Arrival, Origin};
+use crate::inbox::problem::ProblemKind;
 use crate::status::OrderStatus;
 
 pub(super) struct Script {
     pub(super) record: CaseRecord,
     pub(super) policy: Policy,
     pub(super) deliveries: Vec<String>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ProblemKind>,
     pub(super) fetches: usize,
     pub(super) revision: u64,
+    /// At which revision the case was recorded last.
+    pub(super) recorded: u64,
     /// By the clock.
     pub(super) now: SystemTime,
     /// In truth.
@@ -46,6 +49,7 @@ impl Script {
             problems: Vec::new(),
             fetches: 0,
             revision: 0,
+            recorded: 0,
             now: UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             elapsed: Duration::ZERO,
             fetch: None,
@@ -141,7 +145,12 @@ impl Script {
     }
 
     fn fetch_if_due(&mut self) {
-        if self.record.schedule().due_since(self.now).is_none() {
+        if !self
+            .record
+            .schedule()
+            .due()
+            .is_some_and(|due| due.has_passed(self.now))
+        {
             return;
         }
         let Some(answer) = self.fetch.clone() else {
@@ -175,26 +184,26 @@ impl Script {
     pub(super) fn observe_at(&mut self, evidence: Evidence<'_>, revision: u64) {
         let observation = Observation {
             evidence,
-            revision,
+            is_outdated: revision < self.recorded,
             begun: self.now,
             now: self.now,
             jitter: 0,
         };
         let transition = observe(&self.record, &observation, &self.policy, &self.coverage);
         self.problems.extend(transition.problems());
-        for arrival in transition.arrivals().filter(|one| one.ordinal.is_some()) {
-            let status = arrival.arrival.status();
+        for arrival in delivered(&transition) {
+            let status = arrival.status();
             let symbol = status
                 .symbol()
                 .map_or(status.as_str(), |symbol| symbol.as_str());
-            let doubt = if arrival.is_doubtful { "?" } else { "" };
+            let doubt = if arrival.is_doubtful() { "?" } else { "" };
             self.deliveries.push(format!("{symbol}*{doubt}"));
         }
         let raises = transition.raises_revision();
-        if let Some(mut record) = transition.into_record() {
+        if let Some(record) = transition.into_record() {
             if raises {
                 self.revision += 1;
-                record.set_revision(self.revision);
+                self.recorded = self.revision;
             }
             let text = serde_json::to_string(&record).unwrap();
             assert_eq!(
@@ -204,6 +213,11 @@ impl Script {
             );
             self.record = record;
         }
+    }
+
+    /// When a fetch is due.
+    pub(super) fn due(&self) -> Option<SystemTime> {
+        self.record.schedule().due().map(|due| due.at)
     }
 
     pub(super) fn delivered(&self) -> String {
@@ -223,6 +237,15 @@ impl Script {
         };
         arrivals.map(symbol).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// The deliveries that a transition adds.
+fn delivered(transition: &super::super::transition::Transition) -> impl Iterator<Item = &Arrival> {
+    let arrivals = transition
+        .record()
+        .map(|record| record.history().arrivals());
+    let new = transition.arrivals().filter(|new| new.ordinal.is_some());
+    new.filter_map(move |new| arrivals?.get(new.index as usize))
 }
 
 impl State {

@@ -1,9 +1,9 @@
 //! What the software did itself: marks that wait for the service to show their effect.
 
 use super::record::Return;
-use super::time::Deadline;
 use super::transition::Planner;
 use crate::flow::{Arrival, Origin};
+use crate::inbox::due::DueTime;
 use crate::status::{OrderStatus, Symbol};
 
 impl Planner<'_> {
@@ -23,7 +23,7 @@ impl Planner<'_> {
             record.fetches.waiting = None;
             record.returned = Some(Return {
                 before,
-                until: Some(Deadline::after(self.observation.now, self.policy.patience)),
+                until: Some(DueTime::new(self.observation.now, self.policy.patience)),
             });
             record.renew_schedule();
         }

@@ -7,49 +7,69 @@ use super::observation::{Evidence, OrderState};
 
 /// One record of a listing, as far as it can be read.
 #[derive(Clone, Copy, Debug)]
-pub struct ListedRecord<'a> {
-    pub order_id: Option<&'a str>,
-    pub rx_id: Option<&'a str>,
+pub(in crate::inbox) struct ListedRecord<'a> {
+    pub(in crate::inbox) order_id: Option<&'a str>,
+    pub(in crate::inbox) rx_id: Option<&'a str>,
     /// None where the record cannot be read beyond its ids.
-    pub shown: Option<OrderState<'a>>,
+    pub(in crate::inbox) shown: Option<OrderState<'a>>,
 }
 
-/// What the cases that are known already say about ids.
-pub trait KnownIds {
-    /// The order id of the case with this Rx id; the Rx id itself where a case is recorded under it.
-    fn order_with_rx_id(&self, rx_id: &str) -> Option<&str>;
-    /// The Rx id of the case with this order id.
-    fn rx_id_of(&self, order_id: &str) -> Option<&str>;
+/// A case that is known, as far as its ids go.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::inbox) struct KnownCase<'a> {
+    /// What it is recorded under: the order id, or the Rx id where there was none.
+    pub(in crate::inbox) key: &'a str,
+    pub(in crate::inbox) rx_id: Option<&'a str>,
+    /// Whether it was more than heard of.
+    pub(in crate::inbox) has_arrived: bool,
+}
+
+impl KnownCase<'_> {
+    /// Whether it was recorded without an order id.
+    fn stands_under_rx_id(&self) -> bool {
+        self.rx_id == Some(self.key)
+    }
+}
+
+/// The cases that are known already.
+pub(in crate::inbox) trait KnownIds {
+    fn by_key(&self, key: &str) -> Option<KnownCase<'_>>;
+    fn by_rx_id(&self, rx_id: &str) -> Option<KnownCase<'_>>;
 }
 
 /// A listing, order by order.
 #[derive(Debug)]
-pub struct Listing<'a> {
+pub(in crate::inbox) struct Listing<'a> {
     /// Each order once, in the order in which they are listed first.
-    pub orders: Vec<ListedOrder<'a>>,
+    pub(in crate::inbox) orders: Vec<ListedOrder<'a>>,
     /// Whether every record could be read, or at least one of its ids. A listing is complete if
     /// this holds, every page came once, it reports no error beside its list, and it is not
     /// suddenly empty, see [`ListingCoverage`](super::ListingCoverage).
-    pub is_readable: bool,
+    pub(in crate::inbox) is_readable: bool,
 }
 
 /// What a listing says of one order.
 #[derive(Debug)]
-pub struct ListedOrder<'a> {
+pub(in crate::inbox) struct ListedOrder<'a> {
     /// The order id; without one the Rx id stands in.
-    pub case: &'a str,
+    pub(in crate::inbox) case: &'a str,
     /// The Rx id that it is listed under: the known one if it is among them.
-    pub rx_id: Option<&'a str>,
+    pub(in crate::inbox) rx_id: Option<&'a str>,
     /// It is listed under another Rx id too: a problem. What is listed there does not count.
-    pub has_other_rx_id: bool,
+    pub(in crate::inbox) has_other_rx_id: bool,
     /// The states that contradict each other, in the order of the listing. None: it is present,
     /// and nothing more can be read.
     states: Vec<OrderState<'a>>,
+    /// Which records they are of.
+    places: Vec<usize>,
     has_order_id: bool,
 }
 
+/// A record of an order, and its place in the listing.
+type Placed<'a> = (usize, Option<&'a str>, Option<OrderState<'a>>);
+
 impl<'a> Listing<'a> {
-    pub fn read(records: &[ListedRecord<'a>], known: &'a impl KnownIds) -> Self {
+    pub(in crate::inbox) fn read(records: &[ListedRecord<'a>], known: &'a impl KnownIds) -> Self {
         // A record without an order id may belong to one that has it in the same listing.
         let ids = records.iter().filter_map(|one| {
             Some((
@@ -59,30 +79,27 @@ impl<'a> Listing<'a> {
         });
         let by_rx_id: HashMap<&str, &str> = ids.collect();
         let mut places: HashMap<&str, usize> = HashMap::with_capacity(records.len());
-        let mut orders: Vec<Vec<(Option<&'a str>, Option<OrderState<'a>>)>> = Vec::new();
+        let mut orders: Vec<Vec<Placed<'a>>> = Vec::new();
         let mut cases: Vec<(&'a str, bool)> = Vec::new();
         let mut is_readable = true;
-        for record in records {
+        for (position, record) in records.iter().enumerate() {
             let rx_id = record.rx_id.and_then(present);
-            let order_id = record.order_id.and_then(present).or_else(|| {
-                let rx_id = rx_id?;
-                let joined = by_rx_id.get(rx_id).copied();
-                joined.or_else(|| known.order_with_rx_id(rx_id))
-            });
-            let Some(case) = order_id.or(rx_id) else {
+            let order_id = record.order_id.and_then(present);
+            let joined = || by_rx_id.get(rx_id?).copied();
+            let Some((case, has_order_id)) = case_of(order_id.or_else(joined), rx_id, known) else {
                 is_readable = false;
                 continue;
             };
             let place = *places.entry(case).or_insert_with(|| {
                 orders.push(Vec::new());
-                cases.push((case, order_id.is_some()));
+                cases.push((case, has_order_id));
                 orders.len() - 1
             });
-            orders[place].push((rx_id, record.shown));
+            orders[place].push((position, rx_id, record.shown));
         }
         let orders = cases.into_iter().zip(orders);
         let orders = orders.map(|((case, has_order_id), records)| {
-            let known_rx_id = known.rx_id_of(case);
+            let known_rx_id = known.by_key(case).and_then(|known| known.rx_id);
             ListedOrder::of(case, has_order_id, &records, known_rx_id)
         });
         Listing {
@@ -92,38 +109,71 @@ impl<'a> Listing<'a> {
     }
 }
 
+/// Which case a record belongs to, and whether that has an order id. None of a record that cannot
+/// be told from those of another order.
+fn case_of<'a>(
+    order_id: Option<&'a str>,
+    rx_id: Option<&'a str>,
+    known: &'a impl KnownIds,
+) -> Option<(&'a str, bool)> {
+    let by_rx_id = rx_id.and_then(|rx_id| known.by_rx_id(rx_id));
+    let Some(order_id) = order_id else {
+        let Some(case) = by_rx_id else {
+            // The number may be another order's id.
+            let rx_id = rx_id.filter(|rx_id| known.by_key(rx_id).is_none())?;
+            return Some((rx_id, false));
+        };
+        // One that was only heard of waits for a fetch to tell its order id.
+        return Some((case.key, !case.stands_under_rx_id() || case.has_arrived));
+    };
+    // An order id that appears later joins the case that was recorded without one.
+    let joins = by_rx_id.filter(|case| case.stands_under_rx_id());
+    match joins.filter(|_| known.by_key(order_id).is_none()) {
+        Some(case) => Some((case.key, true)),
+        None => Some((order_id, true)),
+    }
+}
+
 impl<'a> ListedOrder<'a> {
     fn of(
         case: &'a str,
         has_order_id: bool,
-        records: &[(Option<&'a str>, Option<OrderState<'a>>)],
+        records: &[Placed<'a>],
         known_rx_id: Option<&'a str>,
     ) -> Self {
-        let mut rx_ids = records.iter().filter_map(|(rx_id, _)| *rx_id);
+        let mut rx_ids = records.iter().filter_map(|(_, rx_id, _)| *rx_id);
         let is_known = |rx_id: &&str| Some(*rx_id) == known_rx_id;
         let rx_id = rx_ids.clone().find(is_known).or_else(|| rx_ids.next());
         let is_ours = |one: &Option<&str>| one.is_none() || *one == rx_id;
         let mut states: Vec<OrderState<'a>> = Vec::new();
-        for (_, shown) in records.iter().filter(|(rx_id, _)| is_ours(rx_id)) {
+        let mut places = Vec::new();
+        for (place, _, shown) in records.iter().filter(|(_, rx_id, _)| is_ours(rx_id)) {
             let Some(shown) = shown else { continue };
-            match states.iter_mut().find(|state| is_one_state(state, shown)) {
+            match states.iter().position(|state| is_one_state(state, shown)) {
                 // The same state, better described.
-                Some(state) if state.files.is_none() => *state = *shown,
+                Some(at) if shown.files.cover(states[at].files) => {
+                    states[at] = *shown;
+                    places[at] = *place;
+                }
                 Some(_) => {}
-                None => states.push(*shown),
+                None => {
+                    states.push(*shown);
+                    places.push(*place);
+                }
             }
         }
         ListedOrder {
             case,
             rx_id,
-            has_other_rx_id: !records.iter().all(|(rx_id, _)| is_ours(rx_id)),
+            has_other_rx_id: !records.iter().all(|(_, rx_id, _)| is_ours(rx_id)),
             states,
+            places,
             has_order_id,
         }
     }
 
     /// What to observe of the order; none where it is present and nothing more can be read.
-    pub fn evidence(&self) -> Option<Evidence<'_>> {
+    pub(in crate::inbox) fn evidence(&self) -> Option<Evidence<'_>> {
         match self.states.as_slice() {
             [] => None,
             [shown] if self.has_order_id => Some(Evidence::Listed(*shown)),
@@ -131,16 +181,25 @@ impl<'a> ListedOrder<'a> {
         }
     }
 
+    /// The records that its states are made of, by their places in the listing.
+    pub(in crate::inbox) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        self.places.iter().copied()
+    }
+
     /// The Rx id to record, where it is another than the known one: the first recorded stays
     /// until a complete listing shows another alone.
-    pub fn new_rx_id(&self, known: Option<&str>, is_complete: bool) -> Option<&'a str> {
+    pub(in crate::inbox) fn new_rx_id(
+        &self,
+        known: Option<&str>,
+        is_complete: bool,
+    ) -> Option<&'a str> {
         let replaces = known.is_none() || (is_complete && !self.has_other_rx_id);
         self.rx_id.filter(|rx_id| replaces && known != Some(rx_id))
     }
 }
 
 fn is_one_state(one: &OrderState<'_>, other: &OrderState<'_>) -> bool {
-    one.status == other.status && !one.files.contradict(other.files)
+    one.status == other.status && (one.files.cover(other.files) || other.files.cover(one.files))
 }
 
 #[cfg(test)]
@@ -151,14 +210,24 @@ mod tests {
 
     struct Known(Vec<(&'static str, Option<&'static str>)>);
 
+    impl Known {
+        fn find(&self, is_it: impl Fn(&KnownCase<'_>) -> bool) -> Option<KnownCase<'_>> {
+            let cases = self.0.iter().map(|(key, rx_id)| KnownCase {
+                key,
+                rx_id: *rx_id,
+                has_arrived: false,
+            });
+            cases.into_iter().find(is_it)
+        }
+    }
+
     impl KnownIds for Known {
-        fn order_with_rx_id(&self, rx_id: &str) -> Option<&str> {
-            let found = self.0.iter().find(|(_, known)| *known == Some(rx_id));
-            found.map(|(order_id, _)| *order_id)
+        fn by_key(&self, key: &str) -> Option<KnownCase<'_>> {
+            self.find(|known| known.key == key)
         }
 
-        fn rx_id_of(&self, order_id: &str) -> Option<&str> {
-            self.0.iter().find(|(known, _)| *known == order_id)?.1
+        fn by_rx_id(&self, rx_id: &str) -> Option<KnownCase<'_>> {
+            self.find(|known| known.rx_id == Some(rx_id))
         }
     }
 
@@ -268,5 +337,22 @@ mod tests {
         assert!(listing.is_readable && listing.orders[0].evidence().is_none());
         let listing = Listing::read(&[unreadable(None), unreadable(Some("0"))], &known);
         assert!(!listing.is_readable && listing.orders.is_empty());
+    }
+
+    #[test]
+    fn a_case_that_was_recorded_without_an_order_id_keeps_its_name() {
+        let known = Known(vec![("7", Some("7")), ("1", Some("6"))]);
+        let listing = Listing::read(&[record("2", "7", F), record("", "7", F)], &known);
+        assert_eq!(listing.orders.len(), 1);
+        let order = &listing.orders[0];
+        assert_eq!((order.case, order.rx_id), ("7", Some("7")));
+        assert!(matches!(order.evidence(), Some(Evidence::Listed(_))));
+        // Without one it still waits, until it is more than heard of.
+        let listing = Listing::read(&[record("", "7", F)], &known);
+        let evidence = listing.orders[0].evidence();
+        assert!(matches!(evidence, Some(Evidence::Unsettled([_]))));
+        // An Rx id that is another order's order id names neither.
+        let listing = Listing::read(&[record("", "1", F)], &known);
+        assert!(listing.orders.is_empty() && !listing.is_readable);
     }
 }

@@ -1,0 +1,351 @@
+//! The loop that a lab's software runs: a handler for each delivery, through bad nights.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, join3, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::watch;
+
+use super::run::{Patience, RECHECK, Running, is_lasting, is_passing_of_store};
+use super::store::Outcome;
+use super::{Delivery, Inbox};
+use crate::error::Result;
+
+/// What a handler gives: an error of any kind makes its delivery come again.
+pub type Handled = std::result::Result<(), Box<dyn StdError + Send + Sync>>;
+
+/// A handler at work on deliveries: made by [`Inbox::for_each`]. Await it.
+#[must_use = "deliveries are worked on when this is awaited"]
+pub struct ForEach<'a, H> {
+    inbox: &'a Inbox,
+    handler: H,
+    concurrency: usize,
+    stop: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
+    grace: Duration,
+}
+
+impl Inbox {
+    /// Works on deliveries, without end: polls as [`Inbox::run`] does, calls the handler with each
+    /// delivery, and goes on through everything that can heal.
+    ///
+    /// While the handler is at work the delivery is held for it, however long that takes. When it
+    /// gives `Ok` the delivery is acknowledged. When it gives an error, or panics, the delivery comes
+    /// again, after a minute the first time, then after twice as long each time up to an hour, see
+    /// [`Inbox::failure_delays`]. The error's text is kept in the store, up to 500 characters, for
+    /// [`Delivery::last_failure`], and is never logged.
+    ///
+    /// The handler may be called with a delivery that it has dealt with already, if the process died
+    /// before that was written down: let the work bear the delivery's name. One that was
+    /// [superseded](Delivery::is_superseded) by a newer scan says so.
+    ///
+    /// Failures of the service, of the network and of the store, a lost pairing and tokens that are
+    /// not taken any more do not end it: [`Inbox::stats`] tells of them, and it goes on when they have
+    /// healed, also with tokens that somebody put into the token store meanwhile.
+    ///
+    /// ```no_run
+    /// # async fn example(lab: lab_connector::Lab) -> lab_connector::Result<()> {
+    /// # use lab_connector::inbox::MemoryStore;
+    /// let inbox = lab.inbox(MemoryStore::new());
+    /// inbox
+    ///     .for_each(|delivery| async move {
+    ///         let files = delivery.download_all("cases").await?;
+    ///         println!("{}: {} files", delivery.order_id(), files.iter().len());
+    ///         Ok(())
+    ///     })
+    ///     .stop_when(async { drop(tokio::signal::ctrl_c().await) })
+    ///     .await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What cannot heal without a change: [`Error::is_store`](crate::Error::is_store) without
+    /// [`Error::is_retryable`](crate::Error::is_retryable), a broken configuration.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the handlers that are at work are dropped too, and their deliveries come again after
+    /// the [claim lease](Inbox::claim_lease). End it with [`ForEach::stop_when`].
+    pub fn for_each<H, F>(&self, handler: H) -> ForEach<'_, H>
+    where
+        H: FnMut(Delivery) -> F + Send,
+        F: Future<Output = Handled> + Send,
+    {
+        ForEach {
+            inbox: self,
+            handler,
+            concurrency: 1,
+            stop: Box::pin(std::future::pending()),
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
+impl<'a, H> ForEach<'a, H> {
+    /// How many deliveries are worked on at a time, of different orders. Default: 1, which is the
+    /// least.
+    pub fn concurrency(mut self, deliveries: usize) -> Self {
+        self.concurrency = deliveries.max(1);
+        self
+    }
+
+    /// Ends when this future is done. No further delivery is taken then; the handlers that are at
+    /// work are waited for, see [`ForEach::grace`], and another process may poll the account at
+    /// once. Default: never.
+    pub fn stop_when(mut self, stop: impl Future<Output = ()> + Send + 'a) -> Self {
+        self.stop = Box::pin(stop);
+        self
+    }
+
+    /// How long the handlers that are at work are waited for at the end. Those that take longer are
+    /// dropped, and their deliveries come again at once. Default: 30 seconds.
+    pub fn grace(mut self, time: Duration) -> Self {
+        self.grace = time;
+        self
+    }
+}
+
+impl<H> fmt::Debug for ForEach<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForEach")
+            .field("inbox", self.inbox)
+            .field("concurrency", &self.concurrency)
+            .field("grace", &self.grace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, H, F> IntoFuture for ForEach<'a, H>
+where
+    H: FnMut(Delivery) -> F + Send + 'a,
+    F: Future<Output = Handled> + Send + 'a,
+{
+    type Output = Result<()>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.work())
+    }
+}
+
+impl<H, F> ForEach<'_, H>
+where
+    H: FnMut(Delivery) -> F + Send,
+    F: Future<Output = Handled> + Send,
+{
+    async fn work(self) -> Result<()> {
+        let ForEach {
+            inbox,
+            handler,
+            concurrency,
+            stop,
+            grace,
+        } = self;
+        let running = Running::new(inbox);
+        let end = watch::Sender::new(false);
+        // Whatever ends first ends the others.
+        let polling = async {
+            let polled = poll(inbox, ended(&end)).await;
+            end.send_replace(true);
+            polled
+        };
+        let working = async {
+            let mut desk = Desk {
+                inbox,
+                handler,
+                held: HashMap::new(),
+            };
+            let worked = desk.work(concurrency, grace, ended(&end)).await;
+            end.send_replace(true);
+            worked
+        };
+        let stopping = async {
+            select(stop, pin!(ended(&end))).await;
+            end.send_replace(true);
+        };
+        let (polled, worked, ()) = join3(polling, working, stopping).await;
+        drop(running);
+        worked.and(polled)
+    }
+}
+
+fn ended(end: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
+    let mut end = end.subscribe();
+    // The sender lives as long as whoever waits.
+    async move { drop(end.wait_for(|ended| *ended).await) }
+}
+
+/// Polls until `stop`. What is lasting and can heal is tried again at the interval.
+async fn poll(inbox: &Inbox, stop: impl Future<Output = ()> + Send) -> Result<()> {
+    let mut stop = pin!(stop.fuse());
+    loop {
+        match inbox.run_until(&mut stop).await {
+            Err(error) if is_lasting(&error) => return Err(error),
+            Err(_) => {}
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+/// Where deliveries are worked on.
+struct Desk<'a, H> {
+    inbox: &'a Inbox,
+    handler: H,
+    /// Those that are worked on.
+    held: HashMap<u64, Delivery>,
+}
+
+impl<H, F> Desk<'_, H>
+where
+    H: FnMut(Delivery) -> F + Send,
+    F: Future<Output = Handled> + Send,
+{
+    async fn work(
+        &mut self,
+        concurrency: usize,
+        grace: Duration,
+        end: impl Future<Output = ()> + Send,
+    ) -> Result<()> {
+        let clock = self.inbox.lab.clock();
+        let mut news = self.inbox.shared.news.subscribe();
+        let mut at_work = FuturesUnordered::new();
+        let mut end = pin!(end.fuse());
+        let mut patience = Patience::default();
+        let outcome = loop {
+            news.borrow_and_update();
+            let mut pause = RECHECK;
+            let free = concurrency.saturating_sub(at_work.len());
+            let claimed = match free {
+                0 => Ok(Vec::new()),
+                _ => self.inbox.claim(free).await,
+            };
+            match claimed {
+                Ok(claimed) => {
+                    patience.succeeded();
+                    for delivery in claimed {
+                        self.held.insert(delivery.sequence(), delivery.clone());
+                        let work = self.call(&delivery);
+                        at_work.push(handle(delivery, work));
+                    }
+                }
+                Err(error) if is_passing_of_store(&error) => {
+                    pause = patience.next(self.inbox, &error);
+                }
+                Err(error) => break Err(error),
+            }
+            let idle = at_work.is_empty();
+            let done = async {
+                match idle {
+                    true => std::future::pending().await,
+                    false => at_work.next().await,
+                }
+            };
+            let more = async {
+                if free > 0 && pause == RECHECK {
+                    drop(news.changed().await);
+                } else {
+                    std::future::pending().await
+                }
+            };
+            let (more, done) = (pin!(more), pin!(done));
+            let wait = select(done, select(more, clock.sleep(pause)));
+            match select(&mut end, wait).await {
+                Either::Left(_) => break Ok(()),
+                Either::Right((Either::Left((done, _)), _)) => {
+                    self.held.remove(&done.unwrap_or_default());
+                }
+                Either::Right(_) => {}
+            }
+        };
+        let finishing = async {
+            while let Some(done) = at_work.next().await {
+                self.held.remove(&done);
+            }
+        };
+        select(pin!(finishing), clock.sleep(grace)).await;
+        drop(at_work);
+        self.give_back().await;
+        outcome
+    }
+
+    /// Calls the handler. What it does before its future is made may panic too.
+    fn call(&mut self, delivery: &Delivery) -> std::thread::Result<F> {
+        let handler = &mut self.handler;
+        let delivery = delivery.clone();
+        std::panic::catch_unwind(AssertUnwindSafe(|| handler(delivery)))
+    }
+
+    /// Gives back what was not finished.
+    async fn give_back(&mut self) {
+        for (_, delivery) in self.held.drain() {
+            let (after, failure) = (Duration::ZERO, None);
+            let released = delivery.settle(Outcome::Released { after, failure });
+            // What cannot be given back comes again after its lease.
+            let _ = released.await;
+        }
+    }
+}
+
+/// Holds a delivery for a handler, and writes down what became of it. Gives its number.
+async fn handle<F>(delivery: Delivery, work: std::thread::Result<F>) -> u64
+where
+    F: Future<Output = Handled> + Send,
+{
+    let work = async {
+        match work {
+            Ok(work) => AssertUnwindSafe(work).catch_unwind().await,
+            Err(panic) => Err(panic),
+        }
+    };
+    let (work, holding) = (pin!(work), pin!(delivery.hold()));
+    let done = match select(work, holding).await {
+        Either::Left((done, _)) => done,
+        // Somebody else has it by now. To stop half-way through would be worse than to do under one
+        // name what they do.
+        Either::Right((_, work)) => work.await,
+    };
+    let failure = match done {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(text(&*error)),
+        Err(panic) => Some(format!("the handler panicked: {}", panic_text(&*panic))),
+    };
+    let mut patience = Patience::default();
+    loop {
+        let settled = match &failure {
+            None => delivery.acknowledge().await,
+            Some(reason) => delivery.fail(reason).await,
+        };
+        match settled {
+            Err(error) if is_passing_of_store(&error) => {
+                let pause = patience.next(&delivery.inbox, &error);
+                delivery.inbox.lab.clock().sleep(pause).await;
+            }
+            // Of a store that fails for good the next claim tells; of a lost lease there is an event.
+            Ok(()) | Err(_) => return delivery.sequence(),
+        }
+    }
+}
+
+/// An error with what is behind it, in one line.
+fn text(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a text")
+}
