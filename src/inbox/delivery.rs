@@ -264,26 +264,32 @@ impl Delivery {
     ///
     /// Of the first file that failed, see [`Download::to_file`](crate::client::Download::to_file);
     /// the others were tried all the same. What came stays, and the next call goes on with it.
-    /// [`Error::is_lease_lost`] as [`Delivery::acknowledge`].
+    /// [`Error::is_lease_lost`] as [`Delivery::acknowledge`]: nothing is fetched by a worker that was
+    /// away for too long.
     ///
     /// # Cancel safety
     ///
     /// As [`Download::to_file`](crate::client::Download::to_file).
     pub async fn download_all(&self, directory: impl AsRef<Path>) -> Result<DeliveryFiles> {
+        // A worker that was away for long must not fetch, and so take off the list, what somebody else
+        // works on by now.
+        self.extend().await?;
         let directory = directory.as_ref().join(self.directory_name());
         tokio::fs::create_dir_all(&directory)
             .await
             .map_err(|error| Error::new(Kind::File(error.to_string())).with_source(error))?;
-        let order = self.with_files().await?;
+        let mut order = self.with_files().await?;
         let mut files = self.fetch(&order, &directory).await;
         if let Err(error) = &files
             && may_be_replaced(error)
-            && let Some(order) = self.with_other_files(&order).await
+            && let Some(other) = self.with_other_files(&order).await
         {
+            order = other;
             files = self.fetch(&order, &directory).await;
         }
         let files = files?;
-        let downloaded = Evidence::Downloaded(self.ordinal());
+        let shown = files::fingerprint(&order);
+        let downloaded = Evidence::Downloaded(self.ordinal(), &shown);
         self.inbox.did(self.order_id(), downloaded).await?;
         Ok(files)
     }

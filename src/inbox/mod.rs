@@ -618,7 +618,7 @@ impl Inbox {
     }
 
     /// Records an action of our own.
-    async fn did(&self, order_id: &OrderId, action: Evidence<'static>) -> Result<()> {
+    async fn did(&self, order_id: &OrderId, action: Evidence<'_>) -> Result<()> {
         let moment = self.moment().await?;
         let observation = CaseObservation::new(order_id.clone(), action);
         self.observe(&moment, observation).await

@@ -216,10 +216,12 @@ fn plan(
     let raises_revision = transition.raises_revision();
     let after = transition.into_record();
 
-    // An answer that is outdated, contradicts itself, or is in another state than the current one, lags
-    // behind with its data too. A case whose data were forgotten gets them again with its next arrival.
-    let is_clear = !arrivals.is_empty()
-        || !matches!(observation.evidence, Evidence::Unsettled(states) if states.len() > 1);
+    // An answer that is outdated, contradicts itself, or is in another state than the current one, says
+    // nothing of the order's data either. A case whose data were forgotten gets them again with its next arrival.
+    let contradicts =
+        matches!(observation.evidence, Evidence::Unsettled(states) if states.len() > 1);
+    let in_doubt = after.as_ref().unwrap_or(before).has_files_in_doubt();
+    let is_clear = !arrivals.is_empty() || !(contradicts || in_doubt);
     let current = after.as_ref().unwrap_or(before).history().last();
     let is_current =
         |shown: &&&Shown| current.is_some_and(|one| one.status() == shown.order.status());
@@ -378,7 +380,7 @@ mod tests {
             Evidence::FetchFailed,
             Evidence::Hinted,
             Evidence::Returned,
-            Evidence::Downloaded(1),
+            Evidence::Downloaded(1, &Files::none()),
         ] {
             let observation = CaseObservation::new("1".into(), evidence);
             assert!(planned(0, None, &observation).is_none(), "{evidence:?}");

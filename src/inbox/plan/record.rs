@@ -170,6 +170,13 @@ impl CaseRecord {
         self.history.read()
     }
 
+    /// Whether other files were shown that no second answer has confirmed.
+    pub(in crate::inbox) fn has_files_in_doubt(&self) -> bool {
+        let views = [&self.listings, &self.fetches];
+        let mut news = views.into_iter().filter_map(|view| view.waiting.as_ref());
+        news.any(|news| !news.changes.is_none())
+    }
+
     /// Whether it was only heard of so far: nothing has arrived.
     pub(in crate::inbox) fn is_new(&self) -> bool {
         self.history.is_empty()

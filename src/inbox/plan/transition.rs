@@ -115,7 +115,10 @@ impl Evidence<'_> {
     fn is_answer(&self) -> bool {
         !matches!(
             self,
-            Evidence::Hinted | Evidence::Returned | Evidence::Downloaded(_) | Evidence::FetchFailed
+            Evidence::Hinted
+                | Evidence::Returned
+                | Evidence::Downloaded(..)
+                | Evidence::FetchFailed
         )
     }
 
@@ -160,7 +163,7 @@ impl Planner<'_> {
             Evidence::FetchFailed => {}
             Evidence::Hinted => self.record.hinted(now, self.policy),
             Evidence::Returned => self.returned(),
-            Evidence::Downloaded(ordinal) => self.downloaded(ordinal),
+            Evidence::Downloaded(ordinal, files) => self.downloaded(ordinal, files),
         }
     }
 
