@@ -197,7 +197,8 @@ fn recorded(status: &OrderStatus) -> String {
     let body = json!({ "orders": [order] }).to_string();
     runtime().block_on(async {
         let store = MemoryStore::new();
-        let lab = service::lab(body.into()).await;
+        let body = bytes::Bytes::from(body);
+        let lab = service::lab(move |_| Some(body.clone())).await;
         lab.inbox(store.clone()).poll().await.expect("a poll");
         let cases = store.cases(lab.id(), None, 1).await.expect("cases");
         cases[0].case.to_json().expect("a record")

@@ -10,6 +10,7 @@ mod service;
 use std::hint::black_box;
 use std::process::ExitCode;
 
+use bytes::Bytes;
 use criterion::Criterion;
 use lab_connector::Lab;
 use lab_connector::inbox::{Inbox, MemoryStore};
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
     if figures_wanted() {
         return figures(&runtime);
     }
-    let lab = runtime.block_on(service::lab(listing().into()));
+    let lab = runtime.block_on(service::lab(always(listing())));
     let inbox = lab.inbox(MemoryStore::new());
     runtime.block_on(poll(&inbox));
     let mut criterion = Criterion::default().configure_from_args();
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 /// What the project holds itself to.
 fn figures(runtime: &Runtime) -> ExitCode {
     let mut figures = Figures::default();
-    let lab = runtime.block_on(service::lab(listing().into()));
+    let lab = runtime.block_on(service::lab(always(listing())));
     let inbox = lab.inbox(MemoryStore::new());
     runtime.block_on(poll(&inbox));
     let best = best_of_three(15, f64::min, || {
@@ -50,7 +51,31 @@ fn figures(runtime: &Runtime) -> ExitCode {
         (polled - listed) / listed
     });
     figures.at_most("inbox_plan_10000_per_decode", best, 0.5);
+    figures.at_most("inbox_poll_repeated_order_2000", repeated(runtime), 2.0);
     figures.end()
+}
+
+/// A poll of one order that is listed 2,000 times, for one of 2,000 orders.
+fn repeated(runtime: &Runtime) -> f64 {
+    let [many, one] = [2_000, 1].map(|orders| {
+        let orders: Vec<_> = (0..2_000).map(|number| order(number % orders)).collect();
+        let listing = format!(r#"{{"orders":[{}]}}"#, orders.join(","));
+        let inbox = runtime
+            .block_on(service::lab(always(listing)))
+            .inbox(MemoryStore::new());
+        runtime.block_on(inbox.poll()).expect("a round");
+        inbox
+    });
+    best_of_three(15, f64::min, || {
+        let [many, one] = [&many, &one].map(|inbox| time(|| runtime.block_on(inbox.poll())));
+        one / many
+    })
+}
+
+/// One answer to every request.
+fn always(body: String) -> impl Fn(&str) -> Option<Bytes> + Send + Sync + 'static {
+    let body = Bytes::from(body);
+    move |_| Some(body.clone())
 }
 
 async fn poll(inbox: &Inbox) {
@@ -65,20 +90,21 @@ async fn list(lab: &Lab) {
 }
 
 fn listing() -> String {
+    let orders: Vec<_> = (0..ORDERS).map(order).collect();
+    format!(r#"{{"orders":[{}]}}"#, orders.join(","))
+}
+
+fn order(number: usize) -> String {
     let asset = |number: usize, kind: &str, size: usize| {
         format!(
             r#"{{"assetId":"{kind}-{number}","assetType":"{kind}","downloadUrl":"https://files.example/{number}/{kind}","size":{size},"modifiedAt":"2026-03-14T10:26:53.000Z"}}"#
         )
     };
-    let order = |number: usize| {
-        let status = ["Ready for Download", "Lab Review"][number % 2];
-        format!(
-            r#"{{"orderId":"{}","rxId":"rx-{number}","accountNumber":"1","status":"{status}","createdAt":"2026-03-14T09:26:53.000Z","modifiedAt":"2026-03-14T10:26:53.000Z","patient":{{"firstName":"Alva","lastName":"Ashgrove"}},"assets":[{},{}]}}"#,
-            100_000_000 + number,
-            asset(number, "IDE", 48_123_456 + number),
-            asset(number, "IMAGE_GALLERY", 234_567),
-        )
-    };
-    let orders: Vec<_> = (0..ORDERS).map(order).collect();
-    format!(r#"{{"orders":[{}]}}"#, orders.join(","))
+    let status = ["Ready for Download", "Lab Review"][number % 2];
+    format!(
+        r#"{{"orderId":"{}","rxId":"rx-{number}","accountNumber":"1","status":"{status}","createdAt":"2026-03-14T09:26:53.000Z","modifiedAt":"2026-03-14T10:26:53.000Z","patient":{{"firstName":"Alva","lastName":"Ashgrove"}},"assets":[{},{}]}}"#,
+        100_000_000 + number,
+        asset(number, "IDE", 48_123_456 + number),
+        asset(number, "IMAGE_GALLERY", 234_567),
+    )
 }

@@ -6,19 +6,20 @@ use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::transport::{self, Body, Request, TransportError};
 use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
 
-/// A lab that is paired, and whose every request is answered with `body`.
-pub async fn lab(body: Bytes) -> Lab {
+/// A lab that is paired, with an answer for each path; none is a 404.
+pub async fn lab(answers: impl Fn(&str) -> Option<Bytes> + Send + Sync + 'static) -> Lab {
     let store = MemoryTokenStore::new();
     let tokens = r#"{"access_token": "a", "refresh_token": null, "expires_at": 4000000000, "generation": 1}"#;
     let tokens = Tokens::from_json(tokens).expect("tokens");
     let key = TokenKey::Account("1".into());
     store.swap(&key, None, &tokens).await.expect("a swap");
-    let answer = transport::from_fn(move |_: Request| {
-        let body = body.clone();
+    let answer = transport::from_fn(move |request: Request| {
+        let body = answers(request.uri().path());
         async move {
             Response::builder()
+                .status(if body.is_some() { 200 } else { 404 })
                 .header(header::CONTENT_TYPE, "application/json")
-                .body(Body::from(body))
+                .body(Body::from(body.unwrap_or_default()))
                 .map_err(TransportError::broken)
         }
     });
