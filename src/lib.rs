@@ -83,6 +83,8 @@ pub mod flow;
 pub mod status;
 
 #[cfg(feature = "client")]
+mod access;
+#[cfg(feature = "client")]
 pub mod auth;
 #[cfg(feature = "client")]
 pub mod client;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::limits::{Allowance, Total, TotalAllowance};
 use super::{Client, Inner, Observer, Paging};
+use crate::access::Access;
 use crate::auth::{
     ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
 };
@@ -43,6 +44,7 @@ pub struct ClientBuilder {
     allowance: Allowance,
     total: TotalAllowance,
     paging: Paging,
+    shared_files: bool,
 }
 
 impl ClientBuilder {
@@ -68,6 +70,7 @@ impl ClientBuilder {
             allowance: Allowance::default(),
             total: TotalAllowance::default(),
             paging: Paging::default(),
+            shared_files: false,
         }
     }
 
@@ -276,6 +279,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether other users may read downloaded files, as the umask allows: for a lab whose
+    /// software hands them on to programs of other users. Default: no, their mode is 0600. On
+    /// Windows the directory's access list decides.
+    pub fn shared_files(mut self, shared: bool) -> Self {
+        self.shared_files = shared;
+        self
+    }
+
     /// Checks the settings and makes the client. Nothing is sent.
     ///
     /// # Errors
@@ -349,6 +360,7 @@ impl ClientBuilder {
                 allowance: self.allowance,
                 total: Total::new(self.total),
                 paging: self.paging,
+                access: Access::of(self.shared_files),
                 shared: Mutex::new(HashMap::new()),
             }),
         })

@@ -63,8 +63,23 @@
 //! been flushed, and its name too where directories can be (not on Windows).
 //!
 //! A part that cannot be resumed is removed. Two downloads to one name do not mix: the second one
-//! fails with [`is_file`](crate::Error::is_file) while the first holds the part's lock. File
-//! systems without locks give no such protection.
+//! fails with [`is_file`](crate::Error::is_file) while the first goes on. Between processes the
+//! part's lock says so; file systems without locks give no such protection.
+//!
+//! # A directory that others can write to
+//!
+//! What is downloaded is for the user of the process alone (mode 0600), unless the client
+//! [shares it](crate::client::ClientBuilder::shared_files). A part and its state are used only if
+//! they are plain files of the same user with one name; no link is followed and no pipe waited for.
+//! Anything else is set aside as `NAME.part.aside-…` and stays there, and the download begins anew.
+//! The part is known by its device and inode: if another file lies in its place at the end, or under
+//! the final name after the rename, the download fails with [`is_file`](crate::Error::is_file), and
+//! what is there is somebody else's. So a neighbour can make a download fail, and cannot make it
+//! give, overwrite or read another file; the exception is one who may write to the files themselves, as
+//! a group may that they are shared with.
+//!
+//! On Windows files have no such number, and rights come from the directory: links are set aside
+//! there too, but a directory that others can write to gives no such protection.
 //!
 //! *When to change it.* [`to_writer`](crate::client::Download::to_writer) and
 //! [`stream`](crate::client::Download::stream) hand the bytes on as they come: do not take them

@@ -11,6 +11,7 @@ use super::digest::{Digest, Hashers, Sha256};
 use super::part::{Part, State, failed};
 use super::resume::{Held, Validator};
 use super::verify::{Check, ZipRule, verify};
+use crate::access::Access;
 use crate::error::{Error, Kind, Result};
 use crate::zip_end::Edges;
 
@@ -44,6 +45,7 @@ pub(crate) struct Wanted {
     pub(crate) digests: Vec<Digest>,
     pub(crate) sha256: bool,
     pub(crate) zip: ZipRule,
+    pub(crate) access: Access,
 }
 
 /// Takes a file's bytes, in the order that they have in it.
@@ -82,7 +84,7 @@ enum Onward<'a> {
 impl<'a> Sink<'a> {
     /// A file, of which some may be there already.
     pub(crate) async fn file(target: &Path, wanted: Wanted) -> Result<Self> {
-        let (part, kept) = Part::open(target, wanted.asset.clone()).await?;
+        let (part, kept) = Part::open(target, wanted.asset.clone(), wanted.access).await?;
         let mut sink = Sink::new(Out::File(part), wanted);
         if let Some((bytes, state)) = kept {
             sink.bytes = bytes;

@@ -1,7 +1,7 @@
 //! From an archive to a directory: all of it or nothing.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use super::archive::{Package, Pour};
 use super::error::{Error, Reason, Result};
 use super::file::PackedFile;
+use crate::access::Access;
 use crate::durable;
 
 /// Where a package has been extracted to.
@@ -41,7 +42,7 @@ impl<R: Read + Seek> Package<R> {
     /// directory is removed; when the program is killed, it stays.
     ///
     /// Modes and times of the archive are not taken over: the files are plain files of today,
-    /// with the permissions that the process gives to new ones.
+    /// for the user of this process alone unless they are [shared](Package::shared_files).
     ///
     /// # Errors
     ///
@@ -58,7 +59,7 @@ impl<R: Read + Seek> Package<R> {
         if fs::symlink_metadata(target).is_ok() {
             return Err(Error::new(Reason::TargetExists));
         }
-        let mut fresh = Fresh::beside(target, parent)?;
+        let mut fresh = Fresh::beside(target, parent, self.access)?;
         let bytes = self.fill(&mut fresh)?;
         fresh.sync().map_err(Error::io)?;
         fs::rename(&fresh.path, target).map_err(|error| match error.kind() {
@@ -103,11 +104,12 @@ struct Fresh {
     /// Below it; in this order a directory comes before those in it.
     directories: BTreeSet<PathBuf>,
     flusher: Flusher,
+    access: Access,
     done: bool,
 }
 
 impl Fresh {
-    fn beside(target: &Path, parent: &Path) -> Result<Self> {
+    fn beside(target: &Path, parent: &Path, access: Access) -> Result<Self> {
         let Some(name) = target.file_name() else {
             let nameless = io::Error::new(io::ErrorKind::InvalidInput, "a directory needs a name");
             return Err(Error::io(nameless));
@@ -119,12 +121,13 @@ impl Fresh {
             part.push(name);
             part.push(format!(".part-{:016x}", fastrand::u64(..)));
             let path = parent.join(part);
-            match fs::create_dir(&path) {
+            match access.directory().create(&path) {
                 Ok(()) => {
                     return Ok(Fresh {
                         path,
                         directories: BTreeSet::new(),
                         flusher,
+                        access,
                         done: false,
                     });
                 }
@@ -143,7 +146,7 @@ impl Fresh {
         if let Some(above) = relative.parent() {
             self.directory(above)?;
         }
-        match fs::create_dir(&path) {
+        match self.access.directory().create(&path) {
             Ok(()) => {}
             // Another spelling that the file system does not tell apart.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -160,7 +163,8 @@ impl Fresh {
             self.directory(above).map_err(Error::io)?;
         }
         let path = self.path.join(relative);
-        let created = OpenOptions::new().write(true).create_new(true).open(path);
+        let mut options = self.access.file();
+        let created = options.write(true).create_new(true).open(path);
         created.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Error::new(Reason::Clash),
             _ => Error::io(error),

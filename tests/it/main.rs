@@ -13,6 +13,7 @@ mod downloads;
 mod downloads_crash;
 mod downloads_faults;
 mod downloads_many;
+mod downloads_place;
 mod downloads_server;
 mod export;
 mod flow;

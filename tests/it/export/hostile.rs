@@ -439,6 +439,29 @@ fn check_table(cases: &[Case]) {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_extracted_is_for_its_user_alone_unless_the_lab_shares_it() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let directory = tempfile::tempdir().unwrap();
+    let (folder, file) = (directory.path().join("d"), directory.path().join("f"));
+    fs::create_dir(&folder).unwrap();
+    fs::write(&file, b"").unwrap();
+    for (shared, modes) in [
+        (false, [0o700, 0o700, 0o600]),
+        (true, [mode(&folder), mode(&folder), mode(&file)]),
+    ] {
+        let bytes = archive(&[x("a/b.stl")]);
+        let package = Package::from_reader(std::io::Cursor::new(bytes)).unwrap();
+        let target = directory.path().join(format!("case-{shared}"));
+        package.shared_files(shared).extract_to(&target).unwrap();
+        let paths = [target.clone(), target.join("a"), target.join("a/b.stl")];
+        assert_eq!(paths.map(|path| mode(&path)), modes);
+    }
+}
+
 /// A failure after the first files: they are gone again.
 #[test]
 fn what_fails_halfway_leaves_nothing() {

@@ -1,0 +1,42 @@
+//! Who may read the files that are written.
+
+use std::fs::{DirBuilder, OpenOptions};
+
+/// A patient's data is for the user of the process, unless the lab says otherwise. On Windows the
+/// directory decides, by the rights that it passes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Modes 0600 and 0700.
+    #[default]
+    Owner,
+    /// What the umask, or the directory's own list, leaves of 0666 and 0777.
+    Umask,
+}
+
+impl Access {
+    pub(crate) fn of(shared: bool) -> Self {
+        if shared { Access::Umask } else { Access::Owner }
+    }
+
+    /// Options that make a file.
+    pub(crate) fn file(self) -> OpenOptions {
+        #[cfg_attr(not(unix), expect(unused_mut))]
+        let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        if self == Access::Owner {
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        }
+        options
+    }
+
+    /// What makes a directory.
+    pub(crate) fn directory(self) -> DirBuilder {
+        #[cfg_attr(not(unix), expect(unused_mut))]
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        if self == Access::Owner {
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        }
+        builder
+    }
+}
