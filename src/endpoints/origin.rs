@@ -211,7 +211,8 @@ pub(crate) fn display(url: &Url) -> String {
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{}://{host}:{port}", url.scheme()),
         (Some(host), None) => format!("{}://{host}", url.scheme()),
-        (None, _) => format!("{}:", url.scheme()),
+        // A scheme of its own may be anything.
+        (None, _) => "a URL without a host".to_owned(),
     }
 }
 

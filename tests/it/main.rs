@@ -3,6 +3,7 @@
 
 mod answers;
 mod canary;
+mod canary_service;
 mod case_stores;
 mod chaos;
 mod classify;

@@ -32,10 +32,11 @@ fn holders() -> MutexGuard<'static, BTreeMap<PathBuf, Dropped>> {
 pub(super) struct Claim(PathBuf);
 
 impl Claim {
-    /// Waits for a holder that was dropped; none if there is one that goes on.
+    /// Waits for a holder that was dropped; none if there is one that goes on, or if this download
+    /// was dropped itself: then whoever comes after it may be done already, and finds nothing of it.
     pub(super) fn of(part: PathBuf, dropped: &Dropped) -> Option<Self> {
         let mut holders = holders();
-        loop {
+        while !dropped.is_set() {
             match holders.get(&part) {
                 None => {
                     holders.insert(part.clone(), dropped.clone());
@@ -48,6 +49,7 @@ impl Claim {
                 Some(_) => return None,
             }
         }
+        None
     }
 }
 

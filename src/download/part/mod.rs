@@ -442,6 +442,8 @@ mod tests {
                 }
                 _ => {
                     part.finish(whole()).await.unwrap();
+                    let there = fs::read_dir(directory.path()).unwrap();
+                    assert_eq!(there.count(), 1, "what was left is back");
                 }
             }
         }
