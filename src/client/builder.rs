@@ -45,6 +45,7 @@ pub struct ClientBuilder {
     total: TotalAllowance,
     paging: Paging,
     shared_files: bool,
+    file_limit: u64,
 }
 
 impl ClientBuilder {
@@ -71,6 +72,7 @@ impl ClientBuilder {
             total: TotalAllowance::default(),
             paging: Paging::default(),
             shared_files: false,
+            file_limit: 16 << 30,
         }
     }
 
@@ -242,6 +244,13 @@ impl ClientBuilder {
         self
     }
 
+    /// How many bytes a file may have: a longer one is not downloaded, and the call fails with
+    /// [`Error::is_decode`]. Default: 16 GiB; a case has tens to hundreds of megabytes.
+    pub fn file_limit(mut self, bytes: u64) -> Self {
+        self.file_limit = bytes;
+        self
+    }
+
     /// How many requests of all accounts and logins together may be under way at a time; at
     /// least 1. For software that works for many labs. Default: no limit but that of each
     /// [account](ClientBuilder::concurrency).
@@ -360,6 +369,7 @@ impl ClientBuilder {
                 allowance: self.allowance,
                 total: Total::new(self.total),
                 paging: self.paging,
+                file_limit: self.file_limit,
                 access: Access::of(self.shared_files),
                 shared: Mutex::new(HashMap::new()),
             }),

@@ -76,6 +76,7 @@ struct Inner {
     total: Total,
     paging: Paging,
     access: Access,
+    file_limit: u64,
     shared: Mutex<HashMap<TokenKey, Shared>>,
 }
 

@@ -242,7 +242,8 @@ pub struct Timeouts {
     /// Between two pieces of a body. Default: 30 seconds.
     pub idle: Duration,
     /// How many bytes a second a file must come at, on average over each `idle`, or its download
-    /// is given up as a timeout. Default: none; a slow line is healthy.
+    /// is given up as a timeout; the time that your own code takes to take it does not count.
+    /// Default: 1000, which a modem reaches. None: however slow.
     pub minimum_rate: Option<u64>,
 }
 
@@ -253,7 +254,7 @@ impl Default for Timeouts {
             attempt: Duration::from_secs(30),
             operation: Duration::from_secs(120),
             idle: Duration::from_secs(30),
-            minimum_rate: None,
+            minimum_rate: Some(1000),
         }
     }
 }

@@ -195,6 +195,7 @@ impl<'a> Download<'a> {
             digests: Digest::of_asset(asset),
             sha256: self.sha256,
             zip: self.zip,
+            size: asset.size(),
             access: self.lab.caller.client.inner.access,
         }
     }

@@ -391,6 +391,7 @@ mod tests {
             zip: super::super::verify::ZipRule::Never,
             digests: Vec::new(),
             needs_proof: false,
+            size: None,
         }
     }
 
