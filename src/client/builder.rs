@@ -151,7 +151,9 @@ impl ClientBuilder {
     /// library, a resolver, a connector.
     ///
     /// It should follow no redirects (`reqwest::redirect::Policy::none()`): the client follows
-    /// those that it may. Its proxies, certificates, connect and read timeouts are its own.
+    /// those that it may. Its proxies, certificates, connect and read timeouts are its own, and so
+    /// is what names resolve to: where [`proxy`](ClientBuilder::proxy) says that they are judged,
+    /// here they are not.
     /// This method is exempt from the crate's semver promise and goes with reqwest 0.13.
     #[cfg(feature = "reqwest-0_13")]
     pub fn reqwest_client(mut self, client: reqwest::Client) -> Self {
@@ -162,6 +164,10 @@ impl ClientBuilder {
     /// The proxy that requests go through: an http or https URL, which may hold user and
     /// password. It is asked to tunnel what is https. Default: what the environment
     /// (`HTTPS_PROXY`, `NO_PROXY` and their kin) and the system say.
+    ///
+    /// Without a proxy, a host that the configuration does not name, such as that of a file, is not
+    /// called where its name resolves to this machine or a private network. Behind a proxy it is
+    /// the proxy that resolves names: what it may reach is for the proxy to say.
     pub fn proxy(mut self, url: impl Into<Secret>) -> Self {
         self.network.proxy = Proxy::At(url.into());
         self
@@ -325,6 +331,7 @@ impl ClientBuilder {
             check_parameter(name)?;
         }
         let redirect_url = self.redirect_url.as_deref().map(redirect_url).transpose()?;
+        let allowed = Arc::new(allowed);
         let transport = match self.transport {
             Some(_) if !self.network.is_default() => {
                 return Err(Error::configuration(
@@ -334,7 +341,13 @@ impl ClientBuilder {
             Some(transport) => transport,
             None => {
                 let user_agent = concat!("lab-connector/", env!("CARGO_PKG_VERSION"));
-                Arc::new(Reqwest::new(&self.timeouts, user_agent, &self.network)?)
+                let allowed = Arc::clone(&allowed);
+                Arc::new(Reqwest::new(
+                    &self.timeouts,
+                    user_agent,
+                    &self.network,
+                    Some(allowed),
+                )?)
             }
         };
         let credentials = Credentials {
@@ -356,7 +369,7 @@ impl ClientBuilder {
                         answer_limit: self.answer_limit,
                     },
                     directory: Arc::new(Directory::new(endpoints)),
-                    allowed: Arc::new(allowed),
+                    allowed,
                     credentials: Arc::new(credentials),
                     asked: Arc::default(),
                 },

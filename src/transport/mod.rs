@@ -8,6 +8,7 @@
 //! [`from_fn`]. Everything above (authorization, retries, judging answers) stays the same.
 
 mod reqwest;
+mod resolver;
 pub(crate) mod wire;
 
 use std::error::Error as StdError;
@@ -183,6 +184,8 @@ pub struct TransportError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Connect,
+    /// The host's name leads to where a service may not lead.
+    NotPublic,
     Timeout,
     Broken,
 }
@@ -214,7 +217,7 @@ impl TransportError {
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.failure {
-            Failure::Connect => "no connection",
+            Failure::Connect | Failure::NotPublic => "no connection",
             Failure::Timeout => "nothing came for too long",
             Failure::Broken => "the connection broke",
         })
