@@ -16,6 +16,9 @@ use url::{Host, Url};
 
 use crate::endpoints::origin::Allowed;
 
+/// The hosts that requests are on their way to, and how many.
+type Visited = Arc<Mutex<BTreeMap<String, usize>>>;
+
 type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
 /// The system's resolver. A host that the configuration names may resolve to anything, every other
@@ -23,9 +26,9 @@ type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 #[derive(Clone)]
 pub(super) struct Resolver {
     allowed: Arc<Allowed>,
-    /// The hosts that requests are on their way to, and how many. A proxy's name is resolved here
-    /// too, and is none of them.
-    visited: Arc<Mutex<BTreeMap<String, usize>>>,
+    /// Those that the configuration does not name. A proxy's name is resolved here too, and is none
+    /// of them.
+    visited: Visited,
     lookup: Lookup,
 }
 
@@ -50,12 +53,12 @@ impl Resolver {
     }
 }
 
-fn visited(hosts: &Mutex<BTreeMap<String, usize>>) -> MutexGuard<'_, BTreeMap<String, usize>> {
+fn visited(hosts: &Visited) -> MutexGuard<'_, BTreeMap<String, usize>> {
     hosts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A request on its way to a host that the configuration does not name.
-pub(super) struct Visit(Option<(Arc<Mutex<BTreeMap<String, usize>>>, String)>);
+pub(super) struct Visit(Option<(Visited, String)>);
 
 impl Drop for Visit {
     fn drop(&mut self) {

@@ -260,6 +260,10 @@ fn cases(outside: &Path) -> Vec<Case> {
         end_in_comment(false),
         NotAnArchive,
     );
+    let mut cut_off = end_in_comment(false);
+    let length = cut_off.len() - 2;
+    cut_off[length] = 0xff;
+    refused("an end within the comment, too long", cut_off, NotAnArchive);
     refused(
         "an archive within the comment",
         end_in_comment(true),
