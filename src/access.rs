@@ -1,6 +1,6 @@
 //! Who may read the files that are written.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::OpenOptions;
 
 /// A patient's data is for the user of the process, unless the lab says otherwise. On Windows the
 /// directory decides, by the rights that it passes on.
@@ -30,9 +30,10 @@ impl Access {
     }
 
     /// What makes a directory.
-    pub(crate) fn directory(self) -> DirBuilder {
+    #[cfg(feature = "export")]
+    pub(crate) fn directory(self) -> std::fs::DirBuilder {
         #[cfg_attr(not(unix), expect(unused_mut))]
-        let mut builder = DirBuilder::new();
+        let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
         if self == Access::Owner {
             std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
