@@ -1,6 +1,7 @@
-//! Who may read the files that are written.
+//! Who may read the files that are written, and whether they are still there.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
+use std::path::Path;
 
 /// A patient's data is for the user of the process, unless the lab says otherwise. On Windows the
 /// directory decides, by the rights that it passes on.
@@ -40,4 +41,22 @@ impl Access {
         }
         builder
     }
+}
+
+/// Whether a file or a directory is what a path leads to, without following a link: a neighbour in
+/// the same directory may have put something else there.
+#[cfg(unix)]
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => id(ours) == id(there),
+        _ => false,
+    }
+}
+
+/// Files have no number to ask for here: that there is one of this name must do.
+#[cfg(not(unix))]
+pub(crate) fn is_at(_: &File, path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|there| there.is_file())
 }

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use super::archive::{Package, Pour};
 use super::error::{Error, Reason, Result};
 use super::file::PackedFile;
-use crate::access::Access;
+use crate::access::{Access, is_at};
 use crate::durable;
 
 /// Where a package has been extracted to.
@@ -38,7 +38,8 @@ impl<R: Read + Seek> Package<R> {
     ///
     /// They are written to a fresh directory beside it (`.NAME.part-…`), flushed to the disk,
     /// and only then does the directory get its name; so what is under that name is whole,
-    /// after a power cut too. Nothing is written anywhere else. When it fails, the fresh
+    /// after a power cut too. It is known by its device and inode (on Unix): if a neighbour puts
+    /// another one in its place, this fails. Nothing is written anywhere else. When it fails, the fresh
     /// directory is removed; when the program is killed, it stays.
     ///
     /// Modes and times of the archive are not taken over: the files are plain files of today,
@@ -62,12 +63,18 @@ impl<R: Read + Seek> Package<R> {
         let mut fresh = Fresh::beside(target, parent, self.access)?;
         let bytes = self.fill(&mut fresh)?;
         fresh.sync().map_err(Error::io)?;
+        if !fresh.is_at(&fresh.path) {
+            return Err(replaced());
+        }
         fs::rename(&fresh.path, target).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists
             | io::ErrorKind::DirectoryNotEmpty
             | io::ErrorKind::NotADirectory => Error::new(Reason::TargetExists),
             _ => Error::io(error),
         })?;
+        if !fresh.is_at(target) {
+            return Err(replaced());
+        }
         fresh.done = true;
         durable::sync_directory(parent).map_err(Error::io)?;
         Ok(Extracted {
@@ -105,7 +112,13 @@ struct Fresh {
     directories: BTreeSet<PathBuf>,
     flusher: Flusher,
     access: Access,
+    /// What it is, by whatever name; none where directories cannot be opened.
+    handle: Option<File>,
     done: bool,
+}
+
+fn replaced() -> Error {
+    Error::io(io::Error::other("another directory was put in its place"))
 }
 
 impl Fresh {
@@ -123,8 +136,11 @@ impl Fresh {
             let path = parent.join(part);
             match access.directory().create(&path) {
                 Ok(()) => {
+                    let open = || File::open(&path).map_err(Error::io);
+                    let handle = cfg!(unix).then(open).transpose()?;
                     return Ok(Fresh {
                         path,
+                        handle,
                         directories: BTreeSet::new(),
                         flusher,
                         access,
@@ -135,6 +151,11 @@ impl Fresh {
                 Err(error) => return Err(Error::io(error)),
             }
         }
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        let mut handle = self.handle.iter();
+        handle.all(|handle| is_at(handle, path))
     }
 
     /// Makes a directory, and those above it.
@@ -182,7 +203,7 @@ impl Fresh {
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        if !self.done {
+        if !self.done && self.is_at(&self.path) {
             // Windows removes no file that is open.
             let _ = self.flusher.finish();
             // The error that matters was told; what stays has a name that nobody takes for a

@@ -127,14 +127,24 @@ async fn a_part_that_is_no_plain_file_of_one_name_is_set_aside() {
 
 #[tokio::test]
 async fn a_state_that_is_not_ours_is_neither_read_nor_written_through() {
-    for what in ["endless", "symlink", "hard link", "long", "directory"] {
+    for what in [
+        "endless",
+        "symlink",
+        "hard link",
+        "long",
+        "directory",
+        "alone",
+    ] {
         let desk = Desk::new().await;
         desk.break_off().await;
         let (state, victim) = (desk.path("case.part.json"), desk.path("victim"));
         let text = fs::read(&state).unwrap();
         match what {
             "long" => fs::write(&state, [text, vec![b' '; 1 << 20]].concat()).unwrap(),
-            "directory" => {
+            "directory" | "alone" => {
+                if what == "alone" {
+                    fs::remove_file(desk.path("case.part")).unwrap();
+                }
                 fs::remove_file(&state).unwrap();
                 fs::create_dir(&state).unwrap();
             }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::claim::{Claim, Dropped};
 use super::failed;
-use crate::access::Access;
+use crate::access::{Access, is_at};
 use crate::error::{Error, Kind, Result};
 
 /// A state has some hundred bytes; an `ETag` may have thousands.
@@ -69,6 +69,7 @@ impl Place {
                 continue;
             }
             if is_new || self.is_ours(&file).map_err(failed)? {
+                self.check_state(&file).map_err(failed)?;
                 return Ok((claim, file));
             }
             set_aside(&self.part).map_err(failed)?;
@@ -114,29 +115,29 @@ impl Place {
         }
     }
 
-    /// Whether what was there can be used; its state is set aside where that is another's.
+    /// Whether what was there can be used. Its owner is compared with that of a file made here and
+    /// now: a network file system may map users.
     fn is_ours(&self, part: &File) -> io::Result<bool> {
-        let part = part.metadata()?;
-        if !has_one_name(&part) || !self.is_of_our_user(&part)? {
-            return Ok(false);
-        }
-        match fs::symlink_metadata(&self.state) {
-            Ok(state) if state.is_file() && has_one_name(&state) && same_owner(&state, &part) => {}
-            Ok(_) => set_aside(&self.state)?,
-            Err(_) => {}
-        }
-        Ok(true)
-    }
-
-    /// Compared with a file made here and now: a network file system may map users.
-    fn is_of_our_user(&self, part: &Metadata) -> io::Result<bool> {
         if !cfg!(unix) {
             return Ok(true);
         }
+        let part = part.metadata()?;
         let probe = self.make_new_state()?;
-        let ours = same_owner(&probe.metadata()?, part);
+        let ours = has_one_name(&part) && same_owner(&probe.metadata()?, &part);
         fs::remove_file(&self.new_state)?;
         Ok(ours)
+    }
+
+    /// Sets aside what lies in the place of the state and is not that of this part.
+    fn check_state(&self, part: &File) -> io::Result<()> {
+        let part = part.metadata()?;
+        match fs::symlink_metadata(&self.state) {
+            Ok(state) if state.is_file() && has_one_name(&state) && same_owner(&state, &part) => {
+                Ok(())
+            }
+            Ok(_) => set_aside(&self.state),
+            Err(_) => Ok(()),
+        }
     }
 
     /// What an earlier version or a shared client left gets the mode that is asked for now.
@@ -240,23 +241,6 @@ fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
     options
-}
-
-/// Whether a file is what a path leads to.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => id(ours) == id(there),
-        _ => false,
-    }
-}
-
-/// Files have no number to ask for here: that there is one of this name must do.
-#[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|there| there.is_file())
 }
 
 #[cfg(unix)]

@@ -466,6 +466,47 @@ fn what_is_extracted_is_for_its_user_alone_unless_the_lab_shares_it() {
     }
 }
 
+/// Reads an archive, and does something else on the way.
+struct Meddling<F>(std::io::Cursor<Vec<u8>>, F);
+
+impl<F: FnMut()> std::io::Read for Meddling<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        (self.1)();
+        self.0.read(buffer)
+    }
+}
+
+impl<F> std::io::Seek for Meddling<F> {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+/// In a directory that others can write to, a neighbour can rename what it cannot enter.
+#[cfg(unix)]
+#[test]
+fn a_directory_that_is_replaced_on_the_way_is_no_package() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stolen, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(theirs.path().join("evil"), b"").unwrap();
+    let place = directory.path().to_owned();
+    let (away, link) = (stolen.path().join("x"), theirs.path().to_owned());
+    let meddle = move || {
+        let entries = fs::read_dir(&place).unwrap().map(Result::unwrap);
+        for entry in entries.filter(|entry| entry.file_type().unwrap().is_dir()) {
+            fs::rename(entry.path(), &away).unwrap();
+            std::os::unix::fs::symlink(&link, entry.path()).unwrap();
+        }
+    };
+    let reader = Meddling(std::io::Cursor::new(archive(&[x("a.stl")])), meddle);
+    let mut package = Package::from_reader(reader).unwrap();
+    let target = directory.path().join("case");
+    let error = package.extract_to(&target).unwrap_err();
+    assert_eq!(error.reason(), Reason::Io);
+    assert!(fs::symlink_metadata(&target).is_err());
+    assert!(theirs.path().join("evil").exists());
+}
+
 /// A failure after the first files: they are gone again.
 #[test]
 fn what_fails_halfway_leaves_nothing() {
