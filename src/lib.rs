@@ -83,6 +83,8 @@ pub mod flow;
 pub mod status;
 
 #[cfg(feature = "client")]
+mod access;
+#[cfg(feature = "client")]
 pub mod auth;
 #[cfg(feature = "client")]
 pub mod client;
@@ -110,6 +112,8 @@ pub mod model;
 pub mod retry;
 #[cfg(feature = "client")]
 mod secret;
+#[cfg(feature = "client")]
+mod sensitive;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 #[cfg(feature = "client")]
@@ -128,6 +132,7 @@ pub use {
     error::{Error, Result, Sent},
     model::{Account, AccountId, Asset, Notification, Order, OrderId, RxId},
     secret::Secret,
+    sensitive::Sensitive,
 };
 
 /// The README's examples compile and hold.

@@ -70,6 +70,10 @@ impl Edges {
         }) else {
             return End::Missing;
         };
+        // Some programs take the last mark of an end, whether its comment reaches the file's end
+        // or not: an archive that shows them something else is not for guessing.
+        let mut later = last[at + 1..].windows(22);
+        let has_another = later.any(|record| record.starts_with(b"PK\x05\x06"));
         // Where `last` begins within the file.
         let base = self.bytes - last.len() as u64;
         let small = (
@@ -88,7 +92,8 @@ impl Edges {
         };
         match directory {
             Some((offset, size, end))
-                if offset.checked_add(size) == Some(end)
+                if !has_another
+                    && offset.checked_add(size) == Some(end)
                     && (self.look_like_zip() || offset == 0) =>
             {
                 End::Proves { directory: offset }
@@ -202,6 +207,20 @@ mod tests {
         let large = zip("large", &large, &"c".repeat(0xffff));
         for step in [1000, 40_000, 70_000, 1 << 20] {
             assert!(proves(&large, step), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_second_mark_of_an_end_takes_the_proof_away() {
+        let mut empty = [&b"PK\x05\x06"[..], &[0; 18]].concat();
+        for comment in [0, 1, 0xff] {
+            empty[20] = comment;
+            let mut zip = zip("a", b"content", "");
+            let at = zip.len() - 2;
+            zip[at] = empty.len() as u8;
+            zip.extend(&empty);
+            assert!(!proves(&zip, 7), "{comment}");
+            assert_ne!(end(&zip, 7), End::Missing);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::io::{Result, Write};
 
-use lab_connector::export::{Coded, Contents, Manifest, PackedFile, Sensitive};
+use lab_connector::Sensitive;
+use lab_connector::export::{Coded, Contents, Manifest, PackedFile};
 
 pub fn manifest(out: &mut impl Write, manifest: &Manifest, patient_data: bool) -> Result<()> {
     let shown = |value: Option<&Sensitive<String>>| match value {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::Url;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, answer};
 use crate::secret::Secret;
 
 /// An authorization that has begun: the page to open, and what is needed to finish.
@@ -102,13 +102,11 @@ impl AuthorizationRequest {
             );
         }
         if let Some(error) = value("error") {
-            // One of RFC 6749's codes; anything else is not repeated to whoever reads this.
-            let code: String = error
-                .chars()
-                .filter(|c| c.is_ascii_lowercase() || *c == '_')
-                .take(40)
-                .collect();
-            return refused(format!("the service says `{code}`"));
+            // Anything else than a code is not repeated to whoever reads this.
+            return refused(match answer::code(&error) {
+                Some(code) => format!("the service says `{code}`"),
+                None => "the service gives no code for it".into(),
+            });
         }
         match value("code") {
             Some(code) if !code.is_empty() => Ok(Secret::new(code)),

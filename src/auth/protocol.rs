@@ -311,7 +311,9 @@ impl Protocol {
                         ),
                     None => Error::new(Kind::Status(code.to_owned())),
                 };
-                error.with_attempts(1)
+                error
+                    .with_attempts(1)
+                    .with_service_message(response.error_description().map(String::as_str))
             }
             RequestTokenError::Parse(..) => Error::decode("it is no answer of OAuth 2"),
             RequestTokenError::Other(what) => Error::decode(what),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::limits::{Allowance, Total, TotalAllowance};
 use super::{Client, Inner, Observer, Paging};
+use crate::access::Access;
 use crate::auth::{
     ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
 };
@@ -43,6 +44,8 @@ pub struct ClientBuilder {
     allowance: Allowance,
     total: TotalAllowance,
     paging: Paging,
+    shared_files: bool,
+    file_limit: u64,
 }
 
 impl ClientBuilder {
@@ -68,6 +71,8 @@ impl ClientBuilder {
             allowance: Allowance::default(),
             total: TotalAllowance::default(),
             paging: Paging::default(),
+            shared_files: false,
+            file_limit: 16 << 30,
         }
     }
 
@@ -146,7 +151,9 @@ impl ClientBuilder {
     /// library, a resolver, a connector.
     ///
     /// It should follow no redirects (`reqwest::redirect::Policy::none()`): the client follows
-    /// those that it may. Its proxies, certificates, connect and read timeouts are its own.
+    /// those that it may. Its proxies, certificates, connect and read timeouts are its own, and so
+    /// is what names resolve to: where [`proxy`](ClientBuilder::proxy) says that they are judged,
+    /// here they are not.
     /// This method is exempt from the crate's semver promise and goes with reqwest 0.13.
     #[cfg(feature = "reqwest-0_13")]
     pub fn reqwest_client(mut self, client: reqwest::Client) -> Self {
@@ -157,6 +164,10 @@ impl ClientBuilder {
     /// The proxy that requests go through: an http or https URL, which may hold user and
     /// password. It is asked to tunnel what is https. Default: what the environment
     /// (`HTTPS_PROXY`, `NO_PROXY` and their kin) and the system say.
+    ///
+    /// Without a proxy, a host that the configuration does not name, such as that of a file, is not
+    /// called where its name resolves to this machine or a private network. Behind a proxy it is
+    /// the proxy that resolves names: what it may reach is for the proxy to say.
     pub fn proxy(mut self, url: impl Into<Secret>) -> Self {
         self.network.proxy = Proxy::At(url.into());
         self
@@ -239,6 +250,13 @@ impl ClientBuilder {
         self
     }
 
+    /// How many bytes a file may have: a longer one is not downloaded, and the call fails with
+    /// [`Error::is_decode`]. Default: 16 GiB; a case has tens to hundreds of megabytes.
+    pub fn file_limit(mut self, bytes: u64) -> Self {
+        self.file_limit = bytes;
+        self
+    }
+
     /// How many requests of all accounts and logins together may be under way at a time; at
     /// least 1. For software that works for many labs. Default: no limit but that of each
     /// [account](ClientBuilder::concurrency).
@@ -276,6 +294,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether other users may read downloaded files, as the umask allows: for a lab whose
+    /// software hands them on to programs of other users. Default: no, their mode is 0600. On
+    /// Windows the directory's access list decides.
+    pub fn shared_files(mut self, shared: bool) -> Self {
+        self.shared_files = shared;
+        self
+    }
+
     /// Checks the settings and makes the client. Nothing is sent.
     ///
     /// # Errors
@@ -305,6 +331,7 @@ impl ClientBuilder {
             check_parameter(name)?;
         }
         let redirect_url = self.redirect_url.as_deref().map(redirect_url).transpose()?;
+        let allowed = Arc::new(allowed);
         let transport = match self.transport {
             Some(_) if !self.network.is_default() => {
                 return Err(Error::configuration(
@@ -314,7 +341,13 @@ impl ClientBuilder {
             Some(transport) => transport,
             None => {
                 let user_agent = concat!("lab-connector/", env!("CARGO_PKG_VERSION"));
-                Arc::new(Reqwest::new(&self.timeouts, user_agent, &self.network)?)
+                let allowed = Arc::clone(&allowed);
+                Arc::new(Reqwest::new(
+                    &self.timeouts,
+                    user_agent,
+                    &self.network,
+                    Some(allowed),
+                )?)
             }
         };
         let credentials = Credentials {
@@ -336,7 +369,7 @@ impl ClientBuilder {
                         answer_limit: self.answer_limit,
                     },
                     directory: Arc::new(Directory::new(endpoints)),
-                    allowed: Arc::new(allowed),
+                    allowed,
                     credentials: Arc::new(credentials),
                     asked: Arc::default(),
                 },
@@ -349,6 +382,8 @@ impl ClientBuilder {
                 allowance: self.allowance,
                 total: Total::new(self.total),
                 paging: self.paging,
+                file_limit: self.file_limit,
+                access: Access::of(self.shared_files),
                 shared: Mutex::new(HashMap::new()),
             }),
         })

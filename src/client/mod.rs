@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Method;
 
+use crate::access::Access;
 use crate::auth::refresh::TokenSource;
 use crate::auth::{Protocol, TokenKey, TokenStore};
 use crate::clock::Clock;
@@ -74,6 +75,8 @@ struct Inner {
     allowance: Allowance,
     total: Total,
     paging: Paging,
+    access: Access,
+    file_limit: u64,
     shared: Mutex<HashMap<TokenKey, Shared>>,
 }
 

@@ -97,6 +97,8 @@ pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) length: Option<u64>,
     pub(crate) validator: Option<Validator>,
+    tagged: bool,
+    modified: Option<String>,
     /// From, to (inclusive) and of how many bytes.
     pub(crate) range: Option<(u64, u64, u64)>,
     pub(crate) encoded: bool,
@@ -111,16 +113,47 @@ impl Head {
         let length = text(header::CONTENT_LENGTH).and_then(|text| text.trim().parse().ok());
         let chunked = text(header::TRANSFER_ENCODING).is_some();
         let old = response.version() <= Version::HTTP_11;
-        let encoding = headers.get(header::CONTENT_ENCODING);
+        let encodings = headers.get_all(header::CONTENT_ENCODING).into_iter();
         Head {
             status: response.status(),
             length,
             validator: Validator::strong(headers),
+            tagged: headers.contains_key(header::ETAG),
+            modified: text(header::LAST_MODIFIED).map(str::to_owned),
             range: text(header::CONTENT_RANGE).and_then(range),
-            encoded: encoding.is_some_and(|encoding| encoding != "identity"),
+            encoded: encodings.map(HeaderValue::as_bytes).any(encodes),
             ends_with_connection: length.is_none() && !chunked && old,
         }
     }
+
+    /// Whether a `206` is of the version that was asked for. RFC 9110, section 15.3.7: it repeats
+    /// the tag that the whole file has, and leaves out the date, since `If-Range` named it.
+    fn confirms(&self, validator: &Validator) -> bool {
+        match validator {
+            Validator::Etag(_) => self.validator.as_ref() == Some(validator),
+            Validator::Modified(date) => {
+                !self.tagged && self.modified.as_ref().is_none_or(|there| there == date)
+            }
+        }
+    }
+}
+
+/// Whether a `Content-Encoding` stands for a change of the bytes. Some words that services write
+/// there do not: `aws-chunked` says how the file was once uploaded, others name a charset or a
+/// transfer.
+fn encodes(value: &[u8]) -> bool {
+    const PLAIN: [&[u8]; 8] = [
+        b"",
+        b"identity",
+        b"none",
+        b"binary",
+        b"7bit",
+        b"8bit",
+        b"utf-8",
+        b"aws-chunked",
+    ];
+    let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    codings.any(|coding| !PLAIN.iter().any(|plain| coding.eq_ignore_ascii_case(plain)))
 }
 
 /// `bytes 5-9/10`.
@@ -142,7 +175,7 @@ fn range(text: &str) -> Option<(u64, u64, u64)> {
 pub(crate) enum Plan {
     /// It is the file from its beginning.
     Restart {
-        /// How long the file will be, if anything says so.
+        /// How long the file will be, if the answer says so.
         total: Option<u64>,
     },
     /// It continues what is there, up to `until`.
@@ -157,31 +190,23 @@ pub(crate) enum Plan {
 pub(crate) enum Reject {
     Encoded,
     Empty,
-    /// The answer announces one length, the order another.
-    Length(u64, u64),
     Status,
 }
 
 /// Judges an answer to a request that asked for the rest of what is `held`, or for the whole
-/// file. `size` is how long the order says that the file is.
-pub(crate) fn plan(held: Option<&Held>, head: &Head, size: Option<u64>) -> Plan {
+/// file.
+pub(crate) fn plan(held: Option<&Held>, head: &Head) -> Plan {
     match (head.status, held) {
         (StatusCode::OK, _) if head.encoded => Plan::Reject(Reject::Encoded),
-        (StatusCode::OK, _) => match (head.length, size) {
-            (Some(0), _) => Plan::Reject(Reject::Empty),
-            (Some(length), Some(size)) if length != size => {
-                Plan::Reject(Reject::Length(length, size))
-            }
-            (length, size) => Plan::Restart {
-                total: length.or(size),
-            },
+        (StatusCode::OK, _) => match head.length {
+            Some(0) => Plan::Reject(Reject::Empty),
+            total => Plan::Restart { total },
         },
         (StatusCode::PARTIAL_CONTENT, Some(held)) => match head.range {
             Some((first, last, total))
                 if first == held.from
                     && held.total.is_none_or(|held| held == total)
-                    && size.is_none_or(|size| size == total)
-                    && head.validator.as_ref() == Some(&held.validator)
+                    && head.confirms(&held.validator)
                     && head.length.is_none_or(|length| length == last - first + 1)
                     && !head.encoded =>
             {
@@ -371,21 +396,66 @@ mod tests {
         ];
         for (status, headers, whole, rest) in table {
             let head = head(status, &headers);
-            assert_eq!(plan(None, &head, None), whole, "{status} {headers:?}");
+            assert_eq!(plan(None, &head), whole, "{status} {headers:?}");
             for held in [&held, &open] {
-                assert_eq!(plan(Some(held), &head, None), rest, "{status} {headers:?}");
+                assert_eq!(plan(Some(held), &head), rest, "{status} {headers:?}");
             }
         }
-        // Another total than it was, and another than the order says.
+        // Another total than it was.
         let longer = head(206, &[a, ("content-range", "bytes 5-10/11")]);
-        assert_eq!(plan(Some(&held), &longer, None), AskAnew);
-        assert_eq!(plan(Some(&open), &longer, Some(10)), AskAnew);
-        let announced = head(200, &[("content-length", "5")]);
-        assert_eq!(
-            plan(None, &announced, Some(4)),
-            Reject(self::Reject::Length(5, 4))
-        );
-        assert_eq!(plan(None, &head(200, &[]), Some(4)), restart(Some(4)));
+        assert_eq!(plan(Some(&held), &longer), AskAnew);
+    }
+
+    #[test]
+    fn a_part_need_not_repeat_the_date_that_was_asked_for() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let held = Held::new(5, Validator::Modified(date.to_owned()), Some(10)).unwrap();
+        let range = ("content-range", "bytes 5-9/10");
+        for (headers, goes_on) in [
+            (vec![range], true),
+            (vec![range, ("last-modified", date)], true),
+            (
+                vec![range, ("last-modified", "Sun, 06 Nov 1994 08:49:38 GMT")],
+                false,
+            ),
+            // The file had no tag.
+            (vec![range, ("etag", "\"a\"")], false),
+            (vec![("content-range", "bytes 5-9/11")], false),
+        ] {
+            let planned = plan(Some(&held), &head(206, &headers));
+            let appends = matches!(planned, Plan::Append { .. });
+            assert_eq!(appends, goes_on, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_changes_the_bytes_is_an_encoding() {
+        let encoded = |values: &[&str]| {
+            let headers: Vec<_> = values.iter().map(|v| ("content-encoding", *v)).collect();
+            head(200, &headers).encoded
+        };
+        for plain in [
+            "",
+            "identity",
+            "Identity",
+            "binary",
+            "UTF-8",
+            "aws-chunked",
+            "none, ",
+        ] {
+            assert!(!encoded(&[plain]), "{plain}");
+        }
+        for changed in [
+            "gzip",
+            "x-gzip",
+            "br",
+            "aws-chunked, gzip",
+            "identity,GZIP",
+            "new",
+        ] {
+            assert!(encoded(&[changed]), "{changed}");
+        }
+        assert!(encoded(&["identity", "gzip"]) && !encoded(&[]));
     }
 
     #[test]

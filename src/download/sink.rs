@@ -11,6 +11,7 @@ use super::digest::{Digest, Hashers, Sha256};
 use super::part::{Part, State, failed};
 use super::resume::{Held, Validator};
 use super::verify::{Check, ZipRule, verify};
+use crate::access::Access;
 use crate::error::{Error, Kind, Result};
 use crate::zip_end::Edges;
 
@@ -44,6 +45,9 @@ pub(crate) struct Wanted {
     pub(crate) digests: Vec<Digest>,
     pub(crate) sha256: bool,
     pub(crate) zip: ZipRule,
+    pub(crate) access: Access,
+    /// How long it is by the order.
+    pub(crate) size: Option<u64>,
 }
 
 /// Takes a file's bytes, in the order that they have in it.
@@ -82,7 +86,7 @@ enum Onward<'a> {
 impl<'a> Sink<'a> {
     /// A file, of which some may be there already.
     pub(crate) async fn file(target: &Path, wanted: Wanted) -> Result<Self> {
-        let (part, kept) = Part::open(target, wanted.asset.clone()).await?;
+        let (part, kept) = Part::open(target, wanted.asset.clone(), wanted.access).await?;
         let mut sink = Sink::new(Out::File(part), wanted);
         if let Some((bytes, state)) = kept {
             sink.bytes = bytes;
@@ -221,8 +225,11 @@ impl<'a> Sink<'a> {
                     Onward::Writer(writer) => writer.write_all(&chunk).await.map_err(failed),
                     // Nobody takes it any more: then nobody waits for what is returned either.
                     Onward::Channel(sender) => {
-                        let gone = |_| Error::new(Kind::File("nobody takes it".to_owned()));
-                        sender.send(chunk).await.map_err(gone)
+                        let gone = || Error::new(Kind::File("nobody takes it".to_owned()));
+                        sender.send(chunk).await.map_err(|_| gone())?;
+                        // Until it is taken: what its taker needs is not time that the service
+                        // takes for the next piece.
+                        sender.reserve().await.map(drop).map_err(|_| gone())
                     }
                 }
             }
@@ -243,6 +250,7 @@ impl<'a> Sink<'a> {
             zip: self.wanted.zip,
             digests: self.digests.clone(),
             needs_proof,
+            size: self.wanted.size,
         };
         let finished = match &mut self.out {
             Out::File(part) => part.finish(check).await,

@@ -1,7 +1,7 @@
 //! Where credentials may go.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Origin, Url};
 
@@ -57,14 +57,17 @@ impl Pattern {
     }
 
     fn matches(&self, url: &Url) -> bool {
-        let Some(host) = url.host() else { return false };
-        let fits = match (&self.host, &host) {
+        url.host().is_some_and(|host| self.is_of(host))
+            && url.port_or_known_default() == Some(self.port)
+    }
+
+    fn is_of(&self, host: Host<&str>) -> bool {
+        match (&self.host, &host) {
             (Host::Domain(suffix), Host::Domain(host)) if self.below => host
                 .strip_suffix(suffix.as_str())
                 .is_some_and(|rest| rest.ends_with('.')),
             (known, host) => *known == host.to_owned(),
-        };
-        fits && url.port_or_known_default() == Some(self.port)
+        }
     }
 }
 
@@ -110,6 +113,24 @@ impl Allowed {
         is_clean(url) && safe
     }
 
+    /// Whether a host that the configuration does not name may be there.
+    pub(crate) fn permits_address(&self, address: IpAddr) -> bool {
+        let reach = match address {
+            IpAddr::V4(ip) => reach_of_v4(ip),
+            IpAddr::V6(ip) => reach_of_v6(ip),
+        };
+        reach == Reach::Public || (reach == Reach::Machine && self.loopback)
+    }
+
+    /// Whether the configuration names a host, with whatever scheme and port.
+    pub(crate) fn names_host(&self, name: &str) -> bool {
+        let is_origin = |origin: &Origin| matches!(origin, Origin::Tuple(_, Host::Domain(host), _) if host == name);
+        self.hosts
+            .iter()
+            .any(|pattern| pattern.is_of(Host::Domain(name)))
+            || self.origins.iter().any(is_origin)
+    }
+
     fn names(&self, url: &Url) -> bool {
         self.hosts.iter().any(|pattern| pattern.matches(url))
             || self.origins.iter().any(|origin| is_of(url, origin))
@@ -146,7 +167,8 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// How far away a host is, by what its URL says. What a name resolves to is not asked.
+/// How far away a host is, by what its URL says. What a name resolves to is judged when it is
+/// resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// This machine: loopback, and what systems take for it.
@@ -211,7 +233,8 @@ pub(crate) fn display(url: &Url) -> String {
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{}://{host}:{port}", url.scheme()),
         (Some(host), None) => format!("{}://{host}", url.scheme()),
-        (None, _) => format!("{}:", url.scheme()),
+        // A scheme of its own may be anything.
+        (None, _) => "a URL without a host".to_owned(),
     }
 }
 

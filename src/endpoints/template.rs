@@ -6,7 +6,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, answer};
 
 /// Everything but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -25,8 +25,9 @@ impl Template {
     pub(crate) fn new(text: &str) -> Result<Self> {
         let template = Template(text.trim().into());
         if let Some(name) = template.names().find(|name| !is_name(name)) {
+            let shown = shown(name);
             return Err(Error::configuration(format!(
-                "`{{{name}}}` is no variable of a URI template of level 1"
+                "`{{{shown}}}` is no variable of a URI template of level 1"
             )));
         }
         let url = template.expand_with(|_| Some("x"))?;
@@ -92,6 +93,7 @@ impl Template {
                 .split_once('}')
                 .ok_or_else(|| Error::configuration("a URI template has a `{` without its `}`"))?;
             let value = value(name).ok_or_else(|| {
+                let name = shown(name);
                 Error::configuration(format!(
                     "the URI template asks for `{{{name}}}`, which this operation does not have"
                 ))
@@ -134,6 +136,11 @@ impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
+}
+
+/// Discovery may write anything between braces.
+fn shown(name: &str) -> &str {
+    answer::code(name).unwrap_or("…")
 }
 
 #[cfg(test)]

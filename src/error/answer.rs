@@ -1,6 +1,5 @@
 //! What an answer that is an error says about itself, without its payload.
 
-use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
@@ -39,14 +38,23 @@ pub(crate) fn error(
     body: &[u8],
     now: SystemTime,
 ) -> Error {
-    let mut text = status.to_string();
-    if let Some(said) = said(body) {
-        // Writing to a string cannot fail.
-        let _ = write!(text, ": {said}");
-    }
+    let said = Said::of(body);
+    let text = match said.code {
+        Some(code) => format!("{status}: {code}"),
+        None if is_page(body) => format!("{status}: an HTML page"),
+        None => status.to_string(),
+    };
     Error::new(Kind::Status(text))
         .with_answer(status, request_id(headers), retry_after(headers, now))
         .with_excerpt(excerpt(body, true))
+        .with_service_message(said.message.as_deref())
+}
+
+/// A text of the service's that may be shown: a word in the form of codes, which no sentence, no
+/// URL and no full name has.
+pub(crate) fn code(text: &str) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    ((1..=40).contains(&text.len()) && text.bytes().all(plain)).then_some(text)
 }
 
 /// What the body is, where it is not what was due.
@@ -66,11 +74,18 @@ pub(crate) fn describe(headers: &HeaderMap, body: &[u8]) -> &'static str {
     }
 }
 
+/// Ids that are made by machines: they have a digit, and nothing that a sentence or a URL has.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:=+-".contains(&byte);
+    let is_id = |text: &&str| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(plain)
+            && text.bytes().any(|byte| byte.is_ascii_digit())
+    };
     REQUEST_ID
         .iter()
-        .find_map(|name| headers.get(*name)?.to_str().ok())
-        .map(|id| bounded(id, 100))
+        .find_map(|name| headers.get(*name)?.to_str().ok().filter(is_id))
+        .map(str::to_owned)
 }
 
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
@@ -102,65 +117,94 @@ pub(crate) fn excerpt(body: &[u8], refuses: bool) -> String {
     bounded(&text, 300)
 }
 
-/// The keys of an object, with the texts of those in which services describe errors. In an
-/// answer that does not refuse even a key may be payload.
+/// The fields in which services describe errors, with their codes, and how many others there are:
+/// any other key may be data. In an answer that does not refuse even those are payload.
 fn shape(fields: &Map<String, Value>, refuses: bool) -> String {
     if !refuses {
         return format!("{{{} fields}}", fields.len());
     }
     let mut shown: Vec<String> = Vec::new();
-    for (key, value) in fields {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        // What is no name of a field may be data.
-        let key = if key.len() <= 40 && key.chars().all(plain) {
-            key.as_str()
-        } else {
-            "…"
+    for name in CODES.iter().chain(&MESSAGES) {
+        let Some((_, value)) = fields.iter().find(|(key, _)| is(key, name)) else {
+            continue;
         };
-        let describes = CODES.iter().chain(&MESSAGES).any(|name| is(key, name));
         shown.push(match value {
-            Value::Object(inner) if is(key, "error") => format!("{key} {}", shape(inner, refuses)),
-            _ => match text(value).filter(|_| describes) {
-                Some(text) => format!("{key} {text:?}"),
-                None => key.to_owned(),
+            Value::Object(inner) => format!("{name} {}", shape(inner, refuses)),
+            _ => match code_of(value).filter(|_| CODES.contains(name)) {
+                Some(code) => format!("{name} {code:?}"),
+                None => (*name).to_owned(),
             },
         });
+    }
+    match fields.len() - shown.len() {
+        0 => {}
+        1 => shown.push("1 other field".to_owned()),
+        others => shown.push(format!("{others} other fields")),
     }
     format!("{{{}}}", shown.join(", "))
 }
 
-fn said(body: &[u8]) -> Option<String> {
-    if is_page(body) {
-        return Some("an HTML page".to_owned());
+/// What an answer says of its error.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    code: Option<String>,
+    /// All that may not be shown.
+    message: Option<String>,
+}
+
+impl Said {
+    fn of(body: &[u8]) -> Self {
+        if body.len() > DESCRIBED || is_page(body) {
+            return Said::default();
+        }
+        let fields = match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => fields,
+            Ok(Value::String(text)) => return Said::text(&text),
+            Ok(_) => return Said::default(),
+            // A plain text, if it is one.
+            Err(_) => {
+                return match std::str::from_utf8(body) {
+                    Ok(text) => Said::text(text.trim()),
+                    Err(_) => Said::default(),
+                };
+            }
+        };
+        // Some wrap it: {"error": {"code": …, "message": …}}.
+        let fields = match fields.iter().find(|(key, _)| is(key, "error")) {
+            Some((_, Value::Object(inner))) => inner,
+            _ => &fields,
+        };
+        let values = |names: &'static [&str]| {
+            names.iter().filter_map(|name| {
+                let field = fields.iter().find(|(key, _)| is(key, name));
+                field.map(|(_, value)| value)
+            })
+        };
+        let code = values(&CODES).find_map(code_of);
+        let texts = values(&CODES).chain(values(&MESSAGES));
+        let texts = texts.filter_map(Value::as_str);
+        let texts: Vec<_> = texts
+            .filter(|text| !text.is_empty() && code.as_deref() != Some(*text))
+            .collect();
+        Said {
+            code,
+            message: (!texts.is_empty()).then(|| texts.join(", ")),
+        }
     }
-    if body.len() > DESCRIBED {
-        return None;
-    }
-    let Value::Object(fields) = serde_json::from_slice(body).ok()? else {
-        return None;
-    };
-    // Some wrap it: {"error": {"code": …, "message": …}}.
-    let fields = match fields.iter().find(|(key, _)| is(key, "error")) {
-        Some((_, Value::Object(inner))) => inner.clone(),
-        _ => fields,
-    };
-    let find = |names: &[&str]| {
-        names.iter().find_map(|name| {
-            let (_, value) = fields.iter().find(|(key, _)| is(key, name))?;
-            text(value)
-        })
-    };
-    match (find(&CODES), find(&MESSAGES)) {
-        (Some(code), Some(message)) => Some(format!("{code}, {message}")),
-        (one, other) => one.or(other),
+
+    fn text(text: &str) -> Self {
+        Said {
+            code: None,
+            message: (!text.is_empty()).then(|| text.to_owned()),
+        }
     }
 }
 
-/// The text of a field that describes an error.
-fn text(value: &Value) -> Option<String> {
+/// The code in a field that holds one.
+fn code_of(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(bounded(text, 200)),
-        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => code(text).map(str::to_owned),
+        Value::Number(number) => code(&number.to_string()).map(str::to_owned),
         _ => None,
     }
 }
@@ -177,7 +221,7 @@ pub(crate) fn is_page(body: &[u8]) -> bool {
 }
 
 /// One line of at most `limit` characters.
-fn bounded(text: &str, limit: usize) -> String {
+pub(super) fn bounded(text: &str, limit: usize) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(limit)
@@ -189,26 +233,65 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_and_messages_are_shown_and_nothing_else() {
-        for (body, expected) in [
+    fn codes_are_shown_and_texts_are_kept_apart() {
+        for (body, code, message) in [
             (
                 r#"{"error":"invalid_grant","error_description":"gone"}"#,
-                Some("invalid_grant, gone"),
+                Some("invalid_grant"),
+                Some("gone"),
             ),
             (
                 r#"{"error":{"code":17,"message":"no\nsuch order"}}"#,
-                Some("17, no such order"),
+                Some("17"),
+                Some("no\nsuch order"),
             ),
             (
                 r#"{"ErrorCode":"E1","patient":{"name":"canary"}}"#,
                 Some("E1"),
+                None,
             ),
-            (r#"{"patient":"canary"}"#, None),
-            ("<html>canary</html>", Some("an HTML page")),
-            ("canary", None),
-            ("", None),
+            // What stands where a code is due is one only if it looks like one.
+            (
+                r#"{"error":"Canary, Jane","code":"E-1.b","type":"https://a.example/?sig=canary"}"#,
+                Some("E-1.b"),
+                Some("Canary, Jane, https://a.example/?sig=canary"),
+            ),
+            (r#"{"patient":"canary"}"#, None, None),
+            (r#""no such order""#, None, Some("no such order")),
+            ("<html>canary</html>", None, None),
+            ("  no such\torder", None, Some("no such\torder")),
+            ("", None, None),
         ] {
-            assert_eq!(said(body.as_bytes()).as_deref(), expected, "{body}");
+            let said = Said::of(body.as_bytes());
+            assert_eq!(said.code.as_deref(), code, "{body}");
+            assert_eq!(said.message.as_deref(), message, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_a_request_is_what_a_machine_makes() {
+        let id = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-request-id", text.parse().unwrap());
+            request_id(&headers)
+        };
+        for good in [
+            "7",
+            "req_011CSHoEeqs5C35K2UUqR7Fy",
+            "Root=1-67891233-abcdef012345678912345678",
+            "0HMVD33IIJRFR:00000002",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(id(good).as_deref(), Some(good));
+        }
+        for bad in [
+            "",
+            "Jane-Canary",
+            "Canary 7",
+            "a.example/7?sig=canary",
+            &"7".repeat(65),
+        ] {
+            assert_eq!(id(bad), None, "{bad}");
         }
     }
 
@@ -220,18 +303,18 @@ mod tests {
             ("canary", "6 bytes that are not JSON"),
             (r#"["canary"]"#, "a JSON list of 1, 10 bytes"),
             (
-                r#"{"title":"Gone","status":410,"patient":{"a":"canary"},"can ary":1}"#,
-                r#"a JSON object, 66 bytes: {…, patient, status, title "Gone"}"#,
+                r#"{"title":"Ms Canary","status":410,"code":"E 1","canary":1}"#,
+                "a JSON object, 58 bytes: {code, title, 2 other fields}",
             ),
             (
                 r#"{"error":{"code":"E7","order":"canary"}}"#,
-                r#"a JSON object, 40 bytes: {error {code "E7", order}}"#,
+                r#"a JSON object, 40 bytes: {error {code "E7", 1 other field}}"#,
             ),
         ] {
             assert!(!excerpt(body.as_bytes(), false).contains("canary"));
             let excerpt = excerpt(body.as_bytes(), true);
             assert_eq!(excerpt, expected, "{body}");
-            assert!(!excerpt.contains("canary"));
+            assert!(!excerpt.contains("anary"));
         }
         let long = format!(r#"{{"message":"{0}","detail":"{0}"}}"#, "x".repeat(9999));
         assert!(excerpt(long.as_bytes(), true).chars().count() <= 300);

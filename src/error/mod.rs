@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::sensitive::Sensitive;
+
 /// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -17,7 +19,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// One type for all of the crate: ask the predicates what to do, the accessors for what to
 /// write into a ticket. `Display` is one line; it names the operation and never holds a secret,
-/// an id, a URL's values or a payload.
+/// an id, a URL's values, a payload or a text of the service's: of what the service says there are
+/// its status and its code, and the rest is at [`Error::service_message`].
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -33,6 +36,7 @@ struct Inner {
     repeatable: bool,
     sent: Sent,
     excerpt: Option<Box<str>>,
+    service_message: Option<Sensitive<Box<str>>>,
     path: Option<Box<str>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -127,6 +131,7 @@ impl Error {
             repeatable: false,
             sent,
             excerpt: None,
+            service_message: None,
             path: None,
             source: None,
         }))
@@ -159,6 +164,7 @@ impl Error {
             inner.status = cause.status;
             inner.request_id = cause.request_id.clone();
             inner.attempts = cause.attempts;
+            inner.service_message = cause.service_message.clone();
             inner.retry_after = retry_after;
         })
     }
@@ -192,6 +198,12 @@ impl Error {
 
     pub(crate) fn with_excerpt(self, excerpt: String) -> Self {
         self.changed(|inner| inner.excerpt = Some(excerpt.into()))
+    }
+
+    pub(crate) fn with_service_message(self, message: Option<&str>) -> Self {
+        const LONGEST: usize = 500;
+        let message = message.map(|text| answer::bounded(text, LONGEST).into_boxed_str());
+        self.changed(|inner| inner.service_message = message.map(Sensitive::new))
     }
 
     /// Where in the answer the field is that cannot be read.
@@ -298,12 +310,21 @@ impl Error {
         self.0.elapsed
     }
 
-    /// What the answer looked like, in a line: its form and length, and of one that refuses its
-    /// keys, with the texts of the fields in which services describe errors. Values of other
-    /// fields are not in it.
+    /// What the answer looked like, in a line: its form and length, and of one that refuses the
+    /// fields in which services describe errors, with the codes in them. A code has at most 40
+    /// letters, digits, `_`, `.` and `-`; no other value is shown.
     #[must_use]
     pub fn excerpt(&self) -> Option<&str> {
         self.0.excerpt.as_deref()
+    }
+
+    /// What the service said of its error in words, in one line of at most 500 characters: text that
+    /// nobody has checked. It may name patients and hold tokens or signed URLs, so it is in no other
+    /// text of the error; keep it from logs, too.
+    #[must_use]
+    pub fn service_message(&self) -> Option<Sensitive<&str>> {
+        let message = self.0.service_message.as_ref()?;
+        Some(Sensitive::new(message.reveal()))
     }
 
     /// Where in the JSON of the answer the field is that cannot be read or is missing, as in

@@ -1,7 +1,7 @@
 //! From an archive to a directory: all of it or nothing.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use super::archive::{Package, Pour};
 use super::error::{Error, Reason, Result};
 use super::file::PackedFile;
+use crate::access::{Access, is_at};
 use crate::durable;
 
 /// Where a package has been extracted to.
@@ -37,11 +38,12 @@ impl<R: Read + Seek> Package<R> {
     ///
     /// They are written to a fresh directory beside it (`.NAME.part-…`), flushed to the disk,
     /// and only then does the directory get its name; so what is under that name is whole,
-    /// after a power cut too. Nothing is written anywhere else. When it fails, the fresh
+    /// after a power cut too. It is known by its device and inode (on Unix): if a neighbour puts
+    /// another one in its place, this fails. Nothing is written anywhere else. When it fails, the fresh
     /// directory is removed; when the program is killed, it stays.
     ///
     /// Modes and times of the archive are not taken over: the files are plain files of today,
-    /// with the permissions that the process gives to new ones.
+    /// for the user of this process alone unless they are [shared](Package::shared_files).
     ///
     /// # Errors
     ///
@@ -58,15 +60,21 @@ impl<R: Read + Seek> Package<R> {
         if fs::symlink_metadata(target).is_ok() {
             return Err(Error::new(Reason::TargetExists));
         }
-        let mut fresh = Fresh::beside(target, parent)?;
+        let mut fresh = Fresh::beside(target, parent, self.access)?;
         let bytes = self.fill(&mut fresh)?;
         fresh.sync().map_err(Error::io)?;
+        if !fresh.is_at(&fresh.path) {
+            return Err(replaced());
+        }
         fs::rename(&fresh.path, target).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists
             | io::ErrorKind::DirectoryNotEmpty
             | io::ErrorKind::NotADirectory => Error::new(Reason::TargetExists),
             _ => Error::io(error),
         })?;
+        if !fresh.is_at(target) {
+            return Err(replaced());
+        }
         fresh.done = true;
         durable::sync_directory(parent).map_err(Error::io)?;
         Ok(Extracted {
@@ -103,11 +111,18 @@ struct Fresh {
     /// Below it; in this order a directory comes before those in it.
     directories: BTreeSet<PathBuf>,
     flusher: Flusher,
+    access: Access,
+    /// What it is, by whatever name; none where directories cannot be opened.
+    handle: Option<File>,
     done: bool,
 }
 
+fn replaced() -> Error {
+    Error::io(io::Error::other("another directory was put in its place"))
+}
+
 impl Fresh {
-    fn beside(target: &Path, parent: &Path) -> Result<Self> {
+    fn beside(target: &Path, parent: &Path, access: Access) -> Result<Self> {
         let Some(name) = target.file_name() else {
             let nameless = io::Error::new(io::ErrorKind::InvalidInput, "a directory needs a name");
             return Err(Error::io(nameless));
@@ -119,12 +134,16 @@ impl Fresh {
             part.push(name);
             part.push(format!(".part-{:016x}", fastrand::u64(..)));
             let path = parent.join(part);
-            match fs::create_dir(&path) {
+            match access.directory().create(&path) {
                 Ok(()) => {
+                    let open = || File::open(&path).map_err(Error::io);
+                    let handle = cfg!(unix).then(open).transpose()?;
                     return Ok(Fresh {
                         path,
+                        handle,
                         directories: BTreeSet::new(),
                         flusher,
+                        access,
                         done: false,
                     });
                 }
@@ -132,6 +151,11 @@ impl Fresh {
                 Err(error) => return Err(Error::io(error)),
             }
         }
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        let mut handle = self.handle.iter();
+        handle.all(|handle| is_at(handle, path))
     }
 
     /// Makes a directory, and those above it.
@@ -143,7 +167,7 @@ impl Fresh {
         if let Some(above) = relative.parent() {
             self.directory(above)?;
         }
-        match fs::create_dir(&path) {
+        match self.access.directory().create(&path) {
             Ok(()) => {}
             // Another spelling that the file system does not tell apart.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -160,7 +184,8 @@ impl Fresh {
             self.directory(above).map_err(Error::io)?;
         }
         let path = self.path.join(relative);
-        let created = OpenOptions::new().write(true).create_new(true).open(path);
+        let mut options = self.access.file();
+        let created = options.write(true).create_new(true).open(path);
         created.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Error::new(Reason::Clash),
             _ => Error::io(error),
@@ -178,7 +203,7 @@ impl Fresh {
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        if !self.done {
+        if !self.done && self.is_at(&self.path) {
             // Windows removes no file that is open.
             let _ = self.flusher.finish();
             // The error that matters was told; what stays has a name that nobody takes for a

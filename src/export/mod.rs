@@ -69,7 +69,6 @@ mod jaw;
 mod limits;
 mod manifest;
 mod name;
-mod sensitive;
 mod xml;
 
 pub use archive::Package;
@@ -80,5 +79,4 @@ pub use file::{FileKind, PackedFile};
 pub use jaw::Jaw;
 pub use limits::Limits;
 pub use manifest::{Bridge, Coded, Day, Manifest, Object, Tooth};
-pub use sensitive::Sensitive;
 pub use xml::Element;

@@ -93,11 +93,15 @@ fn without_halves(raw: &str) -> String {
 }
 
 /// Signs that turn the direction of a text or have no width: with them a name shows another end
-/// than it has, or two names look alike.
+/// than it has, or two names look alike. Unicode's Default_Ignorable_Code_Point, with line ends and
+/// the marks of annotations.
 fn is_invisible(c: char) -> bool {
     matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Cuts a part of a path between two characters; its extension stays.
@@ -356,6 +360,9 @@ mod tests {
     #[test]
     fn invisible_signs_are_replaced() {
         assert_eq!(path("a\u{202e}lts.exe").as_deref(), Ok("a_lts.exe"));
+        for sign in "\u{34f}\u{2066}\u{3164}\u{fe0f}\u{e0041}".chars() {
+            assert_eq!(path(&format!("a{sign}b.stl")).as_deref(), Ok("a_b.stl"));
+        }
         let names = [("a\u{200b}.stl", false), ("a\u{feff}.stl", false)];
         assert_eq!(taken(&names).unwrap(), ["a_.stl", "a_~2.stl"]);
     }

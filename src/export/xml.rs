@@ -11,8 +11,8 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::error::{Error, Reason, Result};
 use super::limits::Limits;
-use super::sensitive::Sensitive;
 use crate::key::same_key;
+use crate::sensitive::Sensitive;
 
 /// An element that has no field of its own, as it stands in the manifest.
 ///

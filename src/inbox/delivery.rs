@@ -49,9 +49,9 @@ impl Delivery {
     pub(super) fn new(inbox: &Inbox, claimed: Claimed, token: &Arc<str>) -> Result<Self> {
         let stored = &claimed.stored;
         let order = stored.order.clone().ok_or_else(|| {
-            let id = stored.case.order_id();
             Error::store(format!(
-                "order {id} has an open delivery and no data: they were forgotten too early"
+                "delivery {} is open and its order has no data: it was forgotten too early",
+                claimed.sequence
             ))
         })?;
         let history = stored.case.history_until(claimed.index);

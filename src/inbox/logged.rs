@@ -28,7 +28,8 @@ impl LoggedArrival {
         let history = case.history_until(logged.index);
         let arrival = history.last().cloned().ok_or_else(|| {
             Error::store(format!(
-                "the record of order {order_id} lacks an arrival of the log"
+                "a case's record lacks number {} of the log",
+                logged.sequence
             ))
         })?;
         Ok(LoggedArrival {

@@ -78,6 +78,7 @@ mod dice;
 mod faults;
 mod files;
 mod grants;
+mod head_limit;
 mod html;
 mod life;
 mod notify;

@@ -64,6 +64,8 @@ fn client() -> crate::Result<std::sync::Arc<Reqwest>> {
         &Timeouts::default(),
         "lab-connector simulator",
         &Network::default(),
+        // Who develops says where to.
+        None,
     )?;
     Ok(std::sync::Arc::new(transport))
 }

@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
 
+use super::head_limit::HeadLimit;
+
 /// What is to happen to one answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Plan {
@@ -82,6 +84,7 @@ impl Listener for Wires {
             stream,
             line: Line::default(),
             answer: None,
+            head_limit: HeadLimit::new(),
         };
         (wire, address)
     }
@@ -104,6 +107,7 @@ pub(super) struct Wire {
     line: Line,
     /// An answer that has a plan, while it goes out.
     answer: Option<Answer>,
+    head_limit: HeadLimit,
 }
 
 #[derive(Debug)]
@@ -330,7 +334,13 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(context, buffer) {
+            Poll::Ready(Ok(())) => Poll::Ready(this.head_limit.read(&buffer.filled()[before..])),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => this.head_limit.poll(context),
+        }
     }
 }
 
@@ -341,6 +351,7 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.head_limit.wrote();
         // The last answer first, if it is not out yet.
         ready!(this.poll_ended(context))?;
         if this.answer.is_none()
@@ -380,6 +391,7 @@ impl AsyncWrite for Wire {
             plan.unwrap_or_else(PoisonError::into_inner).is_some()
         };
         if !planned {
+            this.head_limit.wrote();
             return Pin::new(&mut this.stream).poll_write_vectored(context, slices);
         }
         let first = slices.iter().find(|slice| !slice.is_empty());

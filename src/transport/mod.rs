@@ -8,6 +8,7 @@
 //! [`from_fn`]. Everything above (authorization, retries, judging answers) stays the same.
 
 mod reqwest;
+mod resolver;
 pub(crate) mod wire;
 
 use std::error::Error as StdError;
@@ -183,6 +184,8 @@ pub struct TransportError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Connect,
+    /// The host's name leads to where a service may not lead.
+    NotPublic,
     Timeout,
     Broken,
 }
@@ -214,7 +217,7 @@ impl TransportError {
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.failure {
-            Failure::Connect => "no connection",
+            Failure::Connect | Failure::NotPublic => "no connection",
             Failure::Timeout => "nothing came for too long",
             Failure::Broken => "the connection broke",
         })
@@ -242,7 +245,8 @@ pub struct Timeouts {
     /// Between two pieces of a body. Default: 30 seconds.
     pub idle: Duration,
     /// How many bytes a second a file must come at, on average over each `idle`, or its download
-    /// is given up as a timeout. Default: none; a slow line is healthy.
+    /// is given up as a timeout; the time that your own code takes to take it does not count.
+    /// Default: 1000, which a modem reaches. None: however slow.
     pub minimum_rate: Option<u64>,
 }
 
@@ -253,7 +257,7 @@ impl Default for Timeouts {
             attempt: Duration::from_secs(30),
             operation: Duration::from_secs(120),
             idle: Duration::from_secs(30),
-            minimum_rate: None,
+            minimum_rate: Some(1000),
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use url::Url;
 
-use super::{Body, Request, Response, Timeouts, Transport, TransportError};
-use crate::endpoints::origin::is_loopback;
+use super::resolver::{NotPublic, Resolver};
+use super::{Body, Failure, Request, Response, Timeouts, Transport, TransportError};
+use crate::endpoints::origin::{Allowed, is_loopback};
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -18,6 +20,8 @@ pub(crate) struct Reqwest {
     /// For this machine: plain http is allowed there because it does not leave it, and to a
     /// proxy that the environment names it would. A proxy that was configured is asked for.
     direct: reqwest::Client,
+    /// None where names may resolve to anything, or somebody else set the client up.
+    resolver: Option<Resolver>,
 }
 
 /// What a lab's network may ask for.
@@ -50,7 +54,21 @@ impl Network {
 }
 
 impl Reqwest {
-    pub(crate) fn new(timeouts: &Timeouts, user_agent: &str, network: &Network) -> Result<Self> {
+    pub(crate) fn new(
+        timeouts: &Timeouts,
+        user_agent: &str,
+        network: &Network,
+        allowed: Option<Arc<Allowed>>,
+    ) -> Result<Self> {
+        Reqwest::with(timeouts, user_agent, network, allowed.map(Resolver::new))
+    }
+
+    pub(super) fn with(
+        timeouts: &Timeouts,
+        user_agent: &str,
+        network: &Network,
+        resolver: Option<Resolver>,
+    ) -> Result<Self> {
         let builder = || {
             let builder = reqwest::Client::builder()
                 .user_agent(user_agent)
@@ -59,6 +77,10 @@ impl Reqwest {
                 .redirect(reqwest::redirect::Policy::none())
                 // Retrying is the pipeline's, which knows what may be repeated.
                 .retry(reqwest::retry::never());
+            let builder = match &resolver {
+                Some(resolver) => builder.dns_resolver(resolver.clone()),
+                None => builder,
+            };
             trusting(builder, &network.roots)
         };
         let proxied = match &network.proxy {
@@ -82,7 +104,11 @@ impl Reqwest {
             Proxy::System => built(builder()?.no_proxy())?,
             Proxy::None | Proxy::At(_) => client.clone(),
         };
-        Ok(Reqwest { client, direct })
+        Ok(Reqwest {
+            client,
+            direct,
+            resolver,
+        })
     }
 
     /// A client that somebody else set up.
@@ -91,6 +117,7 @@ impl Reqwest {
         Reqwest {
             direct: client.clone(),
             client,
+            resolver: None,
         }
     }
 }
@@ -149,7 +176,9 @@ impl Transport for Reqwest {
         } else {
             &self.client
         };
+        let visit = self.resolver.as_ref().map(|own| own.visit(request.url()));
         let response = client.execute(request).await.map_err(failed)?;
+        drop(visit);
         let length = response.content_length();
         let response = http::Response::<reqwest::Body>::from(response);
         Ok(response.map(|body| {
@@ -162,7 +191,12 @@ impl Transport for Reqwest {
 /// The URL is taken out: it may be signed, and its path holds ids.
 fn failed(error: reqwest::Error) -> TransportError {
     let error = error.without_url();
-    if error.is_connect() {
+    if find::<NotPublic>(&error).is_some() {
+        TransportError {
+            failure: Failure::NotPublic,
+            source: error.into(),
+        }
+    } else if error.is_connect() {
         TransportError::connect(error)
     } else if error.is_timeout() || has_timed_out(&error) {
         TransportError::timeout(error)
@@ -175,14 +209,17 @@ fn failed(error: reqwest::Error) -> TransportError {
 }
 
 fn has_timed_out(error: &reqwest::Error) -> bool {
+    find::<std::io::Error>(error).is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+}
+
+/// The first of a type among what led to an error.
+fn find<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
     let mut source = error.source();
     while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<std::io::Error>()
-            && error.kind() == std::io::ErrorKind::TimedOut
-        {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         source = error.source();
     }
-    false
+    None
 }

@@ -92,6 +92,10 @@ impl Wire {
     pub(crate) fn failed(&self, url: &Url, error: TransportError) -> Error {
         let kind = match error.failure {
             Failure::Connect => Kind::Connect(origin::display(url)),
+            Failure::NotPublic => Kind::Origin(format!(
+                "{} leads to this machine or into its network, and the configuration does not name it",
+                origin::display(url)
+            )),
             Failure::Timeout => Kind::Timeout(self.timeouts.idle),
             Failure::Broken => Kind::Broken,
         };

@@ -590,9 +590,9 @@ async fn print_packages(
     service: &Simulator,
     directory: &std::path::Path,
 ) {
-    use lab_connector::export::{Contents, Manifest, Package, Sensitive};
+    use lab_connector::export::{Contents, Manifest, Package};
 
-    printed.debug("Sensitive", &Sensitive::new("canary"));
+    printed.debug("Sensitive", &lab_connector::Sensitive::new("canary"));
     let xml =
         br#"<iTeroExport Version="5.0" Other="canary"><RxInfo OrderID="1" Patient="canary, canary"
         ChartNumber="canary" Doctor="canary" DoctorLicense="canary" Notes="canary">

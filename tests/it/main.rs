@@ -3,6 +3,7 @@
 
 mod answers;
 mod canary;
+mod canary_service;
 mod case_stores;
 mod chaos;
 mod classify;
@@ -13,6 +14,7 @@ mod downloads;
 mod downloads_crash;
 mod downloads_faults;
 mod downloads_many;
+mod downloads_place;
 mod downloads_server;
 mod export;
 mod flow;

@@ -442,3 +442,25 @@ async fn wrong_requests_lead_back_or_nowhere() -> Result {
     }
     Ok(())
 }
+
+/// A foreign name that leads to loopback is an attack: DNS rebinding.
+#[tokio::test]
+async fn pages_are_for_whoever_calls_the_simulator_by_a_loopback_name() -> Result<()> {
+    let browser = Browser::start().await?;
+    let sign_in = "/oauth/authorize?response_type=code&client_id=simulator\
+                   &redirect_uri=https://lab.example/callback&state=s";
+    for path in ["/", sign_in, &format!("{sign_in}&consent=yes")] {
+        for (host, refused) in [
+            ("evil.example", true),
+            ("127.0.0.1.evil.example:80", true),
+            ("localhost:1", false),
+            ("[::1]", false),
+        ] {
+            let request = browser.http.get(browser.url(path));
+            let request = request.header("accept", "text/html").header("host", host);
+            let answer = request.send().await?;
+            assert_eq!(answer.status() == 403, refused, "{path} {host}");
+        }
+    }
+    Ok(())
+}

@@ -108,7 +108,8 @@ impl<'a> Download<'a> {
     ///
     /// The token goes along only to hosts that it may be sent to: an asset's URL on another
     /// host is fetched without it. There is no limit on the whole time, only on the time
-    /// between two pieces, and for attempts that bring nothing.
+    /// between two pieces, the [rate](crate::transport::Timeouts::minimum_rate), and attempts that
+    /// bring nothing.
     ///
     /// # Errors
     ///
@@ -195,6 +196,8 @@ impl<'a> Download<'a> {
             digests: Digest::of_asset(asset),
             sha256: self.sha256,
             zip: self.zip,
+            size: asset.size(),
+            access: self.lab.caller.client.inner.access,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::download::{
 };
 use crate::error::{Error, Kind, Result, Sent};
 use crate::transport::wire::Wire;
-use crate::transport::{Body, Failure, Response};
+use crate::transport::{Body, Failure, Response, Timeouts};
 
 pub(super) struct Transfer<'a> {
     source: Source<'a>,
@@ -115,7 +115,8 @@ impl<'a> Transfer<'a> {
     ) -> Result<Option<Arrived>> {
         let head = Head::of(&response);
         let (status, headers) = (response.status(), response.headers());
-        let coming = match plan(held.as_ref(), &head, self.source.asset.size()) {
+        let limit = self.source.lab.caller.client.inner.file_limit;
+        let coming = match plan(held.as_ref(), &head) {
             Plan::AskAnew => return Ok(None),
             Plan::Reject(Reject::Status) => return Err(self.source.refused(&url, response).await),
             Plan::Reject(Reject::Encoded) => {
@@ -125,10 +126,8 @@ impl<'a> Transfer<'a> {
             Plan::Reject(Reject::Empty) => {
                 return Err(Error::new(Kind::Incomplete("it is empty".to_owned())));
             }
-            Plan::Reject(Reject::Length(announced, size)) => {
-                return Err(Error::new(Kind::Incomplete(format!(
-                    "{announced} of {size} bytes are announced"
-                ))));
+            Plan::Restart { total: Some(total) } | Plan::Append { total, .. } if total > limit => {
+                return Err(unfit(status, headers, &too_long(limit)));
             }
             Plan::Restart { .. } if is_page(headers) => {
                 let what = "an HTML page came in place of the file, perhaps of a proxy or a sign-in \
@@ -157,14 +156,18 @@ impl<'a> Transfer<'a> {
         };
         self.fill(&url, response.into_body(), &coming).await?;
         let received = self.sink.finish(coming.needs_proof).await?;
+        note_size(self.source.asset.size(), received.bytes);
         Ok(Some(Arrived(status, received)))
     }
 
     /// Hands on what comes, until the file has all its bytes.
     async fn fill(&mut self, url: &Url, mut body: Body, coming: &Coming) -> Result<()> {
-        let wire = &self.source.lab.caller.client.protocol().wire;
-        let mut pace = Pace::begin(wire);
+        let client = &self.source.lab.caller.client;
+        let (wire, limit) = (&client.protocol().wire, client.inner.file_limit);
+        let size = self.source.asset.size();
+        let mut pace = Pace::default();
         loop {
+            let asked = wire.clock.elapsed();
             let chunk = match wire.within(wire.timeouts.idle, body.next()).await {
                 Some(Some(Ok(chunk))) => chunk,
                 Some(None) => break,
@@ -174,21 +177,27 @@ impl<'a> Transfer<'a> {
                 Some(Some(Err(error))) => return Err(wire.failed(url, error).with_sent(Sent::Yes)),
                 None => return Err(too_slow(wire)),
             };
+            let waited = wire.clock.elapsed().saturating_sub(asked);
             let length = chunk.len() as u64;
             let after = self.sink.bytes() - self.sink.skips() + length;
             if let Some(until) = coming.until.filter(|until| after > *until) {
                 let what = format!("{after} of {until} bytes came");
                 return Err(Error::new(Kind::Incomplete(what)));
             }
+            if after > limit {
+                // Nobody goes on with it.
+                let _ = self.sink.restart(None, None, Vec::new()).await;
+                return Err(Error::decode(too_long(limit)));
+            }
             self.sink.write(chunk).await?;
             let bytes = self.sink.bytes();
-            if !pace.keeps(wire, length) {
+            if !pace.keeps(&wire.timeouts, length, waited) && coming.until != Some(after) {
                 return Err(too_slow(wire));
             }
             if let Some(Report(report)) = &mut self.report {
                 report(Progress {
                     bytes,
-                    total: coming.total,
+                    total: coming.total.or(size.filter(|size| bytes <= *size)),
                     rate: self.meter.note(length, wire.clock.elapsed()),
                 });
             }
@@ -221,36 +230,42 @@ fn too_slow(wire: &Wire) -> Error {
     Error::new(Kind::Timeout(wire.timeouts.idle)).with_sent(Sent::Yes)
 }
 
-/// Whether a file comes fast enough, seen over one stretch of time after the other.
+fn too_long(limit: u64) -> String {
+    format!("the file is longer than {limit} bytes")
+}
+
+/// In what unit an order gives the size of a file is not documented: what came is whole by what
+/// HTTP and the file itself say.
+fn note_size(size: Option<u64>, bytes: u64) {
+    #[cfg(feature = "tracing")]
+    if let Some(size) = size.filter(|size| *size != bytes) {
+        tracing::debug!(target: "lab_connector", size, bytes, "the order gives another size of the file");
+    }
+    #[cfg(not(feature = "tracing"))]
+    let _ = (size, bytes);
+}
+
+/// Whether a file comes fast enough, seen over one stretch of time after the other. Only the time
+/// that the service was waited for counts.
+#[derive(Default)]
 struct Pace {
-    since: Duration,
+    waited: Duration,
     bytes: u64,
 }
 
 impl Pace {
-    fn begin(wire: &Wire) -> Self {
-        Pace {
-            since: wire.clock.elapsed(),
-            bytes: 0,
-        }
-    }
-
-    fn keeps(&mut self, wire: &Wire, bytes: u64) -> bool {
-        let Some(rate) = wire.timeouts.minimum_rate else {
+    fn keeps(&mut self, timeouts: &Timeouts, bytes: u64, waited: Duration) -> bool {
+        let Some(rate) = timeouts.minimum_rate else {
             return true;
         };
         self.bytes += bytes;
-        let now = wire.clock.elapsed();
-        let stretch = now.saturating_sub(self.since);
-        if stretch < wire.timeouts.idle {
+        self.waited += waited;
+        if self.waited < timeouts.idle {
             return true;
         }
-        let due = rate.saturating_mul(stretch.as_secs());
+        let due = rate.saturating_mul(self.waited.as_secs());
         let keeps = self.bytes >= due;
-        *self = Pace {
-            since: now,
-            bytes: 0,
-        };
+        *self = Pace::default();
         keeps
     }
 }

@@ -19,6 +19,7 @@ use super::file::PackedFile;
 use super::limits::Limits;
 use super::manifest::Manifest;
 use super::name::{self, Taken};
+use crate::access::Access;
 use crate::zip_end::{self, Edges, End};
 
 /// A downloaded package, checked from end to end; nothing of it is decompressed yet.
@@ -30,6 +31,7 @@ pub struct Package<R> {
     files: Vec<PackedFile>,
     /// The directories that have an entry of their own.
     pub(super) directories: Vec<String>,
+    pub(super) access: Access,
 }
 
 impl Package<BufReader<File>> {
@@ -102,6 +104,7 @@ impl<R: Read + Seek> Package<R> {
             limits,
             files: Vec::new(),
             directories: Vec::new(),
+            access: Access::default(),
         };
         package.plan()?;
         let claims = package.claims()?;
@@ -113,6 +116,14 @@ impl<R: Read + Seek> Package<R> {
             archive: archive.map_err(|error| zip_error(error, Reason::NotAnArchive))?,
             ..package
         })
+    }
+
+    /// Whether other users may read what is extracted, as the umask allows. Default: no, the modes
+    /// are 0600 and 0700. On Windows the directory's access list decides.
+    #[must_use]
+    pub fn shared_files(mut self, shared: bool) -> Self {
+        self.access = Access::of(shared);
+        self
     }
 
     /// What is to be extracted, if every entry is harmless.

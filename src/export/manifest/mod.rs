@@ -20,9 +20,9 @@ use super::error::{Error, Reason, Result};
 use super::file::PackedFile;
 use super::jaw::Jaw;
 use super::limits::Limits;
-use super::sensitive::Sensitive;
 use super::xml::{self, Element};
 use crate::model::OrderId;
+use crate::sensitive::Sensitive;
 
 /// What a manifest says about the case.
 ///

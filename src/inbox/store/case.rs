@@ -60,8 +60,9 @@ impl Case {
         revision: u64,
         json: &str,
     ) -> Result<Self> {
-        let state: State = serde_json::from_str(json)
-            .map_err(|_| Error::store(format!("the record of order {order_id} is damaged")))?;
+        let state: State = serde_json::from_str(json).map_err(|_| {
+            Error::store(format!("a case's record, revision {revision}, is damaged"))
+        })?;
         Ok(Case(Arc::new(Whole {
             order_id,
             rx_id,

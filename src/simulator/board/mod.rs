@@ -21,7 +21,7 @@ use url::form_urlencoded;
 
 use super::problem::Problem;
 use super::server::control;
-use super::server::guard::check_origin;
+use super::server::guard::{check_host, check_origin};
 use super::{Action, App, Shared, html};
 use crate::model::OrderId;
 use view::View;
@@ -60,6 +60,9 @@ async fn index(State(shared): App, headers: HeaderMap, RawQuery(query): RawQuery
         return "The lab-connector simulator. GET /discovery names its endpoints, \
                 GET /_simulator/ the ways to drive it, GET /openapi.yaml what it speaks.\n"
             .into_response();
+    }
+    if let Err(problem) = check_host(&shared, &headers) {
+        return problem.into_response();
     }
     let address = fields(query.unwrap_or_default().as_bytes());
     let page = page::of(&View::of(&shared, &address), None);

@@ -9,18 +9,29 @@ use axum::http::{HeaderMap, StatusCode};
 use super::super::Shared;
 use super::super::problem::Problem;
 
-/// Refuses what another site's page sends. A simulator on loopback also wants to be called by a
-/// loopback name: a foreign name that leads here is an attack (DNS rebinding).
+/// A simulator on loopback shows its pages only where it is called by a loopback name: a foreign
+/// name that leads here is an attack (DNS rebinding).
+pub(in crate::simulator) fn check_host(
+    shared: &Shared,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let host = headers.get("host").and_then(|value| value.to_str().ok());
+    if shared.address.ip().is_loopback() && !is_loopback(host.unwrap_or_default()) {
+        let what = "the simulator listens on loopback and is not called by this name";
+        return Err(Problem::new(StatusCode::FORBIDDEN, what));
+    }
+    Ok(())
+}
+
+/// Refuses what another site's page sends, by whatever name.
 pub(in crate::simulator) fn check_origin(
     shared: &Shared,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
+    check_host(shared, headers)?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text("host").unwrap_or_default();
     let refuse = |what: &str| Err(Problem::new(StatusCode::FORBIDDEN, what));
-    if shared.address.ip().is_loopback() && !is_loopback(host) {
-        return refuse("the simulator listens on loopback and is not called by this name");
-    }
     let foreign = match text("sec-fetch-site") {
         // `none`: a person typed the address.
         Some(site) => !matches!(site, "same-origin" | "none"),

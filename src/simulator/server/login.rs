@@ -15,7 +15,7 @@ use super::super::html::{self, Text, hidden};
 use super::super::world::World;
 use super::super::{CLIENT_ID, DEMO, REDIRECT_URL, Shared};
 use super::Problem;
-use super::guard::check_origin;
+use super::guard::{check_host, check_origin};
 use crate::endpoints::origin::is_loopback;
 use crate::model::AccountId;
 use crate::simulator::App;
@@ -160,6 +160,9 @@ pub(super) async fn authorize(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
+    if let Err(problem) = check_host(&shared, &headers) {
+        return problem.into_response();
+    }
     let request = match Authorize::parse(query.unwrap_or_default().as_bytes()) {
         Ok(request) => request,
         Err(refusal) => return refused(refusal, &headers),

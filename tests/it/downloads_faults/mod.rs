@@ -444,3 +444,32 @@ async fn a_part_that_is_whole_is_confirmed_with_one_byte() {
     // On other systems than Linux only what was flushed counts; it is one less.
     assert_eq!(ranges(&bench.server), [Some(zip.len() - 1)]);
 }
+
+/// RFC 9110, section 15.3.7: `If-Range` named the date, so a part need not repeat it.
+#[tokio::test]
+async fn a_part_without_the_date_that_was_asked_for_goes_on() {
+    let bench = Bench::new().await;
+    let (zip, order) = (small_zip(b"content"), export());
+    let modified = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let source = zip.clone();
+    bench.server.play(move |_, request| {
+        let (last, length) = (source.len() - 1, source.len());
+        if request.contains("range: ") {
+            assert!(
+                request.contains(&modified.to_ascii_lowercase()),
+                "{request}"
+            );
+            let head = format!("206 Part\r\ncontent-range: bytes 50-{last}/{length}");
+            Framing::Length.answer(&head, &source[50..], length - 50)
+        } else {
+            let date = "date: Mon, 07 Nov 1994 08:49:37 GMT";
+            let head = format!("200 OK\r\nlast-modified: {modified}\r\n{date}");
+            Framing::Length.answer(&head, &source, 50)
+        }
+    });
+    bench.download(&bench.patient, &order).await.unwrap();
+    assert_eq!(std::fs::read(bench.target()).unwrap(), zip);
+    let requests = bench.server.requests();
+    assert_eq!(requests.len(), 2);
+    assert!(requests[1].contains("range: bytes=50-"), "{}", requests[1]);
+}

@@ -260,6 +260,10 @@ fn cases(outside: &Path) -> Vec<Case> {
         end_in_comment(false),
         NotAnArchive,
     );
+    let mut cut_off = end_in_comment(false);
+    let length = cut_off.len() - 2;
+    cut_off[length] = 0xff;
+    refused("an end within the comment, too long", cut_off, NotAnArchive);
     refused(
         "an archive within the comment",
         end_in_comment(true),
@@ -437,6 +441,70 @@ fn check_table(cases: &[Case]) {
             assert!(tried, "{reason:?}");
         }
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_extracted_is_for_its_user_alone_unless_the_lab_shares_it() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let directory = tempfile::tempdir().unwrap();
+    let (folder, file) = (directory.path().join("d"), directory.path().join("f"));
+    fs::create_dir(&folder).unwrap();
+    fs::write(&file, b"").unwrap();
+    for (shared, modes) in [
+        (false, [0o700, 0o700, 0o600]),
+        (true, [mode(&folder), mode(&folder), mode(&file)]),
+    ] {
+        let bytes = archive(&[x("a/b.stl")]);
+        let package = Package::from_reader(std::io::Cursor::new(bytes)).unwrap();
+        let target = directory.path().join(format!("case-{shared}"));
+        package.shared_files(shared).extract_to(&target).unwrap();
+        let paths = [target.clone(), target.join("a"), target.join("a/b.stl")];
+        assert_eq!(paths.map(|path| mode(&path)), modes);
+    }
+}
+
+/// Reads an archive, and does something else on the way.
+struct Meddling<F>(std::io::Cursor<Vec<u8>>, F);
+
+impl<F: FnMut()> std::io::Read for Meddling<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        (self.1)();
+        self.0.read(buffer)
+    }
+}
+
+impl<F> std::io::Seek for Meddling<F> {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+/// In a directory that others can write to, a neighbour can rename what it cannot enter.
+#[cfg(unix)]
+#[test]
+fn a_directory_that_is_replaced_on_the_way_is_no_package() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stolen, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(theirs.path().join("evil"), b"").unwrap();
+    let place = directory.path().to_owned();
+    let (away, link) = (stolen.path().join("x"), theirs.path().to_owned());
+    let meddle = move || {
+        let entries = fs::read_dir(&place).unwrap().map(Result::unwrap);
+        for entry in entries.filter(|entry| entry.file_type().unwrap().is_dir()) {
+            fs::rename(entry.path(), &away).unwrap();
+            std::os::unix::fs::symlink(&link, entry.path()).unwrap();
+        }
+    };
+    let reader = Meddling(std::io::Cursor::new(archive(&[x("a.stl")])), meddle);
+    let mut package = Package::from_reader(reader).unwrap();
+    let target = directory.path().join("case");
+    let error = package.extract_to(&target).unwrap_err();
+    assert_eq!(error.reason(), Reason::Io);
+    assert!(fs::symlink_metadata(&target).is_err());
+    assert!(theirs.path().join("evil").exists());
 }
 
 /// A failure after the first files: they are gone again.

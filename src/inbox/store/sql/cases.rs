@@ -51,7 +51,7 @@ pub(super) fn stored(row: &dyn Row, first: usize) -> Result<Stored> {
     let order = data.map(|data| {
         Order::from_json(data)
             .map(Arc::new)
-            .ok_or_else(|| damaged(&format!("the data of order {}", case.order_id())))
+            .ok_or_else(|| damaged(&format!("an order's data, revision {},", case.revision())))
     });
     Ok(Stored {
         order: order.transpose()?,

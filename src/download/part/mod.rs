@@ -4,19 +4,25 @@
 //! A thread of its own writes: a chunk handed to it costs less than one handed to a pool, and
 //! hashing and writing go on while the network is waited for.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+mod claim;
+mod place;
+
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use self::claim::{Claim, Dropped};
+use self::place::Place;
 use super::digest::{Digest, Hashers, Sha256};
 use super::resume::{Held, Validator};
 use super::verify::{Check, verify};
+use crate::access::Access;
 use crate::durable;
 use crate::error::{Error, Kind, Result, Sent};
 use crate::zip_end::{END, Edges};
@@ -54,7 +60,7 @@ const QUEUE: usize = 16;
 pub(crate) struct Part {
     jobs: Option<mpsc::Sender<Job>>,
     failure: Arc<Mutex<Option<Error>>>,
-    thread: Option<JoinHandle<()>>,
+    dropped: Dropped,
 }
 
 enum Job {
@@ -64,23 +70,27 @@ enum Job {
     Leave(oneshot::Sender<()>),
 }
 
-/// Threads that were left alone and may still hold a part: whoever wants it waits for them.
-static LEAVING: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
-/// Held while somebody waits for them. Not the same lock: a handle is dropped without waiting.
-static WAITING: Mutex<()> = Mutex::new(());
-
 impl Part {
     /// Opens the part of a target, and says how many bytes of the asset are there already.
-    pub(crate) async fn open(target: &Path, asset: String) -> Result<(Self, Option<(u64, State)>)> {
-        let paths = Paths::of(target)?;
+    pub(crate) async fn open(
+        target: &Path,
+        asset: String,
+        access: Access,
+    ) -> Result<(Self, Option<(u64, State)>)> {
+        let place = Place::of(target, access)?;
         let (sender, mut jobs) = mpsc::channel(QUEUE);
         let (opened, opening) = oneshot::channel();
         let failure = Arc::new(Mutex::new(None));
-        let failed_with = Arc::clone(&failure);
+        let part = Part {
+            jobs: Some(sender),
+            failure: Arc::clone(&failure),
+            dropped: Dropped::default(),
+        };
+        let dropped = part.dropped.clone();
         let thread = thread::Builder::new().name("download".to_owned());
-        let thread = thread
+        thread
             .spawn(move || {
-                let file = match PartFile::open(paths, &asset) {
+                let file = match PartFile::open(place, &asset, &dropped) {
                     Ok(file) => file,
                     Err(error) => {
                         // Nobody to tell: they have gone.
@@ -90,17 +100,12 @@ impl Part {
                 };
                 let kept = file.state.clone().map(|state| (file.written, state));
                 if opened.send(Ok(kept)).is_ok() {
-                    file.work(&mut jobs, &failed_with);
+                    file.work(&mut jobs, &failure);
                 } else {
                     file.settle();
                 }
             })
             .map_err(failed)?;
-        let part = Part {
-            jobs: Some(sender),
-            failure,
-            thread: Some(thread),
-        };
         let kept = opening.await.unwrap_or_else(|_| Err(part.gone()));
         // What cannot be kept is not asked for.
         let kept = kept.map_err(|error| error.with_sent(Sent::No))?;
@@ -150,105 +155,13 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        self.jobs = None;
-        let mut leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
-        leaving.retain(|thread| !thread.is_finished());
-        leaving.extend(self.thread.take());
-    }
-}
-
-#[derive(Debug)]
-struct Paths {
-    target: PathBuf,
-    part: PathBuf,
-    state: PathBuf,
-    new_state: PathBuf,
-}
-
-impl Paths {
-    fn of(target: &Path) -> Result<Self> {
-        let name = target
-            .file_name()
-            .ok_or_else(|| Error::configuration("the path to download to has no file name"))?;
-        let with = |ending| {
-            let mut name = name.to_owned();
-            name.push(ending);
-            target.with_file_name(name)
-        };
-        Ok(Paths {
-            part: with(".part"),
-            state: with(".part.json"),
-            new_state: with(".part.json.new"),
-            target: target.to_owned(),
-        })
-    }
-
-    /// Opens the part for this download alone. The lock is the file's own, so it ends with the
-    /// process, however that ends.
-    fn lock(&self) -> Result<File> {
-        let mut waited = false;
-        loop {
-            let mut options = OpenOptions::new();
-            let options = options.read(true).write(true).create(true).truncate(false);
-            let file = options.open(&self.part).map_err(failed)?;
-            match file.try_lock() {
-                // Whoever held it before may have renamed or removed it meanwhile.
-                Ok(()) if self.is_still(&file) => return Ok(file),
-                Ok(()) => {}
-                // A file system without locks: then nobody else can have one either.
-                Err(TryLockError::Error(error)) if has_no_locks(&error) => {
-                    return Ok(file);
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-                Err(TryLockError::WouldBlock) if !waited => {
-                    waited = true;
-                    wait_for_leaving();
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let what = "another download to the same name is under way";
-                    return Err(Error::new(Kind::File(what.to_owned())));
-                }
-            }
-        }
-    }
-
-    #[cfg(unix)]
-    fn is_still(&self, file: &File) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        match (file.metadata(), fs::metadata(&self.part)) {
-            (Ok(ours), Ok(there)) => id(ours) == id(there),
-            _ => false,
-        }
-    }
-
-    /// Files have no number to ask for here: that there is one of this name must do.
-    #[cfg(not(unix))]
-    fn is_still(&self, _: &File) -> bool {
-        fs::metadata(&self.part).is_ok()
-    }
-
-    fn stored(&self) -> Option<Stored> {
-        let text = fs::read(&self.state).ok()?;
-        let stored: Stored = serde_json::from_slice(&text).ok()?;
-        (stored.version == VERSION).then_some(stored)
-    }
-}
-
-fn wait_for_leaving() {
-    let _waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
-    let threads = std::mem::take(&mut *leaving);
-    drop(leaving);
-    for thread in threads {
-        // It has ended, which is all that matters.
-        let _ = thread.join();
+        self.dropped.set();
     }
 }
 
 /// The part, in its thread.
 struct PartFile {
-    paths: Paths,
+    place: Place,
     file: File,
     /// The bytes that count.
     written: u64,
@@ -257,25 +170,29 @@ struct PartFile {
     state: Option<State>,
     hashers: Hashers,
     boot: Option<String>,
+    /// Given back last, when the lock is.
+    _claim: Claim,
 }
 
 impl PartFile {
-    fn open(paths: Paths, asset: &str) -> Result<Self> {
-        if paths.target.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
-        let file = paths.lock()?;
+    fn open(place: Place, asset: &str, dropped: &Dropped) -> Result<Self> {
+        let (claim, file) = place.open(dropped)?;
+        place.restrict(&file).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let boot = boot();
-        let stored = paths.stored().filter(|stored| stored.state.asset == asset);
+        let stored = place
+            .read_state(&file)
+            .and_then(|text| serde_json::from_slice::<Stored>(&text).ok())
+            .filter(|stored| stored.version == VERSION && stored.state.asset == asset);
         let mut part = PartFile {
-            paths,
+            place,
             file,
             written: 0,
             synced: 0,
             state: None,
             hashers: Hashers::default(),
             boot,
+            _claim: claim,
         };
         if let Some(stored) = stored {
             let lasting = stored.boot.is_some() && stored.boot == part.boot;
@@ -336,7 +253,7 @@ impl PartFile {
         self.state = state;
         match &self.state {
             Some(_) => self.store().map_err(failed)?,
-            None => self.forget(),
+            None => self.place.forget(),
         }
         if !self.hashers.serve(&wanted, at) {
             self.hashers = wanted;
@@ -383,9 +300,8 @@ impl PartFile {
         }
         self.file.sync_all().map_err(failed)?;
         self.synced = self.written;
-        fs::rename(&self.paths.part, &self.paths.target).map_err(failed)?;
-        self.forget();
-        durable::sync_name(&self.paths.target).map_err(failed)?;
+        self.place.give_name(&self.file)?;
+        durable::sync_name(&self.place.target).map_err(failed)?;
         Ok(self.hashers.sha256())
     }
 
@@ -409,7 +325,7 @@ impl PartFile {
             let validator = state.validator.clone();
             Held::new(self.written, validator, state.total)
         });
-        let kept = held.is_some() && {
+        let kept = held.is_some() && self.place.is_still(&self.file) && {
             let cut = self.file.set_len(self.written);
             if self.synced < self.written && cut.is_ok() && self.file.sync_data().is_ok() {
                 self.synced = self.written;
@@ -417,9 +333,8 @@ impl PartFile {
             cut.and_then(|()| self.store()).is_ok()
         };
         if !kept {
-            // Nothing is under the final name, which is what counts.
-            let _ = fs::remove_file(&self.paths.part);
-            self.forget();
+            self.place.remove(&self.file);
+            self.place.forget();
         }
     }
 
@@ -433,16 +348,15 @@ impl PartFile {
             synced: self.synced,
             boot: self.boot.clone(),
         };
-        // In one step: a process killed in between would leave one that cannot be read, and bytes
-        // that nobody can use.
-        fs::write(&self.paths.new_state, serde_json::to_vec(&stored)?)?;
-        fs::rename(&self.paths.new_state, &self.paths.state)
+        self.place.write_state(&serde_json::to_vec(&stored)?)
     }
+}
 
-    fn forget(&self) {
-        // There may be none.
-        let _ = fs::remove_file(&self.paths.state);
-        let _ = fs::remove_file(&self.paths.new_state);
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        // Closed is not enough: a process that was started in this moment has the file open too,
+        // until it runs its own program. Where there are no locks none is held.
+        let _ = self.file.unlock();
     }
 }
 
@@ -459,30 +373,83 @@ pub(super) fn failed(error: io::Error) -> Error {
     Error::new(Kind::File(error.kind().to_string())).with_source(error)
 }
 
-/// Whether it is the file system that has no locks: ENOLCK comes from NFS without its lock
-/// service, and has no kind of its own.
-fn has_no_locks(error: &io::Error) -> bool {
-    const ENOLCK: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
-        37
-    } else {
-        // Of macOS and the BSDs.
-        77
-    };
-    let no_service = cfg!(unix) && error.raw_os_error() == Some(ENOLCK);
-    no_service || error.kind() == io::ErrorKind::Unsupported
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_file_system_without_locks_is_told_from_a_failure() {
-        const ENOLCK: i32 = 37;
-        const EIO: i32 = 5;
-        assert!(has_no_locks(&io::Error::from_raw_os_error(ENOLCK)));
-        assert!(has_no_locks(&io::ErrorKind::Unsupported.into()));
-        assert!(!has_no_locks(&io::Error::from_raw_os_error(EIO)));
+    fn state() -> State {
+        State {
+            asset: "a".to_owned(),
+            validator: Validator::Etag("\"v\"".to_owned()),
+            total: Some(1000),
+            digests: Vec::new(),
+        }
+    }
+
+    fn whole() -> Check {
+        Check {
+            zip: super::super::verify::ZipRule::Never,
+            digests: Vec::new(),
+            needs_proof: false,
+            size: None,
+        }
+    }
+
+    async fn opened(target: &Path) -> Part {
+        let (part, _) = Part::open(target, "a".to_owned(), Access::Owner)
+            .await
+            .unwrap();
+        let begun = part.begin(0, Some(state()), Hashers::default()).await;
+        begun.unwrap();
+        part.write(Bytes::from(vec![1; 500])).await.unwrap();
+        part
+    }
+
+    /// Processes that are started meanwhile inherit the lock until they run their own program.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_part_that_was_left_is_free_at_once() {
+        use futures_util::FutureExt;
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let ended = Arc::new(AtomicBool::new(false));
+        let spawning = thread::spawn({
+            let ended = Arc::clone(&ended);
+            move || {
+                while !ended.load(Ordering::Relaxed) {
+                    let child = std::process::Command::new("true").spawn();
+                    child.unwrap().wait().unwrap();
+                }
+            }
+        });
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("case.zip");
+        for round in 0..300 {
+            let part = opened(&target).await;
+            match round % 4 {
+                0 => drop(part),
+                1 => {
+                    // It is given its name while the next one opens it.
+                    assert!(part.finish(whole()).now_or_never().is_none());
+                    drop(part);
+                }
+                2 => {
+                    // Left while they still wait for it, or for each other.
+                    drop(part);
+                    for _ in 0..3 {
+                        let opening = Part::open(&target, "a".to_owned(), Access::Owner);
+                        drop(opening.now_or_never());
+                    }
+                }
+                _ => {
+                    part.finish(whole()).await.unwrap();
+                    let there = fs::read_dir(directory.path()).unwrap();
+                    assert_eq!(there.count(), 1, "what was left is back");
+                }
+            }
+        }
+        drop(opened(&target).await);
+        ended.store(true, Ordering::Relaxed);
+        spawning.join().unwrap();
     }
 }

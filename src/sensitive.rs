@@ -9,7 +9,7 @@ use std::fmt;
 /// that uses patient data.
 ///
 /// ```
-/// use lab_connector::export::Sensitive;
+/// use lab_connector::Sensitive;
 ///
 /// let patient = Sensitive::new("Doe, Jane");
 /// assert_eq!(format!("{patient} {patient:?}"), "(not shown) (not shown)");
