@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::parse::Broken;
+
 /// Why a record, or what should hold records, cannot be read.
 ///
 /// Made of fixed texts only: serde's messages quote values, and a value may be a patient's name.
@@ -51,6 +53,12 @@ impl fmt::Display for Fault {
             Fault::NoList => f.write_str("it holds no list of records"),
             Fault::NotOne => f.write_str("one record is due, and there is none or more than one"),
         }
+    }
+}
+
+impl From<Broken> for Fault {
+    fn from(Broken: Broken) -> Self {
+        Fault::NotJson
     }
 }
 

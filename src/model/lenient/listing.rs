@@ -1,14 +1,11 @@
 //! Listings: records in whatever they are wrapped.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Located, Path};
-use super::parse::{members, parse, seeded};
+use super::parse::{Broken, Walk, parse};
 use super::record::{Fields as _, Read, Record};
 use crate::key::Folded;
 
@@ -44,8 +41,11 @@ pub(crate) struct Records<T> {
 /// Reads a listing: a bare list, a list wrapped in an object, or one object by itself. One bad
 /// record does not hide the good ones, and it is read in linear time.
 pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
+    let text = text(body);
+    let mut walk = Walk::new(&text);
     let mut records = Records::new(Path::new());
-    records.read(&text(body), 0)?;
+    records.read(&mut walk, 0)?;
+    walk.end()?;
     Ok(records)
 }
 
@@ -69,7 +69,11 @@ pub(crate) fn one<T: Record>(body: &[u8]) -> Result<T, Located> {
 /// Some services begin with a byte order mark, which is no JSON.
 fn text(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    String::from_utf8_lossy(body)
+    // Checked first: in one piece, which is several times as fast.
+    match std::str::from_utf8(body) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(body),
+    }
 }
 
 impl<T: Record> Records<T> {
@@ -83,89 +87,97 @@ impl<T: Record> Records<T> {
         }
     }
 
-    fn read(&mut self, json: &str, depth: usize) -> Result<(), Fault> {
-        match json.trim_ascii_start().bytes().next() {
-            Some(b'[') => self.read_list(json),
-            Some(b'{') => self.read_object(json, depth),
-            _ => match parse::<serde::de::IgnoredAny>(json) {
-                Ok(_) if depth > 0 => {
-                    self.read_record(json);
-                    Ok(())
-                }
-                Ok(_) => Err(Fault::shape(json, "a list of records")),
-                Err(_) => Err(Fault::NotJson),
-            },
+    fn read(&mut self, walk: &mut Walk<'_>, depth: usize) -> Result<(), Fault> {
+        match walk.peek() {
+            Some(b'[') => self.read_list(walk).map_err(Fault::from),
+            Some(b'{') => self.read_object(walk, depth),
+            _ => Err(Fault::shape(walk.value()?, "a list of records")),
         }
     }
 
-    fn read_list(&mut self, json: &str) -> Result<(), Fault> {
-        if seeded(json, List(self)).is_err() {
-            // What no parser takes, such as a number out of range, must cost its own record only: each
-            // is read by itself, if all of it is JSON.
-            let elements: Vec<&RawValue> = parse(json).map_err(|_| Fault::NotJson)?;
-            *self = Records::new(std::mem::take(&mut self.path));
-            for element in elements {
-                self.add_listed(Read::of(element.get()));
-            }
-        }
-        Ok(())
+    fn read_list(&mut self, walk: &mut Walk<'_>) -> Result<(), Broken> {
+        walk.list(|walk| {
+            let read = match walk.peek() {
+                Some(b'{') => Ok(Read::walk(walk)?),
+                _ => Err(Fault::shape(walk.value()?, T::Fields::WHAT)),
+            };
+            self.add_listed(read);
+            Ok(())
+        })
     }
 
     /// Reads an object: a wrapping, or a record by itself.
-    fn read_object(&mut self, json: &str, depth: usize) -> Result<(), Fault> {
-        let mut all = Vec::new();
-        members(json, |key, value| all.push((key, value))).map_err(|_| Fault::NotJson)?;
-        let is_own = |key: &str| T::OWN.contains(&Folded::new(key).as_str());
-        let own = all.iter().any(|(key, _)| is_own(key));
-        let wrapped = all.iter().enumerate().filter_map(|(at, (key, value))| {
-            let is_null = *value == "null";
-            let holds = is_null || value.starts_with(['[', '{']);
-            let folded = Folded::new(key);
-            let rank = WRAPPERS.iter().position(|name| *name == folded.as_str())?;
-            holds.then_some((is_null, rank, at))
-        });
-        let wrapped = wrapped.min().filter(|_| !own && depth < DEPTH);
-        let Some((is_null, rank, at)) = wrapped else {
+    fn read_object(&mut self, walk: &mut Walk<'_>, depth: usize) -> Result<(), Fault> {
+        let begin = walk.mark();
+        let mut own = false;
+        let mut members = Vec::new();
+        let mut best: Option<Wrapped<T>> = None;
+        walk.object(|walk, key| {
+            let folded = Folded::new(&key);
+            let name = folded.as_str();
+            own |= T::OWN.contains(&name);
+            let place = Place::of(name, walk.peek()).filter(|_| depth < DEPTH);
+            let best_place = best.as_ref().map(|best| best.place);
+            let begin = walk.mark();
+            match place.filter(|place| best_place.is_none_or(|best| *place < best)) {
+                Some(place) => {
+                    let mut records = Records::new(self.within(WRAPPERS[place.rank]));
+                    let read = match place.is_null {
+                        true => walk.value().map(drop).map_err(Fault::from),
+                        false => records.read(walk, depth + 1),
+                    };
+                    if read == Err(Fault::NotJson) {
+                        return Err(Broken);
+                    }
+                    best = Some(Wrapped {
+                        place,
+                        member: members.len(),
+                        records,
+                        read,
+                    });
+                }
+                None => drop(walk.value()?),
+            }
+            members.push((key, walk.since(begin)));
+            Ok(())
+        })?;
+        let json = walk.since(begin);
+        let Some(best) = best.filter(|_| !own) else {
             if depth > 0 || own {
                 self.read_record(json);
                 return Ok(());
             }
             // By itself an object may be anything: only one that can be read is a record.
             let record = T::read(json, Path::new).map_err(|_| Fault::NoList)?;
-            self.good.push(record);
-            self.count += 1;
+            self.add(Ok(record));
             return Ok(());
-        };
-        let mut inner = Records::new(match self.path.as_str() {
-            "" => WRAPPERS[rank].to_owned(),
-            path => format!("{path}.{}", WRAPPERS[rank]),
-        });
-        let read = if is_null {
-            Ok(())
-        } else {
-            inner.read(all[at].1, depth + 1)
         };
         // An order has keys by which others wrap: what wraps no record may be one.
-        if all[at].1.starts_with('{')
-            && inner.good.is_empty()
+        if members[best.member].1.starts_with('{')
+            && best.records.good.is_empty()
             && let Ok(record) = T::read(json, Path::new)
         {
-            self.good.push(record);
-            self.count += 1;
+            self.add(Ok(record));
             return Ok(());
         }
-        read?;
-        for (other, (key, value)) in all.iter().enumerate() {
-            if other != at
+        best.read?;
+        *self = best.records;
+        for (at, (key, value)) in members.into_iter().enumerate() {
+            if at != best.member
                 && value.len() <= AROUND_LIMIT
                 && let Ok(value) = parse(value)
             {
-                self.around.insert(key.clone().into_owned(), value);
+                self.around.insert(key.into_owned(), value);
             }
         }
-        inner.around.append(&mut self.around);
-        *self = inner;
         Ok(())
+    }
+
+    fn within(&self, wrapper: &str) -> Path {
+        match self.path.as_str() {
+            "" => wrapper.to_owned(),
+            path => format!("{path}.{wrapper}"),
+        }
     }
 
     /// Reads a record that stands by itself where a list may be.
@@ -202,90 +214,32 @@ impl<T: Record> Records<T> {
     }
 }
 
-/// Reads each element of a list as a record.
-struct List<'a, T>(&'a mut Records<T>);
+/// How good a place is for a list: the least is the best.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Place {
+    is_null: bool,
+    /// Among [`WRAPPERS`].
+    rank: usize,
+}
 
-impl<'de, T: Record> DeserializeSeed<'de> for List<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
+impl Place {
+    fn of(name: &str, first: Option<u8>) -> Option<Self> {
+        let is_null = match first? {
+            b'[' | b'{' => false,
+            b'n' => true,
+            _ => return None,
+        };
+        let rank = WRAPPERS.iter().position(|wrapper| *wrapper == name)?;
+        Some(Place { is_null, rank })
     }
 }
 
-impl<'de, T: Record> Visitor<'de> for List<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(()) = seq.next_element_seed(Element(self.0))? {}
-        Ok(())
-    }
-}
-
-/// Reads one element as a record, whatever it is.
-struct Element<'a, T>(&'a mut Records<T>);
-
-impl<'de, T: Record> DeserializeSeed<'de> for Element<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<T: Record> Element<'_, T> {
-    fn unfit<E>(self, found: &'static str) -> Result<(), E> {
-        let due = T::Fields::WHAT;
-        self.0.add_listed(Err(Fault::Shape { found, due }));
-        Ok(())
-    }
-}
-
-impl<'de, T: Record> Visitor<'de> for Element<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a record")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let read = Read::of_map(map)?;
-        self.0.add_listed(Ok(read));
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element::<&RawValue>()?.is_some() {}
-        self.unfit("a list")
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        self.unfit("text")
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        self.unfit("a number")
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        self.unfit("a number")
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        self.unfit("a number")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.unfit("true or false")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.unfit("null")
-    }
+/// What a member of an object wraps.
+struct Wrapped<T> {
+    place: Place,
+    member: usize,
+    records: Records<T>,
+    read: Result<(), Fault>,
 }
 
 #[cfg(test)]

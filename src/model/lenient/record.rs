@@ -1,12 +1,8 @@
 //! Records: fields by their names, best first.
 
-use std::borrow::Cow;
-
-use serde::de::MapAccess;
-
 use super::extra::Extra;
 use super::fault::{Fault, Located, Path};
-use super::parse::{members, members_of};
+use super::parse::{Broken, Walk, members};
 
 /// What a record lacks, in words of ours: never of its own.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +40,9 @@ pub(crate) trait Record: Sized {
         Self::from_fields(read.fields).map_err(|missing| {
             let lacks = |name: &str| missing.names.contains(&name);
             let (name, fault) = match (misshapen, missing.names) {
-                (Some((name, fault)), _) if lacks(name) => (Some(name), fault),
+                (Some((field, fault)), _) if lacks(Self::Fields::name(field)) => {
+                    (Some(Self::Fields::name(field)), fault)
+                }
                 (_, [name]) => (Some(*name), Fault::Missing(missing.what)),
                 _ => (None, Fault::Missing(missing.what)),
             };
@@ -68,8 +66,8 @@ pub(crate) trait Fields: Default {
     /// The field that goes by a key.
     fn find(key: &str) -> Option<Known>;
 
-    /// Gives a field its value, if that has its shape.
-    fn take(&mut self, field: usize, json: &str) -> bool;
+    /// Gives a field its value, if that has its shape. Either way it is stepped over.
+    fn take(&mut self, field: usize, walk: &mut Walk<'_>) -> Result<bool, Broken>;
 
     /// The best name of a field.
     fn name(field: usize) -> &'static str;
@@ -88,83 +86,100 @@ pub(crate) struct Known {
 /// Fields as they were read.
 pub(crate) struct Read<F> {
     pub(crate) fields: F,
-    /// The best name of the first field whose value has another shape, and what is wrong with it.
-    misshapen: Option<(&'static str, Fault)>,
+    /// The first field whose value has another shape, and what is wrong with it.
+    misshapen: Option<(usize, Fault)>,
 }
 
 impl<F: Fields> Read<F> {
     /// Reads an object.
     pub(crate) fn of(json: &str) -> Result<Self, Fault> {
-        let mut reading = Reading::new();
-        match members(json, |key, value| reading.member(key, value)) {
-            Ok(()) => Ok(reading.end()),
-            Err(error) if error.is_data() => Err(Fault::shape(json, F::WHAT)),
-            Err(_) => Err(Fault::Syntax),
+        let mut walk = Walk::new(json);
+        if walk.peek() != Some(b'{') {
+            return Err(Fault::shape(json, F::WHAT));
         }
+        let read = Self::walk(&mut walk);
+        read.and_then(|read| walk.end().map(|()| read))
+            .map_err(|Broken| Fault::Syntax)
     }
 
-    /// The same of an object that is being read.
-    pub(super) fn of_map<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
-        let mut reading = Reading::new();
-        members_of(map, |key, value| reading.member(key, value))?;
-        Ok(reading.end())
-    }
-}
-
-/// An object on its way to its fields: each member goes to the field that it names, and what no field
-/// takes to `extra`.
-///
-/// Of several members that one field goes by, the one with the best name counts. Of two that are
-/// spelled alike it does not matter which comes first, so that a database may sort them; the other
-/// says nothing, and is dropped.
-struct Reading<'a, F> {
-    fields: F,
-    found: Vec<(Known, Cow<'a, str>, &'a str)>,
-}
-
-impl<'a, F: Fields> Reading<'a, F> {
-    fn new() -> Self {
-        Reading {
-            fields: F::default(),
-            found: Vec::with_capacity(8),
+    /// The same of an object on the way: each member goes to the field that it names, and what no
+    /// field takes to `extra`.
+    pub(super) fn walk(walk: &mut Walk<'_>) -> Result<Self, Broken> {
+        let begin = walk.mark();
+        let mut read = Self::new();
+        let (mut named, mut named_twice) = (0_u32, false);
+        walk.object(|walk, key| {
+            match F::find(&key) {
+                None => read.fields.extra().push(&key, walk.value()?),
+                Some(known) if named & 1 << known.field == 0 => {
+                    named |= 1 << known.field;
+                    read.take(known, &key, walk)?;
+                }
+                Some(_) => {
+                    named_twice = true;
+                    walk.value()?;
+                }
+            }
+            Ok(())
+        })?;
+        if named_twice {
+            return Self::choosing(walk.since(begin));
         }
+        Ok(read)
     }
 
-    fn member(&mut self, key: Cow<'a, str>, value: &'a str) {
-        match F::find(&key) {
-            // An explicit null is a field that is missing.
+    /// The same of an object that has several members which one field goes by: the one with the best
+    /// name counts, if it has the field's shape. Of two that are spelled alike it does not matter
+    /// which comes first, so that a database may sort them; the other says nothing, and is dropped.
+    fn choosing(json: &str) -> Result<Self, Broken> {
+        let mut read = Self::new();
+        let mut found = Vec::new();
+        members(json, |key, value| match F::find(&key) {
+            // A field that is missing.
             Some(_) if value == "null" => {}
-            Some(known) => self.found.push((known, key, value)),
-            None => self.fields.extra().push(&key, value),
-        }
-    }
-
-    fn end(self) -> Read<F> {
-        let Reading {
-            mut fields,
-            mut found,
-        } = self;
+            Some(known) => found.push((known, key, value)),
+            None => read.fields.extra().push(&key, value),
+        })?;
         // Backwards, and stable: of one key that stands twice the later one counts, as everywhere.
         found.reverse();
         found.sort_by(|(a, a_key, _), (b, b_key, _)| {
             (a.field, a.rank, a_key).cmp(&(b.field, b.rank, b_key))
         });
         found.dedup_by(|(_, later, _), (_, first, _)| later == first);
-        let mut misshapen = None;
         let mut taken: Option<Known> = None;
         for (known, key, value) in found {
             match taken.filter(|taken| taken.field == known.field) {
                 Some(taken) if taken.rank == known.rank => {}
-                Some(_) => fields.extra().push_known(&key, value),
-                None if fields.take(known.field, value) => taken = Some(known),
-                None => {
-                    fields.extra().push_known(&key, value);
-                    let fault = || Fault::shape(value, "text or a number");
-                    misshapen.get_or_insert_with(|| (F::name(known.field), fault()));
-                }
+                Some(_) => read.fields.extra().push_known(&key, value),
+                None if read.take(known, &key, &mut Walk::new(value))? => taken = Some(known),
+                None => {}
             }
         }
-        Read { fields, misshapen }
+        Ok(read)
+    }
+
+    fn new() -> Self {
+        Read {
+            fields: F::default(),
+            misshapen: None,
+        }
+    }
+
+    /// Gives a field its value. One of another shape is kept beside the fields; an explicit null is a
+    /// field that is missing.
+    fn take(&mut self, known: Known, key: &str, walk: &mut Walk<'_>) -> Result<bool, Broken> {
+        let begin = walk.mark();
+        let taken = self.fields.take(known.field, walk)?;
+        let value = walk.since(begin);
+        if !taken && value != "null" {
+            self.fields.extra().push_known(key, value);
+            let first = self.misshapen.as_ref().map(|(field, _)| *field);
+            if first.is_none_or(|first| known.field < first) {
+                let fault = Fault::shape(value, "text or a number");
+                self.misshapen = Some((known.field, fault));
+            }
+        }
+        Ok(taken)
     }
 }
 
@@ -218,14 +233,18 @@ macro_rules! record {
                 Some(Known { field, rank })
             }
 
-            fn take(&mut self, field: usize, json: &str) -> bool {
-                match field {
+            fn take(
+                &mut self,
+                field: usize,
+                walk: &mut lenient::Walk<'_>,
+            ) -> Result<bool, lenient::Broken> {
+                Ok(match field {
                     $(field if field == Field::$field as usize => {
-                        self.$field = <$type>::read(json);
+                        self.$field = <$type>::read(walk)?;
                         self.$field.is_some()
                     })+
-                    _ => false,
-                }
+                    _ => walk.value().map(|_| false)?,
+                })
             }
 
             fn name(field: usize) -> &'static str {
