@@ -113,6 +113,8 @@ mod secret;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 #[cfg(feature = "client")]
+mod text;
+#[cfg(feature = "client")]
 pub mod transport;
 #[cfg(feature = "client")]
 mod zip_end;

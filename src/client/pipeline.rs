@@ -1,5 +1,6 @@
 //! The one way of every call: resolve the endpoint, authorize, send, judge, try again.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +15,8 @@ use super::trace::{Subject, Trace};
 use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result, answer};
-use crate::model::lenient::{self, Fault, Located, Record};
+use crate::model::lenient::{self, Fault, Located, Record, Records};
+use crate::text;
 use crate::transport::{Request, Response};
 
 /// An operation to call.
@@ -121,8 +123,7 @@ impl Caller {
         };
         let template = endpoint.template.shared();
         let mut prepared = Prepared::new(operation.title(), endpoint.method, url, template);
-        // Some services read with POST, and some write with GET: the operation decides.
-        prepared.repeatable = operation.method() == Method::GET;
+        prepared.repeatable = operation.only_reads();
         if let Some(body) = &call.body {
             prepared.json(body);
         }
@@ -209,7 +210,7 @@ impl Answer {
     /// The answer as a value. Where it is none, the error says `lacking`: a message of the
     /// parser could quote the payload.
     pub(crate) fn decode<T: DeserializeOwned>(&self, lacking: &'static str) -> Result<T> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        serde_json::from_str(&self.text()).map_err(|error| {
             self.unreadable(match error.classify() {
                 serde_json::error::Category::Data => Fault::Missing(lacking),
                 _ => Fault::NotJson,
@@ -219,7 +220,27 @@ impl Answer {
 
     /// The answer as one record.
     pub(crate) fn record<T: Record>(&self) -> Result<T> {
-        lenient::one(&self.body).map_err(|located| self.unreadable(located))
+        lenient::one(&self.text()).map_err(|located| self.unreadable(located))
+    }
+
+    /// The answer as a listing.
+    pub(crate) fn records<T: Record>(&self) -> Result<Records<T>> {
+        if self.status == StatusCode::NO_CONTENT {
+            return Ok(Records::none());
+        }
+        lenient::records(&self.text()).map_err(|fault| self.unreadable(fault))
+    }
+
+    /// Nothing is due as the answer, but it must not say that nothing was done.
+    pub(crate) fn done(&self) -> Result<()> {
+        match lenient::is_failure(&self.text()) {
+            true => Err(self.unreadable(Fault::Failed)),
+            false => Ok(()),
+        }
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        text::of(&self.body, self.headers.get(header::CONTENT_TYPE))
     }
 
     /// The error for an answer that is not what was due.

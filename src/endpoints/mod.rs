@@ -46,7 +46,7 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::key::same_key;
 pub use operation::Operation;
-use template::Template;
+use template::{Template, is_absolute, same_name};
 
 /// A method and a URI template for each operation.
 #[derive(Clone, Debug, Default)]
@@ -252,7 +252,9 @@ impl Endpoints {
     /// # Errors
     ///
     /// [`Error::is_configuration`], which names the operation, if it makes no absolute http or
-    /// https URL, or asks for another variable.
+    /// https URL, asks for another variable, or lacks the one that the operation cannot work without:
+    /// `rx_id` of *Get Order by Rx Id*, `order_id` of *Return Scan*, one of `order_id` and `asset_id` of
+    /// *Download Asset*.
     pub fn set(&mut self, operation: Operation, method: Method, template: &str) -> Result<()> {
         self.put(operation, method, template, Source::Configured)
     }
@@ -267,6 +269,14 @@ impl Endpoints {
         let template = self.absolute(template);
         let named = |error: Error| error.with_operation(operation.title());
         let template = Template::new(&template).map_err(named)?;
+        let needed = operation.needs();
+        let has = |needed: &&str| template.names().any(|name| same_name(name, needed));
+        if !needed.is_empty() && !needed.iter().any(has) {
+            return Err(named(Error::configuration(format!(
+                "the URI template lacks `{{{}}}`, without which the operation cannot work",
+                needed.join("}` or `{")
+            ))));
+        }
         // A discovered one is let in: the error may wait until the operation is called.
         let unknown = template
             .names()
@@ -296,7 +306,7 @@ impl Endpoints {
         let Some(base) = &self.base_url else {
             return template.to_owned();
         };
-        if template.contains("://") {
+        if is_absolute(template) {
             template.to_owned()
         } else if let Some(path) = template.strip_prefix('/') {
             format!("{}/{path}", base.origin().ascii_serialization())
@@ -389,7 +399,7 @@ fn lenient_field<'v>(
 fn join(domain: &str, path: &str) -> String {
     let domain = domain.trim().trim_end_matches('/');
     let path = path.trim().trim_start_matches('/');
-    if domain.contains("://") {
+    if is_absolute(domain) {
         format!("{domain}/{path}")
     } else {
         format!("https://{domain}/{path}")

@@ -57,6 +57,11 @@ impl Reqwest {
                 .connect_timeout(timeouts.connect)
                 .read_timeout(timeouts.idle)
                 .redirect(reqwest::redirect::Policy::none())
+                // The application may turn these features of reqwest on: files are kept as they came.
+                .no_gzip()
+                .no_brotli()
+                .no_zstd()
+                .no_deflate()
                 // Retrying is the pipeline's, which knows what may be repeated.
                 .retry(reqwest::retry::never());
             trusting(builder, &network.roots)

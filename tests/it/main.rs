@@ -31,6 +31,7 @@ mod postgres;
 mod raw;
 mod reference;
 mod requests;
+mod shapes;
 mod simulator;
 mod simulator_board;
 mod simulator_control;

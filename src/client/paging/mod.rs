@@ -28,7 +28,7 @@ use url::Url;
 use super::caller::Caller;
 use super::pipeline::{Answer, Call};
 use crate::error::{Error, Result};
-use crate::model::lenient::{self, Record, Records, UNREADABLE_LIMIT};
+use crate::model::lenient::{Fault, Record, Records, UNREADABLE_LIMIT};
 
 /// How the pages of a listing are found. The default is a convention of this crate: whatever
 /// the answer offers, and 1,000 pages at most.
@@ -218,7 +218,13 @@ impl Caller {
                 pages.problem = Some(Error::decode("a page repeats an earlier one"));
                 break;
             }
+            if records.failed {
+                pages.problem = Some(answer.unreadable(Fault::Failed));
+            }
             pages.add(records);
+            if pages.problem.is_some() {
+                break;
+            }
             let found = match step {
                 NextPage::None => break,
                 NextPage::Unreachable => Err("there are more records, and no way to them"),
@@ -241,7 +247,7 @@ impl Caller {
 
     async fn page<T: Record>(&self, call: Call<'_>) -> Result<(Answer, Records<T>)> {
         let answer = self.send(call).await?;
-        let records = lenient::records(&answer.body).map_err(|fault| answer.unreadable(fault))?;
+        let records = answer.records()?;
         Ok((answer, records))
     }
 }

@@ -25,6 +25,10 @@ pub(crate) enum Fault {
     NoList,
     /// One record is due.
     NotOne,
+    /// Another order is due.
+    AnotherOrder,
+    /// It says of itself that it is no success.
+    Failed,
 }
 
 impl Fault {
@@ -51,6 +55,8 @@ impl fmt::Display for Fault {
             Fault::Shape { found, due } => write!(f, "{found} where {due} is due"),
             Fault::Missing(what) => f.write_str(what),
             Fault::NoList => f.write_str("it holds no list of records"),
+            Fault::AnotherOrder => f.write_str("it is another order than the one asked for"),
+            Fault::Failed => f.write_str("it says that it failed"),
             Fault::NotOne => f.write_str("one record is due, and there is none or more than one"),
         }
     }

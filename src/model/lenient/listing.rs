@@ -1,18 +1,17 @@
 //! Listings: records in whatever they are wrapped.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Located, Path};
-use super::parse::{Broken, Walk, parse};
+use super::parse::{Broken, Walk, members, parse};
 use super::record::{Fields as _, Read, Record};
 use crate::key::Folded;
 
 /// Keys under which a list may be wrapped, the best first.
-const WRAPPERS: [&str; 13] = [
+const WRAPPERS: [&str; 20] = [
     "orders", "accounts", "cases", "scans", "items", "data", "results", "records", "content",
-    "value", "result", "order", "embedded",
+    "value", "result", "order", "embedded", "payload", "d", "$values", "response", "list", "rows",
+    "entries",
 ];
 
 /// How deep a list may be wrapped, as in `{"data": {"orders": []}}`.
@@ -34,15 +33,16 @@ pub(crate) struct Records<T> {
     pub(crate) count: usize,
     /// What stood around the list: totals, cursors, links.
     pub(crate) around: Map<String, Value>,
+    /// Whether something around the list says that it is not all that it should be.
+    pub(crate) failed: bool,
     /// The way to the list.
     path: Path,
 }
 
 /// Reads a listing: a bare list, a list wrapped in an object, or one object by itself. One bad
 /// record does not hide the good ones, and it is read in linear time.
-pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
-    let text = text(body);
-    let mut walk = Walk::new(&text);
+pub(crate) fn records<T: Record>(text: &str) -> Result<Records<T>, Fault> {
+    let mut walk = Walk::new(text);
     let mut records = Records::new(Path::new());
     records.read(&mut walk, 0)?;
     walk.end()?;
@@ -50,12 +50,16 @@ pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
 }
 
 /// Reads the one record of an answer, which may be wrapped as a listing is.
-pub(crate) fn one<T: Record>(body: &[u8]) -> Result<T, Located> {
-    let text = text(body);
-    let mut records = match records::<T>(text.as_bytes()) {
+pub(crate) fn one<T: Record>(text: &str) -> Result<T, Located> {
+    let mut records = match records::<T>(text) {
+        Ok(records) if records.failed => return Err(Fault::Failed.into()),
         Ok(records) => records,
         // What an object lacks as a record says more than that it wraps none.
-        Err(Fault::NoList) => return T::read(&text, Path::new),
+        Err(Fault::NoList) => {
+            return Err(T::read(text, Path::new)
+                .err()
+                .unwrap_or_else(|| Fault::NoList.into()));
+        }
         Err(fault) => return Err(fault.into()),
     };
     match (records.good.pop(), records.unreadable.pop()) {
@@ -65,24 +69,45 @@ pub(crate) fn one<T: Record>(body: &[u8]) -> Result<T, Located> {
     }
 }
 
-/// The text of an answer. Bytes that are none are replaced: they cost a sign, and not the order.
-/// Some services begin with a byte order mark, which is no JSON.
-fn text(body: &[u8]) -> Cow<'_, str> {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    // Checked first: in one piece, which is several times as fast.
-    match std::str::from_utf8(body) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(body),
+/// Whether an answer of which nothing is read says that what was asked for was not done.
+pub(crate) fn is_failure(text: &str) -> bool {
+    let mut failed = false;
+    // What is no object says nothing.
+    let _ = members(text, |key, value| {
+        failed |= says_failure(Folded::new(&key).as_str(), value);
+    });
+    failed
+}
+
+/// Whether a member of an envelope says that something went wrong. The keys are a convention: those
+/// that services of this kind use.
+fn says_failure(name: &str, json: &str) -> bool {
+    let bare = json.trim_matches('"').trim();
+    let is_blank = matches!(bare, "" | "null" | "false" | "0" | "[]" | "{}");
+    match name {
+        "error" | "errors" => !is_blank,
+        "success" | "issuccess" | "succeeded" | "ok" => bare.eq_ignore_ascii_case("false"),
+        "haserror" | "haserrors" | "iserror" | "partial" => bare.eq_ignore_ascii_case("true"),
+        "status" | "result" => ["error", "fail", "failed", "failure"]
+            .iter()
+            .any(|word| bare.eq_ignore_ascii_case(word)),
+        _ => false,
     }
 }
 
 impl<T: Record> Records<T> {
+    /// Of an answer that has no content.
+    pub(crate) fn none() -> Self {
+        Records::new(Path::new())
+    }
+
     fn new(path: Path) -> Self {
         Records {
             good: Vec::new(),
             unreadable: Vec::new(),
             count: 0,
             around: Map::new(),
+            failed: false,
             path,
         }
     }
@@ -109,7 +134,7 @@ impl<T: Record> Records<T> {
     /// Reads an object: a wrapping, or a record by itself.
     fn read_object(&mut self, walk: &mut Walk<'_>, depth: usize) -> Result<(), Fault> {
         let begin = walk.mark();
-        let mut own = false;
+        let (mut own, mut failed) = (false, false);
         let mut members = Vec::new();
         let mut best: Option<Wrapped<T>> = None;
         walk.object(|walk, key| {
@@ -138,30 +163,39 @@ impl<T: Record> Records<T> {
                 }
                 None => drop(walk.value()?),
             }
-            members.push((key, walk.since(begin)));
+            let value = walk.since(begin);
+            failed |= says_failure(name, value);
+            members.push((key, value));
             Ok(())
         })?;
         let json = walk.since(begin);
         let Some(best) = best.filter(|_| !own) else {
-            if depth > 0 || own {
+            if own || (depth > 0 && !failed) {
                 self.read_record(json);
                 return Ok(());
             }
             // By itself an object may be anything: only one that can be read is a record.
-            let record = T::read(json, Path::new).map_err(|_| Fault::NoList)?;
-            self.add(Ok(record));
-            return Ok(());
+            return match T::read(json, Path::new) {
+                Ok(record) if record.is_certain() || !failed => Ok(self.add(Ok(record))),
+                _ if failed => Err(Fault::Failed),
+                _ => Err(Fault::NoList),
+            };
         };
-        // An order has keys by which others wrap: what wraps no record may be one.
-        if members[best.member].1.starts_with('{')
-            && best.records.good.is_empty()
+        // An order has keys by which others wrap: what wraps no record may be one. So may an
+        // envelope, which has an id and a status too.
+        if best.records.good.is_empty()
             && let Ok(record) = T::read(json, Path::new)
+            && record.is_certain()
         {
             self.add(Ok(record));
             return Ok(());
         }
-        best.read?;
+        match best.read {
+            Err(Fault::NoList) if failed => return Err(Fault::Failed),
+            read => read?,
+        }
         *self = best.records;
+        self.failed |= failed;
         for (at, (key, value)) in members.into_iter().enumerate() {
             if at != best.member
                 && value.len() <= AROUND_LIMIT

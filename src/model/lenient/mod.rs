@@ -21,7 +21,7 @@ mod value;
 
 pub(crate) use extra::{Extra, entry};
 pub(crate) use fault::{Fault, Located};
-pub(crate) use listing::{Records, UNREADABLE_LIMIT, one, records};
+pub(crate) use listing::{Records, UNREADABLE_LIMIT, is_failure, one, records};
 pub(crate) use parse::{Broken, Walk};
 pub(crate) use record::{Fields, Known, Missing, Read, Record, record};
 pub(crate) use value::{Entry, Field, FromScalar, id_text};

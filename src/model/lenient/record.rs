@@ -23,6 +23,12 @@ pub(crate) trait Record: Sized {
     /// The record, if it has what it needs.
     fn from_fields(fields: Self::Fields) -> Result<Self, Missing>;
 
+    /// Whether it can be nothing else, though it has no key of its own: an envelope has an id and a
+    /// status too.
+    fn is_certain(&self) -> bool {
+        false
+    }
+
     /// Reads a record; `path` is its place, for the error.
     fn read(json: &str, path: impl FnOnce() -> Path) -> Result<Self, Located> {
         match Read::of(json) {

@@ -39,11 +39,20 @@ impl FromScalar for String {
     }
 }
 
-impl FromScalar for OrderStatus {
-    fn text(text: &str) -> Option<Self> {
-        Some(OrderStatus::from(text))
+/// Text, or an object that has it: `{"id": 3, "name": "Lab Review"}`.
+impl Field for OrderStatus {
+    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, Broken> {
+        Ok(match walk.peek() {
+            Some(b'{') => Read::<StatusFields>::walk(walk)?.fields.text,
+            _ => String::read(walk)?,
+        }
+        .map(OrderStatus::from))
     }
 }
+
+super::record!(StatusFields, "a status" {
+    text: String = ["name", "status", "statusname", "displayname", "text", "label", "title", "value", "description", "code"],
+});
 
 impl FromScalar for Url {
     fn text(text: &str) -> Option<Self> {

@@ -5,6 +5,14 @@ use super::hostile::HOSTILE;
 use super::*;
 use crate::model::{Account, Order};
 
+fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
+    super::records(&crate::text::of(body, None))
+}
+
+fn one<T: Record>(body: &[u8]) -> Result<T, Located> {
+    super::one(&crate::text::of(body, None))
+}
+
 fn read(body: &str) -> Result<Records<Order>, Fault> {
     records(body.as_bytes())
 }
@@ -67,7 +75,8 @@ fn no_list_is_no_empty_list() {
         (r#"{"orders":[{}"#, Fault::NotJson),
         ("[] []", Fault::NotJson),
         ("{}", Fault::NoList),
-        (r#"{"error":"no"}"#, Fault::NoList),
+        (r#"{"message":"no"}"#, Fault::NoList),
+        (r#"{"error":"no"}"#, Fault::Failed),
         (r#"{"orders":"none"}"#, Fault::NoList),
     ] {
         assert_eq!(read(body).err(), Some(expected), "{body}");
