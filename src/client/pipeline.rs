@@ -201,6 +201,8 @@ impl Caller {
         let protocol = self.client.protocol();
         if let Some(tokens) = tokens.filter(|_| protocol.allowed.permits(url)) {
             authorize(&mut request, tokens)?;
+            let headers = &protocol.wire.headers;
+            headers.add_configured(url, request.headers_mut());
         }
         protocol.wire.head(url, request).await
     }

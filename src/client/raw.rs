@@ -159,7 +159,8 @@ impl RawRequest {
         self
     }
 
-    /// What would be sent, but for the token.
+    /// What would be sent, but for the token and what
+    /// [`ClientBuilder::header`](crate::client::ClientBuilder::header) adds.
     ///
     /// # Errors
     ///

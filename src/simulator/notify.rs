@@ -60,11 +60,7 @@ impl Notifier {
 }
 
 fn client() -> crate::Result<std::sync::Arc<Reqwest>> {
-    let transport = Reqwest::new(
-        &Timeouts::default(),
-        "lab-connector simulator",
-        &Network::default(),
-    )?;
+    let transport = Reqwest::new(&Timeouts::default(), &Network::default())?;
     Ok(std::sync::Arc::new(transport))
 }
 
@@ -164,6 +160,7 @@ fn request(behaviour: &Behaviour, notice: &Notice) -> Option<Request> {
     };
     http::Request::post(url.as_str())
         .header(http::header::CONTENT_TYPE, kind)
+        .header(http::header::USER_AGENT, "lab-connector simulator")
         .body(body.into())
         .ok()
 }

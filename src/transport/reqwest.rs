@@ -50,10 +50,9 @@ impl Network {
 }
 
 impl Reqwest {
-    pub(crate) fn new(timeouts: &Timeouts, user_agent: &str, network: &Network) -> Result<Self> {
+    pub(crate) fn new(timeouts: &Timeouts, network: &Network) -> Result<Self> {
         let builder = || {
             let builder = reqwest::Client::builder()
-                .user_agent(user_agent)
                 .connect_timeout(timeouts.connect)
                 .read_timeout(timeouts.idle)
                 .redirect(reqwest::redirect::Policy::none())

@@ -176,7 +176,10 @@ impl<T: Record> Records<T> {
             }
             // By itself an object may be anything: only one that can be read is a record.
             return match T::read(json, Path::new) {
-                Ok(record) if record.is_certain() || !failed => Ok(self.add(Ok(record))),
+                Ok(record) if record.is_certain() || !failed => {
+                    self.add(Ok(record));
+                    Ok(())
+                }
                 _ if failed => Err(Fault::Failed),
                 _ => Err(Fault::NoList),
             };
