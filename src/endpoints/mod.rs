@@ -45,6 +45,7 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::key::same_key;
+use crate::text;
 pub use operation::Operation;
 use template::{Template, is_absolute, same_name};
 
@@ -133,10 +134,11 @@ impl Endpoints {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let bytes = std::fs::read(path).map_err(|error| {
             Error::configuration(format!("the file {name} cannot be read")).with_source(error)
         })?;
-        Self::from_json(&text).map_err(|error| {
+        // Editors put a byte order mark before it.
+        Self::from_json(&text::of(&bytes, None)).map_err(|error| {
             Error::configuration(format!("the file {name} does not fit: {error}"))
                 .with_source(error)
         })
@@ -497,7 +499,7 @@ mod tests {
             text.contains("endpoints.json") && text.contains("`pair`"),
             "{text}"
         );
-        std::fs::write(&path, r#"{"base_url": "https://a.example"}"#).unwrap();
+        std::fs::write(&path, "\u{FEFF}{\"base_url\": \"https://a.example\"}").unwrap();
         let endpoints = Endpoints::from_file(&path).unwrap();
         assert_eq!(
             endpoints,

@@ -288,7 +288,7 @@ impl Inbox {
     /// it; of Rx ids that are not known 20 a minute are fetched, and for those beyond the orders
     /// are listed, once a minute at most.
     pub fn notify(&self, notification: &Notification) {
-        self.hint(notification.rx_id());
+        notification.rx_ids().for_each(|rx_id| self.hint(rx_id));
     }
 
     fn hint(&self, rx_id: &RxId) {

@@ -38,12 +38,12 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Walk { text, at: 0 }
     }
 
     /// The first byte of what comes next, blanks left out.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
         let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         self.at += rest.iter().take_while(is_blank).count();
@@ -59,7 +59,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Nothing comes any more.
-    pub(super) fn end(&mut self) -> Result<(), Broken> {
+    pub(crate) fn end(&mut self) -> Result<(), Broken> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(Broken),
@@ -67,13 +67,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Where what comes next begins, for [`Walk::since`].
-    pub(super) fn mark(&mut self) -> usize {
+    pub(crate) fn mark(&mut self) -> usize {
         self.peek();
         self.at
     }
 
     /// The text since a mark.
-    pub(super) fn since(&self, mark: usize) -> &'a str {
+    pub(crate) fn since(&self, mark: usize) -> &'a str {
         &self.text[mark..self.at]
     }
 
@@ -93,7 +93,7 @@ impl<'a> Walk<'a> {
 
     /// Steps over a string, and gives what it stands for. Half of a pair of surrogates, which JavaScript
     /// and Java write without a second thought, becomes U+FFFD.
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Broken> {
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Broken> {
         let begin = self.mark();
         // Most have no escapes: a parser set up for each would cost more than to read them.
         let inner = self.text[begin..].strip_prefix('"').ok_or(Broken)?;
@@ -110,7 +110,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes into a list, and calls for each element, which must be stepped over.
-    pub(super) fn list(
+    pub(crate) fn list(
         &mut self,
         mut each: impl FnMut(&mut Self) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
@@ -118,7 +118,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes into an object, and calls with the key of each value, which must be stepped over.
-    pub(super) fn object(
+    pub(crate) fn object(
         &mut self,
         mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Broken>,
     ) -> Result<(), Broken> {

@@ -110,7 +110,7 @@ impl<F: Fields> Read<F> {
 
     /// The same of an object on the way: each member goes to the field that it names, and what no
     /// field takes to `extra`.
-    pub(super) fn walk(walk: &mut Walk<'_>) -> Result<Self, Broken> {
+    pub(crate) fn walk(walk: &mut Walk<'_>) -> Result<Self, Broken> {
         let begin = walk.mark();
         let mut read = Self::new();
         let (mut named, mut named_twice) = (0_u32, false);
