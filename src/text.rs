@@ -16,6 +16,10 @@ pub(crate) fn of<'a>(body: &'a [u8], content_type: Option<&HeaderValue>) -> Cow<
     match std::str::from_utf8(body) {
         // Many declare Latin-1 by habit. UTF-16 is read as UTF-8 only by mistake.
         Ok(text) if declared.is_none_or(Encoding::is_ascii_compatible) => Cow::Borrowed(text),
+        // Its end is cut in the middle of a sign.
+        Err(error) if error.error_len().is_none() && declared.is_none() => {
+            String::from_utf8_lossy(&body[..error.valid_up_to()])
+        }
         _ => {
             let encoding = declared.unwrap_or(encoding_rs::UTF_8);
             encoding.decode_without_bom_handling(body).0

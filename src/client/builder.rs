@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::limits::{Allowance, Total, TotalAllowance};
-use super::{Client, Inner, Observer, Paging};
+use super::{Client, Inner, ListingLimits, Observer, Paging};
 use crate::auth::{
     ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
 };
@@ -45,6 +45,7 @@ pub struct ClientBuilder {
     allowance: Allowance,
     total: TotalAllowance,
     paging: Paging,
+    listing: ListingLimits,
     headers: Vec<(String, Secret)>,
     user_agent: Option<String>,
 }
@@ -92,6 +93,7 @@ impl ClientBuilder {
             allowance: Allowance::default(),
             total: TotalAllowance::default(),
             paging: Paging::default(),
+            listing: ListingLimits::default(),
             headers: Vec::new(),
             user_agent: None,
         }
@@ -260,7 +262,8 @@ impl ClientBuilder {
     }
 
     /// How many bytes an answer may have, files excepted: of a longer one no more is read, and
-    /// the call fails with [`Error::is_decode`]. What is read is held in memory. Default: 32 MiB.
+    /// the call fails with [`Error::is_decode`], which names this setting; of a listing, the orders in
+    /// what was read are delivered. What is read is held in memory. Default: 32 MiB.
     pub fn answer_limit(mut self, bytes: usize) -> Self {
         self.answer_limit = bytes;
         self
@@ -300,6 +303,12 @@ impl ClientBuilder {
     /// [`Paging`].
     pub fn paging(mut self, paging: Paging) -> Self {
         self.paging = paging;
+        self
+    }
+
+    /// What a listing may take. Default: see [`ListingLimits`].
+    pub fn listing_limits(mut self, limits: ListingLimits) -> Self {
+        self.listing = limits;
         self
     }
 
@@ -397,6 +406,7 @@ impl ClientBuilder {
                 allowance: self.allowance,
                 total: Total::new(self.total),
                 paging: self.paging,
+                listing: self.listing,
                 shared: Mutex::new(HashMap::new()),
             }),
         })

@@ -27,6 +27,7 @@ mod attempts;
 mod builder;
 mod caller;
 mod limits;
+mod listing;
 mod login;
 mod orders;
 mod paging;
@@ -54,6 +55,7 @@ use pipeline::Call;
 pub use accounts::Pairing;
 pub use assets::{Assets, Download, DownloadAll, Fetched};
 pub use builder::ClientBuilder;
+pub use listing::ListingLimits;
 pub use login::Login;
 pub use orders::{Listing, Orders, ReturnScan, Unreadable};
 pub use paging::{NextPage, Page, Paging};
@@ -74,6 +76,7 @@ struct Inner {
     allowance: Allowance,
     total: Total,
     paging: Paging,
+    listing: ListingLimits,
     shared: Mutex<HashMap<TokenKey, Shared>>,
 }
 

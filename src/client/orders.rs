@@ -88,7 +88,8 @@ impl<'a> Orders<'a> {
             .with("account_id", self.lab.id.as_str())
             .with("rx_id", rx_id.as_str());
         let answer = self.lab.caller.send(call).await?;
-        let order = answer.record()?;
+        let limits = self.lab.caller.client.inner.listing.of_answer();
+        let order = answer.record(limits).await?;
         Ok((answer, order))
     }
 
@@ -139,8 +140,9 @@ impl Listing {
     /// an earlier one, or that is announced without a way to it. What was read before is in the listing.
     ///
     /// [`Error::is_origin`] if a link to the next page leads where the token may not go;
-    /// [`Error::is_decode`] if the pages make no sense, or if an answer speaks of errors beside its
-    /// list; or whatever made the page fail.
+    /// [`Error::is_decode`] if the pages make no sense, if an answer speaks of errors beside its list,
+    /// or if the listing is over one of its [limits](super::ListingLimits), which it names; or whatever
+    /// made the page fail.
     #[must_use]
     pub fn problem(&self) -> Option<&Error> {
         self.problem.as_ref()

@@ -11,11 +11,12 @@ use url::Url;
 use super::Client;
 use super::attempts::Attempts;
 use super::caller::Caller;
+use super::listing::reading;
 use super::trace::{Subject, Trace};
 use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result, answer};
-use crate::model::lenient::{self, Fault, Located, Record, Records};
+use crate::model::lenient::{self, Fault, Limits, Located, Record, Records};
 use crate::text;
 use crate::transport::{Request, Response};
 
@@ -27,6 +28,8 @@ pub(crate) struct Call<'a> {
     pub(super) url: Option<Url>,
     pub(super) variables: Vec<(&'static str, &'a str)>,
     body: Option<serde_json::Value>,
+    /// Of a longer answer, so many bytes are taken.
+    pub(super) take: Option<usize>,
 }
 
 /// A request that is ready but for the token.
@@ -36,6 +39,8 @@ pub(super) struct Prepared {
     pub(super) body: Bytes,
     /// Whether the service may see it more than once.
     pub(super) repeatable: bool,
+    /// Of a longer answer, so many bytes are taken.
+    pub(super) take: Option<usize>,
 }
 
 /// A success.
@@ -47,6 +52,8 @@ pub(crate) struct Answer {
     pub(super) headers: HeaderMap,
     attempts: u32,
     pub(crate) body: Bytes,
+    /// Why the body is the beginning of one.
+    pub(super) cut: Option<Error>,
 }
 
 impl<'a> Call<'a> {
@@ -56,6 +63,7 @@ impl<'a> Call<'a> {
             url: None,
             variables: Vec::new(),
             body: None,
+            take: None,
         }
     }
 
@@ -85,6 +93,7 @@ impl Prepared {
             },
             headers,
             body: Bytes::new(),
+            take: None,
         }
     }
 
@@ -124,6 +133,7 @@ impl Caller {
         let template = endpoint.template.shared();
         let mut prepared = Prepared::new(operation.title(), endpoint.method, url, template);
         prepared.repeatable = operation.only_reads();
+        prepared.take = call.take;
         if let Some(body) = &call.body {
             prepared.json(body);
         }
@@ -159,11 +169,20 @@ impl Caller {
     async fn once(&self, prepared: &Prepared, tokens: Option<Arc<Tokens>>) -> Result<Answer> {
         let wire = &self.client.protocol().wire;
         let request = prepared.request(&self.client, tokens.as_deref())?;
-        let (head, body) = wire.exchange(&prepared.subject.url, request).await?;
+        let url = &prepared.subject.url;
+        let limit = prepared.take.unwrap_or(usize::MAX).min(wire.answer_limit);
+        let (head, body) = wire.exchange_some(url, request, limit).await?;
+        let cut = body.is_cut.then(|| wire.too_long(&head));
+        let body = body.bytes;
         refuse_redirect(&prepared.subject.url, &head)?;
         if !head.status.is_success() {
             let now = wire.clock.now();
             return Err(answer::error(head.status, &head.headers, &body, now));
+        }
+        if prepared.take.is_none()
+            && let Some(cut) = cut
+        {
+            return Err(cut);
         }
         let answer = Answer {
             title: prepared.subject.title,
@@ -173,6 +192,7 @@ impl Caller {
             headers: head.headers,
             attempts: 1,
             body,
+            cut,
         };
         // Also where nothing is read from the answer: behind the page of a proxy or a sign-in
         // form nobody did what was asked for.
@@ -221,16 +241,33 @@ impl Answer {
     }
 
     /// The answer as one record.
-    pub(crate) fn record<T: Record>(&self) -> Result<T> {
-        lenient::one(&self.text()).map_err(|located| self.unreadable(located))
+    pub(crate) async fn record<T: Record + Send + 'static>(&self, limits: Limits) -> Result<T> {
+        let (body, kind) = self.parts();
+        let read = move || lenient::one(&text::of(&body, kind.as_ref()), limits);
+        let read = reading(self.body.len(), read).await;
+        read.map_err(|located| self.unreadable(located))
     }
 
     /// The answer as a listing.
-    pub(crate) fn records<T: Record>(&self) -> Result<Records<T>> {
+    pub(crate) async fn records<T: Record + Send + 'static>(
+        &self,
+        limits: Limits,
+    ) -> Result<Records<T>> {
         if self.status == StatusCode::NO_CONTENT {
             return Ok(Records::none());
         }
-        lenient::records(&self.text()).map_err(|fault| self.unreadable(fault))
+        let (body, kind) = self.parts();
+        let is_cut = self.cut.is_some();
+        let read = move || lenient::records(&text::of(&body, kind.as_ref()), limits, is_cut);
+        match reading(self.body.len(), read).await {
+            // That it is too long says more than that its beginning is no list.
+            Ok(records) if !is_cut || records.count > 0 => Ok(records),
+            Err(fault) if !is_cut => Err(self.unreadable(fault)),
+            _ => match self.cut.clone() {
+                Some(cut) => Err(self.unfit(cut)),
+                None => Ok(Records::none()),
+            },
+        }
     }
 
     /// Nothing is due as the answer, but it must not say that nothing was done.
@@ -239,6 +276,12 @@ impl Answer {
             true => Err(self.unreadable(Fault::Failed)),
             false => Ok(()),
         }
+    }
+
+    /// What its text is made of, to be read elsewhere.
+    fn parts(&self) -> (Bytes, Option<HeaderValue>) {
+        let kind = self.headers.get(header::CONTENT_TYPE);
+        (self.body.clone(), kind.cloned())
     }
 
     fn text(&self) -> Cow<'_, str> {

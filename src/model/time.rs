@@ -12,14 +12,16 @@ use super::lenient::FromScalar;
 /// milliseconds, microseconds or nanoseconds since 1970 as a number, and `/Date(…)/`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct WireTime {
-    text: String,
+    text: Box<str>,
 }
 
 impl WireTime {
     /// Takes what the wire has.
     #[must_use]
     pub fn parse(text: impl Into<String>) -> Self {
-        WireTime { text: text.into() }
+        WireTime {
+            text: text.into().into(),
+        }
     }
 
     /// The text as it came.

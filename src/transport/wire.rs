@@ -11,7 +11,7 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use url::Url;
 
-use super::{CollectError, Failure, Request, Response, Timeouts, Transport, TransportError};
+use super::{Collected, Failure, Request, Response, Timeouts, Transport, TransportError};
 use crate::clock::Clock;
 use crate::endpoints::origin::{self, Allowed};
 use crate::error::{Error, Kind, Result, Sent};
@@ -72,33 +72,40 @@ impl Wire {
     }
 
     /// The whole answer.
-    pub(crate) async fn exchange(&self, url: &Url, mut request: Request) -> Result<(Parts, Bytes)> {
+    pub(crate) async fn exchange(&self, url: &Url, request: Request) -> Result<(Parts, Bytes)> {
+        let (head, body) = self.exchange_some(url, request, self.answer_limit).await?;
+        match body.is_cut {
+            false => Ok((head, body.bytes)),
+            true => Err(self.too_long(&head)),
+        }
+    }
+
+    /// The answer, or its first bytes.
+    pub(crate) async fn exchange_some(
+        &self,
+        url: &Url,
+        mut request: Request,
+        limit: usize,
+    ) -> Result<(Parts, Collected)> {
         self.headers.add_configured(url, request.headers_mut());
         let (head, body) = self.head(url, request).await?.into_parts();
-        let collecting = body.collect(self.answer_limit);
-        let answered = |error: Error| {
-            error.with_answer(
-                head.status,
-                crate::error::answer::request_id(&head.headers),
-                None,
-            )
-        };
+        let collecting = body.collect(limit);
         match self.within(self.timeouts.attempt, collecting).await {
             Some(Ok(body)) => Ok((head, body)),
-            Some(Err(CollectError::Transport(error))) => {
-                Err(self.failed(url, error).with_sent(Sent::Yes))
-            }
-            Some(Err(CollectError::TooLong)) => {
-                let limit = match self.answer_limit {
-                    whole if whole.is_multiple_of(MIB) => format!("{} MiB", whole / MIB),
-                    odd => format!("{odd} bytes"),
-                };
-                Err(answered(Error::decode(format!(
-                    "it is longer than {limit}"
-                ))))
-            }
+            Some(Err(error)) => Err(self.failed(url, error).with_sent(Sent::Yes)),
             None => Err(Error::new(Kind::Timeout(self.timeouts.attempt)).with_sent(Sent::Yes)),
         }
+    }
+
+    /// The error for an answer that is longer than one may be.
+    pub(crate) fn too_long(&self, head: &Parts) -> Error {
+        let limit = match self.answer_limit {
+            whole if whole.is_multiple_of(MIB) => format!("{} MiB", whole / MIB),
+            odd => format!("{odd} bytes"),
+        };
+        let what = format!("it is longer than {limit}, see `ClientBuilder::answer_limit`");
+        let request_id = crate::error::answer::request_id(&head.headers);
+        Error::decode(what).with_answer(head.status, request_id, None)
     }
 
     /// What the future gives, if it does so in time.

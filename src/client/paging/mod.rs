@@ -20,15 +20,17 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use serde_json::Value;
 use url::Url;
 
 use super::caller::Caller;
+use super::listing::ListingLimits;
 use super::pipeline::{Answer, Call};
 use crate::error::{Error, Result};
-use crate::model::lenient::{Fault, Record, Records, UNREADABLE_LIMIT};
+use crate::model::lenient::{Over, Record, Records, Stop, UNREADABLE_LIMIT};
 
 /// How the pages of a listing are found. The default is a convention of this crate: whatever
 /// the answer offers, and 1,000 pages at most.
@@ -178,7 +180,7 @@ pub(super) struct Pages<T> {
 impl Caller {
     /// Reads a listing to its end. Only a failure of the first page is an error: what was read
     /// before a later one fails is not lost.
-    pub(super) async fn pages<T: Record>(
+    pub(super) async fn pages<T: Record + Send + 'static>(
         &self,
         call: Call<'_>,
         id: impl Fn(&T) -> &str,
@@ -192,13 +194,14 @@ impl Caller {
             count: 0,
         };
         let mut seen = Seen::default();
+        let mut room = Room::new(self);
         let mut next = None;
         for number in 1.. {
             let mut call = call.clone();
             call.url = next.take();
-            let (answer, records) = match self.page::<T>(call).await {
+            let (answer, records) = match self.page::<T>(call, &mut room).await {
                 Ok(page) => page,
-                Err(error) if number == 1 => return Err(error),
+                Err(error) if number == 1 => return Err(error.with_operation(title)),
                 Err(error) => {
                     pages.problem = Some(error);
                     break;
@@ -218,9 +221,7 @@ impl Caller {
                 pages.problem = Some(Error::decode("a page repeats an earlier one"));
                 break;
             }
-            if records.failed {
-                pages.problem = Some(answer.unreadable(Fault::Failed));
-            }
+            pages.problem = room.problem(&answer, &records);
             pages.add(records);
             if pages.problem.is_some() {
                 break;
@@ -228,7 +229,9 @@ impl Caller {
             let found = match step {
                 NextPage::None => break,
                 NextPage::Unreachable => Err("there are more records, and no way to them"),
-                NextPage::At(_) if number >= paging.limit => Err("it has too many pages"),
+                NextPage::At(_) if number >= paging.limit => {
+                    Err("it has more pages than `Paging::limit` allows")
+                }
                 NextPage::At(reference) => seen.follow(&answer, &reference),
             };
             match found {
@@ -245,11 +248,67 @@ impl Caller {
         Ok(pages)
     }
 
-    async fn page<T: Record>(&self, call: Call<'_>) -> Result<(Answer, Records<T>)> {
-        let answer = self.send(call).await?;
-        let records = answer.records()?;
-        Ok((answer, records))
+    async fn page<T: Record + Send + 'static>(
+        &self,
+        mut call: Call<'_>,
+        room: &mut Room,
+    ) -> Result<(Answer, Records<T>)> {
+        let wire = &self.client.protocol().wire;
+        let limits = room.limits.of_answer();
+        if room.limits.bytes == 0 {
+            return Err(over(Over::Bytes));
+        }
+        call.take = Some(room.limits.bytes);
+        let left = room.ends.saturating_sub(wire.clock.elapsed());
+        if left.is_zero() {
+            return Err(over(Over::Time));
+        }
+        let reading = async {
+            let answer = self.send(call).await?;
+            let records = answer.records(limits).await?;
+            Ok((answer, records))
+        };
+        let page = wire.within(left, reading).await;
+        page.unwrap_or_else(|| Err(over(Over::Time)))
     }
+}
+
+/// What is left of the limits of a listing.
+struct Room {
+    limits: ListingLimits,
+    /// In elapsed time.
+    ends: Duration,
+    answer_limit: usize,
+}
+
+impl Room {
+    fn new(caller: &Caller) -> Self {
+        let wire = &caller.client.protocol().wire;
+        let limits = caller.client.inner.listing;
+        Room {
+            limits,
+            ends: wire.clock.elapsed().saturating_add(limits.time),
+            answer_limit: wire.answer_limit,
+        }
+    }
+
+    /// Takes what a page has from what is left. Why there may be more, as far as the page says it.
+    fn problem<T>(&mut self, answer: &Answer, records: &Records<T>) -> Option<Error> {
+        let had = self.limits.bytes;
+        self.limits.bytes = had.saturating_sub(answer.body.len());
+        self.limits.records = self.limits.records.saturating_sub(records.size);
+        match (&answer.cut, records.stop, records.problem) {
+            (_, Some(Stop::Over(limit)), _) => Some(answer.unfit(over(limit))),
+            (Some(_), ..) if had < self.answer_limit => Some(answer.unfit(over(Over::Bytes))),
+            (Some(cut), ..) => Some(answer.unfit(cut.clone())),
+            (None, _, Some(fault)) => Some(answer.unreadable(fault)),
+            (None, ..) => None,
+        }
+    }
+}
+
+fn over(limit: Over) -> Error {
+    Error::decode(limit.to_string())
 }
 
 impl<T> Pages<T> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::limits::Over;
 use super::parse::Broken;
 
 /// Why a record, or what should hold records, cannot be read.
@@ -27,6 +28,10 @@ pub(crate) enum Fault {
     NotOne,
     /// Another order is due.
     AnotherOrder,
+    /// It is too large.
+    Over(Over),
+    /// More stands around the list than is kept.
+    Around,
     /// It says of itself that it is no success.
     Failed,
 }
@@ -56,6 +61,8 @@ impl fmt::Display for Fault {
             Fault::Missing(what) => f.write_str(what),
             Fault::NoList => f.write_str("it holds no list of records"),
             Fault::AnotherOrder => f.write_str("it is another order than the one asked for"),
+            Fault::Over(over) => over.fmt(f),
+            Fault::Around => f.write_str("more stands around its list than belongs there"),
             Fault::Failed => f.write_str("it says that it failed"),
             Fault::NotOne => f.write_str("one record is due, and there is none or more than one"),
         }

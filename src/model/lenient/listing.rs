@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Located, Path};
+use super::limits::{Limits, Over, Stop};
 use super::parse::{Broken, Walk, members, parse};
 use super::record::{Fields as _, Read, Record};
 use crate::key::Folded;
@@ -22,7 +23,14 @@ const DEPTH: usize = 4;
 pub(crate) const UNREADABLE_LIMIT: usize = 1000;
 
 /// What stands around a list is about pages, and short. A value of more bytes is not read.
-const AROUND_LIMIT: usize = 16 << 10;
+const MEMBER_LIMIT: usize = 16 << 10;
+
+/// What stands around a list has few members. Values that are built from more would take many times
+/// their length.
+const MEMBERS_LIMIT: usize = 1000;
+
+/// How many bytes the lists and objects around a list may have together.
+const AROUND_LIMIT: usize = 256 << 10;
 
 /// The records of a listing.
 pub(crate) struct Records<T> {
@@ -33,30 +41,50 @@ pub(crate) struct Records<T> {
     pub(crate) count: usize,
     /// What stood around the list: totals, cursors, links.
     pub(crate) around: Map<String, Value>,
-    /// Whether something around the list says that it is not all that it should be.
-    pub(crate) failed: bool,
+    /// Why there may be more, as far as the answer itself says it.
+    pub(crate) problem: Option<Fault>,
+    /// Why not all of it was read.
+    pub(crate) stop: Option<Stop>,
+    /// How many records there were, and entries of the lists in them.
+    pub(crate) size: usize,
     /// The way to the list.
     path: Path,
 }
 
 /// Reads a listing: a bare list, a list wrapped in an object, or one object by itself. One bad
-/// record does not hide the good ones, and it is read in linear time.
-pub(crate) fn records<T: Record>(text: &str) -> Result<Records<T>, Fault> {
-    let mut walk = Walk::new(text);
+/// record does not hide the good ones, and it is read in linear time. Of a text that is the beginning of
+/// one, `is_cut`, the records that are whole.
+pub(crate) fn records<T: Record>(
+    text: &str,
+    limits: Limits,
+    is_cut: bool,
+) -> Result<Records<T>, Fault> {
+    let mut walk = Walk::within(text, limits).cut(is_cut);
     let mut records = Records::new(Path::new());
     records.read(&mut walk, 0)?;
-    walk.end()?;
+    if walk.stop.is_none() {
+        walk.end()?;
+    }
+    records.stop = walk.stop;
+    records.size = walk.count;
     Ok(records)
 }
 
 /// Reads the one record of an answer, which may be wrapped as a listing is.
-pub(crate) fn one<T: Record>(text: &str) -> Result<T, Located> {
-    let mut records = match records::<T>(text) {
-        Ok(records) if records.failed => return Err(Fault::Failed.into()),
+pub(crate) fn one<T: Record>(text: &str, limits: Limits) -> Result<T, Located> {
+    let mut records = match records::<T>(text, limits, false) {
+        Ok(Records {
+            stop: Some(Stop::Over(over)),
+            ..
+        }) => return Err(Fault::Over(over).into()),
+        Ok(Records {
+            problem: Some(fault),
+            ..
+        }) => return Err(fault.into()),
         Ok(records) => records,
         // What an object lacks as a record says more than that it wraps none.
         Err(Fault::NoList) => {
-            return Err(T::read(text, Path::new)
+            return Err(T::read(text, limits, Path::new)
                 .err()
                 .unwrap_or_else(|| Fault::NoList.into()));
         }
@@ -107,7 +135,9 @@ impl<T: Record> Records<T> {
             unreadable: Vec::new(),
             count: 0,
             around: Map::new(),
-            failed: false,
+            problem: None,
+            stop: None,
+            size: 0,
             path,
         }
     }
@@ -121,12 +151,26 @@ impl<T: Record> Records<T> {
     }
 
     fn read_list(&mut self, walk: &mut Walk<'_>) -> Result<(), Broken> {
+        let begin = walk.mark();
         walk.list(|walk| {
+            if let [_] = self.good[..] {
+                // Room for as many as there may be, once: growing would take it twice.
+                let each = walk.since(begin).len();
+                let more = walk.ahead() / each.max(1) + 1;
+                self.good.reserve_exact(more.min(walk.limits.records));
+            }
+            if walk.count >= walk.limits.records {
+                walk.stop = Some(Stop::Over(Over::Records));
+                return Ok(());
+            }
+            walk.count += 1;
             let read = match walk.peek() {
-                Some(b'{') => Ok(Read::walk(walk)?),
+                Some(b'{') => Ok(Read::whole(walk)?),
                 _ => Err(Fault::shape(walk.value()?, T::Fields::WHAT)),
             };
-            self.add_listed(read);
+            if walk.stop.is_none() {
+                self.add_listed(read);
+            }
             Ok(())
         })
     }
@@ -134,7 +178,7 @@ impl<T: Record> Records<T> {
     /// Reads an object: a wrapping, or a record by itself.
     fn read_object(&mut self, walk: &mut Walk<'_>, depth: usize) -> Result<(), Fault> {
         let begin = walk.mark();
-        let (mut own, mut failed) = (false, false);
+        let (mut own, mut failed, mut crowded) = (false, false, false);
         let mut members = Vec::new();
         let mut best: Option<Wrapped<T>> = None;
         walk.object(|walk, key| {
@@ -165,17 +209,25 @@ impl<T: Record> Records<T> {
             }
             let value = walk.since(begin);
             failed |= says_failure(name, value);
-            members.push((key, value));
+            match members.len() < MEMBERS_LIMIT {
+                true => members.push((key, value)),
+                false => crowded = true,
+            }
             Ok(())
         })?;
         let json = walk.since(begin);
+        if walk.stop.is_some() {
+            // What else it would have been is not known.
+            *self = best.ok_or(Fault::NoList)?.records;
+            return Ok(());
+        }
         let Some(best) = best.filter(|_| !own) else {
             if own || (depth > 0 && !failed) {
-                self.read_record(json);
+                self.read_record(json, walk.limits);
                 return Ok(());
             }
             // By itself an object may be anything: only one that can be read is a record.
-            return match T::read(json, Path::new) {
+            return match T::read(json, walk.limits, Path::new) {
                 Ok(record) if record.is_certain() || !failed => {
                     self.add(Ok(record));
                     Ok(())
@@ -187,7 +239,7 @@ impl<T: Record> Records<T> {
         // An order has keys by which others wrap: what wraps no record may be one. So may an
         // envelope, which has an id and a status too.
         if best.records.good.is_empty()
-            && let Ok(record) = T::read(json, Path::new)
+            && let Ok(record) = T::read(json, walk.limits, Path::new)
             && record.is_certain()
         {
             self.add(Ok(record));
@@ -198,14 +250,23 @@ impl<T: Record> Records<T> {
             read => read?,
         }
         *self = best.records;
-        self.failed |= failed;
+        let mut room = AROUND_LIMIT;
         for (at, (key, value)) in members.into_iter().enumerate() {
-            if at != best.member
-                && value.len() <= AROUND_LIMIT
-                && let Ok(value) = parse(value)
-            {
+            if at == best.member || value.len() > MEMBER_LIMIT {
+                continue;
+            }
+            if value.starts_with(['{', '[']) {
+                crowded |= value.len() > room;
+                room = room.saturating_sub(value.len());
+            }
+            if !crowded && let Ok(value) = parse(value) {
                 self.around.insert(key.into_owned(), value);
             }
+        }
+        if failed {
+            self.problem = Some(Fault::Failed);
+        } else if crowded {
+            self.problem.get_or_insert(Fault::Around);
         }
         Ok(())
     }
@@ -218,9 +279,9 @@ impl<T: Record> Records<T> {
     }
 
     /// Reads a record that stands by itself where a list may be.
-    fn read_record(&mut self, json: &str) {
+    fn read_record(&mut self, json: &str, limits: Limits) {
         let path = self.path.clone();
-        self.add(T::read(json, || path));
+        self.add(T::read(json, limits, || path));
     }
 
     /// Reads a record of a list.

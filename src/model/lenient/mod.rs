@@ -14,6 +14,7 @@
 
 mod extra;
 mod fault;
+mod limits;
 mod listing;
 mod parse;
 mod record;
@@ -21,6 +22,7 @@ mod value;
 
 pub(crate) use extra::{Extra, entry};
 pub(crate) use fault::{Fault, Located};
+pub(crate) use limits::{Limits, Over, Stop};
 pub(crate) use listing::{Records, UNREADABLE_LIMIT, is_failure, one, records};
 pub(crate) use parse::{Broken, Walk};
 pub(crate) use record::{Fields, Known, Missing, Read, Record, record};

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
 
+use super::limits::{Limits, Over, Stop};
+
 /// Notes that the parser gets a text. What a whole answer costs is the sum of all of them.
 fn handed_over(_json: &str) {
     #[cfg(test)]
@@ -35,11 +37,38 @@ pub(crate) struct Broken;
 pub(crate) struct Walk<'a> {
     text: &'a str,
     at: usize,
+    pub(super) limits: Limits,
+    /// Whether the text is the beginning of one.
+    is_cut: bool,
+    /// Why it ends here.
+    pub(super) stop: Option<Stop>,
+    /// How many records and entries there were.
+    pub(super) count: usize,
+    /// What the record that is being read is over.
+    pub(super) over: Option<Over>,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Walk { text, at: 0 }
+        Walk::within(text, Limits::NONE)
+    }
+
+    pub(super) fn within(text: &'a str, limits: Limits) -> Self {
+        Walk {
+            text,
+            at: 0,
+            limits,
+            is_cut: false,
+            stop: None,
+            count: 0,
+            over: None,
+        }
+    }
+
+    /// Says that the text is the beginning of one: it is read as far as it goes.
+    pub(super) fn cut(mut self, is_cut: bool) -> Self {
+        self.is_cut = is_cut;
+        self
     }
 
     /// The first byte of what comes next, blanks left out.
@@ -77,6 +106,11 @@ impl<'a> Walk<'a> {
         &self.text[mark..self.at]
     }
 
+    /// How many bytes are still to come.
+    pub(super) fn ahead(&self) -> usize {
+        self.text.len() - self.at
+    }
+
     /// Steps over a value, whatever it is, and gives its JSON.
     pub(crate) fn value(&mut self) -> Result<&'a str, Broken> {
         let begin = self.mark();
@@ -109,12 +143,13 @@ impl<'a> Walk<'a> {
         Ok(Cow::Owned(text))
     }
 
-    /// Goes into a list, and calls for each element, which must be stepped over.
+    /// Goes into a list, and calls for each element, which must be stepped over, or the way stopped:
+    /// then what was read of the last element is not whole.
     pub(crate) fn list(
         &mut self,
-        mut each: impl FnMut(&mut Self) -> Result<(), Broken>,
+        each: impl FnMut(&mut Self) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
-        self.enclosed(b'[', b']', &mut each)
+        self.enclosed(b'[', b']', each)
     }
 
     /// Goes into an object, and calls with the key of each value, which must be stepped over.
@@ -122,7 +157,7 @@ impl<'a> Walk<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
-        self.enclosed(b'{', b'}', &mut |walk| {
+        self.enclosed(b'{', b'}', |walk: &mut Self| {
             let key = walk.string()?;
             walk.take(b':')?;
             each(walk, key)
@@ -133,17 +168,29 @@ impl<'a> Walk<'a> {
         &mut self,
         open: u8,
         close: u8,
-        each: &mut impl FnMut(&mut Self) -> Result<(), Broken>,
+        mut each: impl FnMut(&mut Self) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
-        self.take(open)?;
-        if self.take(close).is_ok() {
-            return Ok(());
-        }
-        loop {
-            each(self)?;
-            if self.take(b',').is_err() {
-                return self.take(close);
+        let mut go = || {
+            self.take(open)?;
+            if self.take(close).is_ok() {
+                return Ok(());
             }
+            loop {
+                each(self)?;
+                if self.stop.is_some() {
+                    return Ok(());
+                }
+                if self.take(b',').is_err() {
+                    return self.take(close);
+                }
+            }
+        };
+        match go() {
+            Err(Broken) if self.is_cut => {
+                self.stop = Some(Stop::Cut);
+                Ok(())
+            }
+            gone => gone,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::extra::Extra;
 use super::fault::{Fault, Located, Path};
+use super::limits::{Limits, Over};
 use super::parse::{Broken, Walk, members};
 
 /// What a record lacks, in words of ours: never of its own.
@@ -30,8 +31,8 @@ pub(crate) trait Record: Sized {
     }
 
     /// Reads a record; `path` is its place, for the error.
-    fn read(json: &str, path: impl FnOnce() -> Path) -> Result<Self, Located> {
-        match Read::of(json) {
+    fn read(json: &str, limits: Limits, path: impl FnOnce() -> Path) -> Result<Self, Located> {
+        match Read::of(json, limits) {
             Ok(read) => Self::judge(read, path),
             Err(fault) => Err(Located {
                 path: path(),
@@ -42,6 +43,12 @@ pub(crate) trait Record: Sized {
 
     /// The record of these fields, or what it lacks.
     fn judge(read: Read<Self::Fields>, path: impl FnOnce() -> Path) -> Result<Self, Located> {
+        if let Some(over) = read.over {
+            return Err(Located {
+                path: path(),
+                fault: Fault::Over(over),
+            });
+        }
         let misshapen = read.misshapen;
         Self::from_fields(read.fields).map_err(|missing| {
             let lacks = |name: &str| missing.names.contains(&name);
@@ -94,16 +101,18 @@ pub(crate) struct Read<F> {
     pub(crate) fields: F,
     /// The first field whose value has another shape, and what is wrong with it.
     misshapen: Option<(usize, Fault)>,
+    /// What it is too large for.
+    over: Option<Over>,
 }
 
 impl<F: Fields> Read<F> {
     /// Reads an object.
-    pub(crate) fn of(json: &str) -> Result<Self, Fault> {
-        let mut walk = Walk::new(json);
+    pub(crate) fn of(json: &str, limits: Limits) -> Result<Self, Fault> {
+        let mut walk = Walk::within(json, limits);
         if walk.peek() != Some(b'{') {
             return Err(Fault::shape(json, F::WHAT));
         }
-        let read = Self::walk(&mut walk);
+        let read = Self::whole(&mut walk);
         read.and_then(|read| walk.end().map(|()| read))
             .map_err(|Broken| Fault::Syntax)
     }
@@ -115,6 +124,11 @@ impl<F: Fields> Read<F> {
         let mut read = Self::new();
         let (mut named, mut named_twice) = (0_u32, false);
         walk.object(|walk, key| {
+            if walk.since(begin).len() > walk.limits.record_bytes {
+                // What it has else is not kept: it is over its limit already.
+                walk.over = Some(Over::RecordBytes);
+                return walk.value().map(drop);
+            }
             match F::find(&key) {
                 None => read.fields.extra().push(&key, walk.value()?),
                 Some(known) if named & 1 << known.field == 0 => {
@@ -128,16 +142,27 @@ impl<F: Fields> Read<F> {
             }
             Ok(())
         })?;
-        if named_twice {
-            return Self::choosing(walk.since(begin));
+        let json = walk.since(begin);
+        if json.len() > walk.limits.record_bytes {
+            walk.over = Some(Over::RecordBytes);
+        } else if named_twice && walk.stop.is_none() && walk.over.is_none() {
+            read = Self::choosing(json, walk)?;
         }
+        Ok(read)
+    }
+
+    /// The same, with what it is too large for.
+    pub(super) fn whole(walk: &mut Walk<'_>) -> Result<Self, Broken> {
+        let mut read = Self::walk(walk)?;
+        read.over = walk.over.take();
+        read.fields.extra().shrink();
         Ok(read)
     }
 
     /// The same of an object that has several members which one field goes by: the one with the best
     /// name counts, if it has the field's shape. Of two that are spelled alike it does not matter
     /// which comes first, so that a database may sort them; the other says nothing, and is dropped.
-    fn choosing(json: &str) -> Result<Self, Broken> {
+    fn choosing(json: &str, walk: &mut Walk<'_>) -> Result<Self, Broken> {
         let mut read = Self::new();
         let mut found = Vec::new();
         members(json, |key, value| match F::find(&key) {
@@ -157,8 +182,13 @@ impl<F: Fields> Read<F> {
             match taken.filter(|taken| taken.field == known.field) {
                 Some(taken) if taken.rank == known.rank => {}
                 Some(_) => read.fields.extra().push_known(&key, value),
-                None if read.take(known, &key, &mut Walk::new(value))? => taken = Some(known),
-                None => {}
+                None => {
+                    let mut inner = Walk::within(value, walk.limits);
+                    if read.take(known, &key, &mut inner)? {
+                        taken = Some(known);
+                    }
+                    walk.over = walk.over.or(inner.over);
+                }
             }
         }
         Ok(read)
@@ -168,6 +198,7 @@ impl<F: Fields> Read<F> {
         Read {
             fields: F::default(),
             misshapen: None,
+            over: None,
         }
     }
 
@@ -267,7 +298,7 @@ macro_rules! record {
         impl<'de> serde::Deserialize<'de> for $fields {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let value = serde_json::Value::deserialize(deserializer)?;
-                lenient::Read::of(&value.to_string())
+                lenient::Read::of(&value.to_string(), lenient::Limits::NONE)
                     .map(|read| read.fields)
                     .map_err(serde::de::Error::custom)
             }

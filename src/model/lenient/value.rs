@@ -3,6 +3,7 @@
 use serde_json::Number;
 use url::Url;
 
+use super::limits::Over;
 use super::parse::{Broken, Walk, parse};
 use super::record::{Fields, Read};
 use crate::status::OrderStatus;
@@ -113,6 +114,11 @@ impl<T: Entry> Field for Vec<T> {
                 // An order has a zip and thumbnails; a vector would make room for four.
                 list.reserve_exact(2);
                 walk.list(|walk| {
+                    if list.len() == walk.limits.entries {
+                        walk.over = Some(Over::Entries);
+                        return walk.value().map(drop);
+                    }
+                    walk.count += 1;
                     list.push(one(walk)?);
                     Ok(())
                 })?;

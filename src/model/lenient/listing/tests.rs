@@ -6,11 +6,11 @@ use super::*;
 use crate::model::{Account, Order};
 
 fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
-    super::records(&crate::text::of(body, None))
+    super::records(&crate::text::of(body, None), Limits::NONE, false)
 }
 
 fn one<T: Record>(body: &[u8]) -> Result<T, Located> {
-    super::one(&crate::text::of(body, None))
+    super::one(&crate::text::of(body, None), Limits::NONE)
 }
 
 fn read(body: &str) -> Result<Records<Order>, Fault> {
