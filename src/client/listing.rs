@@ -54,8 +54,9 @@ impl ListingLimits {
     }
 }
 
-/// Of more bytes, reading takes long enough that others would wait for it.
-const LONG: usize = 128 << 10;
+/// Of more bytes (some 1,500 orders, a few milliseconds), reading takes longer than to hand it over, and
+/// others would wait for it.
+const LONG: usize = 1 << 20;
 
 /// Reads an answer of so many bytes: a long one where blocking is allowed.
 pub(super) async fn reading<T: Send + 'static>(
