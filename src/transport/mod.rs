@@ -139,7 +139,9 @@ impl Body {
             if all.is_empty() {
                 // There is more of it than fits into what is read at once.
                 let length = self.length.and_then(|length| usize::try_from(length).ok());
-                all.reserve_exact(length.unwrap_or(64 * 1024).min(limit));
+                // What it says of itself is worth no more than an honest answer has.
+                let length = length.unwrap_or(64 * 1024).min(wire::ANSWER_LIMIT);
+                all.reserve_exact(length.min(limit));
                 all.extend_from_slice(&std::mem::take(&mut first));
             }
             all.extend_from_slice(&piece);

@@ -252,3 +252,32 @@ async fn a_long_answer_is_read_elsewhere() {
     // Read here, it would leave them the few in which nothing is read.
     assert!(turns.into_inner() > 100);
 }
+
+#[tokio::test]
+async fn any_setting_is_taken() {
+    for (records, entries, record_bytes, bytes, time) in [
+        (
+            usize::MAX,
+            usize::MAX,
+            usize::MAX,
+            usize::MAX,
+            Duration::MAX,
+        ),
+        (0, 0, 0, 0, Duration::ZERO),
+        (1, 1, 1, 1, Duration::from_nanos(1)),
+    ] {
+        let limits = limits(|limits| {
+            *limits = ListingLimits::default();
+            (limits.records, limits.entries) = (records, entries);
+            (limits.record_bytes, limits.bytes, limits.time) = (record_bytes, bytes, time);
+        });
+        let set = |client: ClientBuilder| client.listing_limits(limits).answer_limit(bytes);
+        let body = format!("[{}]", orders(0, 3));
+        let (_, lab) = lab(&TestClock::new(), move |_| body.clone(), set).await;
+        let listing = lab.orders().list().await;
+        assert_eq!(
+            listing.is_ok_and(|listing| listing.is_complete()),
+            records > 1
+        );
+    }
+}
