@@ -1,8 +1,11 @@
 //! What a listing may take, and where its answers are read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::lenient::Limits;
+use super::Client;
+use crate::endpoints::Operation;
+use crate::model::lenient::{Limits, Shapes};
 
 /// What *Get Orders* and *Get Accounts* may bring: limits that no honest service reaches, so that no
 /// other can take all memory or go on without an end.
@@ -43,14 +46,30 @@ impl Default for ListingLimits {
     }
 }
 
-impl ListingLimits {
-    /// For one answer.
-    pub(super) fn of_answer(&self) -> Limits {
-        Limits {
-            records: self.records,
-            entries: self.entries,
-            record_bytes: self.record_bytes,
+/// By what rules an answer is read.
+pub(super) struct Rules {
+    pub(super) limits: Limits,
+    shapes: Arc<Shapes>,
+    operation: &'static str,
+}
+
+impl Rules {
+    pub(super) fn new(client: &Client, operation: Operation, limits: ListingLimits) -> Self {
+        Rules {
+            limits: Limits {
+                records: limits.records,
+                entries: limits.entries,
+                record_bytes: limits.record_bytes,
+            },
+            shapes: Arc::clone(client.protocol().directory.current().shapes()),
+            operation: operation.name(),
         }
+    }
+
+    /// None where nothing is configured.
+    pub(super) fn shapes(&self) -> Option<(&Shapes, &str)> {
+        let shapes = &*self.shapes;
+        (*shapes != Shapes::default()).then_some((shapes, self.operation))
     }
 }
 

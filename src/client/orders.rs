@@ -7,6 +7,7 @@ use std::pin::Pin;
 use serde_json::Value;
 
 use super::Lab;
+use super::listing::Rules;
 use super::pipeline::{Answer, Call};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
@@ -88,8 +89,9 @@ impl<'a> Orders<'a> {
             .with("account_id", self.lab.id.as_str())
             .with("rx_id", rx_id.as_str());
         let answer = self.lab.caller.send(call).await?;
-        let limits = self.lab.caller.client.inner.listing.of_answer();
-        let order = answer.record(limits).await?;
+        let client = &self.lab.caller.client;
+        let rules = Rules::new(client, Operation::GetOrderByRxId, client.inner.listing);
+        let order = answer.record(rules).await?;
         Ok((answer, order))
     }
 

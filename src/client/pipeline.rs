@@ -11,12 +11,12 @@ use url::Url;
 use super::Client;
 use super::attempts::Attempts;
 use super::caller::Caller;
-use super::listing::reading;
+use super::listing::{Rules, reading};
 use super::trace::{Subject, Trace};
 use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result, answer};
-use crate::model::lenient::{self, Fault, Limits, Located, Record, Records};
+use crate::model::lenient::{self, Fault, Located, Record, Records};
 use crate::text;
 use crate::transport::{Request, Response};
 
@@ -241,9 +241,15 @@ impl Answer {
     }
 
     /// The answer as one record.
-    pub(crate) async fn record<T: Record + Send + 'static>(&self, limits: Limits) -> Result<T> {
+    pub(crate) async fn record<T: Record + Send + 'static>(&self, rules: Rules) -> Result<T> {
         let (body, kind) = self.parts();
-        let read = move || lenient::one(&text::of(&body, kind.as_ref()), limits);
+        let read = move || {
+            lenient::one(
+                &text::of(&body, kind.as_ref()),
+                rules.limits,
+                rules.shapes(),
+            )
+        };
         let read = reading(self.body.len(), read).await;
         read.map_err(|located| self.unreadable(located))
     }
@@ -251,14 +257,17 @@ impl Answer {
     /// The answer as a listing.
     pub(crate) async fn records<T: Record + Send + 'static>(
         &self,
-        limits: Limits,
+        rules: Rules,
     ) -> Result<Records<T>> {
         if self.status == StatusCode::NO_CONTENT {
             return Ok(Records::none());
         }
         let (body, kind) = self.parts();
         let is_cut = self.cut.is_some();
-        let read = move || lenient::records(&text::of(&body, kind.as_ref()), limits, is_cut);
+        let read = move || {
+            let text = text::of(&body, kind.as_ref());
+            lenient::records(&text, rules.limits, rules.shapes(), is_cut)
+        };
         match reading(self.body.len(), read).await {
             // That it is too long says more than that its beginning is no list.
             Ok(records) if !is_cut || records.count > 0 => Ok(records),

@@ -38,6 +38,7 @@ pub(crate) mod template;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use http::Method;
 use serde_json::Value;
@@ -45,6 +46,8 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::key::same_key;
+use crate::model::lenient::Shapes;
+use crate::model::shapes;
 use crate::text;
 pub use operation::Operation;
 use template::{Template, is_absolute, same_name};
@@ -54,6 +57,7 @@ use template::{Template, is_absolute, same_name};
 pub struct Endpoints {
     base_url: Option<Url>,
     map: BTreeMap<Operation, Endpoint>,
+    shapes: Arc<Shapes>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -108,12 +112,31 @@ impl Endpoints {
         Ok(endpoints)
     }
 
-    /// Reads endpoints from JSON: an object with `base_url`, with `endpoints`, or with both.
+    /// Reads endpoints from JSON: an object with `base_url`, with `endpoints`, or with both, and
+    /// with `shapes` if the answers have others than the usual ones.
     ///
     /// `endpoints` maps names of operations to `"METHOD URL"`, to a URL alone, or to an object
     /// with `method` and `url` (or `domain` and `path`). URLs are URI templates; a relative one is resolved against
     /// `base_url`. An entry that says what the base URL says anyway changes nothing: Discovery
     /// may still override it. Other keys are left to others.
+    ///
+    /// `shapes` says how answers are read. In `lists`, by operation, where the list or the record
+    /// stands: a JSON pointer (RFC 6901). In `names`, for `order`, `asset`, `history`, `account` and a
+    /// `status` that is an object, further keys that a field goes by; they win over the usual ones.
+    ///
+    /// ```
+    /// use lab_connector::Endpoints;
+    ///
+    /// let endpoints = Endpoints::from_json(r#"{
+    ///     "base_url": "https://lab-connector.example/",
+    ///     "shapes": {
+    ///         "lists": { "get_orders": "/reply/queue" },
+    ///         "names": { "order": { "orderId": "caseNo", "status": ["state"] }, "status": { "name": "caption" } }
+    ///     }
+    /// }"#)?;
+    /// # let _ = endpoints;
+    /// # Ok::<(), lab_connector::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -161,6 +184,9 @@ impl Endpoints {
     pub fn overridden_by(&self, later: &Endpoints) -> Endpoints {
         let mut merged = self.clone();
         merged.base_url = later.base_url.clone().or(merged.base_url);
+        if *later.shapes != Shapes::default() {
+            merged.shapes = Arc::clone(&later.shapes);
+        }
         for (operation, endpoint) in &later.map {
             let wins = merged
                 .map
@@ -198,6 +224,11 @@ impl Endpoints {
                 }
             }
             Some(_) => return Err(Error::configuration("`endpoints` must be an object")),
+        }
+        if let Some(value) = field("shapes") {
+            let operation = |name: &str| Operation::from_name(name).map(Operation::name);
+            let shapes = shapes::read(value, operation).map_err(Error::configuration)?;
+            endpoints.shapes = Arc::new(shapes);
         }
         if endpoints.map.is_empty() {
             return Err(Error::configuration(
@@ -332,6 +363,11 @@ impl Endpoints {
         Template::new(&self.absolute(text))
     }
 
+    /// How answers differ from our conventions.
+    pub(crate) fn shapes(&self) -> &Arc<Shapes> {
+        &self.shapes
+    }
+
     pub(crate) fn resolve(&self, operation: Operation) -> Result<&Endpoint> {
         self.map.get(&operation).ok_or_else(|| {
             Error::configuration(format!(
@@ -376,6 +412,9 @@ impl Endpoints {
             (operation.name().to_owned(), entry)
         });
         object.insert("endpoints".into(), Value::Object(entries.collect()));
+        if *self.shapes != Shapes::default() {
+            object.insert("shapes".into(), shapes::write(&self.shapes));
+        }
         Value::Object(object)
     }
 }
@@ -428,7 +467,7 @@ impl PartialEq for Endpoints {
             let entries = endpoints.map.iter();
             entries.map(|(operation, said)| (*operation, &said.method, &said.template))
         }
-        self.base_url == other.base_url && said(self).eq(said(other))
+        self.base_url == other.base_url && self.shapes == other.shapes && said(self).eq(said(other))
     }
 }
 

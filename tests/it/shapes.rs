@@ -468,6 +468,127 @@ async fn a_403_that_says_when_to_come_again_is_waited_for() {
     assert_eq!(clock.waits(), [std::time::Duration::from_secs(2)]);
 }
 
+/// A lab whose configuration says how the answers are shaped.
+async fn shaped(shapes: serde_json::Value, body: &str) -> (RawServer, Lab) {
+    let (server, _) = service("", body).await;
+    let clock = TestClock::new();
+    let json = serde_json::json!({ "base_url": server.url("/"), "shapes": shapes });
+    let endpoints = Endpoints::from_json(&json.to_string()).unwrap();
+    // What was read is written, and read again.
+    let again = Endpoints::from_json(&endpoints.to_json().to_string()).unwrap();
+    assert_eq!(again, endpoints);
+    let client = builder(&server.url("/"), &clock)
+        .endpoints(again)
+        .token_store(store(&clock, 3600).await)
+        .build()
+        .unwrap();
+    (server, client.account("account-77"))
+}
+
+#[tokio::test]
+async fn shapes_are_settings() {
+    let body = r#"{"reply":{"a/b":{"queue":[
+        {"caseNo":7,"id":"r7","state":{"caption":"Lab Review","name":"x"},"docs":[{"no":"f1","where":"https://a.example/f"}],
+         "log":[{"was":"Ready for Download"}]}]}},"orders":[]}"#;
+    let names = serde_json::json!({
+        "order": { "orderId": "CASE_NO", "rxId": "id", "status": ["zustand", "state"], "assets": "docs", "history": "log" },
+        "status": { "name": "caption" },
+        "asset": { "id": "no", "url": "where" },
+        "history": { "status": "was" },
+    });
+    let lists = serde_json::json!({ "get_orders": "/reply/a~1b/queue", "GetOrderByRxId": "/reply/a~1b/queue" });
+    let (_server, lab) = shaped(serde_json::json!({ "lists": lists, "names": names }), body).await;
+    let listing = lab.orders().list().await.unwrap();
+    assert!(listing.is_complete(), "{listing:?}");
+    let fetched = lab.orders().by_rx(&"r7".into()).await.unwrap();
+    for order in [&listing.orders()[0], &fetched] {
+        assert_eq!(
+            (order.id().as_str(), order.rx_id().unwrap().as_str()),
+            ("7", "r7")
+        );
+        assert_eq!(*order.status(), OrderStatus::LabReview);
+        let asset = &order.assets()[0];
+        assert_eq!(asset.id().unwrap().as_str(), "f1");
+        assert_eq!(asset.url().unwrap().as_str(), "https://a.example/f");
+        assert_eq!(
+            *order.history().unwrap()[0].status(),
+            OrderStatus::ReadyForDownload
+        );
+        // Kept, it is read without the configuration.
+        let kept = serde_json::to_string(order).unwrap();
+        assert!(serde_json::from_str::<lab_connector::Order>(&kept).unwrap() == *order);
+    }
+    // One record by itself, where it stands.
+    let lists = serde_json::json!({ "get_order_by_rx_id": "/x" });
+    let (_server, lab) = shaped(
+        serde_json::json!({ "lists": lists }),
+        r#"{"id":9,"status":"no","x":{"id":7,"status":"y"}}"#,
+    )
+    .await;
+    assert_eq!(
+        lab.orders().by_rx(&"r".into()).await.unwrap().id().as_str(),
+        "7"
+    );
+    // Where nothing stands, the setting is named; and so it is where nothing is set.
+    for body in [
+        r#"{"x":{"y":1}}"#,
+        r#"{"x":[1]}"#,
+        r#"{"y":1}"#,
+        "[]",
+        r#"{"error":"canary"}"#,
+    ] {
+        let lists = serde_json::json!({ "get_orders": "/x/y" });
+        let (_server, lab) = shaped(serde_json::json!({ "lists": lists }), body).await;
+        let error = lab.orders().list().await.unwrap_err();
+        let named = error.to_string().contains("`shapes.lists`");
+        assert!(
+            error.is_decode() && (named || body.contains("error") || body.contains("y\":1}}")),
+            "{body}: {error}"
+        );
+    }
+    let error = list(r#"{"queue":[]}"#).await.unwrap_err();
+    assert!(error.to_string().contains("`shapes.lists`"), "{error}");
+    let listing = list(r#"[{"caseNo":7,"status":"Sent"}]"#).await.unwrap();
+    let error = listing.unreadable()[0].error().to_string();
+    assert!(error.contains("`shapes.names`"), "{error}");
+}
+
+#[test]
+fn shapes_that_cannot_be_are_refused_by_name() {
+    for (shapes, named) in [
+        (r#"{"lists":{"get_everything":"/a"}}"#, "get_everything"),
+        (r#"{"lists":{"get_orders":"a/b"}}"#, "get_orders"),
+        (r#"{"lists":["/a"]}"#, "shapes.lists"),
+        (r#"{"names":{"patient":{"name":"x"}}}"#, "patient"),
+        (r#"{"names":{"order":{"colour":"x"}}}"#, "colour"),
+        (r#"{"names":{"order":{"status":7}}}"#, "status"),
+        (r#"{"fields":{}}"#, "shapes.fields"),
+        ("7", "shapes"),
+    ] {
+        let json = format!(r#"{{"base_url":"https://a.example/","shapes":{shapes}}}"#);
+        let error = Endpoints::from_json(&json).unwrap_err();
+        assert!(error.is_configuration(), "{shapes}");
+        assert!(error.to_string().contains(named), "{shapes}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_inner_address_can_be_followed_on_our_own_origin() {
+    let body = format!(r#"{{"orders":[{ONE}],"next":"http://10.0.0.7:8080/inner?page=2#x"}}"#);
+    let (server, lab) = service("", &body).await;
+    let listing = lab.orders().list().await.unwrap();
+    assert!(listing.problem().unwrap().is_origin(), "{listing:?}");
+    assert_eq!(server.requests().len(), 1);
+    let clock = TestClock::new();
+    let client = builder(&server.url("/"), &clock)
+        .paging(lab_connector::client::Paging::default().on_own_origin())
+        .token_store(store(&clock, 3600).await)
+        .build()
+        .unwrap();
+    client.account("account-77").orders().list().await.unwrap();
+    assert!(server.requests()[2].starts_with("GET /inner?page=2 "));
+}
+
 #[test]
 fn a_template_has_the_variable_that_its_operation_needs() {
     let with = |name: &str, template: &str| {

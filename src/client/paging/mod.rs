@@ -27,7 +27,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::caller::Caller;
-use super::listing::ListingLimits;
+use super::listing::{ListingLimits, Rules};
 use super::pipeline::{Answer, Call};
 use crate::error::{Error, Result};
 use crate::model::lenient::{Over, Record, Records, Stop, UNREADABLE_LIMIT};
@@ -48,6 +48,7 @@ use crate::model::lenient::{Over, Record, Records, Stop, UNREADABLE_LIMIT};
 #[derive(Clone)]
 pub struct Paging {
     limit: usize,
+    on_own_origin: bool,
     next: Arc<dyn Fn(&Page<'_>) -> NextPage + Send + Sync>,
 }
 
@@ -57,6 +58,7 @@ impl Paging {
     pub fn from_fn(next: impl Fn(&Page<'_>) -> NextPage + Send + Sync + 'static) -> Self {
         Paging {
             limit: 1000,
+            on_own_origin: false,
             next: Arc::new(next),
         }
     }
@@ -71,6 +73,15 @@ impl Paging {
     #[must_use]
     pub fn limit(mut self, pages: usize) -> Self {
         self.limit = pages.max(1);
+        self
+    }
+
+    /// Takes of a link to the next page its path and query alone, and asks the origin that gave it: for
+    /// a service behind a gateway that links to its own, inner address. Default: a link to another
+    /// origin is not followed, and makes the listing incomplete.
+    #[must_use]
+    pub fn on_own_origin(mut self) -> Self {
+        self.on_own_origin = true;
         self
     }
 }
@@ -232,7 +243,7 @@ impl Caller {
                 NextPage::At(_) if number >= paging.limit => {
                     Err("it has more pages than `Paging::limit` allows")
                 }
-                NextPage::At(reference) => seen.follow(&answer, &reference),
+                NextPage::At(reference) => seen.follow(paging, &answer, &reference),
             };
             match found {
                 Ok(url) => next = Some(url),
@@ -254,7 +265,7 @@ impl Caller {
         room: &mut Room,
     ) -> Result<(Answer, Records<T>)> {
         let wire = &self.client.protocol().wire;
-        let limits = room.limits.of_answer();
+        let rules = Rules::new(&self.client, call.operation, room.limits);
         if room.limits.bytes == 0 {
             return Err(over(Over::Bytes));
         }
@@ -265,7 +276,7 @@ impl Caller {
         }
         let reading = async {
             let answer = self.send(call).await?;
-            let records = answer.records(limits).await?;
+            let records = answer.records(rules).await?;
             Ok((answer, records))
         };
         let page = wire.within(left, reading).await;
@@ -365,12 +376,23 @@ impl Seen {
     }
 
     /// Where a reference leads, from the page that it stands in.
-    fn follow(&self, answer: &Answer, reference: &str) -> Result<Url, &'static str> {
+    fn follow(
+        &self,
+        paging: &Paging,
+        answer: &Answer,
+        reference: &str,
+    ) -> Result<Url, &'static str> {
         let mut url = answer
             .url
             .join(reference)
             .map_err(|_| "the link to the next page is no URL")?;
         url.set_fragment(None);
+        if paging.on_own_origin {
+            let mut own = answer.url.clone();
+            own.set_path(url.path());
+            own.set_query(url.query());
+            url = own;
+        }
         if self.urls.contains(&url) {
             return Err("the next page is one that was read before");
         }

@@ -58,8 +58,15 @@ impl fmt::Display for Fault {
             Fault::NotJson => f.write_str("it is not JSON"),
             Fault::Syntax => f.write_str("it is not valid JSON"),
             Fault::Shape { found, due } => write!(f, "{found} where {due} is due"),
-            Fault::Missing(what) => f.write_str(what),
-            Fault::NoList => f.write_str("it holds no list of records"),
+            Fault::Missing(what) => {
+                write!(
+                    f,
+                    "{what}; `shapes.names` of the endpoints may name its key"
+                )
+            }
+            Fault::NoList => f.write_str(
+                "it holds no list of records; `shapes.lists` of the endpoints may say where it is",
+            ),
             Fault::AnotherOrder => f.write_str("it is another order than the one asked for"),
             Fault::Over(over) => over.fmt(f),
             Fault::Around => f.write_str("more stands around its list than belongs there"),

@@ -6,6 +6,7 @@ use super::fault::{Fault, Located, Path};
 use super::limits::{Limits, Over, Stop};
 use super::parse::{Broken, Walk, members, parse};
 use super::record::{Fields as _, Read, Record};
+use super::shapes::Shapes;
 use crate::key::Folded;
 
 /// Keys under which a list may be wrapped, the best first.
@@ -57,11 +58,16 @@ pub(crate) struct Records<T> {
 pub(crate) fn records<T: Record>(
     text: &str,
     limits: Limits,
+    shapes: Option<(&Shapes, &str)>,
     is_cut: bool,
 ) -> Result<Records<T>, Fault> {
-    let mut walk = Walk::within(text, limits).cut(is_cut);
+    let own = shapes.map(|(shapes, _)| shapes);
+    let mut walk = Walk::within(text, limits).shaped(own).cut(is_cut);
     let mut records = Records::new(Path::new());
-    records.read(&mut walk, 0)?;
+    match shapes.and_then(|(shapes, operation)| shapes.list(operation)) {
+        None => records.read(&mut walk, 0)?,
+        Some(pointer) => records.read_at(&mut walk, pointer)?,
+    }
     if walk.stop.is_none() {
         walk.end()?;
     }
@@ -71,8 +77,13 @@ pub(crate) fn records<T: Record>(
 }
 
 /// Reads the one record of an answer, which may be wrapped as a listing is.
-pub(crate) fn one<T: Record>(text: &str, limits: Limits) -> Result<T, Located> {
-    let mut records = match records::<T>(text, limits, false) {
+pub(crate) fn one<T: Record>(
+    text: &str,
+    limits: Limits,
+    shapes: Option<(&Shapes, &str)>,
+) -> Result<T, Located> {
+    let own = shapes.map(|(shapes, _)| shapes);
+    let mut records = match records::<T>(text, limits, shapes, false) {
         Ok(Records {
             stop: Some(Stop::Over(over)),
             ..
@@ -84,7 +95,7 @@ pub(crate) fn one<T: Record>(text: &str, limits: Limits) -> Result<T, Located> {
         Ok(records) => records,
         // What an object lacks as a record says more than that it wraps none.
         Err(Fault::NoList) => {
-            return Err(T::read(text, limits, Path::new)
+            return Err(T::read(text, limits, own, Path::new)
                 .err()
                 .unwrap_or_else(|| Fault::NoList.into()));
         }
@@ -184,7 +195,11 @@ impl<T: Record> Records<T> {
         walk.object(|walk, key| {
             let folded = Folded::new(&key);
             let name = folded.as_str();
-            own |= T::OWN.contains(&name);
+            let configured = walk.shapes.and_then(|it| it.field(T::Fields::WHAT, &key));
+            own |= match configured {
+                Some(field) => T::OWN.contains(&Folded::new(field).as_str()),
+                None => T::OWN.contains(&name),
+            };
             let place = Place::of(name, walk.peek()).filter(|_| depth < DEPTH);
             let best_place = best.as_ref().map(|best| best.place);
             let begin = walk.mark();
@@ -223,11 +238,11 @@ impl<T: Record> Records<T> {
         }
         let Some(best) = best.filter(|_| !own) else {
             if own || (depth > 0 && !failed) {
-                self.read_record(json, walk.limits);
+                self.read_record(json, walk);
                 return Ok(());
             }
             // By itself an object may be anything: only one that can be read is a record.
-            return match T::read(json, walk.limits, Path::new) {
+            return match T::read(json, walk.limits, walk.shapes, Path::new) {
                 Ok(record) if record.is_certain() || !failed => {
                     self.add(Ok(record));
                     Ok(())
@@ -239,7 +254,7 @@ impl<T: Record> Records<T> {
         // An order has keys by which others wrap: what wraps no record may be one. So may an
         // envelope, which has an id and a status too.
         if best.records.good.is_empty()
-            && let Ok(record) = T::read(json, walk.limits, Path::new)
+            && let Ok(record) = T::read(json, walk.limits, walk.shapes, Path::new)
             && record.is_certain()
         {
             self.add(Ok(record));
@@ -271,6 +286,50 @@ impl<T: Record> Records<T> {
         Ok(())
     }
 
+    /// Reads the list that stands at a JSON pointer, RFC 6901; or the record, where one is due.
+    fn read_at(&mut self, walk: &mut Walk<'_>, pointer: &str) -> Result<(), Fault> {
+        let Some(rest) = pointer.strip_prefix('/') else {
+            // Nothing wraps it there.
+            return self.read(walk, DEPTH);
+        };
+        let (token, rest) = match rest.split_once('/') {
+            Some((token, _)) => (token, &rest[token.len()..]),
+            None => (rest, ""),
+        };
+        let token = token.replace("~1", "/").replace("~0", "~");
+        if walk.peek() != Some(b'{') {
+            walk.value()?;
+            return Err(Fault::NoList);
+        }
+        let (mut found, mut failed, mut around) = (None, false, Map::new());
+        walk.object(|walk, key| {
+            if key == token && found.is_none() {
+                let read = self.read_at(walk, rest);
+                let broken = read == Err(Fault::NotJson);
+                found = Some(read);
+                return if broken { Err(Broken) } else { Ok(()) };
+            }
+            let value = walk.value()?;
+            failed |= says_failure(Folded::new(&key).as_str(), value);
+            if value.len() <= MEMBER_LIMIT
+                && around.len() < MEMBERS_LIMIT
+                && let Ok(value) = parse(value)
+            {
+                around.insert(key.into_owned(), value);
+            }
+            Ok(())
+        })?;
+        self.around.append(&mut around);
+        if failed {
+            self.problem = Some(Fault::Failed);
+        }
+        match found {
+            Some(read) => read,
+            None if failed => Err(Fault::Failed),
+            None => Err(Fault::NoList),
+        }
+    }
+
     fn within(&self, wrapper: &str) -> Path {
         match self.path.as_str() {
             "" => wrapper.to_owned(),
@@ -279,9 +338,9 @@ impl<T: Record> Records<T> {
     }
 
     /// Reads a record that stands by itself where a list may be.
-    fn read_record(&mut self, json: &str, limits: Limits) {
+    fn read_record(&mut self, json: &str, walk: &Walk<'_>) {
         let path = self.path.clone();
-        self.add(T::read(json, limits, || path));
+        self.add(T::read(json, walk.limits, walk.shapes, || path));
     }
 
     /// Reads a record of a list.

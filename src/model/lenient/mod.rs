@@ -18,6 +18,7 @@ mod limits;
 mod listing;
 mod parse;
 mod record;
+mod shapes;
 mod value;
 
 pub(crate) use extra::{Extra, entry};
@@ -26,4 +27,5 @@ pub(crate) use limits::{Limits, Over, Stop};
 pub(crate) use listing::{Records, UNREADABLE_LIMIT, is_failure, one, records};
 pub(crate) use parse::{Broken, Walk};
 pub(crate) use record::{Fields, Known, Missing, Read, Record, record};
-pub(crate) use value::{Entry, Field, FromScalar, id_text};
+pub(crate) use shapes::{FieldName, Shapes};
+pub(crate) use value::{Entry, Field, FromScalar, StatusFields, id_text};

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
 
 use super::limits::{Limits, Over, Stop};
+use super::shapes::Shapes;
 
 /// Notes that the parser gets a text. What a whole answer costs is the sum of all of them.
 fn handed_over(_json: &str) {
@@ -38,6 +39,7 @@ pub(crate) struct Walk<'a> {
     text: &'a str,
     at: usize,
     pub(super) limits: Limits,
+    pub(super) shapes: Option<&'a Shapes>,
     /// Whether the text is the beginning of one.
     is_cut: bool,
     /// Why it ends here.
@@ -58,11 +60,17 @@ impl<'a> Walk<'a> {
             text,
             at: 0,
             limits,
+            shapes: None,
             is_cut: false,
             stop: None,
             count: 0,
             over: None,
         }
+    }
+
+    pub(super) fn shaped(mut self, shapes: Option<&'a Shapes>) -> Self {
+        self.shapes = shapes;
+        self
     }
 
     /// Says that the text is the beginning of one: it is read as far as it goes.

@@ -4,6 +4,7 @@ use super::extra::Extra;
 use super::fault::{Fault, Located, Path};
 use super::limits::{Limits, Over};
 use super::parse::{Broken, Walk, members};
+use super::shapes::Shapes;
 
 /// What a record lacks, in words of ours: never of its own.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +32,13 @@ pub(crate) trait Record: Sized {
     }
 
     /// Reads a record; `path` is its place, for the error.
-    fn read(json: &str, limits: Limits, path: impl FnOnce() -> Path) -> Result<Self, Located> {
-        match Read::of(json, limits) {
+    fn read(
+        json: &str,
+        limits: Limits,
+        shapes: Option<&Shapes>,
+        path: impl FnOnce() -> Path,
+    ) -> Result<Self, Located> {
+        match Read::of(json, limits, shapes) {
             Ok(read) => Self::judge(read, path),
             Err(fault) => Err(Located {
                 path: path(),
@@ -107,8 +113,8 @@ pub(crate) struct Read<F> {
 
 impl<F: Fields> Read<F> {
     /// Reads an object.
-    pub(crate) fn of(json: &str, limits: Limits) -> Result<Self, Fault> {
-        let mut walk = Walk::within(json, limits);
+    pub(crate) fn of(json: &str, limits: Limits, shapes: Option<&Shapes>) -> Result<Self, Fault> {
+        let mut walk = Walk::within(json, limits).shaped(shapes);
         if walk.peek() != Some(b'{') {
             return Err(Fault::shape(json, F::WHAT));
         }
@@ -129,7 +135,7 @@ impl<F: Fields> Read<F> {
                 walk.over = Some(Over::RecordBytes);
                 return walk.value().map(drop);
             }
-            match F::find(&key) {
+            match find::<F>(walk.shapes, &key) {
                 None => read.fields.extra().push(&key, walk.value()?),
                 Some(known) if named & 1 << known.field == 0 => {
                     named |= 1 << known.field;
@@ -165,7 +171,7 @@ impl<F: Fields> Read<F> {
     fn choosing(json: &str, walk: &mut Walk<'_>) -> Result<Self, Broken> {
         let mut read = Self::new();
         let mut found = Vec::new();
-        members(json, |key, value| match F::find(&key) {
+        members(json, |key, value| match find::<F>(walk.shapes, &key) {
             // A field that is missing.
             Some(_) if value == "null" => {}
             Some(known) => found.push((known, key, value)),
@@ -183,7 +189,7 @@ impl<F: Fields> Read<F> {
                 Some(taken) if taken.rank == known.rank => {}
                 Some(_) => read.fields.extra().push_known(&key, value),
                 None => {
-                    let mut inner = Walk::within(value, walk.limits);
+                    let mut inner = Walk::within(value, walk.limits).shaped(walk.shapes);
                     if read.take(known, &key, &mut inner)? {
                         taken = Some(known);
                     }
@@ -218,6 +224,12 @@ impl<F: Fields> Read<F> {
         }
         Ok(taken)
     }
+}
+
+/// The field that goes by a key, by what is configured or by what is usual.
+fn find<F: Fields>(shapes: Option<&Shapes>, key: &str) -> Option<Known> {
+    let configured = shapes.and_then(|shapes| shapes.field(F::WHAT, key));
+    F::find(configured.unwrap_or(key))
 }
 
 /// Declares the fields of a record with their names, best first, in lower case and without
@@ -298,7 +310,7 @@ macro_rules! record {
         impl<'de> serde::Deserialize<'de> for $fields {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let value = serde_json::Value::deserialize(deserializer)?;
-                lenient::Read::of(&value.to_string(), lenient::Limits::NONE)
+                lenient::Read::of(&value.to_string(), lenient::Limits::NONE, None)
                     .map(|read| read.fields)
                     .map_err(serde::de::Error::custom)
             }
