@@ -218,7 +218,6 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.debug("MemoryTokenStore", &store);
     printed.debug(
         "Health",
-        "ListingLimits",
         &(login.health().await.unwrap(), lab.health().await.unwrap()),
     );
     printed.debug("Client", &client);
