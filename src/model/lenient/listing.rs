@@ -166,7 +166,7 @@ impl<T: Record> Records<T> {
         walk.list(|walk| {
             if let [_] = self.good[..] {
                 // Room for as many as there may be, once: growing would take it twice.
-                let each = walk.since(begin).len();
+                let each = walk.length(begin);
                 let more = walk.ahead() / each.max(1) + 1;
                 self.good.reserve_exact(more.min(walk.limits.records));
             }

@@ -109,6 +109,11 @@ impl<'a> Walk<'a> {
         self.at
     }
 
+    /// How many bytes there were since a mark.
+    pub(super) fn length(&self, mark: usize) -> usize {
+        self.at - mark
+    }
+
     /// The text since a mark.
     pub(crate) fn since(&self, mark: usize) -> &'a str {
         &self.text[mark..self.at]

@@ -130,7 +130,7 @@ impl<F: Fields> Read<F> {
         let mut read = Self::new();
         let (mut named, mut named_twice) = (0_u32, false);
         walk.object(|walk, key| {
-            if walk.since(begin).len() > walk.limits.record_bytes {
+            if walk.length(begin) > walk.limits.record_bytes {
                 // What it has else is not kept: it is over its limit already.
                 walk.over = Some(Over::RecordBytes);
                 return walk.value().map(drop);
