@@ -236,7 +236,7 @@ impl Pair {
             .expect("a client");
         Pair {
             lab: client.account("1"),
-            rx_id: RxId::from("7"),
+            rx_id: RxId::from("rx-7"),
             bare: reqwest::Client::builder()
                 .no_proxy()
                 .connect_timeout(Duration::from_secs(10))
@@ -246,7 +246,7 @@ impl Pair {
                 .build()
                 .expect("a client"),
             list_url: format!("{base}accounts/1/orders"),
-            rx_url: format!("{base}accounts/1/rx/7"),
+            rx_url: format!("{base}accounts/1/rx/rx-7"),
             unknown,
             body,
         }

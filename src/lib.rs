@@ -117,6 +117,8 @@ mod sensitive;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 #[cfg(feature = "client")]
+mod text;
+#[cfg(feature = "client")]
 pub mod transport;
 #[cfg(feature = "client")]
 mod zip_end;

@@ -210,7 +210,7 @@ impl Lab {
                 return Err(named(not_signed_in()));
             }
             let call = Call::new(Operation::Unpair).with("account_id", lab.id.as_str());
-            lab.caller.send(call).await?;
+            lab.caller.send(call).await?.done()?;
             lab.tokens.clear().await.map_err(named)
         })
         .await

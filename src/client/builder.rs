@@ -5,8 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
 use super::limits::{Allowance, Total, TotalAllowance};
-use super::{Client, Inner, Observer, Paging};
+use super::{Client, Inner, ListingLimits, Observer, Paging};
 use crate::access::Access;
 use crate::auth::{
     ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
@@ -18,7 +20,7 @@ use crate::endpoints::origin::{Allowed, Pattern};
 use crate::error::{Error, Result};
 use crate::retry::{Budget, RetryEvent, RetryPolicy};
 use crate::secret::Secret;
-use crate::transport::wire::{ANSWER_LIMIT, Wire};
+use crate::transport::wire::{ANSWER_LIMIT, ExtraHeaders, Wire};
 use crate::transport::{Network, Proxy, Reqwest, Timeouts, Transport};
 
 /// Sets up a [`Client`]. Setters take anything; [`ClientBuilder::build`] checks it.
@@ -46,7 +48,30 @@ pub struct ClientBuilder {
     paging: Paging,
     shared_files: bool,
     file_limit: u64,
+    listing: ListingLimits,
+    headers: Vec<(String, Secret)>,
+    user_agent: Option<String>,
 }
+
+/// Headers that requests set by themselves, or that have a setter of their own.
+const OWN_HEADERS: [HeaderName; 16] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::EXPECT,
+    header::HOST,
+    header::IF_RANGE,
+    header::RANGE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::USER_AGENT,
+];
 
 impl ClientBuilder {
     pub(super) fn new() -> Self {
@@ -73,6 +98,9 @@ impl ClientBuilder {
             paging: Paging::default(),
             shared_files: false,
             file_limit: 16 << 30,
+            listing: ListingLimits::default(),
+            headers: Vec::new(),
+            user_agent: None,
         }
     }
 
@@ -151,9 +179,10 @@ impl ClientBuilder {
     /// library, a resolver, a connector.
     ///
     /// It should follow no redirects (`reqwest::redirect::Policy::none()`): the client follows
-    /// those that it may. Its proxies, certificates, connect and read timeouts are its own, and so
-    /// is what names resolve to: where [`proxy`](ClientBuilder::proxy) says that they are judged,
-    /// here they are not.
+    /// those that it may. Nor should it decompress anything (`no_gzip` and its kin): a file would not
+    /// be what its length and digests say. Its proxies, certificates, connect and read timeouts are its
+    /// own, and so is what names resolve to: where [`proxy`](ClientBuilder::proxy) says that they are
+    /// judged, here they are not.
     /// This method is exempt from the crate's semver promise and goes with reqwest 0.13.
     #[cfg(feature = "reqwest-0_13")]
     pub fn reqwest_client(mut self, client: reqwest::Client) -> Self {
@@ -244,7 +273,8 @@ impl ClientBuilder {
     }
 
     /// How many bytes an answer may have, files excepted: of a longer one no more is read, and
-    /// the call fails with [`Error::is_decode`]. What is read is held in memory. Default: 32 MiB.
+    /// the call fails with [`Error::is_decode`], which names this setting; of a listing, the orders in
+    /// what was read are delivered. What is read is held in memory. Default: 32 MiB.
     pub fn answer_limit(mut self, bytes: usize) -> Self {
         self.answer_limit = bytes;
         self
@@ -302,6 +332,29 @@ impl ClientBuilder {
         self
     }
 
+    /// What a listing may take. Default: see [`ListingLimits`].
+    pub fn listing_limits(mut self, limits: ListingLimits) -> Self {
+        self.listing = limits;
+        self
+    }
+
+    /// A header of every request that goes where credentials may go, requests for tokens among them: a
+    /// gateway before the service may ask for a key. It is marked as
+    /// [sensitive](HeaderValue::is_sensitive). What a request sets by itself, such as `Authorization`
+    /// or `Accept`, is refused; a [raw request](crate::client::RawRequest::header) may have another
+    /// value of its own. Default: none.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The software that uses the client, as in `LabSoft/3.1`: it comes first in the `User-Agent` of
+    /// every request. Default: this crate alone; with a transport of your own, what that sends.
+    pub fn user_agent(mut self, product: impl Into<String>) -> Self {
+        self.user_agent = Some(product.into());
+        self
+    }
+
     /// Checks the settings and makes the client. Nothing is sent.
     ///
     /// # Errors
@@ -309,7 +362,7 @@ impl ClientBuilder {
     /// [`Error::is_configuration`] if the endpoints or the credentials are missing, if the
     /// redirect URL cannot be registered, if a parameter of the sign-in page is one of the
     /// protocol's own, if a host is no host, if the proxy or a root certificate cannot be read,
-    /// or if TLS cannot be set up.
+    /// if a header or the user agent cannot be sent, or if TLS cannot be set up.
     pub fn build(self) -> Result<Client> {
         let missing = |what| Error::configuration(format!("{what} not given"));
         let endpoints = self.endpoints.ok_or_else(|| missing("the endpoints are"))?;
@@ -330,8 +383,13 @@ impl ClientBuilder {
         for (name, _) in &self.extra {
             check_parameter(name)?;
         }
-        let redirect_url = self.redirect_url.as_deref().map(redirect_url).transpose()?;
         let allowed = Arc::new(allowed);
+        let product = match (self.user_agent.as_deref(), &self.transport) {
+            (None, Some(_)) => None,
+            (product, _) => Some(product.unwrap_or_default()),
+        };
+        let headers = Arc::new(extra_headers(&self.headers, product, &allowed)?);
+        let redirect_url = self.redirect_url.as_deref().map(redirect_url).transpose()?;
         let transport = match self.transport {
             Some(_) if !self.network.is_default() => {
                 return Err(Error::configuration(
@@ -340,14 +398,8 @@ impl ClientBuilder {
             }
             Some(transport) => transport,
             None => {
-                let user_agent = concat!("lab-connector/", env!("CARGO_PKG_VERSION"));
-                let allowed = Arc::clone(&allowed);
-                Arc::new(Reqwest::new(
-                    &self.timeouts,
-                    user_agent,
-                    &self.network,
-                    Some(allowed),
-                )?)
+                let allowed = Some(Arc::clone(&allowed));
+                Arc::new(Reqwest::new(&self.timeouts, &self.network, allowed)?)
             }
         };
         let credentials = Credentials {
@@ -367,6 +419,7 @@ impl ClientBuilder {
                         clock: self.clock,
                         timeouts: self.timeouts,
                         answer_limit: self.answer_limit,
+                        headers,
                     },
                     directory: Arc::new(Directory::new(endpoints)),
                     allowed,
@@ -384,10 +437,42 @@ impl ClientBuilder {
                 paging: self.paging,
                 file_limit: self.file_limit,
                 access: Access::of(self.shared_files),
+                listing: self.listing,
                 shared: Mutex::new(HashMap::new()),
             }),
         })
     }
+}
+
+fn extra_headers(
+    headers: &[(String, Secret)],
+    product: Option<&str>,
+    allowed: &Arc<Allowed>,
+) -> Result<ExtraHeaders> {
+    let ours = concat!("lab-connector/", env!("CARGO_PKG_VERSION"));
+    let agent = product.map(|product| HeaderValue::from_str(format!("{product} {ours}").trim()));
+    let user_agent = agent
+        .transpose()
+        .map_err(|_| Error::configuration("the user agent cannot be sent in a header"))?;
+    let mut configured = HeaderMap::new();
+    for (name, value) in headers {
+        let header = name.parse::<HeaderName>().ok();
+        let header = header.filter(|header| !OWN_HEADERS.contains(header));
+        let value = HeaderValue::from_str(value.expose());
+        let (Some(header), Ok(mut value)) = (header, value) else {
+            let name: String = name.escape_debug().take(40).collect();
+            return Err(Error::configuration(format!(
+                "the header `{name}` cannot be set"
+            )));
+        };
+        value.set_sensitive(true);
+        configured.insert(header, value);
+    }
+    Ok(ExtraHeaders {
+        user_agent,
+        configured,
+        allowed: Arc::clone(allowed),
+    })
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -431,10 +516,16 @@ mod tests {
         for host in ["*.example.com", "https://example.com", ""] {
             mistakes.push((builder().allow_host(host), "host name"));
         }
+        for name in ["Authorization", "host", "User-Agent", "Range", "x y", ""] {
+            mistakes.push((builder().header(name, "canary"), "cannot be set"));
+        }
+        mistakes.push((builder().header("x-key", "canary\n"), "`x-key`"));
+        mistakes.push((builder().user_agent("canary\n!"), "user agent"));
         for (builder, named) in mistakes {
             let error = builder.build().unwrap_err();
             assert!(error.is_configuration(), "{error}");
             assert!(error.to_string().contains(named), "{error}");
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
         }
     }
 

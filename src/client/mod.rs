@@ -27,6 +27,7 @@ mod attempts;
 mod builder;
 mod caller;
 mod limits;
+mod listing;
 mod login;
 mod orders;
 mod paging;
@@ -55,6 +56,7 @@ use pipeline::Call;
 pub use accounts::Pairing;
 pub use assets::{Assets, Download, DownloadAll, Fetched};
 pub use builder::ClientBuilder;
+pub use listing::ListingLimits;
 pub use login::Login;
 pub use orders::{Listing, Orders, ReturnScan, Unreadable};
 pub use paging::{NextPage, Page, Paging};
@@ -77,6 +79,7 @@ struct Inner {
     paging: Paging,
     access: Access,
     file_limit: u64,
+    listing: ListingLimits,
     shared: Mutex<HashMap<TokenKey, Shared>>,
 }
 

@@ -7,9 +7,11 @@ use std::pin::Pin;
 use serde_json::Value;
 
 use super::Lab;
-use super::pipeline::Call;
+use super::listing::Rules;
+use super::pipeline::{Answer, Call};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
+use crate::model::lenient::{Fault, Located};
 use crate::model::{Order, OrderId, RxId};
 
 /// The orders of a lab.
@@ -60,16 +62,37 @@ impl<'a> Orders<'a> {
     /// # Errors
     ///
     /// [`Error::is_not_found`] if there is none; [`Error::is_decode`], which names the field,
-    /// if it cannot be read.
+    /// if it cannot be read, or if it is another order: one that names another Rx id.
     ///
     /// # Cancel safety
     ///
     /// Safe.
     pub async fn by_rx(&self, rx_id: &RxId) -> Result<Order> {
+        let (answer, order) = self.fetch(rx_id).await?;
+        let same = |other: &RxId| other.as_str().eq_ignore_ascii_case(rx_id.as_str());
+        match order.rx_id().is_none_or(same) {
+            true => Ok(order),
+            false => Err(answer.unreadable(Located {
+                path: "rxid".to_owned(),
+                fault: Fault::AnotherOrder,
+            })),
+        }
+    }
+
+    /// The same, whatever order the service answers with: for those who judge that themselves.
+    pub(crate) async fn by_rx_unchecked(&self, rx_id: &RxId) -> Result<Order> {
+        self.fetch(rx_id).await.map(|(_, order)| order)
+    }
+
+    async fn fetch(&self, rx_id: &RxId) -> Result<(Answer, Order)> {
         let call = Call::new(Operation::GetOrderByRxId)
             .with("account_id", self.lab.id.as_str())
             .with("rx_id", rx_id.as_str());
-        self.lab.caller.send(call).await?.record()
+        let answer = self.lab.caller.send(call).await?;
+        let client = &self.lab.caller.client;
+        let rules = Rules::new(client, Operation::GetOrderByRxId, client.inner.listing);
+        let order = answer.record(rules).await?;
+        Ok((answer, order))
     }
 
     /// *Return Scan*: sends an order back to the doctor for a rescan. Await the result.
@@ -115,11 +138,13 @@ impl Listing {
         &self.unreadable
     }
 
-    /// Why there may be more orders: a page that failed, that repeats an earlier one, or that
-    /// is announced without a way to it. What was read before is in the listing.
+    /// Why there may be more orders: a page that failed, that says that something did, that repeats
+    /// an earlier one, or that is announced without a way to it. What was read before is in the listing.
     ///
     /// [`Error::is_origin`] if a link to the next page leads where the token may not go;
-    /// [`Error::is_decode`] if the pages make no sense; or whatever made the page fail.
+    /// [`Error::is_decode`] if the pages make no sense, if an answer speaks of errors beside its list,
+    /// or if the listing is over one of its [limits](super::ListingLimits), which it names; or whatever
+    /// made the page fail.
     #[must_use]
     pub fn problem(&self) -> Option<&Error> {
         self.problem.as_ref()
@@ -181,7 +206,7 @@ impl ReturnScan<'_> {
             .with("account_id", self.lab.id.as_str())
             .with("order_id", self.order.as_str())
             .json(Value::Object(self.fields));
-        self.lab.caller.send(call).await.map(drop)
+        self.lab.caller.send(call).await?.done()
     }
 }
 
@@ -202,8 +227,9 @@ impl<'a> IntoFuture for ReturnScan<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::is_conflict`] if the order is not in a state that allows it. If
-    /// [`Error::was_sent`] is unknown, fetch the order before trying again.
+    /// [`Error::is_conflict`] if the order is not in a state that allows it; [`Error::is_decode`] if
+    /// the answer is a success by its status and says otherwise. If [`Error::was_sent`] is unknown,
+    /// fetch the order before trying again.
     ///
     /// # Cancel safety
     ///

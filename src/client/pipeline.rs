@@ -1,5 +1,6 @@
 //! The one way of every call: resolve the endpoint, authorize, send, judge, try again.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,11 +11,13 @@ use url::Url;
 use super::Client;
 use super::attempts::Attempts;
 use super::caller::Caller;
+use super::listing::{Rules, reading};
 use super::trace::{Subject, Trace};
 use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result, answer};
-use crate::model::lenient::{self, Fault, Located, Record};
+use crate::model::lenient::{self, Fault, Located, Record, Records};
+use crate::text;
 use crate::transport::{Request, Response};
 
 /// An operation to call.
@@ -25,6 +28,8 @@ pub(crate) struct Call<'a> {
     pub(super) url: Option<Url>,
     pub(super) variables: Vec<(&'static str, &'a str)>,
     body: Option<serde_json::Value>,
+    /// Of a longer answer, so many bytes are taken.
+    pub(super) take: Option<usize>,
 }
 
 /// A request that is ready but for the token.
@@ -34,6 +39,8 @@ pub(super) struct Prepared {
     pub(super) body: Bytes,
     /// Whether the service may see it more than once.
     pub(super) repeatable: bool,
+    /// Of a longer answer, so many bytes are taken.
+    pub(super) take: Option<usize>,
 }
 
 /// A success.
@@ -45,6 +52,8 @@ pub(crate) struct Answer {
     pub(super) headers: HeaderMap,
     attempts: u32,
     pub(crate) body: Bytes,
+    /// Why the body is the beginning of one.
+    pub(super) cut: Option<Error>,
 }
 
 impl<'a> Call<'a> {
@@ -54,6 +63,7 @@ impl<'a> Call<'a> {
             url: None,
             variables: Vec::new(),
             body: None,
+            take: None,
         }
     }
 
@@ -83,6 +93,7 @@ impl Prepared {
             },
             headers,
             body: Bytes::new(),
+            take: None,
         }
     }
 
@@ -121,8 +132,8 @@ impl Caller {
         };
         let template = endpoint.template.shared();
         let mut prepared = Prepared::new(operation.title(), endpoint.method, url, template);
-        // Some services read with POST, and some write with GET: the operation decides.
-        prepared.repeatable = operation.method() == Method::GET;
+        prepared.repeatable = operation.only_reads();
+        prepared.take = call.take;
         if let Some(body) = &call.body {
             prepared.json(body);
         }
@@ -158,11 +169,20 @@ impl Caller {
     async fn once(&self, prepared: &Prepared, tokens: Option<Arc<Tokens>>) -> Result<Answer> {
         let wire = &self.client.protocol().wire;
         let request = prepared.request(&self.client, tokens.as_deref())?;
-        let (head, body) = wire.exchange(&prepared.subject.url, request).await?;
+        let url = &prepared.subject.url;
+        let limit = prepared.take.unwrap_or(usize::MAX).min(wire.answer_limit);
+        let (head, body) = wire.exchange_some(url, request, limit).await?;
+        let cut = body.is_cut.then(|| wire.too_long(&head));
+        let body = body.bytes;
         refuse_redirect(&prepared.subject.url, &head)?;
         if !head.status.is_success() {
             let now = wire.clock.now();
             return Err(answer::error(head.status, &head.headers, &body, now));
+        }
+        if prepared.take.is_none()
+            && let Some(cut) = cut
+        {
+            return Err(cut);
         }
         let answer = Answer {
             title: prepared.subject.title,
@@ -172,6 +192,7 @@ impl Caller {
             headers: head.headers,
             attempts: 1,
             body,
+            cut,
         };
         // Also where nothing is read from the answer: behind the page of a proxy or a sign-in
         // form nobody did what was asked for.
@@ -200,6 +221,8 @@ impl Caller {
         let protocol = self.client.protocol();
         if let Some(tokens) = tokens.filter(|_| protocol.allowed.permits(url)) {
             authorize(&mut request, tokens)?;
+            let headers = &protocol.wire.headers;
+            headers.add_configured(url, request.headers_mut());
         }
         protocol.wire.head(url, request).await
     }
@@ -209,7 +232,7 @@ impl Answer {
     /// The answer as a value. Where it is none, the error says `lacking`: a message of the
     /// parser could quote the payload.
     pub(crate) fn decode<T: DeserializeOwned>(&self, lacking: &'static str) -> Result<T> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        serde_json::from_str(&self.text()).map_err(|error| {
             self.unreadable(match error.classify() {
                 serde_json::error::Category::Data => Fault::Missing(lacking),
                 _ => Fault::NotJson,
@@ -218,8 +241,60 @@ impl Answer {
     }
 
     /// The answer as one record.
-    pub(crate) fn record<T: Record>(&self) -> Result<T> {
-        lenient::one(&self.body).map_err(|located| self.unreadable(located))
+    pub(crate) async fn record<T: Record + Send + 'static>(&self, rules: Rules) -> Result<T> {
+        let (body, kind) = self.parts();
+        let read = move || {
+            lenient::one(
+                &text::of(&body, kind.as_ref()),
+                rules.limits,
+                rules.shapes(),
+            )
+        };
+        let read = reading(self.body.len(), read).await;
+        read.map_err(|located| self.unreadable(located))
+    }
+
+    /// The answer as a listing.
+    pub(crate) async fn records<T: Record + Send + 'static>(
+        &self,
+        rules: Rules,
+    ) -> Result<Records<T>> {
+        if self.status == StatusCode::NO_CONTENT {
+            return Ok(Records::none());
+        }
+        let (body, kind) = self.parts();
+        let is_cut = self.cut.is_some();
+        let read = move || {
+            let text = text::of(&body, kind.as_ref());
+            lenient::records(&text, rules.limits, rules.shapes(), is_cut)
+        };
+        match reading(self.body.len(), read).await {
+            // That it is too long says more than that its beginning is no list.
+            Ok(records) if !is_cut || records.count > 0 => Ok(records),
+            Err(fault) if !is_cut => Err(self.unreadable(fault)),
+            _ => match self.cut.clone() {
+                Some(cut) => Err(self.unfit(cut)),
+                None => Ok(Records::none()),
+            },
+        }
+    }
+
+    /// Nothing is due as the answer, but it must not say that nothing was done.
+    pub(crate) fn done(&self) -> Result<()> {
+        match lenient::is_failure(&self.text()) {
+            true => Err(self.unreadable(Fault::Failed)),
+            false => Ok(()),
+        }
+    }
+
+    /// What its text is made of, to be read elsewhere.
+    fn parts(&self) -> (Bytes, Option<HeaderValue>) {
+        let kind = self.headers.get(header::CONTENT_TYPE);
+        (self.body.clone(), kind.cloned())
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        text::of(&self.body, self.headers.get(header::CONTENT_TYPE))
     }
 
     /// The error for an answer that is not what was due.

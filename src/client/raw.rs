@@ -19,8 +19,9 @@ use crate::transport::Request;
 /// method does not send, or a path that this crate does not know.
 ///
 /// It is a value: [`RawRequest::inspect`] shows what would be sent, but for the token, and
-/// [`RawRequest::send`] sends it. Whether it may be repeated goes by its method (GET, HEAD, PUT,
-/// DELETE and OPTIONS may) unless [`RawRequest::repeatable`] says otherwise.
+/// [`RawRequest::send`] sends it. Whether it may be repeated goes by the operation, whatever its method
+/// is: those that only read may. Of another request it goes by the method (GET, HEAD, PUT, DELETE and
+/// OPTIONS may). [`RawRequest::repeatable`] says otherwise.
 ///
 /// ```no_run
 /// # async fn example(lab: lab_connector::Lab) -> lab_connector::Result<()> {
@@ -146,7 +147,7 @@ impl RawRequest {
         self
     }
 
-    /// Whether the service may see it more than once. Default: by its method.
+    /// Whether the service may see it more than once. Default: by its operation, or by its method.
     pub fn repeatable(mut self, repeatable: bool) -> Self {
         self.repeatable = Some(repeatable);
         self
@@ -158,7 +159,8 @@ impl RawRequest {
         self
     }
 
-    /// What would be sent, but for the token.
+    /// What would be sent, but for the token and what
+    /// [`ClientBuilder::header`](crate::client::ClientBuilder::header) adds.
     ///
     /// # Errors
     ///
@@ -221,6 +223,9 @@ impl RawRequest {
         }
         for (name, value) in &self.headers {
             prepared.headers.insert(name, value.clone());
+        }
+        if let Target::Operation(operation) = &self.target {
+            prepared.repeatable = operation.only_reads();
         }
         if let Some(repeatable) = self.repeatable {
             prepared.repeatable = repeatable;

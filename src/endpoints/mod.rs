@@ -38,6 +38,7 @@ pub(crate) mod template;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use http::Method;
 use serde_json::Value;
@@ -45,14 +46,18 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::key::same_key;
+use crate::model::lenient::Shapes;
+use crate::model::shapes;
+use crate::text;
 pub use operation::Operation;
-use template::Template;
+use template::{Template, is_absolute, same_name};
 
 /// A method and a URI template for each operation.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
     base_url: Option<Url>,
     map: BTreeMap<Operation, Endpoint>,
+    shapes: Arc<Shapes>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,12 +112,31 @@ impl Endpoints {
         Ok(endpoints)
     }
 
-    /// Reads endpoints from JSON: an object with `base_url`, with `endpoints`, or with both.
+    /// Reads endpoints from JSON: an object with `base_url`, with `endpoints`, or with both, and
+    /// with `shapes` if the answers have others than the usual ones.
     ///
     /// `endpoints` maps names of operations to `"METHOD URL"`, to a URL alone, or to an object
     /// with `method` and `url` (or `domain` and `path`). URLs are URI templates; a relative one is resolved against
     /// `base_url`. An entry that says what the base URL says anyway changes nothing: Discovery
     /// may still override it. Other keys are left to others.
+    ///
+    /// `shapes` says how answers are read. In `lists`, by operation, where the list or the record
+    /// stands: a JSON pointer (RFC 6901). In `names`, for `order`, `asset`, `history`, `account` and a
+    /// `status` that is an object, further keys that a field goes by; they win over the usual ones.
+    ///
+    /// ```
+    /// use lab_connector::Endpoints;
+    ///
+    /// let endpoints = Endpoints::from_json(r#"{
+    ///     "base_url": "https://lab-connector.example/",
+    ///     "shapes": {
+    ///         "lists": { "get_orders": "/reply/queue" },
+    ///         "names": { "order": { "orderId": "caseNo", "status": ["state"] }, "status": { "name": "caption" } }
+    ///     }
+    /// }"#)?;
+    /// # let _ = endpoints;
+    /// # Ok::<(), lab_connector::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -133,10 +157,11 @@ impl Endpoints {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let bytes = std::fs::read(path).map_err(|error| {
             Error::configuration(format!("the file {name} cannot be read")).with_source(error)
         })?;
-        Self::from_json(&text).map_err(|error| {
+        // Editors put a byte order mark before it.
+        Self::from_json(&text::of(&bytes, None)).map_err(|error| {
             Error::configuration(format!("the file {name} does not fit: {error}"))
                 .with_source(error)
         })
@@ -159,6 +184,9 @@ impl Endpoints {
     pub fn overridden_by(&self, later: &Endpoints) -> Endpoints {
         let mut merged = self.clone();
         merged.base_url = later.base_url.clone().or(merged.base_url);
+        if *later.shapes != Shapes::default() {
+            merged.shapes = Arc::clone(&later.shapes);
+        }
         for (operation, endpoint) in &later.map {
             let wins = merged
                 .map
@@ -196,6 +224,11 @@ impl Endpoints {
                 }
             }
             Some(_) => return Err(Error::configuration("`endpoints` must be an object")),
+        }
+        if let Some(value) = field("shapes") {
+            let operation = |name: &str| Operation::from_name(name).map(Operation::name);
+            let shapes = shapes::read(value, operation).map_err(Error::configuration)?;
+            endpoints.shapes = Arc::new(shapes);
         }
         if endpoints.map.is_empty() {
             return Err(Error::configuration(
@@ -252,7 +285,9 @@ impl Endpoints {
     /// # Errors
     ///
     /// [`Error::is_configuration`], which names the operation, if it makes no absolute http or
-    /// https URL, or asks for another variable.
+    /// https URL, asks for another variable, or lacks the one that the operation cannot work without:
+    /// `rx_id` of *Get Order by Rx Id*, `order_id` of *Return Scan*, one of `order_id` and `asset_id` of
+    /// *Download Asset*.
     pub fn set(&mut self, operation: Operation, method: Method, template: &str) -> Result<()> {
         self.put(operation, method, template, Source::Configured)
     }
@@ -267,6 +302,14 @@ impl Endpoints {
         let template = self.absolute(template);
         let named = |error: Error| error.with_operation(operation.title());
         let template = Template::new(&template).map_err(named)?;
+        let needed = operation.needs();
+        let has = |needed: &&str| template.names().any(|name| same_name(name, needed));
+        if !needed.is_empty() && !needed.iter().any(has) {
+            return Err(named(Error::configuration(format!(
+                "the URI template lacks `{{{}}}`, without which the operation cannot work",
+                needed.join("}` or `{")
+            ))));
+        }
         // A discovered one is let in: the error may wait until the operation is called.
         let unknown = template
             .names()
@@ -296,7 +339,7 @@ impl Endpoints {
         let Some(base) = &self.base_url else {
             return template.to_owned();
         };
-        if template.contains("://") {
+        if is_absolute(template) {
             template.to_owned()
         } else if let Some(path) = template.strip_prefix('/') {
             format!("{}/{path}", base.origin().ascii_serialization())
@@ -318,6 +361,11 @@ impl Endpoints {
     /// A template of the caller's own, a relative one below the base URL.
     pub(crate) fn template(&self, text: &str) -> Result<Template> {
         Template::new(&self.absolute(text))
+    }
+
+    /// How answers differ from our conventions.
+    pub(crate) fn shapes(&self) -> &Arc<Shapes> {
+        &self.shapes
     }
 
     pub(crate) fn resolve(&self, operation: Operation) -> Result<&Endpoint> {
@@ -364,6 +412,9 @@ impl Endpoints {
             (operation.name().to_owned(), entry)
         });
         object.insert("endpoints".into(), Value::Object(entries.collect()));
+        if *self.shapes != Shapes::default() {
+            object.insert("shapes".into(), shapes::write(&self.shapes));
+        }
         Value::Object(object)
     }
 }
@@ -389,7 +440,7 @@ fn lenient_field<'v>(
 fn join(domain: &str, path: &str) -> String {
     let domain = domain.trim().trim_end_matches('/');
     let path = path.trim().trim_start_matches('/');
-    if domain.contains("://") {
+    if is_absolute(domain) {
         format!("{domain}/{path}")
     } else {
         format!("https://{domain}/{path}")
@@ -416,7 +467,7 @@ impl PartialEq for Endpoints {
             let entries = endpoints.map.iter();
             entries.map(|(operation, said)| (*operation, &said.method, &said.template))
         }
-        self.base_url == other.base_url && said(self).eq(said(other))
+        self.base_url == other.base_url && self.shapes == other.shapes && said(self).eq(said(other))
     }
 }
 
@@ -487,7 +538,7 @@ mod tests {
             text.contains("endpoints.json") && text.contains("`pair`"),
             "{text}"
         );
-        std::fs::write(&path, r#"{"base_url": "https://a.example"}"#).unwrap();
+        std::fs::write(&path, "\u{FEFF}{\"base_url\": \"https://a.example\"}").unwrap();
         let endpoints = Endpoints::from_file(&path).unwrap();
         assert_eq!(
             endpoints,

@@ -108,6 +108,23 @@ operations! {
 }
 
 impl Operation {
+    /// Whether it has no effect, and may be repeated. Some services read with POST, and some write with
+    /// GET: so this is the operation's own, whatever method the configuration gives it.
+    pub(crate) fn only_reads(self) -> bool {
+        self.method() == Method::GET
+    }
+
+    /// The variables of which its URI template must have one: without it, no request could say what it
+    /// is about. An account is said by the token, too.
+    pub(crate) fn needs(self) -> &'static [&'static str] {
+        match self {
+            Operation::GetOrderByRxId => &["rx_id"],
+            Operation::ReturnScan => &["order_id"],
+            Operation::DownloadAsset => &["asset_id", "order_id"],
+            _ => &[],
+        }
+    }
+
     /// Whether its URI template may ask for a variable: those of its conventional path.
     pub(crate) fn has_variable(self, name: &str) -> bool {
         let after = self.path().split('{').skip(1);

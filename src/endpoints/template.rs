@@ -30,6 +30,11 @@ impl Template {
                 "`{{{shown}}}` is no variable of a URI template of level 1"
             )));
         }
+        if let Some(placeholder) = foreign_placeholder(&template.0) {
+            return Err(Error::configuration(format!(
+                "`{placeholder}` is no variable of a URI template: write `{{order_id}}`"
+            )));
+        }
         let url = template.expand_with(|_| Some("x"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::configuration(
@@ -122,6 +127,30 @@ pub(crate) fn same_name(one: &str, other: &str) -> bool {
         counting.map(|byte| byte.to_ascii_lowercase())
     }
     letters(one).eq(letters(other))
+}
+
+/// A variable as other notations write it: `:rxId`, `<RxID>`, `{{rxId}}`. Taken for text, every call
+/// would fail.
+fn foreign_placeholder(template: &str) -> Option<&str> {
+    if let Some((_, after)) = template.split_once("{{") {
+        return after.split_once("}}").map(|(name, _)| name);
+    }
+    let path = template.split(['?', '#']).next()?;
+    let mut segments = path.split('/').skip(1);
+    segments.find(|segment| {
+        let named = segment.strip_prefix(':').is_some_and(is_name);
+        named || (segment.contains('<') && segment.contains('>'))
+    })
+}
+
+/// Whether a URL begins with a scheme. One that is relative may hold another in its query.
+pub(crate) fn is_absolute(url: &str) -> bool {
+    let scheme = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(plain)
+    };
+    url.split_once("://")
+        .is_some_and(|(before, _)| scheme(before))
 }
 
 /// A plain name: operators, lists and modifiers belong to higher levels.

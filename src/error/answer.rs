@@ -62,6 +62,8 @@ pub(crate) fn describe(headers: &HeaderMap, body: &[u8]) -> &'static str {
     let start = body.trim_ascii_start();
     if start.is_empty() {
         "it is empty"
+    } else if is_compressed(headers, body) {
+        "it is compressed, which was not asked for"
     } else if is_page(start) {
         "it is an HTML page, perhaps of a proxy or a sign-in form"
     } else if headers
@@ -72,6 +74,16 @@ pub(crate) fn describe(headers: &HeaderMap, body: &[u8]) -> &'static str {
     } else {
         "it is not JSON"
     }
+}
+
+fn is_compressed(headers: &HeaderMap, body: &[u8]) -> bool {
+    let coding = headers.get(http::header::CONTENT_ENCODING);
+    let declared = coding.is_some_and(|coding| {
+        let coding = coding.as_bytes().trim_ascii();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
+    });
+    // Or by the signature of gzip.
+    declared || body.starts_with(b"\x1f\x8b")
 }
 
 /// Ids that are made by machines: they have a digit, and nothing that a sentence or a URL has.

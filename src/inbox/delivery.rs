@@ -369,7 +369,7 @@ impl Delivery {
             return Ok(None);
         };
         let moment = self.inbox.moment().await?;
-        let order = self.inbox.lab.orders().by_rx(rx_id).await?;
+        let order = self.inbox.lab.orders().by_rx_unchecked(rx_id).await?;
         let case = self.order_id();
         let asked = FetchTarget::new(case.as_str(), rx_id.as_str());
         let own_id = order.own_id().map(OrderId::as_str);

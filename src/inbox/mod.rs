@@ -326,7 +326,7 @@ impl Inbox {
     /// they are, each order at most twice; for those beyond the orders are listed, once a minute at
     /// most, which shows whatever is notified.
     pub fn notify(&self, notification: &Notification) {
-        self.hint(notification.rx_id());
+        notification.rx_ids().for_each(|rx_id| self.hint(rx_id));
     }
 
     /// Tells the observer of a round.

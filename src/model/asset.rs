@@ -31,14 +31,14 @@ lenient::record!(#[derive(Clone, PartialEq)] Fields, "an asset" {
 
 /// A digest of so many bytes, in hexadecimal or base64: services that compute none write "none".
 #[derive(Clone, PartialEq)]
-struct DigestText<const BYTES: usize>(String);
+struct DigestText<const BYTES: usize>(Box<str>);
 
 impl<const BYTES: usize> FromScalar for DigestText<BYTES> {
     fn text(text: &str) -> Option<Self> {
         let text = text.trim();
         let length = text.len();
         let fits = length == 2 * BYTES || length == BYTES.div_ceil(3) * 4;
-        fits.then(|| DigestText(text.to_owned()))
+        fits.then(|| DigestText(text.into()))
     }
 }
 
@@ -96,12 +96,12 @@ impl Asset {
     /// documented.
     #[must_use]
     pub fn sha256(&self) -> Option<&str> {
-        self.0.sha256.as_ref().map(|digest| digest.0.as_str())
+        self.0.sha256.as_ref().map(|digest| &*digest.0)
     }
 
     /// Digests, and the algorithm by which each was made.
     pub(crate) fn digests(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let md5 = self.0.md5.as_ref().map(|digest| digest.0.as_str());
+        let md5 = self.0.md5.as_ref().map(|digest| &*digest.0);
         let digests = [("sha256", self.sha256()), ("md5", md5)];
         digests
             .into_iter()

@@ -10,13 +10,13 @@ macro_rules! id {
         $(#[$meta])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(Box<str>);
 
         impl $name {
             /// Takes the id as it is.
             #[must_use]
             pub fn new(id: impl Into<String>) -> Self {
-                $name(id.into())
+                $name(id.into().into())
             }
 
             /// The id.
@@ -46,13 +46,13 @@ macro_rules! id {
 
         impl From<String> for $name {
             fn from(id: String) -> Self {
-                $name(id)
+                $name(id.into())
             }
         }
 
         impl From<&str> for $name {
             fn from(id: &str) -> Self {
-                $name(id.to_owned())
+                $name(id.into())
             }
         }
 
@@ -63,7 +63,7 @@ macro_rules! id {
             }
 
             fn number(number: &str) -> Option<Self> {
-                id_text(number).map($name)
+                id_text(number).map($name::from)
             }
         }
 

@@ -15,6 +15,7 @@ mod id;
 pub(crate) mod lenient;
 mod notification;
 mod order;
+pub(crate) mod shapes;
 mod time;
 
 pub use account::Account;

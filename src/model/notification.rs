@@ -5,8 +5,10 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::id::{AccountId, RxId};
-use super::lenient;
+use super::lenient::{self, Broken, Read, Walk};
 use crate::error::{Error, Result};
+use crate::key::same_key;
+use crate::text;
 
 /// What the service posts when a case becomes *Ready for Download* or comes to *Lab Review*.
 ///
@@ -16,6 +18,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Notification {
     rx_id: RxId,
+    /// Of one that names several orders.
+    others: Vec<RxId>,
     account_id: Option<AccountId>,
 }
 
@@ -28,7 +32,9 @@ impl Notification {
     /// No notification that says only what is documented is longer, in bytes.
     pub const MAX_LENGTH: usize = 64 * 1024;
 
-    /// Reads the body of a notification: a JSON object, or a form.
+    /// Reads the body of a notification: a JSON object, or a form. Convention: it may be wrapped as
+    /// services that pass on events wrap it, in `data` or `message` or as JSON in a text, and may be a
+    /// list.
     ///
     /// # Errors
     ///
@@ -38,38 +44,106 @@ impl Notification {
         if body.len() > Self::MAX_LENGTH {
             return Err(unreadable("it is longer than 64 KiB"));
         }
-        let fields = match serde_json::from_slice::<Fields>(body) {
-            Ok(fields) => fields,
-            Err(_) if body.trim_ascii_start().starts_with(b"{") => {
-                return Err(unreadable("it is not valid JSON"));
+        let body = text::of(body, None);
+        let mut found = Vec::new();
+        match body.trim_ascii_start().starts_with(['{', '[', '"']) {
+            true => {
+                let mut walk = Walk::new(&body);
+                collect(&mut walk, &mut found, 0)
+                    .and_then(|()| walk.end())
+                    .map_err(|Broken| unreadable("it is not valid JSON"))?;
             }
-            Err(_) => form(body),
-        };
-        match fields.rx_id.filter(|id| !id.as_str().trim().is_empty()) {
-            Some(rx_id) => Ok(Notification {
-                rx_id,
-                account_id: fields.account_id,
-            }),
-            None => Err(unreadable("it holds no Rx id (`rxId`)")),
+            false => found.push(form(&body)),
         }
+        let mut named = found.into_iter().filter_map(|fields| {
+            let rx_id = fields.rx_id.filter(|id| !id.as_str().trim().is_empty())?;
+            Some((rx_id, fields.account_id))
+        });
+        let (rx_id, account_id) = named
+            .next()
+            .ok_or_else(|| unreadable("it holds no Rx id (`rxId`)"))?;
+        Ok(Notification {
+            rx_id,
+            others: named.map(|(rx_id, _)| rx_id).collect(),
+            account_id,
+        })
     }
 
-    /// The order that changed.
+    /// The order that changed; the first, where it names several.
     #[must_use]
     pub fn rx_id(&self) -> &RxId {
         &self.rx_id
     }
 
-    /// The account it belongs to.
+    /// The orders that changed: nearly always one.
+    pub fn rx_ids(&self) -> impl Iterator<Item = &RxId> {
+        std::iter::once(&self.rx_id).chain(&self.others)
+    }
+
+    /// The account that it, or the first of several, belongs to.
     #[must_use]
     pub fn account_id(&self) -> Option<&AccountId> {
         self.account_id.as_ref()
     }
 }
 
-/// A form, read by the rule for JSON objects; any bytes are a form of some kind.
-fn form(body: &[u8]) -> Fields {
-    let object = url::form_urlencoded::parse(body)
+/// Keys under which events are passed on.
+const WRAPPERS: [&str; 14] = [
+    "data",
+    "notification",
+    "notifications",
+    "event",
+    "events",
+    "payload",
+    "message",
+    "body",
+    "detail",
+    "resource",
+    "items",
+    "records",
+    "order",
+    "orders",
+];
+
+/// How deep a notification may be wrapped.
+const DEPTH: usize = 4;
+
+/// Reads what is one, or holds some.
+fn collect(walk: &mut Walk<'_>, found: &mut Vec<Fields>, depth: usize) -> Result<(), Broken> {
+    if depth > DEPTH {
+        return walk.value().map(drop);
+    }
+    match walk.peek() {
+        Some(b'[') => walk.list(|walk| collect(walk, found, depth + 1)),
+        Some(b'{') => {
+            let begin = walk.mark();
+            let fields = Read::<Fields>::walk(walk)?.fields;
+            if fields.rx_id.is_some() {
+                found.push(fields);
+                return Ok(());
+            }
+            Walk::new(walk.since(begin)).object(|walk, key| {
+                if WRAPPERS.iter().any(|name| same_key(&key, name)) {
+                    return collect(walk, found, depth + 1);
+                }
+                walk.value().map(drop)
+            })
+        }
+        Some(b'"') => {
+            let text = walk.string()?;
+            if text.trim_ascii_start().starts_with(['{', '[']) {
+                // Of what is no JSON, though it looks like it, nothing is taken.
+                let _ = collect(&mut Walk::new(&text), found, depth + 1);
+            }
+            Ok(())
+        }
+        _ => walk.value().map(drop),
+    }
+}
+
+/// A form, read by the rule for JSON objects; any text is a form of some kind.
+fn form(body: &str) -> Fields {
+    let object = url::form_urlencoded::parse(body.as_bytes())
         .map(|(key, value)| (key.into_owned(), value.into_owned().into()))
         .collect();
     Fields::deserialize(serde_json::Value::Object(object)).unwrap_or_default()
@@ -83,6 +157,7 @@ impl fmt::Debug for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notification")
             .field("rx_id", &self.rx_id)
+            .field("others", &self.others)
             .field("account_id", &self.account_id)
             .finish()
     }
@@ -107,6 +182,39 @@ mod tests {
     }
 
     #[test]
+    fn several_orders_and_envelopes_are_read() {
+        for (body, expected) in [
+            (r#"[{"rxId":"77"},{"rxId":"78"}]"#, &["77", "78"][..]),
+            (r#"{"data":{"rxId":"77"}}"#, &["77"]),
+            (
+                r#"{"id":"e-1","event":{"type":"x","data":[{"rxId":77},{"RxID":"78"}]}}"#,
+                &["77", "78"],
+            ),
+            (r#""{\"rxId\":\"77\"}""#, &["77"]),
+            (
+                r#"{"Type":"Notification","Message":"{\"rxId\":77}"}"#,
+                &["77"],
+            ),
+            (
+                "\u{FEFF}{\"rxId\":\"77\",\"accountNumber\":\"12\"}",
+                &["77"],
+            ),
+            (r#"[{"rxId":"77"},{"other":1},7,{"rxId":" "}]"#, &["77"]),
+            (r#"{"rxId":"77","data":{"rxId":"78"}}"#, &["77"]),
+        ] {
+            let notification = Notification::parse(body.as_bytes()).unwrap();
+            let ids: Vec<_> = notification.rx_ids().map(RxId::as_str).collect();
+            assert_eq!(ids, expected, "{body}");
+            assert_eq!(notification.rx_id().as_str(), "77");
+        }
+        let utf16: Vec<u8> = "\u{FEFF}{\"rxId\":77}"
+            .encode_utf16()
+            .flat_map(u16::to_be_bytes)
+            .collect();
+        assert_eq!(Notification::parse(&utf16).unwrap().rx_id().as_str(), "77");
+    }
+
+    #[test]
     fn anything_else_is_refused() {
         for body in [
             "",
@@ -116,6 +224,12 @@ mod tests {
             "[1]",
             "hello",
             r#"{"rxId": {}}"#,
+            r#"{"data": {"rxId": {}}}"#,
+            r#"[{"rxId": "77"}"#,
+            "[]",
+            r#""rxId""#,
+            r#"{"data":{"data":{"data":{"data":{"data":{"rxId":"77"}}}}}}"#,
+            &"[".repeat(60_000),
         ] {
             let error = Notification::parse(body.as_bytes()).unwrap_err();
             assert!(error.is_decode(), "{body}");

@@ -8,18 +8,20 @@ use super::lenient::FromScalar;
 /// A point in time as the service wrote it, and what it means where that can be read.
 ///
 /// The format is not documented. Read are RFC 3339 and its relatives (`2026-03-14T09:26:53Z`,
-/// with an offset, or without one and then taken as UTC), and seconds or milliseconds since
-/// 1970 as a number.
+/// with an offset, or without one and then taken as UTC), the dates of HTTP headers, seconds,
+/// milliseconds, microseconds or nanoseconds since 1970 as a number, and `/Date(…)/`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct WireTime {
-    text: String,
+    text: Box<str>,
 }
 
 impl WireTime {
     /// Takes what the wire has.
     #[must_use]
     pub fn parse(text: impl Into<String>) -> Self {
-        WireTime { text: text.into() }
+        WireTime {
+            text: text.into().into(),
+        }
     }
 
     /// The text as it came.
@@ -55,14 +57,17 @@ impl fmt::Debug for WireTime {
 }
 
 fn read(text: &str) -> Option<SystemTime> {
-    if let Ok(number) = text.parse::<u64>() {
-        // Seconds would reach this number in the year 5138, milliseconds reached it in 1973.
-        let since = if number < 100_000_000_000 {
-            Duration::from_secs(number)
-        } else {
-            Duration::from_millis(number)
-        };
+    // .NET of old: milliseconds, and an offset that is for display only.
+    if let Some(inner) = text.strip_prefix("/Date(") {
+        let number = inner.strip_suffix(")/")?.split(['+', '-']).next()?;
+        let since = Duration::from_millis(number.parse().ok()?);
         return SystemTime::UNIX_EPOCH.checked_add(since);
+    }
+    if let Some(since) = since_epoch(text) {
+        return SystemTime::UNIX_EPOCH.checked_add(since);
+    }
+    if let Ok(time) = httpdate::parse_http_date(text) {
+        return Some(time);
     }
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Some(time.into());
@@ -70,6 +75,30 @@ fn read(text: &str) -> Option<SystemTime> {
     let civil: jiff::civil::DateTime = text.parse().ok()?;
     let time = jiff::tz::TimeZone::UTC.to_timestamp(civil).ok()?;
     Some(time.into())
+}
+
+/// A number of seconds, milliseconds, microseconds or nanoseconds: which, its size says. Seconds would
+/// reach the first bound in the year 5138, milliseconds reached it in 1973; and so on.
+fn since_epoch(text: &str) -> Option<Duration> {
+    let number: f64 = match text.bytes().next()? {
+        b'0'..=b'9' => text.parse().ok()?,
+        _ => return None,
+    };
+    let whole = text.parse::<u64>().ok();
+    let unit: u32 = match number {
+        ..1e11 => 0,
+        ..1e14 => 3,
+        ..1e17 => 6,
+        ..1e19 => 9,
+        _ => return None,
+    };
+    match (whole, unit) {
+        (None, _) => Duration::try_from_secs_f64(number / 10_f64.powi(unit.cast_signed())).ok(),
+        (Some(number), 0) => Some(Duration::from_secs(number)),
+        (Some(number), 3) => Some(Duration::from_millis(number)),
+        (Some(number), 6) => Some(Duration::from_micros(number)),
+        (Some(number), _) => Some(Duration::from_nanos(number)),
+    }
 }
 
 #[cfg(test)]
@@ -86,8 +115,31 @@ mod tests {
             "2026-03-14 09:26:53",
             "1773480413",
             "1773480413000",
+            "1773480413000000",
+            "1773480413000000000",
+            "1773480413.0",
+            "1.773480413e9",
+            "Sat, 14 Mar 2026 09:26:53 GMT",
+            "Saturday, 14-Mar-26 09:26:53 GMT",
+            "Sat Mar 14 09:26:53 2026",
+            "/Date(1773480413000)/",
+            "/Date(1773480413000+0100)/",
+            "/Date(1773480413000-0500)/",
         ] {
             assert_eq!(WireTime::parse(text).time(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_of_a_second_is_kept() {
+        let expected = SystemTime::UNIX_EPOCH + Duration::from_millis(1_773_480_413_250);
+        for text in [
+            "1773480413.25",
+            "1773480413250",
+            "1773480413250000",
+            "2026-03-14T09:26:53.25Z",
+        ] {
+            assert_eq!(WireTime::parse(text).time(), Some(expected), "{text}");
         }
     }
 
@@ -95,9 +147,15 @@ mod tests {
     fn what_cannot_be_read_is_kept() {
         let time = WireTime::parse("last Tuesday");
         assert_eq!((time.as_str(), time.time()), ("last Tuesday", None));
-        assert_eq!(
-            WireTime::parse("18446744073709551615").time().is_none(),
-            cfg!(windows)
-        );
+        for text in [
+            "18446744073709551615",
+            "1e300",
+            "-1",
+            "nan",
+            "/Date(x)/",
+            "/Date(",
+        ] {
+            assert_eq!(WireTime::parse(text).time(), None, "{text}");
+        }
     }
 }

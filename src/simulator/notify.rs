@@ -60,13 +60,8 @@ impl Notifier {
 }
 
 fn client() -> crate::Result<std::sync::Arc<Reqwest>> {
-    let transport = Reqwest::new(
-        &Timeouts::default(),
-        "lab-connector simulator",
-        &Network::default(),
-        // Who develops says where to.
-        None,
-    )?;
+    // Who develops says where to.
+    let transport = Reqwest::new(&Timeouts::default(), &Network::default(), None)?;
     Ok(std::sync::Arc::new(transport))
 }
 
@@ -166,6 +161,7 @@ fn request(behaviour: &Behaviour, notice: &Notice) -> Option<Request> {
     };
     http::Request::post(url.as_str())
         .header(http::header::CONTENT_TYPE, kind)
+        .header(http::header::USER_AGENT, "lab-connector simulator")
         .body(body.into())
         .ok()
 }

@@ -121,17 +121,18 @@ impl Body {
         self
     }
 
-    /// All of it, if it is no longer than `limit` bytes.
-    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, CollectError> {
+    /// All of it, or its first `limit` bytes.
+    pub(crate) async fn collect(mut self, limit: usize) -> Result<Collected, TransportError> {
         // What comes in one piece is not copied. What does not goes into one buffer, and not
         // into a list of pieces: they may be of a byte each.
         let mut first = Bytes::new();
         let mut all: Vec<u8> = Vec::new();
-        while let Some(piece) = self.next().await {
-            let piece = piece.map_err(CollectError::Transport)?;
-            if all.len() + first.len() + piece.len() > limit {
-                return Err(CollectError::TooLong);
-            }
+        let mut is_cut = false;
+        while !is_cut && let Some(piece) = self.next().await {
+            let mut piece = piece?;
+            let room = limit - all.len() - first.len();
+            is_cut = piece.len() > room;
+            piece.truncate(room);
             if first.is_empty() && all.is_empty() {
                 first = piece;
                 continue;
@@ -139,18 +140,23 @@ impl Body {
             if all.is_empty() {
                 // There is more of it than fits into what is read at once.
                 let length = self.length.and_then(|length| usize::try_from(length).ok());
-                all.reserve_exact(length.unwrap_or(64 * 1024).min(limit));
+                // What it says of itself is worth no more than an honest answer has.
+                let length = length.unwrap_or(64 * 1024).min(wire::ANSWER_LIMIT);
+                all.reserve_exact(length.min(limit));
                 all.extend_from_slice(&std::mem::take(&mut first));
             }
             all.extend_from_slice(&piece);
         }
-        Ok(if all.is_empty() { first } else { all.into() })
+        let bytes = if all.is_empty() { first } else { all.into() };
+        Ok(Collected { bytes, is_cut })
     }
 }
 
-pub(crate) enum CollectError {
-    Transport(TransportError),
-    TooLong,
+/// What came of a body.
+pub(crate) struct Collected {
+    pub(crate) bytes: Bytes,
+    /// Whether there is more.
+    pub(crate) is_cut: bool,
 }
 
 impl<T: Into<Bytes>> From<T> for Body {

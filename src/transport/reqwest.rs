@@ -56,25 +56,27 @@ impl Network {
 impl Reqwest {
     pub(crate) fn new(
         timeouts: &Timeouts,
-        user_agent: &str,
         network: &Network,
         allowed: Option<Arc<Allowed>>,
     ) -> Result<Self> {
-        Reqwest::with(timeouts, user_agent, network, allowed.map(Resolver::new))
+        Reqwest::with(timeouts, network, allowed.map(Resolver::new))
     }
 
     pub(super) fn with(
         timeouts: &Timeouts,
-        user_agent: &str,
         network: &Network,
         resolver: Option<Resolver>,
     ) -> Result<Self> {
         let builder = || {
             let builder = reqwest::Client::builder()
-                .user_agent(user_agent)
                 .connect_timeout(timeouts.connect)
                 .read_timeout(timeouts.idle)
                 .redirect(reqwest::redirect::Policy::none())
+                // The application may turn these features of reqwest on: files are kept as they came.
+                .no_gzip()
+                .no_brotli()
+                .no_zstd()
+                .no_deflate()
                 // Retrying is the pipeline's, which knows what may be repeated.
                 .retry(reqwest::retry::never());
             let builder = match &resolver {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::response::Parts;
+use http::{HeaderMap, HeaderValue, header};
 use url::Url;
 
-use super::{CollectError, Failure, Request, Response, Timeouts, Transport, TransportError};
+use super::{Collected, Failure, Request, Response, Timeouts, Transport, TransportError};
 use crate::clock::Clock;
-use crate::endpoints::origin;
+use crate::endpoints::origin::{self, Allowed};
 use crate::error::{Error, Kind, Result, Sent};
 
 /// A transport with its time limits.
@@ -23,6 +24,29 @@ pub(crate) struct Wire {
     pub(crate) timeouts: Timeouts,
     /// Longer answers are refused.
     pub(crate) answer_limit: usize,
+    pub(crate) headers: Arc<ExtraHeaders>,
+}
+
+/// What requests bear beside what they need themselves. What a request has already, it keeps.
+#[derive(Debug)]
+pub(crate) struct ExtraHeaders {
+    /// None where a transport of the application's own may have one.
+    pub(crate) user_agent: Option<HeaderValue>,
+    /// Headers that the configuration gives. They may be credentials, and go where those may go.
+    pub(crate) configured: HeaderMap,
+    pub(crate) allowed: Arc<Allowed>,
+}
+
+impl ExtraHeaders {
+    /// Adds those that may be credentials, where they may be seen.
+    pub(crate) fn add_configured(&self, url: &Url, headers: &mut HeaderMap) {
+        if self.configured.is_empty() || !self.allowed.permits(url) {
+            return;
+        }
+        for (name, value) in &self.configured {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+    }
 }
 
 /// What answers may have by default: 32 MiB.
@@ -32,7 +56,13 @@ const MIB: usize = 1024 * 1024;
 
 impl Wire {
     /// The head of the answer; its body still streams.
-    pub(crate) async fn head(&self, url: &Url, request: Request) -> Result<Response> {
+    pub(crate) async fn head(&self, url: &Url, mut request: Request) -> Result<Response> {
+        if let Some(agent) = &self.headers.user_agent {
+            let headers = request.headers_mut();
+            headers
+                .entry(header::USER_AGENT)
+                .or_insert_with(|| agent.clone());
+        }
         let sending = self.transport.send(request);
         match self.within(self.timeouts.attempt, sending).await {
             Some(Ok(response)) => Ok(response),
@@ -43,31 +73,39 @@ impl Wire {
 
     /// The whole answer.
     pub(crate) async fn exchange(&self, url: &Url, request: Request) -> Result<(Parts, Bytes)> {
+        let (head, body) = self.exchange_some(url, request, self.answer_limit).await?;
+        match body.is_cut {
+            false => Ok((head, body.bytes)),
+            true => Err(self.too_long(&head)),
+        }
+    }
+
+    /// The answer, or its first bytes.
+    pub(crate) async fn exchange_some(
+        &self,
+        url: &Url,
+        mut request: Request,
+        limit: usize,
+    ) -> Result<(Parts, Collected)> {
+        self.headers.add_configured(url, request.headers_mut());
         let (head, body) = self.head(url, request).await?.into_parts();
-        let collecting = body.collect(self.answer_limit);
-        let answered = |error: Error| {
-            error.with_answer(
-                head.status,
-                crate::error::answer::request_id(&head.headers),
-                None,
-            )
-        };
+        let collecting = body.collect(limit);
         match self.within(self.timeouts.attempt, collecting).await {
             Some(Ok(body)) => Ok((head, body)),
-            Some(Err(CollectError::Transport(error))) => {
-                Err(self.failed(url, error).with_sent(Sent::Yes))
-            }
-            Some(Err(CollectError::TooLong)) => {
-                let limit = match self.answer_limit {
-                    whole if whole.is_multiple_of(MIB) => format!("{} MiB", whole / MIB),
-                    odd => format!("{odd} bytes"),
-                };
-                Err(answered(Error::decode(format!(
-                    "it is longer than {limit}"
-                ))))
-            }
+            Some(Err(error)) => Err(self.failed(url, error).with_sent(Sent::Yes)),
             None => Err(Error::new(Kind::Timeout(self.timeouts.attempt)).with_sent(Sent::Yes)),
         }
+    }
+
+    /// The error for an answer that is longer than one may be.
+    pub(crate) fn too_long(&self, head: &Parts) -> Error {
+        let limit = match self.answer_limit {
+            whole if whole.is_multiple_of(MIB) => format!("{} MiB", whole / MIB),
+            odd => format!("{odd} bytes"),
+        };
+        let what = format!("it is longer than {limit}, see `ClientBuilder::answer_limit`");
+        let request_id = crate::error::answer::request_id(&head.headers);
+        Error::decode(what).with_answer(head.status, request_id, None)
     }
 
     /// What the future gives, if it does so in time.

@@ -51,6 +51,7 @@ const PLAIN: &[&str] = &[
     "DueTime",
     "Forget",
     "ListingCoverage",
+    "ListingLimits",
     "NewArrival",
     "Outcome",
     "Policy",

@@ -2,6 +2,7 @@
 //! loopback.
 
 mod answers;
+mod bounds;
 mod canary;
 mod canary_service;
 mod case_stores;
@@ -33,6 +34,7 @@ mod postgres;
 mod raw;
 mod reference;
 mod requests;
+mod shapes;
 mod simulator;
 mod simulator_board;
 mod simulator_control;

@@ -259,7 +259,7 @@ async fn the_convention_can_be_replaced_and_bounded() {
     let listing = lab.orders().list().await.unwrap();
     assert_eq!(ids(&listing), [0, 1]);
     let problem = listing.problem().unwrap().to_string();
-    assert!(problem.contains("too many pages"), "{problem}");
+    assert!(problem.contains("`Paging::limit`"), "{problem}");
 }
 
 /// Services that filter after they cut into pages answer so.

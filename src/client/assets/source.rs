@@ -140,7 +140,8 @@ impl<'a> Source<'a> {
         let collected = wire
             .within(wire.timeouts.attempt, body.collect(64 * 1024))
             .await;
-        let body = collected.and_then(Result::ok).unwrap_or_default();
+        let body = collected.and_then(Result::ok);
+        let body = body.map(|body| body.bytes).unwrap_or_default();
         answer::error(head.status, &head.headers, &body, wire.clock.now())
     }
 }

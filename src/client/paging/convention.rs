@@ -65,7 +65,11 @@ pub(super) fn next(page: &Page<'_>) -> NextPage {
     if more == Some(false) {
         return NextPage::None;
     }
-    if let Some(reference) = link::next(page.headers).or_else(|| said.link()) {
+    match link::next(page.headers) {
+        NextPage::None => {}
+        found => return found,
+    }
+    if let Some(reference) = said.link() {
         return NextPage::At(reference);
     }
     if let Some((name, cursor)) = said.cursor() {

@@ -1,30 +1,54 @@
 //! The `Link` header, RFC 8288, as far as it says where the next page is.
 
 use http::{HeaderMap, header};
+use percent_encoding::{CONTROLS, percent_encode};
 
-/// The target of the first link whose relation is `next`.
-pub(super) fn next(headers: &HeaderMap) -> Option<String> {
-    headers
-        .get_all(header::LINK)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .find_map(next_of)
+use super::NextPage;
+
+/// The target of the first link whose relation is `next`. Where a header speaks of one and cannot be
+/// read, there is a page without a way to it.
+pub(super) fn next(headers: &HeaderMap) -> NextPage {
+    let mut next = NextPage::None;
+    for value in headers.get_all(header::LINK) {
+        let value = ascii(value.as_bytes());
+        match next_of(&value) {
+            Ok(Some(target)) => return NextPage::At(target),
+            Ok(None) => {}
+            Err(Malformed) if value.to_ascii_lowercase().contains("next") => {
+                next = NextPage::Unreachable;
+            }
+            Err(Malformed) => {}
+        }
+    }
+    next
 }
 
-fn next_of(mut rest: &str) -> Option<String> {
+/// Other bytes are encoded as a URL has them: in a target they stay what they are, and elsewhere they
+/// say nothing.
+fn ascii(bytes: &[u8]) -> String {
+    percent_encode(bytes, CONTROLS).to_string()
+}
+
+struct Malformed;
+
+fn next_of(mut rest: &str) -> Result<Option<String>, Malformed> {
     loop {
-        let (_, after) = rest.split_once('<')?;
-        let (target, parameters) = after.split_once('>')?;
-        let (is_next, end) = read_parameters(parameters);
+        rest = rest.trim_start_matches([',', ' ', '\t']);
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let after = rest.strip_prefix('<').ok_or(Malformed)?;
+        let (target, parameters) = after.split_once('>').ok_or(Malformed)?;
+        let (is_next, end) = read_parameters(parameters)?;
         if is_next {
-            return Some(target.trim().to_owned());
+            return Ok(Some(target.trim().to_owned()));
         }
         rest = &parameters[end..];
     }
 }
 
 /// Whether the relation is `next`, and where the link ends: at a comma that is not quoted.
-fn read_parameters(text: &str) -> (bool, usize) {
+fn read_parameters(text: &str) -> Result<(bool, usize), Malformed> {
     let mut is_next = false;
     let mut begin = 0;
     let mut quoted = false;
@@ -38,13 +62,16 @@ fn read_parameters(text: &str) -> (bool, usize) {
                 is_next |= is_relation_next(&text[begin..at]);
                 begin = at + 1;
                 if byte == b',' {
-                    return (is_next, at);
+                    return Ok((is_next, at));
                 }
             }
             _ => {}
         }
     }
-    (is_next | is_relation_next(&text[begin..]), text.len())
+    if quoted {
+        return Err(Malformed);
+    }
+    Ok((is_next | is_relation_next(&text[begin..]), text.len()))
 }
 
 /// `rel=next`, `rel="next"`, or `next` among several relations.
@@ -61,9 +88,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(value: &str) -> Option<String> {
+    fn read(value: &str) -> NextPage {
         let mut headers = HeaderMap::new();
-        headers.insert(header::LINK, value.parse().ok()?);
+        headers.insert(header::LINK, value.parse().unwrap());
         next(&headers)
     }
 
@@ -86,9 +113,14 @@ mod tests {
             (r#"<?p=1>; rel="prev", <?p=9>; rel="last""#, None),
             (r#"<?p=1>"#, None),
             (r#"<?p=1"#, None),
-            (r#"next"#, None),
+            (r#", <?p=1>; rel=prev, , <?p=2>; rel=next"#, Some("?p=2")),
         ] {
-            assert_eq!(read(value).as_deref(), expected, "{value}");
+            let expected =
+                expected.map_or(NextPage::None, |target| NextPage::At(target.to_owned()));
+            assert!(read(value) == expected, "{value}");
+        }
+        for value in ["next", "<?p=2; rel=next", "<?p=2>; title=\"; rel=next"] {
+            assert!(read(value) == NextPage::Unreachable, "{value}");
         }
     }
 
@@ -102,7 +134,7 @@ mod tests {
         fn a_link_is_found_behind_any_others(titles in prop::collection::vec("[a-z,;<>= ]{0,9}", 0..5)) {
             let others = titles.iter().map(|title| format!(r#"</x>; title="{title}"; rel="prev", "#));
             let value = format!("{}</y>; rel=next", others.collect::<String>());
-            prop_assert_eq!(next_of(&value), Some("/y".to_owned()));
+            prop_assert!(matches!(next_of(&value), Ok(Some(target)) if target == "/y"));
         }
     }
 }

@@ -20,15 +20,17 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use serde_json::Value;
 use url::Url;
 
 use super::caller::Caller;
+use super::listing::{ListingLimits, Rules};
 use super::pipeline::{Answer, Call};
 use crate::error::{Error, Result};
-use crate::model::lenient::{self, Record, Records, UNREADABLE_LIMIT};
+use crate::model::lenient::{Over, Record, Records, Stop, UNREADABLE_LIMIT};
 
 /// How the pages of a listing are found. The default is a convention of this crate: whatever
 /// the answer offers, and 1,000 pages at most.
@@ -46,6 +48,7 @@ use crate::model::lenient::{self, Record, Records, UNREADABLE_LIMIT};
 #[derive(Clone)]
 pub struct Paging {
     limit: usize,
+    on_own_origin: bool,
     next: Arc<dyn Fn(&Page<'_>) -> NextPage + Send + Sync>,
 }
 
@@ -55,6 +58,7 @@ impl Paging {
     pub fn from_fn(next: impl Fn(&Page<'_>) -> NextPage + Send + Sync + 'static) -> Self {
         Paging {
             limit: 1000,
+            on_own_origin: false,
             next: Arc::new(next),
         }
     }
@@ -69,6 +73,15 @@ impl Paging {
     #[must_use]
     pub fn limit(mut self, pages: usize) -> Self {
         self.limit = pages.max(1);
+        self
+    }
+
+    /// Takes of a link to the next page its path and query alone, and asks the origin that gave it: for
+    /// a service behind a gateway that links to its own, inner address. Default: a link to another
+    /// origin is not followed, and makes the listing incomplete.
+    #[must_use]
+    pub fn on_own_origin(mut self) -> Self {
+        self.on_own_origin = true;
         self
     }
 }
@@ -178,7 +191,7 @@ pub(super) struct Pages<T> {
 impl Caller {
     /// Reads a listing to its end. Only a failure of the first page is an error: what was read
     /// before a later one fails is not lost.
-    pub(super) async fn pages<T: Record>(
+    pub(super) async fn pages<T: Record + Send + 'static>(
         &self,
         call: Call<'_>,
         id: impl Fn(&T) -> &str,
@@ -192,13 +205,14 @@ impl Caller {
             count: 0,
         };
         let mut seen = Seen::default();
+        let mut room = Room::new(self);
         let mut next = None;
         for number in 1.. {
             let mut call = call.clone();
             call.url = next.take();
-            let (answer, records) = match self.page::<T>(call).await {
+            let (answer, records) = match self.page::<T>(call, &mut room).await {
                 Ok(page) => page,
-                Err(error) if number == 1 => return Err(error),
+                Err(error) if number == 1 => return Err(error.with_operation(title)),
                 Err(error) => {
                     pages.problem = Some(error);
                     break;
@@ -218,12 +232,18 @@ impl Caller {
                 pages.problem = Some(Error::decode("a page repeats an earlier one"));
                 break;
             }
+            pages.problem = room.problem(&answer, &records);
             pages.add(records);
+            if pages.problem.is_some() {
+                break;
+            }
             let found = match step {
                 NextPage::None => break,
                 NextPage::Unreachable => Err("there are more records, and no way to them"),
-                NextPage::At(_) if number >= paging.limit => Err("it has too many pages"),
-                NextPage::At(reference) => seen.follow(&answer, &reference),
+                NextPage::At(_) if number >= paging.limit => {
+                    Err("it has more pages than `Paging::limit` allows")
+                }
+                NextPage::At(reference) => seen.follow(paging, &answer, &reference),
             };
             match found {
                 Ok(url) => next = Some(url),
@@ -239,11 +259,67 @@ impl Caller {
         Ok(pages)
     }
 
-    async fn page<T: Record>(&self, call: Call<'_>) -> Result<(Answer, Records<T>)> {
-        let answer = self.send(call).await?;
-        let records = lenient::records(&answer.body).map_err(|fault| answer.unreadable(fault))?;
-        Ok((answer, records))
+    async fn page<T: Record + Send + 'static>(
+        &self,
+        mut call: Call<'_>,
+        room: &mut Room,
+    ) -> Result<(Answer, Records<T>)> {
+        let wire = &self.client.protocol().wire;
+        let rules = Rules::new(&self.client, call.operation, room.limits);
+        if room.limits.bytes == 0 {
+            return Err(over(Over::Bytes));
+        }
+        call.take = Some(room.limits.bytes);
+        let left = room.ends.saturating_sub(wire.clock.elapsed());
+        if left.is_zero() {
+            return Err(over(Over::Time));
+        }
+        let reading = async {
+            let answer = self.send(call).await?;
+            let records = answer.records(rules).await?;
+            Ok((answer, records))
+        };
+        let page = wire.within(left, reading).await;
+        page.unwrap_or_else(|| Err(over(Over::Time)))
     }
+}
+
+/// What is left of the limits of a listing.
+struct Room {
+    limits: ListingLimits,
+    /// In elapsed time.
+    ends: Duration,
+    answer_limit: usize,
+}
+
+impl Room {
+    fn new(caller: &Caller) -> Self {
+        let wire = &caller.client.protocol().wire;
+        let limits = caller.client.inner.listing;
+        Room {
+            limits,
+            ends: wire.clock.elapsed().saturating_add(limits.time),
+            answer_limit: wire.answer_limit,
+        }
+    }
+
+    /// Takes what a page has from what is left. Why there may be more, as far as the page says it.
+    fn problem<T>(&mut self, answer: &Answer, records: &Records<T>) -> Option<Error> {
+        let had = self.limits.bytes;
+        self.limits.bytes = had.saturating_sub(answer.body.len());
+        self.limits.records = self.limits.records.saturating_sub(records.size);
+        match (&answer.cut, records.stop, records.problem) {
+            (_, Some(Stop::Over(limit)), _) => Some(answer.unfit(over(limit))),
+            (Some(_), ..) if had < self.answer_limit => Some(answer.unfit(over(Over::Bytes))),
+            (Some(cut), ..) => Some(answer.unfit(cut.clone())),
+            (None, _, Some(fault)) => Some(answer.unreadable(fault)),
+            (None, ..) => None,
+        }
+    }
+}
+
+fn over(limit: Over) -> Error {
+    Error::decode(limit.to_string())
 }
 
 impl<T> Pages<T> {
@@ -300,12 +376,23 @@ impl Seen {
     }
 
     /// Where a reference leads, from the page that it stands in.
-    fn follow(&self, answer: &Answer, reference: &str) -> Result<Url, &'static str> {
+    fn follow(
+        &self,
+        paging: &Paging,
+        answer: &Answer,
+        reference: &str,
+    ) -> Result<Url, &'static str> {
         let mut url = answer
             .url
             .join(reference)
             .map_err(|_| "the link to the next page is no URL")?;
         url.set_fragment(None);
+        if paging.on_own_origin {
+            let mut own = answer.url.clone();
+            own.set_path(url.path());
+            own.set_query(url.query());
+            url = own;
+        }
         if self.urls.contains(&url) {
             return Err("the next page is one that was read before");
         }

@@ -46,6 +46,11 @@ impl Extra {
         self.0.push('}');
     }
 
+    /// Gives back the room that was left for more.
+    pub(crate) fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::limits::Over;
+use super::parse::Broken;
+
 /// Why a record, or what should hold records, cannot be read.
 ///
 /// Made of fixed texts only: serde's messages quote values, and a value may be a patient's name.
@@ -23,6 +26,14 @@ pub(crate) enum Fault {
     NoList,
     /// One record is due.
     NotOne,
+    /// Another order is due.
+    AnotherOrder,
+    /// It is too large.
+    Over(Over),
+    /// More stands around the list than is kept.
+    Around,
+    /// It says of itself that it is no success.
+    Failed,
 }
 
 impl Fault {
@@ -47,10 +58,27 @@ impl fmt::Display for Fault {
             Fault::NotJson => f.write_str("it is not JSON"),
             Fault::Syntax => f.write_str("it is not valid JSON"),
             Fault::Shape { found, due } => write!(f, "{found} where {due} is due"),
-            Fault::Missing(what) => f.write_str(what),
-            Fault::NoList => f.write_str("it holds no list of records"),
+            Fault::Missing(what) => {
+                write!(
+                    f,
+                    "{what}; `shapes.names` of the endpoints may name its key"
+                )
+            }
+            Fault::NoList => f.write_str(
+                "it holds no list of records; `shapes.lists` of the endpoints may say where it is",
+            ),
+            Fault::AnotherOrder => f.write_str("it is another order than the one asked for"),
+            Fault::Over(over) => over.fmt(f),
+            Fault::Around => f.write_str("more stands around its list than belongs there"),
+            Fault::Failed => f.write_str("it says that it failed"),
             Fault::NotOne => f.write_str("one record is due, and there is none or more than one"),
         }
+    }
+}
+
+impl From<Broken> for Fault {
+    fn from(Broken: Broken) -> Self {
+        Fault::NotJson
     }
 }
 

@@ -1,21 +1,19 @@
 //! Listings: records in whatever they are wrapped.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Located, Path};
-use super::parse::{members, parse, seeded};
+use super::limits::{Limits, Over, Stop};
+use super::parse::{Broken, Walk, members, parse};
 use super::record::{Fields as _, Read, Record};
+use super::shapes::Shapes;
 use crate::key::Folded;
 
 /// Keys under which a list may be wrapped, the best first.
-const WRAPPERS: [&str; 13] = [
+const WRAPPERS: [&str; 20] = [
     "orders", "accounts", "cases", "scans", "items", "data", "results", "records", "content",
-    "value", "result", "order", "embedded",
+    "value", "result", "order", "embedded", "payload", "d", "$values", "response", "list", "rows",
+    "entries",
 ];
 
 /// How deep a list may be wrapped, as in `{"data": {"orders": []}}`.
@@ -26,7 +24,14 @@ const DEPTH: usize = 4;
 pub(crate) const UNREADABLE_LIMIT: usize = 1000;
 
 /// What stands around a list is about pages, and short. A value of more bytes is not read.
-const AROUND_LIMIT: usize = 16 << 10;
+const MEMBER_LIMIT: usize = 16 << 10;
+
+/// What stands around a list has few members. Values that are built from more would take many times
+/// their length.
+const MEMBERS_LIMIT: usize = 1000;
+
+/// How many bytes the lists and objects around a list may have together.
+const AROUND_LIMIT: usize = 256 << 10;
 
 /// The records of a listing.
 pub(crate) struct Records<T> {
@@ -37,25 +42,63 @@ pub(crate) struct Records<T> {
     pub(crate) count: usize,
     /// What stood around the list: totals, cursors, links.
     pub(crate) around: Map<String, Value>,
+    /// Why there may be more, as far as the answer itself says it.
+    pub(crate) problem: Option<Fault>,
+    /// Why not all of it was read.
+    pub(crate) stop: Option<Stop>,
+    /// How many records there were, and entries of the lists in them.
+    pub(crate) size: usize,
     /// The way to the list.
     path: Path,
 }
 
 /// Reads a listing: a bare list, a list wrapped in an object, or one object by itself. One bad
-/// record does not hide the good ones, and it is read in linear time.
-pub(crate) fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
+/// record does not hide the good ones, and it is read in linear time. Of a text that is the beginning of
+/// one, `is_cut`, the records that are whole.
+pub(crate) fn records<T: Record>(
+    text: &str,
+    limits: Limits,
+    shapes: Option<(&Shapes, &str)>,
+    is_cut: bool,
+) -> Result<Records<T>, Fault> {
+    let own = shapes.map(|(shapes, _)| shapes);
+    let mut walk = Walk::within(text, limits).shaped(own).cut(is_cut);
     let mut records = Records::new(Path::new());
-    records.read(&text(body), 0)?;
+    match shapes.and_then(|(shapes, operation)| shapes.list(operation)) {
+        None => records.read(&mut walk, 0)?,
+        Some(pointer) => records.read_at(&mut walk, pointer)?,
+    }
+    if walk.stop.is_none() {
+        walk.end()?;
+    }
+    records.stop = walk.stop;
+    records.size = walk.count;
     Ok(records)
 }
 
 /// Reads the one record of an answer, which may be wrapped as a listing is.
-pub(crate) fn one<T: Record>(body: &[u8]) -> Result<T, Located> {
-    let text = text(body);
-    let mut records = match records::<T>(text.as_bytes()) {
+pub(crate) fn one<T: Record>(
+    text: &str,
+    limits: Limits,
+    shapes: Option<(&Shapes, &str)>,
+) -> Result<T, Located> {
+    let own = shapes.map(|(shapes, _)| shapes);
+    let mut records = match records::<T>(text, limits, shapes, false) {
+        Ok(Records {
+            stop: Some(Stop::Over(over)),
+            ..
+        }) => return Err(Fault::Over(over).into()),
+        Ok(Records {
+            problem: Some(fault),
+            ..
+        }) => return Err(fault.into()),
         Ok(records) => records,
         // What an object lacks as a record says more than that it wraps none.
-        Err(Fault::NoList) => return T::read(&text, Path::new),
+        Err(Fault::NoList) => {
+            return Err(T::read(text, limits, own, Path::new)
+                .err()
+                .unwrap_or_else(|| Fault::NoList.into()));
+        }
         Err(fault) => return Err(fault.into()),
     };
     match (records.good.pop(), records.unreadable.pop()) {
@@ -65,113 +108,239 @@ pub(crate) fn one<T: Record>(body: &[u8]) -> Result<T, Located> {
     }
 }
 
-/// The text of an answer. Bytes that are none are replaced: they cost a sign, and not the order.
-/// Some services begin with a byte order mark, which is no JSON.
-fn text(body: &[u8]) -> Cow<'_, str> {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    String::from_utf8_lossy(body)
+/// Whether an answer of which nothing is read says that what was asked for was not done.
+pub(crate) fn is_failure(text: &str) -> bool {
+    let mut failed = false;
+    // What is no object says nothing.
+    let _ = members(text, |key, value| {
+        failed |= says_failure(Folded::new(&key).as_str(), value);
+    });
+    failed
+}
+
+/// Whether a member of an envelope says that something went wrong. The keys are a convention: those
+/// that services of this kind use.
+fn says_failure(name: &str, json: &str) -> bool {
+    let bare = json.trim_matches('"').trim();
+    let is_blank = matches!(bare, "" | "null" | "false" | "0" | "[]" | "{}");
+    match name {
+        "error" | "errors" => !is_blank,
+        "success" | "issuccess" | "succeeded" | "ok" => bare.eq_ignore_ascii_case("false"),
+        "haserror" | "haserrors" | "iserror" | "partial" => bare.eq_ignore_ascii_case("true"),
+        "status" | "result" => ["error", "fail", "failed", "failure"]
+            .iter()
+            .any(|word| bare.eq_ignore_ascii_case(word)),
+        _ => false,
+    }
 }
 
 impl<T: Record> Records<T> {
+    /// Of an answer that has no content.
+    pub(crate) fn none() -> Self {
+        Records::new(Path::new())
+    }
+
     fn new(path: Path) -> Self {
         Records {
             good: Vec::new(),
             unreadable: Vec::new(),
             count: 0,
             around: Map::new(),
+            problem: None,
+            stop: None,
+            size: 0,
             path,
         }
     }
 
-    fn read(&mut self, json: &str, depth: usize) -> Result<(), Fault> {
-        match json.trim_ascii_start().bytes().next() {
-            Some(b'[') => self.read_list(json),
-            Some(b'{') => self.read_object(json, depth),
-            _ => match parse::<serde::de::IgnoredAny>(json) {
-                Ok(_) if depth > 0 => {
-                    self.read_record(json);
-                    Ok(())
-                }
-                Ok(_) => Err(Fault::shape(json, "a list of records")),
-                Err(_) => Err(Fault::NotJson),
-            },
+    fn read(&mut self, walk: &mut Walk<'_>, depth: usize) -> Result<(), Fault> {
+        match walk.peek() {
+            Some(b'[') => self.read_list(walk).map_err(Fault::from),
+            Some(b'{') => self.read_object(walk, depth),
+            _ => Err(Fault::shape(walk.value()?, "a list of records")),
         }
     }
 
-    fn read_list(&mut self, json: &str) -> Result<(), Fault> {
-        if seeded(json, List(self)).is_err() {
-            // What no parser takes, such as a number out of range, must cost its own record only: each
-            // is read by itself, if all of it is JSON.
-            let elements: Vec<&RawValue> = parse(json).map_err(|_| Fault::NotJson)?;
-            *self = Records::new(std::mem::take(&mut self.path));
-            for element in elements {
-                self.add_listed(Read::of(element.get()));
+    fn read_list(&mut self, walk: &mut Walk<'_>) -> Result<(), Broken> {
+        let begin = walk.mark();
+        walk.list(|walk| {
+            if let [_] = self.good[..] {
+                // Room for as many as there may be, once: growing would take it twice.
+                let each = walk.length(begin);
+                let more = walk.ahead() / each.max(1) + 1;
+                self.good.reserve_exact(more.min(walk.limits.records));
             }
-        }
-        Ok(())
+            if walk.count >= walk.limits.records {
+                walk.stop = Some(Stop::Over(Over::Records));
+                return Ok(());
+            }
+            walk.count += 1;
+            let read = match walk.peek() {
+                Some(b'{') => Ok(Read::whole(walk)?),
+                _ => Err(Fault::shape(walk.value()?, T::Fields::WHAT)),
+            };
+            if walk.stop.is_none() {
+                self.add_listed(read);
+            }
+            Ok(())
+        })
     }
 
     /// Reads an object: a wrapping, or a record by itself.
-    fn read_object(&mut self, json: &str, depth: usize) -> Result<(), Fault> {
-        let mut all = Vec::new();
-        members(json, |key, value| all.push((key, value))).map_err(|_| Fault::NotJson)?;
-        let is_own = |key: &str| T::OWN.contains(&Folded::new(key).as_str());
-        let own = all.iter().any(|(key, _)| is_own(key));
-        let wrapped = all.iter().enumerate().filter_map(|(at, (key, value))| {
-            let is_null = *value == "null";
-            let holds = is_null || value.starts_with(['[', '{']);
-            let folded = Folded::new(key);
-            let rank = WRAPPERS.iter().position(|name| *name == folded.as_str())?;
-            holds.then_some((is_null, rank, at))
-        });
-        let wrapped = wrapped.min().filter(|_| !own && depth < DEPTH);
-        let Some((is_null, rank, at)) = wrapped else {
-            if depth > 0 || own {
-                self.read_record(json);
+    fn read_object(&mut self, walk: &mut Walk<'_>, depth: usize) -> Result<(), Fault> {
+        let begin = walk.mark();
+        let (mut own, mut failed, mut crowded) = (false, false, false);
+        let mut members = Vec::new();
+        let mut best: Option<Wrapped<T>> = None;
+        walk.object(|walk, key| {
+            let folded = Folded::new(&key);
+            let name = folded.as_str();
+            let configured = walk.shapes.and_then(|it| it.field(T::Fields::WHAT, &key));
+            own |= match configured {
+                Some(field) => T::OWN.contains(&Folded::new(field).as_str()),
+                None => T::OWN.contains(&name),
+            };
+            let place = Place::of(name, walk.peek()).filter(|_| depth < DEPTH);
+            let best_place = best.as_ref().map(|best| best.place);
+            let begin = walk.mark();
+            match place.filter(|place| best_place.is_none_or(|best| *place < best)) {
+                Some(place) => {
+                    let mut records = Records::new(self.within(WRAPPERS[place.rank]));
+                    let read = match place.is_null {
+                        true => walk.value().map(drop).map_err(Fault::from),
+                        false => records.read(walk, depth + 1),
+                    };
+                    if read == Err(Fault::NotJson) {
+                        return Err(Broken);
+                    }
+                    best = Some(Wrapped {
+                        place,
+                        member: members.len(),
+                        records,
+                        read,
+                    });
+                }
+                None => drop(walk.value()?),
+            }
+            let value = walk.since(begin);
+            failed |= says_failure(name, value);
+            match members.len() < MEMBERS_LIMIT {
+                true => members.push((key, value)),
+                false => crowded = true,
+            }
+            Ok(())
+        })?;
+        let json = walk.since(begin);
+        if walk.stop.is_some() {
+            // What else it would have been is not known.
+            *self = best.ok_or(Fault::NoList)?.records;
+            return Ok(());
+        }
+        let Some(best) = best.filter(|_| !own) else {
+            if own || (depth > 0 && !failed) {
+                self.read_record(json, walk);
                 return Ok(());
             }
             // By itself an object may be anything: only one that can be read is a record.
-            let record = T::read(json, Path::new).map_err(|_| Fault::NoList)?;
-            self.good.push(record);
-            self.count += 1;
-            return Ok(());
+            return match T::read(json, walk.limits, walk.shapes, Path::new) {
+                Ok(record) if record.is_certain() || !failed => {
+                    self.add(Ok(record));
+                    Ok(())
+                }
+                _ if failed => Err(Fault::Failed),
+                _ => Err(Fault::NoList),
+            };
         };
-        let mut inner = Records::new(match self.path.as_str() {
-            "" => WRAPPERS[rank].to_owned(),
-            path => format!("{path}.{}", WRAPPERS[rank]),
-        });
-        let read = if is_null {
-            Ok(())
-        } else {
-            inner.read(all[at].1, depth + 1)
-        };
-        // An order has keys by which others wrap: what wraps no record may be one.
-        if all[at].1.starts_with('{')
-            && inner.good.is_empty()
-            && let Ok(record) = T::read(json, Path::new)
+        // An order has keys by which others wrap: what wraps no record may be one. So may an
+        // envelope, which has an id and a status too.
+        if best.records.good.is_empty()
+            && let Ok(record) = T::read(json, walk.limits, walk.shapes, Path::new)
+            && record.is_certain()
         {
-            self.good.push(record);
-            self.count += 1;
+            self.add(Ok(record));
             return Ok(());
         }
-        read?;
-        for (other, (key, value)) in all.iter().enumerate() {
-            if other != at
-                && value.len() <= AROUND_LIMIT
-                && let Ok(value) = parse(value)
-            {
-                self.around.insert(key.clone().into_owned(), value);
+        match best.read {
+            Err(Fault::NoList) if failed => return Err(Fault::Failed),
+            read => read?,
+        }
+        *self = best.records;
+        let mut room = AROUND_LIMIT;
+        for (at, (key, value)) in members.into_iter().enumerate() {
+            if at == best.member || value.len() > MEMBER_LIMIT {
+                continue;
+            }
+            if value.starts_with(['{', '[']) {
+                crowded |= value.len() > room;
+                room = room.saturating_sub(value.len());
+            }
+            if !crowded && let Ok(value) = parse(value) {
+                self.around.insert(key.into_owned(), value);
             }
         }
-        inner.around.append(&mut self.around);
-        *self = inner;
+        if failed {
+            self.problem = Some(Fault::Failed);
+        } else if crowded {
+            self.problem.get_or_insert(Fault::Around);
+        }
         Ok(())
     }
 
+    /// Reads the list that stands at a JSON pointer, RFC 6901; or the record, where one is due.
+    fn read_at(&mut self, walk: &mut Walk<'_>, pointer: &str) -> Result<(), Fault> {
+        let Some(rest) = pointer.strip_prefix('/') else {
+            // Nothing wraps it there.
+            return self.read(walk, DEPTH);
+        };
+        let (token, rest) = match rest.split_once('/') {
+            Some((token, _)) => (token, &rest[token.len()..]),
+            None => (rest, ""),
+        };
+        let token = token.replace("~1", "/").replace("~0", "~");
+        if walk.peek() != Some(b'{') {
+            walk.value()?;
+            return Err(Fault::NoList);
+        }
+        let (mut found, mut failed, mut around) = (None, false, Map::new());
+        walk.object(|walk, key| {
+            if key == token && found.is_none() {
+                let read = self.read_at(walk, rest);
+                let broken = read == Err(Fault::NotJson);
+                found = Some(read);
+                return if broken { Err(Broken) } else { Ok(()) };
+            }
+            let value = walk.value()?;
+            failed |= says_failure(Folded::new(&key).as_str(), value);
+            if value.len() <= MEMBER_LIMIT
+                && around.len() < MEMBERS_LIMIT
+                && let Ok(value) = parse(value)
+            {
+                around.insert(key.into_owned(), value);
+            }
+            Ok(())
+        })?;
+        self.around.append(&mut around);
+        if failed {
+            self.problem = Some(Fault::Failed);
+        }
+        match found {
+            Some(read) => read,
+            None if failed => Err(Fault::Failed),
+            None => Err(Fault::NoList),
+        }
+    }
+
+    fn within(&self, wrapper: &str) -> Path {
+        match self.path.as_str() {
+            "" => wrapper.to_owned(),
+            path => format!("{path}.{wrapper}"),
+        }
+    }
+
     /// Reads a record that stands by itself where a list may be.
-    fn read_record(&mut self, json: &str) {
+    fn read_record(&mut self, json: &str, walk: &Walk<'_>) {
         let path = self.path.clone();
-        self.add(T::read(json, || path));
+        self.add(T::read(json, walk.limits, walk.shapes, || path));
     }
 
     /// Reads a record of a list.
@@ -202,90 +371,32 @@ impl<T: Record> Records<T> {
     }
 }
 
-/// Reads each element of a list as a record.
-struct List<'a, T>(&'a mut Records<T>);
+/// How good a place is for a list: the least is the best.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Place {
+    is_null: bool,
+    /// Among [`WRAPPERS`].
+    rank: usize,
+}
 
-impl<'de, T: Record> DeserializeSeed<'de> for List<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
+impl Place {
+    fn of(name: &str, first: Option<u8>) -> Option<Self> {
+        let is_null = match first? {
+            b'[' | b'{' => false,
+            b'n' => true,
+            _ => return None,
+        };
+        let rank = WRAPPERS.iter().position(|wrapper| *wrapper == name)?;
+        Some(Place { is_null, rank })
     }
 }
 
-impl<'de, T: Record> Visitor<'de> for List<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(()) = seq.next_element_seed(Element(self.0))? {}
-        Ok(())
-    }
-}
-
-/// Reads one element as a record, whatever it is.
-struct Element<'a, T>(&'a mut Records<T>);
-
-impl<'de, T: Record> DeserializeSeed<'de> for Element<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<T: Record> Element<'_, T> {
-    fn unfit<E>(self, found: &'static str) -> Result<(), E> {
-        let due = T::Fields::WHAT;
-        self.0.add_listed(Err(Fault::Shape { found, due }));
-        Ok(())
-    }
-}
-
-impl<'de, T: Record> Visitor<'de> for Element<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a record")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let read = Read::of_map(map)?;
-        self.0.add_listed(Ok(read));
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element::<&RawValue>()?.is_some() {}
-        self.unfit("a list")
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        self.unfit("text")
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        self.unfit("a number")
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        self.unfit("a number")
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        self.unfit("a number")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.unfit("true or false")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.unfit("null")
-    }
+/// What a member of an object wraps.
+struct Wrapped<T> {
+    place: Place,
+    member: usize,
+    records: Records<T>,
+    read: Result<(), Fault>,
 }
 
 #[cfg(test)]

@@ -4,23 +4,28 @@
 //! by several names, of which the best one wins, wherever it stands. An id or a date may be text or a
 //! number. What has no field, or not the shape that its field has, is kept as the service sent it.
 //!
-//! *The way.* An object is split into its members, and each member that a field goes by is read by
-//! itself. Nothing is built for the others: their text is kept, and read when somebody asks.
+//! *The way.* An answer is read in one pass: each field that a key names is read where it stands.
+//! Nothing is built for the others: their text is kept, and read when somebody asks.
 //!
 //! The rooms: [`value`] reads what a field may hold, [`record`] reads fields
 //! by their names, [`extra`] keeps what has no field, [`listing`] reads records in whatever they are
-//! wrapped, [`parse`] is the way to the parser, and [`fault`] says what cannot be read, and where,
+//! wrapped, [`parse`] is the way through the text, and [`fault`] says what cannot be read, and where,
 //! without saying what it holds.
 
 mod extra;
 mod fault;
+mod limits;
 mod listing;
 mod parse;
 mod record;
+mod shapes;
 mod value;
 
 pub(crate) use extra::{Extra, entry};
 pub(crate) use fault::{Fault, Located};
-pub(crate) use listing::{Records, UNREADABLE_LIMIT, one, records};
+pub(crate) use limits::{Limits, Over, Stop};
+pub(crate) use listing::{Records, UNREADABLE_LIMIT, is_failure, one, records};
+pub(crate) use parse::{Broken, Walk};
 pub(crate) use record::{Fields, Known, Missing, Read, Record, record};
-pub(crate) use value::{Entry, Field, FromScalar, id_text};
+pub(crate) use shapes::{FieldName, Shapes};
+pub(crate) use value::{Entry, Field, FromScalar, StatusFields, id_text};

@@ -1,10 +1,12 @@
-//! The one place that hands an answer's text to the parser.
+//! The one way through an answer's text, and the one place that hands it to the parser.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
+
+use super::limits::{Limits, Over, Stop};
+use super::shapes::Shapes;
 
 /// Notes that the parser gets a text. What a whole answer costs is the sum of all of them.
 fn handed_over(_json: &str) {
@@ -24,63 +26,203 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result
     serde_json::from_str(json)
 }
 
+/// It is not JSON, or it ends before it is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+/// A way through a JSON text: into lists and objects, and over what they hold.
+///
+/// The parser steps over a value, which says whether it is JSON and where it ends, and its text is read
+/// by whoever wants it. So what no type of the parser's takes, such as a number out of range, breaks
+/// nothing, and nothing is read twice. serde's visitors would do the first or the second.
+pub(crate) struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+    pub(super) limits: Limits,
+    pub(super) shapes: Option<&'a Shapes>,
+    /// Whether the text is the beginning of one.
+    is_cut: bool,
+    /// Why it ends here.
+    pub(super) stop: Option<Stop>,
+    /// How many records and entries there were.
+    pub(super) count: usize,
+    /// What the record that is being read is over.
+    pub(super) over: Option<Over>,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Walk::within(text, Limits::NONE)
+    }
+
+    pub(super) fn within(text: &'a str, limits: Limits) -> Self {
+        Walk {
+            text,
+            at: 0,
+            limits,
+            shapes: None,
+            is_cut: false,
+            stop: None,
+            count: 0,
+            over: None,
+        }
+    }
+
+    pub(super) fn shaped(mut self, shapes: Option<&'a Shapes>) -> Self {
+        self.shapes = shapes;
+        self
+    }
+
+    /// Says that the text is the beginning of one: it is read as far as it goes.
+    pub(super) fn cut(mut self, is_cut: bool) -> Self {
+        self.is_cut = is_cut;
+        self
+    }
+
+    /// The first byte of what comes next, blanks left out.
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        self.at += rest.iter().take_while(is_blank).count();
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> Result<(), Broken> {
+        if self.peek() != Some(byte) {
+            return Err(Broken);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Nothing comes any more.
+    pub(crate) fn end(&mut self) -> Result<(), Broken> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(Broken),
+        }
+    }
+
+    /// Where what comes next begins, for [`Walk::since`].
+    pub(crate) fn mark(&mut self) -> usize {
+        self.peek();
+        self.at
+    }
+
+    /// How many bytes there were since a mark.
+    pub(super) fn length(&self, mark: usize) -> usize {
+        self.at - mark
+    }
+
+    /// The text since a mark.
+    pub(crate) fn since(&self, mark: usize) -> &'a str {
+        &self.text[mark..self.at]
+    }
+
+    /// How many bytes are still to come.
+    pub(super) fn ahead(&self) -> usize {
+        self.text.len() - self.at
+    }
+
+    /// Steps over a value, whatever it is, and gives its JSON.
+    pub(crate) fn value(&mut self) -> Result<&'a str, Broken> {
+        let begin = self.mark();
+        let rest = &self.text[begin..];
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter();
+        let Some(Ok(IgnoredAny)) = values.next() else {
+            return Err(Broken);
+        };
+        self.at += values.byte_offset();
+        let value = self.since(begin);
+        handed_over(value);
+        Ok(value)
+    }
+
+    /// Steps over a string, and gives what it stands for. Half of a pair of surrogates, which JavaScript
+    /// and Java write without a second thought, becomes U+FFFD.
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Broken> {
+        let begin = self.mark();
+        // Most have no escapes: a parser set up for each would cost more than to read them.
+        let inner = self.text[begin..].strip_prefix('"').ok_or(Broken)?;
+        let is_special = |byte| matches!(byte, b'"' | b'\\' | 0..0x20);
+        if let Some(end) = inner.bytes().position(is_special)
+            && inner.as_bytes()[end] == b'"'
+        {
+            self.at += end + 2;
+            handed_over(&inner[..end]);
+            return Ok(Cow::Borrowed(&inner[..end]));
+        }
+        let Unescaped(text) = parse(self.value()?).map_err(|_| Broken)?;
+        Ok(Cow::Owned(text))
+    }
+
+    /// Goes into a list, and calls for each element, which must be stepped over, or the way stopped:
+    /// then what was read of the last element is not whole.
+    pub(crate) fn list(
+        &mut self,
+        each: impl FnMut(&mut Self) -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
+        self.enclosed(b'[', b']', each)
+    }
+
+    /// Goes into an object, and calls with the key of each value, which must be stepped over.
+    pub(crate) fn object(
+        &mut self,
+        mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
+        self.enclosed(b'{', b'}', |walk: &mut Self| {
+            let key = walk.string()?;
+            walk.take(b':')?;
+            each(walk, key)
+        })
+    }
+
+    fn enclosed(
+        &mut self,
+        open: u8,
+        close: u8,
+        mut each: impl FnMut(&mut Self) -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
+        let mut go = || {
+            self.take(open)?;
+            if self.take(close).is_ok() {
+                return Ok(());
+            }
+            loop {
+                each(self)?;
+                if self.stop.is_some() {
+                    return Ok(());
+                }
+                if self.take(b',').is_err() {
+                    return self.take(close);
+                }
+            }
+        };
+        match go() {
+            Err(Broken) if self.is_cut => {
+                self.stop = Some(Stop::Cut);
+                Ok(())
+            }
+            gone => gone,
+        }
+    }
+}
+
 /// Goes through the members of an object, unread.
 ///
 /// # Errors
 ///
 /// It is no object.
-pub(crate) fn members<'a>(
+pub(super) fn members<'a>(
     json: &'a str,
-    each: impl FnMut(Cow<'a, str>, &'a str),
-) -> serde_json::Result<()> {
-    struct Object<F>(F);
-
-    impl<'de, F: FnMut(Cow<'de, str>, &'de str)> Visitor<'de> for Object<F> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-            members_of(map, self.0)
-        }
-    }
-
-    handed_over(json);
-    let mut reader = serde_json::Deserializer::from_str(json);
-    reader.deserialize_map(Object(each))?;
-    reader.end()
-}
-
-/// The same of an object that is being read.
-pub(super) fn members_of<'de, A: MapAccess<'de>>(
-    mut map: A,
-    mut each: impl FnMut(Cow<'de, str>, &'de str),
-) -> Result<(), A::Error> {
-    while let Some(Key(key)) = map.next_key()? {
-        let value: &RawValue = map.next_value()?;
-        each(key, value.get());
-    }
-    Ok(())
-}
-
-/// Hands a text to the parser, and all of it.
-pub(super) fn seeded<'a, S: DeserializeSeed<'a>>(
-    json: &'a str,
-    seed: S,
-) -> serde_json::Result<S::Value> {
-    handed_over(json);
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let value = seed.deserialize(&mut reader)?;
-    reader.end()?;
-    Ok(value)
-}
-
-/// The text that a JSON string stands for. Half of a pair of surrogates, which JavaScript and Java
-/// write without a second thought, becomes U+FFFD.
-pub(super) fn text(json: &str) -> Option<Cow<'_, str>> {
-    parse(json).ok().map(|Key(text)| text)
+    mut each: impl FnMut(Cow<'a, str>, &'a str),
+) -> Result<(), Broken> {
+    let mut walk = Walk::new(json);
+    walk.object(|walk, key| {
+        each(key, walk.value()?);
+        Ok(())
+    })?;
+    walk.end()
 }
 
 fn without_surrogates(bytes: &[u8]) -> String {
@@ -102,32 +244,25 @@ fn without_surrogates(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// A text, without a copy where JSON allows that.
-struct Key<'de>(Cow<'de, str>);
+/// A text with escapes.
+struct Unescaped(String);
 
-impl<'de> Deserialize<'de> for Key<'de> {
+impl<'de> Deserialize<'de> for Unescaped {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Bytes;
 
-        impl<'de> Visitor<'de> for Bytes {
-            type Value = Key<'de>;
+        impl Visitor<'_> for Bytes {
+            type Value = Unescaped;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text")
             }
 
-            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Key<'de>, E> {
-                Ok(Key(match std::str::from_utf8(bytes) {
-                    Ok(text) => Cow::Borrowed(text),
-                    Err(_) => Cow::Owned(without_surrogates(bytes)),
-                }))
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(match std::str::from_utf8(bytes) {
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Unescaped, E> {
+                Ok(Unescaped(match std::str::from_utf8(bytes) {
                     Ok(text) => text.to_owned(),
                     Err(_) => without_surrogates(bytes),
-                })))
+                }))
             }
         }
 

@@ -1,12 +1,10 @@
 //! Records: fields by their names, best first.
 
-use std::borrow::Cow;
-
-use serde::de::MapAccess;
-
 use super::extra::Extra;
 use super::fault::{Fault, Located, Path};
-use super::parse::{members, members_of};
+use super::limits::{Limits, Over};
+use super::parse::{Broken, Walk, members};
+use super::shapes::Shapes;
 
 /// What a record lacks, in words of ours: never of its own.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +25,20 @@ pub(crate) trait Record: Sized {
     /// The record, if it has what it needs.
     fn from_fields(fields: Self::Fields) -> Result<Self, Missing>;
 
+    /// Whether it can be nothing else, though it has no key of its own: an envelope has an id and a
+    /// status too.
+    fn is_certain(&self) -> bool {
+        false
+    }
+
     /// Reads a record; `path` is its place, for the error.
-    fn read(json: &str, path: impl FnOnce() -> Path) -> Result<Self, Located> {
-        match Read::of(json) {
+    fn read(
+        json: &str,
+        limits: Limits,
+        shapes: Option<&Shapes>,
+        path: impl FnOnce() -> Path,
+    ) -> Result<Self, Located> {
+        match Read::of(json, limits, shapes) {
             Ok(read) => Self::judge(read, path),
             Err(fault) => Err(Located {
                 path: path(),
@@ -40,11 +49,19 @@ pub(crate) trait Record: Sized {
 
     /// The record of these fields, or what it lacks.
     fn judge(read: Read<Self::Fields>, path: impl FnOnce() -> Path) -> Result<Self, Located> {
+        if let Some(over) = read.over {
+            return Err(Located {
+                path: path(),
+                fault: Fault::Over(over),
+            });
+        }
         let misshapen = read.misshapen;
         Self::from_fields(read.fields).map_err(|missing| {
             let lacks = |name: &str| missing.names.contains(&name);
             let (name, fault) = match (misshapen, missing.names) {
-                (Some((name, fault)), _) if lacks(name) => (Some(name), fault),
+                (Some((field, fault)), _) if lacks(Self::Fields::name(field)) => {
+                    (Some(Self::Fields::name(field)), fault)
+                }
                 (_, [name]) => (Some(*name), Fault::Missing(missing.what)),
                 _ => (None, Fault::Missing(missing.what)),
             };
@@ -68,8 +85,8 @@ pub(crate) trait Fields: Default {
     /// The field that goes by a key.
     fn find(key: &str) -> Option<Known>;
 
-    /// Gives a field its value, if that has its shape.
-    fn take(&mut self, field: usize, json: &str) -> bool;
+    /// Gives a field its value, if that has its shape. Either way it is stepped over.
+    fn take(&mut self, field: usize, walk: &mut Walk<'_>) -> Result<bool, Broken>;
 
     /// The best name of a field.
     fn name(field: usize) -> &'static str;
@@ -88,84 +105,131 @@ pub(crate) struct Known {
 /// Fields as they were read.
 pub(crate) struct Read<F> {
     pub(crate) fields: F,
-    /// The best name of the first field whose value has another shape, and what is wrong with it.
-    misshapen: Option<(&'static str, Fault)>,
+    /// The first field whose value has another shape, and what is wrong with it.
+    misshapen: Option<(usize, Fault)>,
+    /// What it is too large for.
+    over: Option<Over>,
 }
 
 impl<F: Fields> Read<F> {
     /// Reads an object.
-    pub(crate) fn of(json: &str) -> Result<Self, Fault> {
-        let mut reading = Reading::new();
-        match members(json, |key, value| reading.member(key, value)) {
-            Ok(()) => Ok(reading.end()),
-            Err(error) if error.is_data() => Err(Fault::shape(json, F::WHAT)),
-            Err(_) => Err(Fault::Syntax),
+    pub(crate) fn of(json: &str, limits: Limits, shapes: Option<&Shapes>) -> Result<Self, Fault> {
+        let mut walk = Walk::within(json, limits).shaped(shapes);
+        if walk.peek() != Some(b'{') {
+            return Err(Fault::shape(json, F::WHAT));
         }
+        let read = Self::whole(&mut walk);
+        read.and_then(|read| walk.end().map(|()| read))
+            .map_err(|Broken| Fault::Syntax)
     }
 
-    /// The same of an object that is being read.
-    pub(super) fn of_map<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
-        let mut reading = Reading::new();
-        members_of(map, |key, value| reading.member(key, value))?;
-        Ok(reading.end())
-    }
-}
-
-/// An object on its way to its fields: each member goes to the field that it names, and what no field
-/// takes to `extra`.
-///
-/// Of several members that one field goes by, the one with the best name counts. Of two that are
-/// spelled alike it does not matter which comes first, so that a database may sort them; the other
-/// says nothing, and is dropped.
-struct Reading<'a, F> {
-    fields: F,
-    found: Vec<(Known, Cow<'a, str>, &'a str)>,
-}
-
-impl<'a, F: Fields> Reading<'a, F> {
-    fn new() -> Self {
-        Reading {
-            fields: F::default(),
-            found: Vec::with_capacity(8),
+    /// The same of an object on the way: each member goes to the field that it names, and what no
+    /// field takes to `extra`.
+    pub(crate) fn walk(walk: &mut Walk<'_>) -> Result<Self, Broken> {
+        let begin = walk.mark();
+        let mut read = Self::new();
+        let (mut named, mut named_twice) = (0_u32, false);
+        walk.object(|walk, key| {
+            if walk.length(begin) > walk.limits.record_bytes {
+                // What it has else is not kept: it is over its limit already.
+                walk.over = Some(Over::RecordBytes);
+                return walk.value().map(drop);
+            }
+            match find::<F>(walk.shapes, &key) {
+                None => read.fields.extra().push(&key, walk.value()?),
+                Some(known) if named & 1 << known.field == 0 => {
+                    named |= 1 << known.field;
+                    read.take(known, &key, walk)?;
+                }
+                Some(_) => {
+                    named_twice = true;
+                    walk.value()?;
+                }
+            }
+            Ok(())
+        })?;
+        let json = walk.since(begin);
+        if json.len() > walk.limits.record_bytes {
+            walk.over = Some(Over::RecordBytes);
+        } else if named_twice && walk.stop.is_none() && walk.over.is_none() {
+            read = Self::choosing(json, walk)?;
         }
+        Ok(read)
     }
 
-    fn member(&mut self, key: Cow<'a, str>, value: &'a str) {
-        match F::find(&key) {
-            // An explicit null is a field that is missing.
+    /// The same, with what it is too large for.
+    pub(super) fn whole(walk: &mut Walk<'_>) -> Result<Self, Broken> {
+        let mut read = Self::walk(walk)?;
+        read.over = walk.over.take();
+        read.fields.extra().shrink();
+        Ok(read)
+    }
+
+    /// The same of an object that has several members which one field goes by: the one with the best
+    /// name counts, if it has the field's shape. Of two that are spelled alike it does not matter
+    /// which comes first, so that a database may sort them; the other says nothing, and is dropped.
+    fn choosing(json: &str, walk: &mut Walk<'_>) -> Result<Self, Broken> {
+        let mut read = Self::new();
+        let mut found = Vec::new();
+        members(json, |key, value| match find::<F>(walk.shapes, &key) {
+            // A field that is missing.
             Some(_) if value == "null" => {}
-            Some(known) => self.found.push((known, key, value)),
-            None => self.fields.extra().push(&key, value),
-        }
-    }
-
-    fn end(self) -> Read<F> {
-        let Reading {
-            mut fields,
-            mut found,
-        } = self;
+            Some(known) => found.push((known, key, value)),
+            None => read.fields.extra().push(&key, value),
+        })?;
         // Backwards, and stable: of one key that stands twice the later one counts, as everywhere.
         found.reverse();
         found.sort_by(|(a, a_key, _), (b, b_key, _)| {
             (a.field, a.rank, a_key).cmp(&(b.field, b.rank, b_key))
         });
         found.dedup_by(|(_, later, _), (_, first, _)| later == first);
-        let mut misshapen = None;
         let mut taken: Option<Known> = None;
         for (known, key, value) in found {
             match taken.filter(|taken| taken.field == known.field) {
                 Some(taken) if taken.rank == known.rank => {}
-                Some(_) => fields.extra().push_known(&key, value),
-                None if fields.take(known.field, value) => taken = Some(known),
+                Some(_) => read.fields.extra().push_known(&key, value),
                 None => {
-                    fields.extra().push_known(&key, value);
-                    let fault = || Fault::shape(value, "text or a number");
-                    misshapen.get_or_insert_with(|| (F::name(known.field), fault()));
+                    let mut inner = Walk::within(value, walk.limits).shaped(walk.shapes);
+                    if read.take(known, &key, &mut inner)? {
+                        taken = Some(known);
+                    }
+                    walk.over = walk.over.or(inner.over);
                 }
             }
         }
-        Read { fields, misshapen }
+        Ok(read)
     }
+
+    fn new() -> Self {
+        Read {
+            fields: F::default(),
+            misshapen: None,
+            over: None,
+        }
+    }
+
+    /// Gives a field its value. One of another shape is kept beside the fields; an explicit null is a
+    /// field that is missing.
+    fn take(&mut self, known: Known, key: &str, walk: &mut Walk<'_>) -> Result<bool, Broken> {
+        let begin = walk.mark();
+        let taken = self.fields.take(known.field, walk)?;
+        let value = walk.since(begin);
+        if !taken && value != "null" {
+            self.fields.extra().push_known(key, value);
+            let first = self.misshapen.as_ref().map(|(field, _)| *field);
+            if first.is_none_or(|first| known.field < first) {
+                let fault = Fault::shape(value, "text or a number");
+                self.misshapen = Some((known.field, fault));
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// The field that goes by a key, by what is configured or by what is usual.
+fn find<F: Fields>(shapes: Option<&Shapes>, key: &str) -> Option<Known> {
+    let configured = shapes.and_then(|shapes| shapes.field(F::WHAT, key));
+    F::find(configured.unwrap_or(key))
 }
 
 /// Declares the fields of a record with their names, best first, in lower case and without
@@ -218,14 +282,18 @@ macro_rules! record {
                 Some(Known { field, rank })
             }
 
-            fn take(&mut self, field: usize, json: &str) -> bool {
-                match field {
+            fn take(
+                &mut self,
+                field: usize,
+                walk: &mut lenient::Walk<'_>,
+            ) -> Result<bool, lenient::Broken> {
+                Ok(match field {
                     $(field if field == Field::$field as usize => {
-                        self.$field = <$type>::read(json);
+                        self.$field = <$type>::read(walk)?;
                         self.$field.is_some()
                     })+
-                    _ => false,
-                }
+                    _ => walk.value().map(|_| false)?,
+                })
             }
 
             fn name(field: usize) -> &'static str {
@@ -242,7 +310,7 @@ macro_rules! record {
         impl<'de> serde::Deserialize<'de> for $fields {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let value = serde_json::Value::deserialize(deserializer)?;
-                lenient::Read::of(&value.to_string())
+                lenient::Read::of(&value.to_string(), lenient::Limits::NONE, None)
                     .map(|read| read.fields)
                     .map_err(serde::de::Error::custom)
             }

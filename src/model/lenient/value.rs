@@ -1,20 +1,17 @@
 //! Values that come in several shapes: text or a number, a list or a single record.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
-use serde_json::value::RawValue;
 use url::Url;
 
-use super::parse::{parse, seeded, text};
+use super::limits::Over;
+use super::parse::{Broken, Walk, parse};
 use super::record::{Fields, Read};
 use crate::status::OrderStatus;
 
 /// What a field may hold.
 pub(crate) trait Field: Sized {
-    /// Reads a value; `None` if it has another shape.
-    fn read(json: &str) -> Option<Self>;
+    /// Reads a value; `None` if it has another shape. Either way it is stepped over.
+    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, Broken>;
 }
 
 /// What is made of text, or of a number.
@@ -28,12 +25,12 @@ pub(crate) trait FromScalar: Sized {
 }
 
 impl<T: FromScalar> Field for T {
-    fn read(json: &str) -> Option<Self> {
-        match json.bytes().next()? {
-            b'"' => T::text(&text(json)?),
-            b'-' | b'0'..=b'9' => T::number(json),
-            _ => None,
-        }
+    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, Broken> {
+        Ok(match walk.peek() {
+            Some(b'"') => T::text(&walk.string()?),
+            Some(b'-' | b'0'..=b'9') => T::number(walk.value()?),
+            _ => walk.value().map(|_| None)?,
+        })
     }
 }
 
@@ -43,11 +40,20 @@ impl FromScalar for String {
     }
 }
 
-impl FromScalar for OrderStatus {
-    fn text(text: &str) -> Option<Self> {
-        Some(OrderStatus::from(text))
+/// Text, or an object that has it: `{"id": 3, "name": "Lab Review"}`.
+impl Field for OrderStatus {
+    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, Broken> {
+        Ok(match walk.peek() {
+            Some(b'{') => Read::<StatusFields>::walk(walk)?.fields.text,
+            _ => String::read(walk)?,
+        }
+        .map(OrderStatus::from))
     }
 }
+
+super::record!(StatusFields, "a status" {
+    text: String = ["name", "status", "statusname", "displayname", "text", "label", "title", "value", "description", "code"],
+});
 
 impl FromScalar for Url {
     fn text(text: &str) -> Option<Self> {
@@ -87,7 +93,7 @@ pub(crate) fn id_text(number: &str) -> Option<String> {
     Some(number.to_string())
 }
 
-/// An entry of a list inside a record: an object, or one text in its place.
+/// An entry of a list inside a record: an object, or something else in its place.
 pub(crate) trait Entry: Sized {
     type Fields: Fields;
 
@@ -101,122 +107,35 @@ pub(crate) trait Entry: Sized {
 
 /// A list; a single record counts as a list of one.
 impl<T: Entry> Field for Vec<T> {
-    fn read(json: &str) -> Option<Self> {
-        if !json.starts_with(['[', '{']) {
-            return None;
-        }
+    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, Broken> {
         let mut list = Vec::new();
-        if seeded(json, Entries(&mut list)).is_err() {
-            // An entry that no parser takes must cost no other: each is read by itself.
-            let entries: Vec<&RawValue> = parse(json).ok()?;
-            list = entries.into_iter().map(|entry| one(entry.get())).collect();
+        match walk.peek() {
+            Some(b'[') => {
+                // An order has a zip and thumbnails; a vector would make room for four.
+                list.reserve_exact(2);
+                walk.list(|walk| {
+                    if list.len() == walk.limits.entries {
+                        walk.over = Some(Over::Entries);
+                        return walk.value().map(drop);
+                    }
+                    walk.count += 1;
+                    list.push(one(walk)?);
+                    Ok(())
+                })?;
+            }
+            Some(b'{') => list.push(one(walk)?),
+            _ => return walk.value().map(|_| None),
         }
-        Some(list)
+        Ok(Some(list))
     }
 }
 
-fn one<T: Entry>(json: &str) -> T {
-    let read = match json.bytes().next() {
-        Some(b'{') => Read::of(json).ok().map(|read| T::from_fields(read.fields)),
-        Some(b'"') => text(json).map(|text| T::from_text(&text)),
-        _ => None,
-    };
-    read.unwrap_or_else(|| T::from_other(json))
-}
-
-/// Reads a list, or one entry, to the end of a list.
-struct Entries<'a, T>(&'a mut Vec<T>);
-
-impl<'de, T: Entry> DeserializeSeed<'de> for Entries<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, T: Entry> Visitor<'de> for Entries<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        // An order has a zip and thumbnails; a vector would make room for four.
-        self.0.reserve_exact(2);
-        while let Some(()) = seq.next_element_seed(One(self.0))? {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        One(self.0).visit_map(map)
-    }
-}
-
-/// Reads one entry, whatever it is, to the end of a list.
-struct One<'a, T>(&'a mut Vec<T>);
-
-impl<'de, T: Entry> DeserializeSeed<'de> for One<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<T: Entry> One<'_, T> {
-    fn other<E>(self, json: &str) -> Result<(), E> {
-        self.0.push(T::from_other(json));
-        Ok(())
-    }
-}
-
-impl<'de, T: Entry> Visitor<'de> for One<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an entry")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let read = Read::<T::Fields>::of_map(map)?;
-        self.0.push(T::from_fields(read.fields));
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.0.push(T::from_text(text));
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let mut list = Vec::new();
-        while let Some(value) = seq.next_element::<&RawValue>()? {
-            list.push(value.get());
-        }
-        self.other(&format!("[{}]", list.join(",")))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
-        self.other(&number.to_string())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<(), E> {
-        self.other(&number.to_string())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
-        self.other(&Number::from_f64(number).map_or_else(|| "null".to_owned(), |it| it.to_string()))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.other(if value { "true" } else { "false" })
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.other("null")
-    }
+fn one<T: Entry>(walk: &mut Walk<'_>) -> Result<T, Broken> {
+    Ok(match walk.peek() {
+        Some(b'{') => T::from_fields(Read::walk(walk)?.fields),
+        Some(b'"') => T::from_text(&walk.string()?),
+        _ => T::from_other(walk.value()?),
+    })
 }
 
 #[cfg(test)]
@@ -251,8 +170,10 @@ mod tests {
             (r#""\ud83e\uddb7 \ud83e""#, "🦷 \u{FFFD}"),
             (r#""plain""#, "plain"),
         ] {
-            assert_eq!(text(json).as_deref(), Some(expected), "{json}");
+            assert_eq!(Walk::new(json).string().as_deref(), Ok(expected), "{json}");
         }
-        assert_eq!(text("7"), None);
+        for json in ["7", "\"", r#""\u12""#, "\"a\nb\""] {
+            assert_eq!(Walk::new(json).string(), Err(Broken), "{json}");
+        }
     }
 }

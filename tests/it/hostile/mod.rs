@@ -76,6 +76,7 @@ const SECRETS: &[&str] = &[
     "secret-code-1",
     "secret-state-1",
     "secret-verifier-1",
+    "secret-gateway-1",
 ];
 
 fn has_secret(text: &str) -> bool {
@@ -145,6 +146,8 @@ fn builder(endpoints: Endpoints, time: &MovableTime) -> ClientBuilder {
         .endpoints(endpoints)
         .credentials("client", "secret-client-1")
         .redirect_url("https://software.example/callback")
+        .header("X-Gateway-Key", "secret-gateway-1")
+        .user_agent("LabSoft/3.1")
         .retry(RetryPolicy::never())
         .clock(time.clone())
 }
@@ -307,6 +310,11 @@ async fn discovery_elsewhere_gets_nothing() {
             all.iter().any(|seen| seen.origin == HOME),
             "Discovery was not asked"
         );
+        for seen in &all {
+            assert!(seen.text.contains("user-agent: LabSoft/3.1 lab-connector/"));
+            let key = seen.text.contains("x-gateway-key: secret-gateway-1\n");
+            assert_eq!(key, seen.origin == HOME, "{elsewhere}: {seen:?}");
+        }
         for seen in all.iter().filter(|seen| seen.origin != HOME) {
             assert!(seen.text.starts_with("GET "), "{elsewhere}: {seen:?}");
             assert!(

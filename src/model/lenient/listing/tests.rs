@@ -5,6 +5,14 @@ use super::hostile::HOSTILE;
 use super::*;
 use crate::model::{Account, Order};
 
+fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
+    super::records(&crate::text::of(body, None), Limits::NONE, None, false)
+}
+
+fn one<T: Record>(body: &[u8]) -> Result<T, Located> {
+    super::one(&crate::text::of(body, None), Limits::NONE, None)
+}
+
 fn read(body: &str) -> Result<Records<Order>, Fault> {
     records(body.as_bytes())
 }
@@ -67,7 +75,8 @@ fn no_list_is_no_empty_list() {
         (r#"{"orders":[{}"#, Fault::NotJson),
         ("[] []", Fault::NotJson),
         ("{}", Fault::NoList),
-        (r#"{"error":"no"}"#, Fault::NoList),
+        (r#"{"message":"no"}"#, Fault::NoList),
+        (r#"{"error":"no"}"#, Fault::Failed),
         (r#"{"orders":"none"}"#, Fault::NoList),
     ] {
         assert_eq!(read(body).err(), Some(expected), "{body}");
@@ -157,7 +166,7 @@ fn a_byte_that_is_no_text_costs_a_sign_and_an_id_its_record() {
     assert_eq!(read.good[0].status().as_str(), "Pr\u{FFFD}t");
     assert_eq!(read.good[0].extra()["name"], "M\u{FFFD}ller");
     let said = of("id").unreadable[0].1.to_string();
-    assert_eq!(said, "[0]: an order without an id that is text");
+    assert!(said.starts_with("[0]: an order without an id that is text"));
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! What a listing may take, and where its answers are read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Client;
+use crate::endpoints::Operation;
+use crate::model::lenient::{Limits, Shapes};
+
+/// What *Get Orders* and *Get Accounts* may bring: limits that no honest service reaches, so that no
+/// other can take all memory or go on without an end.
+///
+/// What is over a limit of a whole listing ends it: what was read before is in it, it is
+/// [not complete](super::Listing::is_complete), and its [problem](super::Listing::problem) names the
+/// limit. It is not tried again. A single order that is over its limits is
+/// [unreadable](super::Listing::unreadable), and costs no other. JSON that is nested in more than a
+/// hundred levels needs no limit: it is kept as a text.
+///
+/// Beside them, [`ClientBuilder::answer_limit`](super::ClientBuilder::answer_limit) is for each page, and
+/// [`Paging::limit`](super::Paging::limit) for their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListingLimits {
+    /// How many orders a listing may hold, their files and the entries of their histories counted too.
+    /// Default: 250,000.
+    pub records: usize,
+    /// How many files an order may have, and how many entries its history. Default: 1,000.
+    pub entries: usize,
+    /// How many bytes of JSON an order may have. Default: 4 MiB.
+    pub record_bytes: usize,
+    /// How many bytes all pages may have together. Default: 128 MiB.
+    pub bytes: usize,
+    /// How long it may take to read all pages. Default: 10 minutes.
+    pub time: Duration,
+}
+
+impl Default for ListingLimits {
+    fn default() -> Self {
+        ListingLimits {
+            records: 250_000,
+            entries: 1000,
+            record_bytes: 4 << 20,
+            bytes: 128 << 20,
+            time: Duration::from_secs(600),
+        }
+    }
+}
+
+/// By what rules an answer is read.
+pub(super) struct Rules {
+    pub(super) limits: Limits,
+    shapes: Arc<Shapes>,
+    operation: &'static str,
+}
+
+impl Rules {
+    pub(super) fn new(client: &Client, operation: Operation, limits: ListingLimits) -> Self {
+        Rules {
+            limits: Limits {
+                records: limits.records,
+                entries: limits.entries,
+                record_bytes: limits.record_bytes,
+            },
+            shapes: Arc::clone(client.protocol().directory.current().shapes()),
+            operation: operation.name(),
+        }
+    }
+
+    /// None where nothing is configured.
+    pub(super) fn shapes(&self) -> Option<(&Shapes, &str)> {
+        let shapes = &*self.shapes;
+        (*shapes != Shapes::default()).then_some((shapes, self.operation))
+    }
+}
+
+/// Of more bytes (some 1,500 orders, a few milliseconds), reading takes longer than to hand it over, and
+/// others would wait for it.
+const LONG: usize = 1 << 20;
+
+/// Reads an answer of so many bytes: a long one where blocking is allowed.
+pub(super) async fn reading<T: Send + 'static>(
+    bytes: usize,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if bytes <= LONG || tokio::runtime::Handle::try_current().is_err() {
+        return read();
+    }
+    match tokio::task::spawn_blocking(read).await {
+        Ok(output) => output,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this future with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,53 @@
+//! How much is read of an answer.
+
+use std::fmt;
+
+/// What an answer may hold. What is over a limit is not read; none of it is a fault of the JSON.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many records, and entries of the lists in them.
+    pub(crate) records: usize,
+    /// How many entries a list in a record may have.
+    pub(crate) entries: usize,
+    pub(crate) record_bytes: usize,
+}
+
+impl Limits {
+    /// For what was checked before: by a store, say.
+    pub(crate) const NONE: Limits = Limits {
+        records: usize::MAX,
+        entries: usize::MAX,
+        record_bytes: usize::MAX,
+    };
+}
+
+/// The limit that something is over, by the name of its setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    Records,
+    Entries,
+    RecordBytes,
+    Bytes,
+    Time,
+}
+
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, setting) = match self {
+            Over::Records => ("it holds more records", "records"),
+            Over::Entries => ("a list in it is longer", "entries"),
+            Over::Bytes => ("its pages are longer together", "bytes"),
+            Over::Time => ("it takes longer", "time"),
+            Over::RecordBytes => ("a record in it is longer", "record_bytes"),
+        };
+        write!(f, "{what} than `ListingLimits::{setting}` allows")
+    }
+}
+
+/// Why the way through a text ended before the text did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The text is the beginning of one.
+    Cut,
+    Over(Over),
+}
