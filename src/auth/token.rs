@@ -1,6 +1,7 @@
 //! Tokens, and the answer that brings them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
@@ -9,6 +10,7 @@ use oauth2::{AccessToken, RefreshToken, Scope, TokenResponse};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::endpoints::discovery::Discovered;
 use crate::error::{Error, Kind, Result};
 use crate::model::lenient;
 use crate::secret::Secret;
@@ -21,6 +23,9 @@ pub struct Tokens {
     pub(crate) issued_at: SystemTime,
     pub(crate) expires_at: SystemTime,
     pub(crate) generation: u64,
+    /// Where Discovery said that the endpoints are, when these tokens were stored: a process that
+    /// starts with them need not ask before it calls.
+    pub(crate) discovered: Option<Arc<Discovered>>,
 }
 
 /// The access token lives one hour where its answer does not say; documented.
@@ -48,6 +53,7 @@ impl Tokens {
             issued_at: now,
             expires_at: now + life,
             generation: before.map_or(1, |tokens| tokens.generation + 1),
+            discovered: None,
         }
     }
 
@@ -72,21 +78,29 @@ impl Tokens {
         self.generation
     }
 
-    /// The tokens with their secrets as JSON, for a store that keeps them, and for nobody else.
+    /// The tokens with their secrets as JSON, for a store that keeps them, and for nobody else. With
+    /// them is what Discovery said last: a few thousand bytes.
     #[must_use]
     pub fn expose_json(&self) -> String {
         let since = |time: SystemTime| {
             let since = time.duration_since(SystemTime::UNIX_EPOCH);
             since.unwrap_or_default().as_secs()
         };
-        serde_json::json!({
+        let mut json = serde_json::json!({
             "access_token": self.access.expose(),
             "refresh_token": self.refresh.as_ref().map(Secret::expose),
             "issued_at": since(self.issued_at),
             "expires_at": since(self.expires_at),
             "generation": self.generation,
-        })
-        .to_string()
+        });
+        if let Some(discovered) = &self.discovered {
+            json["discovery"] = serde_json::json!({
+                "at": since(discovered.at),
+                "from": discovered.from,
+                "said": discovered.endpoints,
+            });
+        }
+        json.to_string()
     }
 
     /// Reads what [`Tokens::expose_json`] wrote.
@@ -102,12 +116,26 @@ impl Tokens {
             issued_at: Option<u64>,
             expires_at: u64,
             generation: u64,
+            discovery: Option<serde_json::Value>,
+        }
+        #[derive(Deserialize)]
+        struct Discovery {
+            at: u64,
+            from: String,
+            said: serde_json::Value,
         }
         // The parser's own message may show a part of the text.
         let stored: Stored = serde_json::from_str(json)
             .map_err(|_| Error::new(Kind::Store("an entry is damaged".into())))?;
         let time =
             |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds).min(LONGEST_LIFE * 2);
+        // Tokens are worth more than what stands beside them.
+        let discovery = stored.discovery.map(serde_json::from_value::<Discovery>);
+        let discovered = discovery.and_then(Result::ok).map(|kept| Discovered {
+            at: time(kept.at),
+            from: kept.from,
+            endpoints: kept.said,
+        });
         let hour_before = stored.expires_at.saturating_sub(DEFAULT_LIFE.as_secs());
         Ok(Tokens {
             access: Secret::new(stored.access_token),
@@ -115,6 +143,7 @@ impl Tokens {
             issued_at: time(stored.issued_at.unwrap_or(hour_before)),
             expires_at: time(stored.expires_at),
             generation: stored.generation,
+            discovered: discovered.map(Arc::new),
         })
     }
 }
@@ -257,5 +286,29 @@ mod tests {
         let error = Tokens::from_json(r#"{"access_token": canary"#).unwrap_err();
         assert!(error.is_store() && !format!("{error:?}").contains("canary"));
         assert!(!format!("{tokens:?}").contains('"'));
+    }
+
+    #[test]
+    fn what_discovery_said_goes_along_and_costs_no_tokens() {
+        let said = serde_json::json!({"endpoints": {}});
+        let mut kept = tokens(r#"{"access_token":"a"}"#);
+        kept.discovered = Some(Arc::new(Discovered {
+            at: SystemTime::UNIX_EPOCH + Duration::from_secs(7),
+            from: "https://a.example/discovery".into(),
+            endpoints: said.clone(),
+        }));
+        let json = kept.expose_json();
+        let again = Tokens::from_json(&json).unwrap().discovered.unwrap();
+        let seconds = again.at.duration_since(SystemTime::UNIX_EPOCH);
+        assert_eq!((seconds.unwrap().as_secs(), &again.endpoints), (7, &said));
+        for damaged in ["7", "null", "[]", r#"{"at": -1}"#] {
+            let json = json.replace(
+                r#""discovery":{"#,
+                &format!(r#""discovery":{damaged},"x":{{"#),
+            );
+            assert!(json.contains(damaged));
+            let kept = Tokens::from_json(&json).unwrap();
+            assert!(kept.discovered.is_none(), "{json}");
+        }
     }
 }

@@ -137,9 +137,10 @@ impl Client {
         let answer = self.anonymous().send(call).await?;
         // What is no JSON at all is described as for any other call.
         let _: serde::de::IgnoredAny = answer.decode("it is no JSON")?;
-        let directory = &self.inner.protocol.directory;
-        directory
-            .update(&answer.body)
+        let protocol = &self.inner.protocol;
+        protocol
+            .directory
+            .update(&answer.body, protocol.wire.clock.now())
             .map_err(|error| answer.unfit(error))
     }
 

@@ -111,9 +111,27 @@ impl Caller {
     /// Calls an operation and gives its answer if it is a success.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer> {
         let operation = call.operation;
+        self.locate(operation).await?;
+        let result = self.perform(|| self.prepare(&call)).await;
+        let protocol = self.client.protocol();
+        match &result {
+            Ok(_) => protocol.directory.found(),
+            // Nothing was there to do anything, so that this holds for what has effects as well.
+            Err(error) if error.is_not_found() && call.url.is_none() => {
+                if protocol.missed(operation).await {
+                    return self.perform(|| self.prepare(&call)).await;
+                }
+            }
+            Err(_) => {}
+        }
+        result
+    }
+
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared> {
+        let operation = call.operation;
         let endpoint = self.client.protocol().directory.resolve(operation)?;
-        let url = match call.url {
-            Some(url) => url,
+        let url = match &call.url {
+            Some(url) => url.clone(),
             None => endpoint
                 .template
                 .expand(&call.variables)
@@ -126,21 +144,28 @@ impl Caller {
         if let Some(body) = &call.body {
             prepared.json(body);
         }
-        self.perform(&prepared).await
+        Ok(prepared)
     }
 
     /// Sends a request and gives its answer if it is a success: tries until it succeeds, the policy
     /// gives up or the operation's time is over.
-    pub(super) async fn perform(&self, prepared: &Prepared) -> Result<Answer> {
+    pub(super) async fn perform(&self, prepare: impl Fn() -> Result<Prepared>) -> Result<Answer> {
         let _place = self.enter().await;
+        let protocol = self.client.protocol();
+        let (endpoints, mut prepared) = (protocol.directory.current(), prepare()?);
+        let subject = prepared.subject.clone();
         let status = |answer: &Answer| answer.status;
-        Trace::of(&prepared.subject, status, async |trace| {
-            let wire = &self.client.protocol().wire;
-            let title = prepared.subject.title;
-            let mut attempts = Attempts::begin(self, title, prepared.repeatable, trace).await?;
+        Trace::of(&subject, status, async |trace| {
+            let wire = &protocol.wire;
+            let repeatable = prepared.repeatable;
+            let mut attempts = Attempts::begin(self, subject.title, repeatable, trace).await?;
+            // Discovery was asked before the tokens were refreshed.
+            if !Arc::ptr_eq(&endpoints, &protocol.directory.current()) {
+                prepared = prepare()?;
+            }
             loop {
                 let place = attempts.enter(&self.client.inner.total.calls).await;
-                let once = self.once(prepared, attempts.tokens());
+                let once = self.once(&prepared, attempts.tokens());
                 let outcome = wire.within(attempts.left(), once).await;
                 drop(place);
                 match outcome.unwrap_or_else(|| Err(attempts.timed_out())) {

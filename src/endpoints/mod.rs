@@ -9,11 +9,17 @@
 //! JSON file or with [`Endpoints::set`]; they win over both.
 //!
 //! *Discovery* is asked before *Get Accounts* and before *Refresh Token*, as documented, and by
-//! [`Client::discover`](crate::Client::discover). Its last good answer is kept when it fails. It
-//! says where the endpoints are, not whether they may be trusted: credentials go to the origins
+//! [`Client::discover`](crate::Client::discover). Beside that it is asked before a call whose
+//! endpoint is not known otherwise, when the last answer is a day old, and when what it named is not
+//! there: a list that is answered with 404, or three calls in a row. Its last good answer stays in
+//! force when it fails. It is kept in the [`TokenStore`](crate::TokenStore) with the tokens, so that a
+//! process which starts with a good token goes where the last one went. All of these are conventions.
+//!
+//! It says where the endpoints are, not whether they may be trusted: credentials go to the origins
 //! that the configuration names and to those that
 //! [`allow_host`](crate::client::ClientBuilder::allow_host) adds. Its word on itself does not
-//! count, so that one bad answer does not outlive the next good one.
+//! count, so that one bad answer does not outlive the next good one; an entry that cannot be read
+//! costs that entry and not the others.
 //!
 //! ```
 //! use lab_connector::{Endpoints, Operation};

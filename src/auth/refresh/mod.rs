@@ -12,7 +12,7 @@
 //! - It loads the entry. If the entry is good already (another process was faster), that is the
 //!   result, and nothing is sent.
 //! - It asks *Discovery*, as documented, at most every ten minutes (convention); if that fails,
-//!   the endpoints stay as they are.
+//!   the endpoints stay as they are. Refreshes at the same time wait for the one answer.
 //! - It claims the right to refresh, sends the refresh token, swaps the new tokens in, and only
 //!   then gives them out.
 //! - If the answer was lost, it loads the entry again, and where nobody has replaced it sends
@@ -142,6 +142,19 @@ impl TokenSource {
         }
     }
 
+    /// Has the store read if that was not done yet: what Discovery said last is kept there, and tells
+    /// where the first call goes. If the store fails, the call says so.
+    pub(crate) async fn open(self: &Arc<Self>) {
+        let mut changed = pin!(self.changed.notified());
+        changed.as_mut().enable();
+        if self.current().is_none() {
+            // It reads before it does anything else.
+            let ended = self.renewal(None).ended;
+            let read = select(ended, changed);
+            let _ = self.protocol.wire.within(self.short(), read).await;
+        }
+    }
+
     /// Tokens that are good now.
     ///
     /// For a fresh token this is one read lock, which is never held across an await.
@@ -178,6 +191,7 @@ impl TokenSource {
 
     /// Stores tokens that were issued anew, and uses them from now on.
     pub(crate) async fn replace(&self, mut tokens: Tokens) -> Result<()> {
+        tokens.discovered = self.protocol.directory.answer();
         loop {
             let before = self
                 .store
@@ -264,8 +278,7 @@ impl TokenSource {
             };
             self.current().map(|current| current.tokens).filter(valid)
         };
-        // No call is held up for longer by what it can do without: 5 seconds by default.
-        let short = wire.timeouts.attempt / 6;
+        let short = self.short();
         let began = self.elapsed();
         let mut joined = pin!(self.join(refused));
         let result = loop {
@@ -398,8 +411,27 @@ impl TokenSource {
         }
     }
 
-    /// Tokens as they were issued or loaded, with the time when they are to be refreshed.
+    /// What is kept. What Discovery said, as far as another process knows more of it, is taken over.
+    async fn load(&self) -> Result<Option<Tokens>> {
+        let stored = self.store.load(&self.key).await?;
+        if let Some(discovered) = stored.as_ref().and_then(|kept| kept.discovered.as_ref()) {
+            self.protocol.directory.adopt(discovered, self.now());
+        }
+        Ok(stored)
+    }
+
+    /// No call is held up for longer by what it can do without: 5 seconds by default.
+    fn short(&self) -> Duration {
+        self.protocol.wire.timeouts.attempt / 6
+    }
+
+    /// Tokens as they were issued or loaded, with the time when they are to be refreshed. Without
+    /// what Discovery said: the directory has it once for all.
     fn fresh(&self, tokens: Tokens) -> Current {
+        let tokens = Tokens {
+            discovered: None,
+            ..tokens
+        };
         Current {
             due: due(&tokens, fastrand::f64()),
             tokens: Arc::new(tokens),
@@ -497,6 +529,7 @@ mod tests {
                 issued_at: at(1000),
                 expires_at: at(1000 + life),
                 generation: 1,
+                discovered: None,
             };
             assert_eq!(due(&tokens, chance), at(1000 + due_at), "{life} {chance}");
         }

@@ -55,7 +55,7 @@ impl TokenSource {
             if let Some(saved) = self.save_pending().await? {
                 return self.publish(issued(saved));
             }
-            let Some(stored) = self.store.load(&self.key).await? else {
+            let Some(stored) = self.load().await? else {
                 return Err(not_signed_in());
             };
             let generation = stored.generation;
@@ -69,7 +69,7 @@ impl TokenSource {
             if let Some(error) = self.held_back(generation) {
                 return Err(error);
             }
-            self.protocol.discover_if_due().await;
+            self.protocol.discover_before_refresh().await;
             match self.claim_and_refresh(&holder, &current.tokens).await {
                 Ok(Step::New(tokens)) => {
                     #[cfg(feature = "tracing")]
@@ -107,7 +107,8 @@ impl TokenSource {
             answer = again.map_err(|error| error.with_attempts(2));
         }
         match answer {
-            Ok(tokens) => {
+            Ok(mut tokens) => {
+                tokens.discovered = self.protocol.directory.answer();
                 self.state().pending = Some(Pending {
                     expected: stored.generation,
                     tokens,

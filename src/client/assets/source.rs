@@ -30,10 +30,13 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// At the asset's own URL, or at that of the endpoint.
-    pub(super) fn new(lab: &'a Lab, order: &'a Order, asset: &'a Asset) -> Result<Self> {
+    pub(super) async fn new(lab: &'a Lab, order: &'a Order, asset: &'a Asset) -> Result<Self> {
         let (url, template) = match asset.url() {
             Some(url) => (url.clone(), "{asset_url}".into()),
-            None => endpoint(lab, order, asset)?,
+            None => {
+                lab.caller.locate(Operation::DownloadAsset).await?;
+                endpoint(lab, order, asset)?
+            }
         };
         Ok(Source {
             lab,
