@@ -29,10 +29,13 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
     // Asked for once before it is promised: only then the signal is ours.
     if stop.as_mut().now_or_never().is_none() {
         eprintln!("polling every {} s, Ctrl-C ends it", arguments.interval);
-        tokio::select! {
-            done = stop => done.context("cannot wait for Ctrl-C")?,
-            ended = work(&desk) => ended?,
-        }
+        let ended = tokio::select! {
+            done = stop => done.context("cannot wait for Ctrl-C"),
+            ended = work(&desk) => ended,
+        };
+        // A refresh may be under way: what it brings must be stored.
+        client.close().await;
+        ended?;
     }
     desk.summary().await
 }

@@ -39,12 +39,14 @@ pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()>
     let serving = axum::serve(listener, endpoint.router()).into_future();
     let stop = tokio::signal::ctrl_c().map(drop);
     eprintln!("listening, and polling as the safety net; Ctrl-C ends it");
-    tokio::select! {
-        served = serving => served?,
-        polled = inbox.run_until(stop) => polled?,
-        worked = work(&inbox) => worked?,
-    }
-    Ok(())
+    let ended = tokio::select! {
+        served = serving => served.map_err(Into::into),
+        polled = inbox.run_until(stop) => polled.map_err(Into::into),
+        worked = work(&inbox) => worked,
+    };
+    // A refresh may be under way: what it brings must be stored.
+    client.close().await;
+    ended
 }
 
 async fn work(inbox: &Inbox) -> Result<()> {

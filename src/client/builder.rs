@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::limits::{Allowance, Total, TotalAllowance};
 use super::{Client, Inner, Observer, Paging};
 use crate::auth::{
-    ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
+    ClientAuth, Credentials, Detached, MemoryTokenStore, Protocol, TokenStore, check_parameter,
+    redirect_url,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::endpoints::Endpoints;
@@ -339,6 +340,7 @@ impl ClientBuilder {
                     allowed: Arc::new(allowed),
                     credentials: Arc::new(credentials),
                     asked: Arc::default(),
+                    detached: Detached::default(),
                 },
                 store: self
                     .store

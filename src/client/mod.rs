@@ -144,6 +144,35 @@ impl Client {
             .map_err(|error| answer.unfit(error))
     }
 
+    /// Waits for what is under way and must not be left half done: a refresh, a sign-in, a pairing.
+    /// The service may have issued tokens for it that nobody has stored yet; where refresh tokens are
+    /// good for one use, a process that ends then loses the access, and a person has to sign in
+    /// again. Call it last, before the runtime ends:
+    ///
+    /// ```no_run
+    /// # async fn work(_: &lab_connector::Client) {}
+    /// # async fn example(client: lab_connector::Client) {
+    /// tokio::select! {
+    ///     () = work(&client) => {}
+    ///     _ = tokio::signal::ctrl_c() => {}
+    /// }
+    /// client.close().await;
+    /// # }
+    /// ```
+    ///
+    /// A handler of signals must not end the process itself, then: service managers send `SIGTERM`
+    /// and wait, as containers do, for longer than a refresh takes. The client can be used on; what
+    /// begins after this call is not waited for. It waits as long as an
+    /// [operation](crate::transport::Timeouts::operation) may take, and then no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what is under way goes on.
+    pub async fn close(&self) {
+        let Protocol { wire, detached, .. } = self.protocol();
+        let _ = wire.within(wire.timeouts.operation, detached.ended()).await;
+    }
+
     /// The endpoints in force: those configured, with Discovery's last good answer.
     #[must_use]
     pub fn endpoints(&self) -> Endpoints {

@@ -2,6 +2,7 @@
 //! hammered.
 
 mod callers;
+mod endings;
 mod failures;
 mod processes;
 mod soak;

@@ -209,11 +209,6 @@ impl TokenSource {
         Ok(())
     }
 
-    /// What is kept, good or not.
-    pub(crate) async fn stored(&self) -> Result<Option<Tokens>> {
-        self.store.load(&self.key).await
-    }
-
     /// What is kept when the refresh under way has ended, if there is one: what is to be
     /// revoked.
     pub(crate) async fn settled(&self) -> Result<Option<Tokens>> {
@@ -231,9 +226,9 @@ impl TokenSource {
         }
     }
 
-    /// Forgets the tokens.
+    /// Forgets the tokens, also where they cannot be read.
     pub(crate) async fn clear(&self) -> Result<()> {
-        let kept = self.store.load(&self.key).await?;
+        let kept = self.store.load(&self.key).await.ok().flatten();
         self.store.clear(&self.key).await?;
         self.state().pending = None;
         let mut published = self.write_published();
@@ -339,7 +334,7 @@ impl TokenSource {
         }
         let this = Arc::clone(self);
         // Detached: it goes on when every caller is gone.
-        let task = tokio::spawn(async move {
+        let task = self.protocol.detached.spawn(async move {
             let result = this.renew(refused).await;
             this.forget(task::id());
             result
