@@ -1,6 +1,5 @@
 //! Setting up a client.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -351,7 +350,7 @@ impl ClientBuilder {
                 allowance: self.allowance,
                 total: Total::new(self.total),
                 paging: self.paging,
-                shared: Mutex::new(HashMap::new()),
+                handles: Mutex::default(),
             }),
         })
     }

@@ -32,9 +32,9 @@ mod orders;
 mod paging;
 mod pipeline;
 mod raw;
+mod shared;
 mod trace;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,6 +50,7 @@ use crate::retry::{Budget, RetryEvent, RetryPolicy};
 use caller::Caller;
 use limits::{Allowance, Limits, Total};
 use pipeline::Call;
+use shared::{Handles, Shared};
 
 pub use accounts::Pairing;
 pub use assets::{Assets, Download, DownloadAll, Fetched};
@@ -70,21 +71,15 @@ struct Inner {
     store: Arc<dyn TokenStore>,
     retry: RetryPolicy,
     on_retry: Option<Observer>,
+    /// For calls of nobody. Each account has its own.
     budget: Budget,
     allowance: Allowance,
     total: Total,
     paging: Paging,
-    shared: Mutex<HashMap<TokenKey, Shared>>,
+    handles: Mutex<Handles>,
 }
 
 type Observer = Box<dyn Fn(&RetryEvent<'_>) + Send + Sync>;
-
-/// What all handles of one login or account share.
-#[derive(Clone)]
-struct Shared {
-    tokens: Arc<TokenSource>,
-    limits: Arc<Limits>,
-}
 
 impl Client {
     /// Begins to set up a client.
@@ -186,21 +181,22 @@ impl Client {
     /// Calls for a login or an account: all handles share its tokens and limits.
     fn caller(&self, key: TokenKey) -> (Caller, Arc<TokenSource>) {
         let inner = &self.inner;
-        let mut shared = inner.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Shared { tokens, limits } = shared
-            .entry(key.clone())
-            .or_insert_with(|| {
-                let store = Arc::clone(&inner.store);
-                Shared {
-                    tokens: Arc::new(TokenSource::new(key, store, inner.protocol.clone())),
-                    limits: Arc::new(Limits::new(inner.allowance)),
-                }
-            })
-            .clone();
+        let now = inner.protocol.wire.clock.elapsed();
+        let mut handles = inner.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = handles.of(key, now, |key| {
+            let store = Arc::clone(&inner.store);
+            Shared {
+                tokens: Arc::new(TokenSource::new(key, store, inner.protocol.clone())),
+                limits: Limits::new(inner.allowance),
+                calls: Budget::full(),
+                files: Budget::full(),
+            }
+        });
+        drop(handles);
+        let tokens = Arc::clone(&shared.tokens);
         let caller = Caller {
             client: self.clone(),
-            tokens: Some(Arc::clone(&tokens)),
-            limits: Some(limits),
+            shared: Some(shared),
             retry: None,
         };
         (caller, tokens)
@@ -210,8 +206,7 @@ impl Client {
     fn anonymous(&self) -> Caller {
         Caller {
             client: self.clone(),
-            tokens: None,
-            limits: None,
+            shared: None,
             retry: None,
         }
     }

@@ -158,7 +158,8 @@ impl Caller {
         Trace::of(&subject, status, async |trace| {
             let wire = &protocol.wire;
             let repeatable = prepared.repeatable;
-            let mut attempts = Attempts::begin(self, subject.title, repeatable, trace).await?;
+            let (budget, title) = (self.calls(), subject.title);
+            let mut attempts = Attempts::begin(self, budget, title, repeatable, trace).await?;
             // Discovery was asked before the tokens were refreshed.
             if !Arc::ptr_eq(&endpoints, &protocol.directory.current()) {
                 prepared = prepare()?;
@@ -173,7 +174,7 @@ impl Caller {
                         let attempts = attempts.succeeded();
                         return Ok(Answer { attempts, ..answer });
                     }
-                    Err(error) => attempts.failed(error).await?,
+                    Err(error) => attempts.failed(error, true).await?,
                 }
             }
         })

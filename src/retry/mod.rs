@@ -6,8 +6,9 @@
 //! *Default.* Three attempts. A request that certainly was not sent is repeated always; one that
 //! may have been seen only if it may be seen twice without harm. Waits grow from 250 ms to 20 s
 //! with full jitter, and are at least what the service asks for in `Retry-After`; a wait that
-//! would outlast the operation's time fails at once, with [`Error::retry_after`] set. All clones
-//! of a client share a budget: while most calls fail, few of them are repeated.
+//! would outlast the operation's time fails at once, with [`Error::retry_after`] set. Each account
+//! has a budget for its calls and another one for its files: while most of them fail, few are repeated,
+//! and what one lab spends no other lacks.
 //!
 //! *When to change it.* [`RetryPolicy::never`] where the caller repeats by itself; an
 //! [observer](crate::client::ClientBuilder::on_retry) to count what happens.

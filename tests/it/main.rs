@@ -2,6 +2,7 @@
 //! loopback.
 
 mod answers;
+mod budgets;
 mod canary;
 mod case_stores;
 mod chaos;

@@ -55,6 +55,7 @@ use tokio::task;
 use super::health::Health;
 use super::{Protocol, TokenKey, TokenStore, Tokens};
 use crate::error::{Error, Kind, Result};
+use crate::retry::Budget;
 use failure::Failure;
 use renew::Pending;
 
@@ -72,6 +73,8 @@ pub(crate) struct TokenSource {
     /// Other tokens were published.
     changed: Notify,
     state: Mutex<State>,
+    /// What repeats of refreshes may cost.
+    budget: Budget,
 }
 
 /// The newest tokens that this process knows.
@@ -139,6 +142,7 @@ impl TokenSource {
                 failure: None,
                 last_failure: None,
             }),
+            budget: Budget::full(),
         }
     }
 
@@ -242,6 +246,20 @@ impl TokenSource {
             .flatten()
             .fold(published.cleared, u64::max);
         Ok(())
+    }
+
+    /// Whether nothing would be lost if it were made anew: nothing is under way, new tokens do not wait
+    /// for the store, and no refresh has failed that would be tried again too early.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let now = self.elapsed();
+        let state = self.state();
+        let waits = state.failure.as_ref().is_some_and(|failure| {
+            // Whom the service has refused it refuses again.
+            failure.next.is_none_or(|next| now < next)
+        });
+        let renewed = self.current().and_then(|current| current.after_refusal);
+        let pauses = renewed.is_some_and(|at| now.saturating_sub(at) < PAUSE);
+        state.renewing.is_none() && state.pending.is_none() && !waits && !pauses
     }
 
     /// How things stand. Nothing is sent.

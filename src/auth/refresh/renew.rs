@@ -99,7 +99,8 @@ impl TokenSource {
         }
         self.probe().await?;
         let mut answer = self.protocol.refresh(stored).await;
-        if answer.as_ref().is_err_and(deserves_another) {
+        let is_worth = |error| deserves_another(error) && self.budget.take(error, self.elapsed());
+        if answer.as_ref().is_err_and(is_worth) {
             if !self.is_kept(stored).await? || !claim().await? {
                 return Ok(Step::Changed);
             }
@@ -108,6 +109,7 @@ impl TokenSource {
         }
         match answer {
             Ok(mut tokens) => {
+                self.budget.succeeded();
                 tokens.discovered = self.protocol.directory.answer();
                 self.state().pending = Some(Pending {
                     expected: stored.generation,

@@ -26,6 +26,8 @@ pub(super) struct Source<'a> {
     url: Url,
     /// What may be told of the URL.
     template: Arc<str>,
+    /// Whether the token went to whom answered last.
+    pub(super) shown: bool,
 }
 
 impl<'a> Source<'a> {
@@ -44,6 +46,7 @@ impl<'a> Source<'a> {
             asset,
             url,
             template,
+            shown: false,
         })
     }
 
@@ -95,7 +98,7 @@ impl<'a> Source<'a> {
     /// The head of the file's answer, behind redirects, with the URL it came from. The token
     /// never follows one to another origin.
     pub(super) async fn open(
-        &self,
+        &mut self,
         tokens: Option<Arc<Tokens>>,
         headers: HeaderMap,
     ) -> Result<(Url, Response)> {
@@ -110,6 +113,7 @@ impl<'a> Source<'a> {
                     origin::display(&url)
                 ))));
             }
+            self.shown = tokens.is_some() && allowed.permits(&url);
             let response = caller.fetch(&url, tokens, headers.clone()).await?;
             let location = response.headers().get(header::LOCATION);
             let target = location

@@ -238,3 +238,21 @@ async fn what_is_forgotten_stays_forgotten() {
     assert!(store.load(&account()).await.unwrap().is_none());
     assert!(!lab.is_paired().await.unwrap());
 }
+
+/// Handles that nobody holds are forgotten, what they have learnt is not: the service has refused the
+/// refresh token, and is not asked again.
+#[tokio::test]
+async fn a_refusal_outlives_the_handles() {
+    let refused = Answer::Status(400, r#"{"error":"invalid_grant"}"#);
+    let (script, _, clock, store) = Script::start([refused]).await;
+    let client = script.client(&clock, store);
+    clock.advance(HOUR);
+    for round in 0..3 {
+        let error = client.account("L-1").keep_access().await.unwrap_err();
+        assert!(error.is_reauthorization_needed(), "{error}");
+        for number in 0..5000 {
+            drop(client.login(format!("{round} {number}")));
+        }
+    }
+    assert_eq!(script.seen(), ["refresh-1"]);
+}
