@@ -32,6 +32,7 @@ mod budget;
 use std::fmt;
 use std::time::Duration;
 
+use crate::clock::LONGEST_WAIT;
 use crate::error::{Error, Sent};
 
 pub(crate) use budget::Budget;
@@ -62,11 +63,11 @@ impl RetryPolicy {
     }
 
     /// The bounds of the wait before a repeat: `base` before the second attempt, doubled each
-    /// time up to `cap`. Default: 250 ms and 20 s.
+    /// time up to `cap`; neither is longer than a year. Default: 250 ms and 20 s.
     #[must_use]
     pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
-        self.base = base;
-        self.cap = cap;
+        self.base = base.min(LONGEST_WAIT);
+        self.cap = cap.min(LONGEST_WAIT);
         self
     }
 

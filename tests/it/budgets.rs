@@ -60,12 +60,11 @@ impl Failing {
     fn answer(&self, path: &str) -> Result<transport::Response, TransportError> {
         self.asked.lock().unwrap().push(path.to_owned());
         let mut left = self.left.lock().unwrap();
-        let fails = left.iter_mut().find(|(part, _)| path.contains(**part));
-        let fails = fails.is_some_and(|(_, left)| {
-            let fails = *left > 0;
-            *left = left.saturating_sub(u32::from(fails && *left != FOR_EVER));
-            fails
-        });
+        let fails = left
+            .iter_mut()
+            .find(|(part, left)| path.contains(**part) && **left > 0);
+        let fails = fails.map(|(_, left)| *left -= u32::from(*left != FOR_EVER));
+        let fails = fails.is_some();
         if fails {
             let status = http::Response::builder().status(503);
             return Ok(status.body(Body::from("")).unwrap());

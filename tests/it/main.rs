@@ -16,6 +16,7 @@ mod downloads_faults;
 mod downloads_many;
 mod downloads_server;
 mod export;
+mod extremes;
 mod flow;
 mod hostile;
 mod inbox;

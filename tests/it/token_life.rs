@@ -8,3 +8,4 @@ mod processes;
 mod soak;
 mod stores;
 mod support;
+mod waiting;
