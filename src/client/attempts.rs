@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::sync::SemaphorePermit;
 
 use super::caller::Caller;
@@ -145,6 +146,10 @@ impl<'a> Attempts<'a> {
                 }
                 None => Err(error),
             };
+        }
+        // Nothing has failed: the file is being prepared, and time is the limit.
+        if error.status() == Some(StatusCode::ACCEPTED) {
+            self.forgiven = self.made.saturating_sub(1);
         }
         let state = RetryState {
             attempts: self.made - self.forgiven,

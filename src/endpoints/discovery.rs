@@ -292,6 +292,21 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_say_which_order_is_meant_leaves_the_convention() {
+        let answer = br#"{"get_order_by_rx_id": "/eu/rx/", "get_orders": "/eu/orders"}"#;
+        let directory = Directory::new(configured());
+        directory.update(answer, SystemTime::UNIX_EPOCH).unwrap();
+        let url = |operation| directory.resolve(operation).unwrap().template;
+        let orders = url(Operation::GetOrders);
+        assert_eq!(orders.as_str(), "https://a.example/eu/orders");
+        let rx = url(Operation::GetOrderByRxId);
+        assert_eq!(
+            rx.as_str(),
+            "https://a.example/v1/accounts/{account_id}/rx/{rx_id}"
+        );
+    }
+
+    #[test]
     fn an_answer_does_not_outlive_the_next_one() {
         let directory = Directory::new(configured());
         let url = |operation| {

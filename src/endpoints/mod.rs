@@ -52,7 +52,7 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::key::same_key;
 pub use operation::Operation;
-use template::Template;
+use template::{Template, same_name};
 
 /// A method and a URI template for each operation.
 #[derive(Clone, Debug, Default)]
@@ -258,7 +258,8 @@ impl Endpoints {
     /// # Errors
     ///
     /// [`Error::is_configuration`], which names the operation, if it makes no absolute http or
-    /// https URL, or asks for another variable.
+    /// https URL, if it asks for another variable, or if it lacks the one without which the operation
+    /// means nothing: that of *Get Order by Rx Id*, and those of *Download Asset*.
     pub fn set(&mut self, operation: Operation, method: Method, template: &str) -> Result<()> {
         self.put(operation, method, template, Source::Configured)
     }
@@ -281,6 +282,16 @@ impl Endpoints {
         if let Some(name) = unknown {
             return Err(named(Error::configuration(format!(
                 "the URI template asks for `{{{name}}}`, which this operation does not have"
+            ))));
+        }
+        let needs = operation.needs();
+        let named_by = |wanted: &&str| template.names().any(|name| same_name(name, wanted));
+        if let [first, ..] = needs
+            && !needs.iter().any(named_by)
+        {
+            return Err(named(Error::configuration(format!(
+                "the URI template of `{}` needs `{{{first}}}`, in braces: nothing else would say which one is meant",
+                operation.name()
             ))));
         }
         let endpoint = Endpoint {
@@ -478,6 +489,34 @@ mod tests {
             let named = format!("`{}`", operation.name());
             assert!(error.is_configuration() && error.to_string().contains(&named));
             assert_eq!(error.operation(), Some(operation.title()));
+        }
+    }
+
+    #[test]
+    fn an_operation_that_cannot_say_what_it_means_is_refused() {
+        let configured = |name: &str, url: &str| {
+            let json = format!(
+                r#"{{"base_url": "https://a.example/", "endpoints": {{"{name}": "{url}"}}}}"#
+            );
+            Endpoints::from_json(&json)
+        };
+        // As Align's own pages write variables, and without any.
+        for url in ["rx/:rxId", "rx/<RxID>", "rx/", "rx", "orders/{account_id}"] {
+            let error = configured("get_order_by_rx_id", url).unwrap_err();
+            let text = error.to_string();
+            assert!(error.is_configuration(), "{text}");
+            assert!(text.contains("`get_order_by_rx_id`") && text.contains("`{rx_id}`"));
+        }
+        assert!(configured("download_asset", "asset").is_err());
+        for (name, url) in [
+            ("get_order_by_rx_id", "rx/{rxId}"),
+            ("get_order_by_rx_id", "order?id={RX_ID}"),
+            ("download_asset", "asset/{assetId}"),
+            ("download_asset", "files/{order_id}"),
+            ("get_orders", "orders"),
+            ("return_scan", "return"),
+        ] {
+            assert!(configured(name, url).is_ok(), "{name} {url}");
         }
     }
 

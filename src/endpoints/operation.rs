@@ -115,6 +115,16 @@ impl Operation {
             .filter_map(|rest| Some(rest.split_once('}')?.0))
             .any(|known| same_name(name, known))
     }
+
+    /// Variables of which its URI template must ask for one: without it nothing would say what is
+    /// meant. An account may be known by its token, and what is posted may be named in the body.
+    pub(crate) fn needs(self) -> &'static [&'static str] {
+        match self {
+            Operation::GetOrderByRxId => &["rx_id"],
+            Operation::DownloadAsset => &["asset_id", "order_id"],
+            _ => &[],
+        }
+    }
 }
 
 impl fmt::Display for Operation {

@@ -354,10 +354,13 @@ impl Error {
     pub(crate) fn is_transient(&self) -> bool {
         match self.kind() {
             Kind::Connect(_) | Kind::Timeout(_) | Kind::Broken | Kind::Cut(_) => true,
-            Kind::Status(_) => matches!(
-                self.status().map(|status| status.as_u16()),
-                Some(408 | 429 | 500 | 502 | 503 | 504)
-            ),
+            Kind::Status(_) => {
+                matches!(
+                    self.status().map(|status| status.as_u16()),
+                    // The first is a file that is not ready yet.
+                    Some(202 | 408 | 429 | 500 | 502 | 503 | 504)
+                ) || self.is_forbidden() && self.retry_after().is_some()
+            }
             _ => false,
         }
     }

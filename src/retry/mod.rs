@@ -16,7 +16,7 @@
 //! | failure | repeated |
 //! |---|---|
 //! | no connection | always |
-//! | timeout, broken connection or body, 408, 429, 500, 502, 503, 504 | where a repeat does no harm |
+//! | timeout, broken connection or body, 408, 429, 500, 502, 503, 504, and 403 with `Retry-After` | where a repeat does no harm |
 //! | 401 | once, after the token was renewed, always |
 //! | any other answer | never |
 //!
@@ -261,6 +261,14 @@ mod tests {
             answered(429).with_answer(StatusCode::TOO_MANY_REQUESTS, None, wait)
         };
         let wait = RepeatAfter(Duration::from_secs(7));
+        // As GitHub does for its second limit: who asks to come again refuses nothing for good.
+        let status = StatusCode::FORBIDDEN;
+        let forbidden = answered(403).with_answer(status, None, Some(Duration::from_secs(7)));
+        assert_eq!(policy.decide(state(1, true), &forbidden), wait);
+        assert_eq!(
+            policy.decide(state(1, false), &forbidden),
+            GiveUp(MayHaveBeenSeen)
+        );
         assert_eq!(policy.decide(state(1, true), &asked(7)), wait);
         // Longer than the operation may take: fail now, and say when to come back.
         assert_eq!(policy.decide(state(1, true), &asked(61)), GiveUp(Time));

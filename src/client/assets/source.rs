@@ -1,6 +1,7 @@
 //! Where a file comes from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header};
 use url::Url;
@@ -16,6 +17,9 @@ use crate::transport::Response;
 
 /// How often a download may be sent on.
 const REDIRECTS: usize = 5;
+
+/// How long to wait at least for a file that is being prepared, as *202 Accepted* says. Convention.
+const PREPARING: Duration = Duration::from_secs(1);
 
 /// The file of an order.
 #[derive(Debug)]
@@ -137,6 +141,15 @@ impl<'a> Source<'a> {
         let (head, body) = response.into_parts();
         if let Err(error) = refuse_redirect(url, &head) {
             return error;
+        }
+        if head.status == StatusCode::ACCEPTED {
+            let now = self.lab.caller.client.protocol().wire.clock.now();
+            let asked = answer::retry_after(&head.headers, now).unwrap_or(PREPARING);
+            let request_id = answer::request_id(&head.headers);
+            let error = Error::new(Kind::Status(
+                "202 Accepted: the file is not ready yet".into(),
+            ));
+            return error.with_answer(head.status, request_id, Some(asked.max(PREPARING)));
         }
         if head.status.is_success() {
             let what = format!("{} where the file was due", head.status);
