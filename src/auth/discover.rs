@@ -54,12 +54,17 @@ impl Protocol {
     /// Notes that an operation found nothing at its endpoint. Asks Discovery if that is likely to be
     /// the wrong one, and says whether there is another now.
     pub(crate) async fn missed(&self, operation: Operation) -> bool {
-        if !self.directory.missed(operation) {
+        if !self.directory.missed(operation, self.wire.clock.elapsed()) {
             return false;
         }
-        let before = self.directory.resolve(operation).ok();
+        // Whoever named it: the same place would answer the same.
+        let place = || {
+            let endpoint = self.directory.resolve(operation).ok();
+            endpoint.map(|endpoint| (endpoint.method, endpoint.template))
+        };
+        let before = place();
         let _ = self.ask(WHEN_MISSING).await;
-        before != self.directory.resolve(operation).ok()
+        before != place()
     }
 
     /// Asks, unless there is an answer that is no older than `interval`, or none came within it.

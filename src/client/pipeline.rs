@@ -115,7 +115,7 @@ impl Caller {
         let result = self.perform(|| self.prepare(&call)).await;
         let protocol = self.client.protocol();
         match &result {
-            Ok(_) => protocol.directory.found(),
+            Ok(_) => protocol.directory.found(protocol.wire.clock.elapsed()),
             // Nothing was there to do anything, so that this holds for what has effects as well.
             Err(error) if error.is_not_found() && call.url.is_none() => {
                 if protocol.missed(operation).await {

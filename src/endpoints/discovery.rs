@@ -1,6 +1,6 @@
 //! What Discovery says, and the endpoints that result from it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -15,8 +15,10 @@ use crate::error::{Error, Result};
 /// Convention.
 const OLD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// So many answers in a row that something is not there mean that the paths are wrong. Convention.
-const MISSING: u32 = 3;
+/// So many answers in a row that something is not there mean that the paths are wrong, if nothing has
+/// been there for so long: a flood of forged notifications asks for as many orders that do not exist.
+/// Conventions.
+const MISSING: (u32, Duration) = (3, Duration::from_secs(10 * 60));
 
 /// The endpoints in force: those configured, with Discovery's last good answer laid over them.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Directory {
     in_force: RwLock<InForce>,
     /// How many calls in a row were answered with 404.
     missing: AtomicU32,
+    /// When a call last succeeded, in seconds of elapsed time, counted from 1; 0 if none has.
+    found: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +60,7 @@ impl Directory {
             configured,
             in_force,
             missing: AtomicU32::new(0),
+            found: AtomicU64::new(0),
         }
     }
 
@@ -117,19 +122,27 @@ impl Directory {
         }
     }
 
-    /// Notes that an operation was answered with success.
-    pub(crate) fn found(&self) {
-        if self.missing.load(Ordering::Relaxed) != 0 {
+    /// Notes that an operation was answered with success. `now` is in elapsed time.
+    pub(crate) fn found(&self, now: Duration) {
+        let second = now.as_secs().saturating_add(1);
+        // Of many calls in a second one writes.
+        if self.found.load(Ordering::Relaxed) != second {
+            self.found.store(second, Ordering::Relaxed);
             self.missing.store(0, Ordering::Relaxed);
         }
     }
 
     /// Notes that an operation was answered with 404. Says whether the path is likely to be wrong:
     /// a list is always there, and a single thing may not be.
-    pub(crate) fn missed(&self, operation: Operation) -> bool {
-        let before = self.missing.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn missed(&self, operation: Operation, now: Duration) -> bool {
+        let found = self.found.load(Ordering::Relaxed);
+        let since = Duration::from_secs(now.as_secs().saturating_add(1).saturating_sub(found));
         let lists = matches!(operation, Operation::GetOrders | Operation::GetAccounts);
-        lists || before.saturating_add(1) >= MISSING
+        if lists || found != 0 && since < MISSING.1 {
+            return lists;
+        }
+        let before = self.missing.fetch_add(1, Ordering::Relaxed);
+        before.saturating_add(1) >= MISSING.0
     }
 
     fn put(&self, discovered: &Endpoints, answer: Discovered) {

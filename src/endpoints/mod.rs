@@ -11,7 +11,7 @@
 //! *Discovery* is asked before *Get Accounts* and before *Refresh Token*, as documented, and by
 //! [`Client::discover`](crate::Client::discover). Beside that it is asked before a call whose
 //! endpoint is not known otherwise, when the last answer is a day old, and when what it named is not
-//! there: a list that is answered with 404, or three calls in a row. Its last good answer stays in
+//! there: a list that is answered with 404, or nothing but 404 for ten minutes. Its last good answer stays in
 //! force when it fails. It is kept in the [`TokenStore`](crate::TokenStore) with the tokens, so that a
 //! process which starts with a good token goes where the last one went. All of these are conventions.
 //!

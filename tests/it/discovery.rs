@@ -304,22 +304,31 @@ async fn when_everything_is_gone_discovery_is_asked() {
     lab.orders().list().await.unwrap();
     assert_eq!(service.asked(), ["/eu/orders", "/discovery", "/us/orders"]);
 
-    // An order may be; three in a row, and nothing else, are a sign.
+    // An order may be; three in a row, and nothing else for a while, are a sign.
     service.moves_to("/ap/");
     service.says(&said("ap"));
-    time.advance(60);
     let fetch = async || lab.orders().by_rx(&"7".into()).await;
+    for _ in 0..20 {
+        assert!(fetch().await.unwrap_err().is_not_found());
+    }
+    time.advance(600);
     for _ in 0..2 {
         assert!(fetch().await.unwrap_err().is_not_found());
     }
-    assert_eq!(service.asked(), ["/us/rx/7", "/us/rx/7"]);
+    assert_eq!(service.asked(), ["/us/rx/7"; 22]);
     fetch().await.unwrap();
     assert_eq!(service.asked(), ["/us/rx/7", "/discovery", "/ap/rx/7"]);
-    // The same paths again: they are not asked twice.
+    // Discovery says what was known, and it is not asked twice for that: also where it was a
+    // convention before.
     service.moves_to("/nowhere/");
     time.advance(60);
     assert!(lab.orders().list().await.unwrap_err().is_not_found());
     assert_eq!(service.asked(), ["/ap/orders", "/discovery"]);
+    let client = service.client(home(), &time).await;
+    service.says(r#"{"get_orders": "/accounts/{account_id}/orders"}"#);
+    let error = client.account("L-1").orders().list().await.unwrap_err();
+    assert!(error.is_not_found());
+    assert_eq!(service.asked(), ["/accounts/L-1/orders", "/discovery"]);
 }
 
 #[tokio::test]
