@@ -112,17 +112,17 @@ impl Caller {
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer> {
         let operation = call.operation;
         self.locate(operation).await?;
-        let result = self.perform(|| self.prepare(&call)).await;
+        let mut result = self.perform(|| self.prepare(&call)).await;
         let protocol = self.client.protocol();
-        match &result {
-            Ok(_) => protocol.directory.found(protocol.wire.clock.elapsed()),
-            // Nothing was there to do anything, so that this holds for what has effects as well.
-            Err(error) if error.is_not_found() && call.url.is_none() => {
-                if protocol.missed(operation).await {
-                    return self.perform(|| self.prepare(&call)).await;
-                }
-            }
-            Err(_) => {}
+        // Nothing was there to do anything, so that this holds for what has effects as well.
+        if result.as_ref().is_err_and(Error::is_not_found)
+            && call.url.is_none()
+            && protocol.missed(operation).await
+        {
+            result = self.perform(|| self.prepare(&call)).await;
+        }
+        if result.is_ok() && operation != Operation::Discovery {
+            protocol.directory.found(protocol.wire.clock.elapsed());
         }
         result
     }

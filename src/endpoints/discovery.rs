@@ -80,14 +80,15 @@ impl Directory {
     /// Whether Discovery has to be asked before an operation is called: its endpoint is not known,
     /// or what is known is old.
     pub(crate) fn lacks(&self, operation: Operation, now: SystemTime) -> bool {
-        let InForce { endpoints, answer } = self.in_force();
-        let old = |answer: Arc<Discovered>| {
+        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        let InForce { endpoints, answer } = &*in_force;
+        let old = |answer: &Arc<Discovered>| {
             let age = now.duration_since(answer.at);
             age.is_ok_and(|age| age > OLD)
         };
         operation != Operation::Discovery
             && endpoints.has(Operation::Discovery)
-            && (!endpoints.has(operation) || answer.is_some_and(old))
+            && (!endpoints.has(operation) || answer.as_ref().is_some_and(old))
     }
 
     /// Takes over what Discovery answered. An answer that cannot be read changes nothing.

@@ -149,7 +149,11 @@ impl TokenSource {
     /// Has the store read if that was not done yet: what Discovery said last is kept there, and tells
     /// where the first call goes. If the store fails, the call says so.
     pub(crate) async fn open(self: &Arc<Self>) {
+        if self.current().is_some() {
+            return;
+        }
         let mut changed = pin!(self.changed.notified());
+        // Looked at again only after this: what is published in between is not missed.
         changed.as_mut().enable();
         if self.current().is_none() {
             // It reads before it does anything else.
