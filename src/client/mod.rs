@@ -36,7 +36,7 @@ mod shared;
 mod trace;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::Method;
 
@@ -142,7 +142,8 @@ impl Client {
     /// Waits for what is under way and must not be left half done: a refresh, a sign-in, a pairing.
     /// The service may have issued tokens for it that nobody has stored yet; where refresh tokens are
     /// good for one use, a process that ends then loses the access, and a person has to sign in
-    /// again. Call it last, before the runtime ends:
+    /// again. New tokens that the store could not take when they came are offered to it once more.
+    /// Call it last, before the runtime ends:
     ///
     /// ```no_run
     /// # async fn work(_: &lab_connector::Client) {}
@@ -165,6 +166,9 @@ impl Client {
     /// Safe: what is under way goes on.
     pub async fn close(&self) {
         let Protocol { wire, detached, .. } = self.protocol();
+        for shared in self.handles().all() {
+            shared.tokens.store_pending();
+        }
         let _ = wire.within(wire.timeouts.operation, detached.ended()).await;
     }
 
@@ -182,8 +186,7 @@ impl Client {
     fn caller(&self, key: TokenKey) -> (Caller, Arc<TokenSource>) {
         let inner = &self.inner;
         let now = inner.protocol.wire.clock.elapsed();
-        let mut handles = inner.handles.lock().unwrap_or_else(PoisonError::into_inner);
-        let shared = handles.of(key, now, |key| {
+        let shared = self.handles().of(key, now, |key| {
             let store = Arc::clone(&inner.store);
             Shared {
                 tokens: Arc::new(TokenSource::new(key, store, inner.protocol.clone())),
@@ -192,7 +195,6 @@ impl Client {
                 files: Budget::full(),
             }
         });
-        drop(handles);
         let tokens = Arc::clone(&shared.tokens);
         let caller = Caller {
             client: self.clone(),
@@ -200,6 +202,11 @@ impl Client {
             retry: None,
         };
         (caller, tokens)
+    }
+
+    fn handles(&self) -> MutexGuard<'_, Handles> {
+        let handles = self.inner.handles.lock();
+        handles.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls for nobody.

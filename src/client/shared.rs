@@ -50,6 +50,10 @@ impl Handles {
         self.by_key.insert(key, Arc::clone(&shared));
         shared
     }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Shared>> {
+        self.by_key.values()
+    }
 }
 
 /// Whether nobody holds it, and there is nothing to remember: no refresh under way, none that failed

@@ -252,6 +252,15 @@ impl TokenSource {
         Ok(())
     }
 
+    /// Begins to store new tokens that could not be stored when they came.
+    pub(crate) fn store_pending(self: &Arc<Self>) {
+        let pending = self.state().pending.is_some();
+        if pending {
+            // Its task stores them before it does anything else.
+            self.renewal(None);
+        }
+    }
+
     /// Whether nothing would be lost if it were made anew: nothing is under way, new tokens do not wait
     /// for the store, and no refresh has failed that would be tried again too early.
     pub(crate) fn is_at_rest(&self) -> bool {

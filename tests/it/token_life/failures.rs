@@ -213,6 +213,30 @@ async fn tokens_that_cannot_be_stored_are_kept_and_not_used() {
     }
 }
 
+/// Nor are they lost when the process ends before anybody calls again.
+#[tokio::test]
+async fn tokens_that_could_not_be_stored_are_stored_at_the_end() {
+    let (script, _, clock, store) = Script::start([Answer::Tokens("2")]).await;
+    let process = Arc::new(Process::default());
+    let client = script.client(
+        &clock,
+        Failing(Seen {
+            store: Arc::clone(&store),
+            process: Arc::clone(&process),
+        }),
+    );
+    clock.advance(HOUR);
+    process.fail_at(Some(Fault::Fail(Step::BeforeSwap)));
+    let lab = client.account("L-1");
+    assert!(lab.orders().list().await.unwrap_err().is_store());
+    drop(lab);
+    process.fail_at(None);
+    client.close().await;
+    let kept = store.load(&account()).await.unwrap().unwrap();
+    assert_eq!(kept.generation(), 2);
+    assert_eq!(script.seen(), ["refresh-1"]);
+}
+
 /// Fails every swap while a fault is set, not only the next one.
 #[derive(Debug)]
 struct Failing(Seen);
