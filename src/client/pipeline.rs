@@ -152,21 +152,24 @@ impl Caller {
     pub(super) async fn perform(&self, prepare: impl Fn() -> Result<Prepared>) -> Result<Answer> {
         let _place = self.enter().await;
         let protocol = self.client.protocol();
-        let (endpoints, mut prepared) = (protocol.directory.current(), prepare()?);
-        let subject = prepared.subject.clone();
+        let (endpoints, first) = (protocol.directory.current(), prepare()?);
         let status = |answer: &Answer| answer.status;
-        Trace::of(&subject, status, async |trace| {
+        Trace::of(&first.subject, status, async |trace| {
             let wire = &protocol.wire;
-            let repeatable = prepared.repeatable;
-            let (budget, title) = (self.calls(), subject.title);
+            let repeatable = first.repeatable;
+            let (budget, title) = (self.calls(), first.subject.title);
             let mut attempts = Attempts::begin(self, budget, title, repeatable, trace).await?;
             // Discovery was asked before the tokens were refreshed.
-            if !Arc::ptr_eq(&endpoints, &protocol.directory.current()) {
-                prepared = prepare()?;
-            }
+            let moved;
+            let prepared = if Arc::ptr_eq(&endpoints, &protocol.directory.current()) {
+                &first
+            } else {
+                moved = prepare()?;
+                &moved
+            };
             loop {
                 let place = attempts.enter(&self.client.inner.total.calls).await;
-                let once = self.once(&prepared, attempts.tokens());
+                let once = self.once(prepared, attempts.tokens());
                 let outcome = wire.within(attempts.left(), once).await;
                 drop(place);
                 match outcome.unwrap_or_else(|| Err(attempts.timed_out())) {
