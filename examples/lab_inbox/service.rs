@@ -37,10 +37,13 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
                 async move { desk.take(&delivery).await }
             })
             .stop_when(stop.map(drop));
-        tokio::select! {
-            ended = work.into_future() => ended?,
-            shown = changes(&desk) => shown?,
-        }
+        let ended = tokio::select! {
+            ended = work.into_future() => ended.map_err(Into::into),
+            shown = changes(&desk) => shown,
+        };
+        // A refresh may be under way: what it brings must be stored.
+        client.close().await;
+        ended?;
     }
     desk.summary().await
 }

@@ -50,11 +50,13 @@ pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()>
             Ok(())
         })
         .stop_when(stop);
-    tokio::select! {
-        served = serving => served?,
-        worked = work.into_future() => worked?,
-    }
-    Ok(())
+    let ended = tokio::select! {
+        served = serving => served.map_err(Into::into),
+        worked = work.into_future() => worked.map_err(Into::into),
+    };
+    // A refresh may be under way: what it brings must be stored.
+    client.close().await;
+    ended
 }
 
 /// The key of before, or a new one, for nobody else to read.

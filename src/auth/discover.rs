@@ -1,10 +1,10 @@
 //! Discovery before a refresh, as documented, and cheap.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
+use tokio::sync::Mutex;
 
 use super::{Protocol, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
@@ -13,46 +13,97 @@ use crate::error::{Error, Kind, Result, answer};
 /// Discovery is asked at most so often before refreshes, for all accounts of a client together.
 /// Convention: access tokens live an hour, so that each account's refresh finds an answer that
 /// is fresh enough, and a hundred accounts after a restart make one request.
-const INTERVAL: Duration = Duration::from_secs(10 * 60);
+const BEFORE_REFRESH: Duration = Duration::from_secs(10 * 60);
 
-/// When Discovery was last asked.
+/// And at most so often where calls find nothing at the paths that it gave. Convention.
+const WHEN_MISSING: Duration = Duration::from_secs(60);
+
+/// And at most so often where no call can be made without it. Convention.
+const WHEN_NEEDED: Duration = Duration::from_secs(5);
+
+/// When this process asked last, in elapsed time, and what came of it. Whoever asks holds it: others
+/// wait for the answer.
 #[derive(Debug, Default)]
-pub(crate) struct Asked(Mutex<Option<SystemTime>>);
-
-impl Asked {
-    /// Whether it is time to ask; if so, that is noted.
-    fn is_due(&self, now: SystemTime) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back makes it due as well.
-        let recent = last.is_some_and(|last| {
-            now.duration_since(last)
-                .is_ok_and(|passed| passed < INTERVAL)
-        });
-        if !recent {
-            *last = Some(now);
-        }
-        !recent
-    }
-}
+pub(crate) struct Asked(Mutex<Option<(Duration, Result<()>)>>);
 
 impl Protocol {
-    /// Asks Discovery if it is due. If that fails, the last good answer stays in force.
-    pub(crate) async fn discover_if_due(&self) {
-        if !self.asked.is_due(self.wire.clock.now()) {
-            return;
+    /// Asks Discovery if it is due before a refresh. If that fails, the last good answer stays in
+    /// force.
+    pub(crate) async fn discover_before_refresh(&self) {
+        // Older integrations have none. If nothing can be reached, the refresh says so.
+        let _ = self.ask(BEFORE_REFRESH).await;
+    }
+
+    /// Asks Discovery before an operation whose endpoint is not known, or not any more.
+    ///
+    /// # Errors
+    ///
+    /// There is no endpoint, and Discovery cannot be asked for one.
+    pub(crate) async fn discover_for(&self, operation: Operation) -> Result<()> {
+        if !self.directory.lacks(operation, self.wire.clock.now()) {
+            return Ok(());
         }
-        // A refresh does not wait for it as long as for an answer: 10 seconds by default.
+        let asked = self.ask(WHEN_NEEDED).await;
+        // An old answer is better than none.
+        match self.directory.current().has(operation) {
+            true => Ok(()),
+            false => asked,
+        }
+    }
+
+    /// Notes that an operation found nothing at its endpoint. Asks Discovery if that is likely to be
+    /// the wrong one, and says whether there is another now.
+    pub(crate) async fn missed(&self, operation: Operation) -> bool {
+        if !self.directory.missed(operation, self.wire.clock.elapsed()) {
+            return false;
+        }
+        // Whoever named it: the same place would answer the same.
+        let place = || {
+            let endpoint = self.directory.resolve(operation).ok();
+            endpoint.map(|endpoint| (endpoint.method, endpoint.template))
+        };
+        let before = place();
+        let _ = self.ask(WHEN_MISSING).await;
+        before != place()
+    }
+
+    /// Asks, unless there is an answer that is no older than `interval`, or none came within it.
+    async fn ask(&self, interval: Duration) -> Result<()> {
+        // Nobody waits for it as long as for other answers: 10 seconds by default.
         let limit = self.wire.timeouts.attempt / 3;
+        let late = || Error::new(Kind::Timeout(limit)).with_operation(Operation::Discovery.title());
+        let Some(mut last) = self.wire.within(limit, self.asked.0.lock()).await else {
+            return Err(late());
+        };
+        let clock = &self.wire.clock;
+        if let Some((at, result)) = &*last
+            && clock.elapsed().saturating_sub(*at) < interval
+        {
+            return result.clone();
+        }
+        let fresh = self.directory.answer().is_some_and(|answer| {
+            let age = clock.now().duration_since(answer.at);
+            age.is_ok_and(|age| age < interval)
+        });
+        if fresh {
+            return Ok(());
+        }
         let result = match self.wire.within(limit, self.discover()).await {
             Some(result) => result,
-            None => Err(Error::new(Kind::Timeout(limit))),
+            None => Err(late()),
         };
+        let result = result.map_err(|error| {
+            error
+                .with_operation(Operation::Discovery.title())
+                .with_attempts(1)
+                .with_repeatable(true)
+        });
         #[cfg(feature = "tracing")]
         if let Err(error) = &result {
             tracing::debug!(target: "lab_connector", %error, "discovery failed");
         }
-        // Older integrations have none. If nothing can be reached, the refresh says so.
-        let _ = result;
+        *last = Some((clock.elapsed(), result.clone()));
+        result
     }
 
     async fn discover(&self) -> Result<()> {
@@ -69,22 +120,6 @@ impl Protocol {
             let now = self.wire.clock.now();
             return Err(answer::error(head.status, &head.headers, &body, now));
         }
-        self.directory.update(&body)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_is_asked_once_in_a_while() {
-        let asked = Asked::default();
-        let start = SystemTime::UNIX_EPOCH + INTERVAL * 10;
-        assert!(asked.is_due(start));
-        assert!(!asked.is_due(start));
-        assert!(!asked.is_due(start + INTERVAL / 2));
-        assert!(asked.is_due(start + INTERVAL));
-        assert!(asked.is_due(start - INTERVAL), "the clock was set back");
+        self.directory.update(&body, self.wire.clock.now())
     }
 }

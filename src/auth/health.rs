@@ -56,7 +56,8 @@ impl Health {
     }
 
     /// When this process last failed to get tokens, and why. It stays when a later refresh
-    /// succeeds: compare with [`Health::last_success`].
+    /// succeeds: compare with [`Health::last_success`]. A client of many accounts forgets it some time
+    /// after nobody holds the login or the account any more, once it has no bearing.
     #[must_use]
     pub fn last_failure(&self) -> Option<(SystemTime, &Error)> {
         self.last_failure

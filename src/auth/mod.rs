@@ -9,10 +9,12 @@
 //! callers share; new tokens are stored before they are used.
 
 mod authorize;
+mod detached;
 mod discover;
 mod health;
 mod protocol;
 pub(crate) mod refresh;
+mod spoken;
 mod store;
 mod token;
 
@@ -25,6 +27,7 @@ use crate::model::AccountId;
 use crate::secret::Secret;
 
 pub use authorize::AuthorizationRequest;
+pub(crate) use detached::Detached;
 pub(crate) use discover::Asked;
 pub use health::Health;
 pub(crate) use protocol::{Protocol, not_permitted, refuse_redirect, set_uri};

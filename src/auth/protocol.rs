@@ -19,8 +19,9 @@ use oauth2::{
 use url::Url;
 
 use super::authorize::AuthorizationRequest;
+use super::spoken::{self, Spoken};
 use super::token::{TokenAnswer, Tokens};
-use super::{Asked, ClientAuth, Credentials};
+use super::{Asked, ClientAuth, Credentials, Detached};
 use crate::endpoints::discovery::Directory;
 use crate::endpoints::origin::{self, Allowed};
 use crate::endpoints::{Endpoint, Operation};
@@ -46,6 +47,7 @@ pub(crate) struct Protocol {
     pub(crate) allowed: Arc<Allowed>,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) asked: Arc<Asked>,
+    pub(crate) detached: Detached,
 }
 
 impl Protocol {
@@ -129,7 +131,7 @@ impl Protocol {
             .request_async(&Once::new(self, operation, &head))
             .await
             .map_err(|error| {
-                named(if is_invalid_grant(&error) {
+                named(if refuses_the_token(&error) {
                     Error::new(Kind::Reauthorization(
                         "the service does not take the refresh token any more",
                     ))
@@ -160,6 +162,12 @@ impl Protocol {
         let error = if head.status.is_success() {
             unfit(&head, answer::describe(&head.headers, &body))
         } else {
+            // Some say so of a token that is gone already, which RFC 7009 has no error for.
+            if head.status.is_client_error()
+                && spoken::code(&body).as_deref() == Some("invalid_token")
+            {
+                return Ok(());
+            }
             let now = self.wire.clock.now();
             answer::error(head.status, &head.headers, &body, now)
         };
@@ -259,17 +267,24 @@ impl Protocol {
         let (mut head, body) = self.exchange_once(&url, request).await?;
         // Set once: each exchange sends one request.
         let _ = seen.set(head.clone());
-        let speaks_oauth = serde_json::from_slice::<serde_json::Value>(&body)
-            .is_ok_and(|value| value.get("error").is_some_and(serde_json::Value::is_string));
-        if !head.status.is_success() && !speaks_oauth {
-            let now = self.wire.clock.now();
-            let error = answer::error(head.status, &head.headers, &body, now);
-            return Err(error.with_attempts(1));
-        }
-        if head.status.is_success() {
-            // The crate knows 200 only, and only one content type; both are judged leniently.
-            head.status = StatusCode::OK;
-            if serde_json::from_slice::<TokenAnswer>(&body).is_err() {
+        // The crate knows one form, one status and one content type of each: they are judged here.
+        let body = match spoken::read(&body) {
+            Some(Spoken::Refusal(json)) => {
+                if head.status.is_success() {
+                    head.status = StatusCode::BAD_REQUEST;
+                }
+                json
+            }
+            Some(Spoken::Tokens(json)) if head.status.is_success() => {
+                head.status = StatusCode::OK;
+                json
+            }
+            _ if !head.status.is_success() => {
+                let now = self.wire.clock.now();
+                let error = answer::error(head.status, &head.headers, &body, now);
+                return Err(error.with_attempts(1));
+            }
+            _ => {
                 let what = answer::describe(&head.headers, &body);
                 let known = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
                 let what = if known {
@@ -279,9 +294,9 @@ impl Protocol {
                 };
                 return Err(unfit(&head, what).with_attempts(1));
             }
-        }
+        };
         head.headers.remove(header::CONTENT_TYPE);
-        Ok(HttpResponse::from_parts(head, body.to_vec()))
+        Ok(HttpResponse::from_parts(head, body))
     }
 
     async fn exchange_once(&self, url: &Url, mut request: HttpRequest) -> Result<(Parts, Bytes)> {
@@ -301,7 +316,7 @@ impl Protocol {
         match error {
             RequestTokenError::Request(error) => error,
             RequestTokenError::ServerResponse(response) => {
-                let code = meaning(response.error());
+                let code = meaning(response.error(), self.credentials.client_auth);
                 let error = match head.get() {
                     Some(head) => Error::new(Kind::Status(format!("{}: {code}", head.status)))
                         .with_answer(
@@ -403,20 +418,37 @@ fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue> {
     Ok(value)
 }
 
-fn is_invalid_grant(error: &TokenError) -> bool {
-    matches!(
-        error,
-        RequestTokenError::ServerResponse(response)
-            if *response.error() == BasicErrorResponseType::InvalidGrant
-    )
+/// Whether the answer to a refresh says that the refresh token is good no more: the code that the
+/// protocol has for it, or one of those that services have of their own.
+fn refuses_the_token(error: &TokenError) -> bool {
+    const THEIR_OWN: [&str; 5] = [
+        "bad_refresh_token",
+        "invalid_refresh_token",
+        "invalid_token",
+        "token_expired",
+        "token_revoked",
+    ];
+    let RequestTokenError::ServerResponse(response) = error else {
+        return false;
+    };
+    match response.error() {
+        BasicErrorResponseType::InvalidGrant => true,
+        BasicErrorResponseType::Extension(code) => THEIR_OWN.contains(&code.as_str()),
+        _ => false,
+    }
 }
 
 /// What an error code of OAuth 2 means here.
-fn meaning(code: &BasicErrorResponseType) -> &'static str {
+fn meaning(code: &BasicErrorResponseType, client_auth: ClientAuth) -> &'static str {
     match code {
-        BasicErrorResponseType::InvalidClient => {
-            "invalid_client, the client id or secret is not accepted"
-        }
+        BasicErrorResponseType::InvalidClient => match client_auth {
+            ClientAuth::Basic => {
+                "invalid_client, the client id or secret is not accepted, or not by HTTP Basic: there is `ClientAuth::Body`"
+            }
+            ClientAuth::Body => {
+                "invalid_client, the client id or secret is not accepted, or not in the body: there is `ClientAuth::Basic`"
+            }
+        },
         BasicErrorResponseType::InvalidGrant => {
             "invalid_grant, the code is not accepted: it is used, too old, or for another redirect URL"
         }

@@ -1,6 +1,7 @@
 //! Tokens, and the answer that brings them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
@@ -9,8 +10,9 @@ use oauth2::{AccessToken, RefreshToken, Scope, TokenResponse};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::endpoints::discovery::Discovered;
 use crate::error::{Error, Kind, Result};
-use crate::model::lenient;
+use crate::model::{WireTime, lenient};
 use crate::secret::Secret;
 
 /// An access token with what belongs to it.
@@ -21,6 +23,9 @@ pub struct Tokens {
     pub(crate) issued_at: SystemTime,
     pub(crate) expires_at: SystemTime,
     pub(crate) generation: u64,
+    /// Where Discovery said that the endpoints are, when these tokens were stored: a process that
+    /// starts with them need not ask before it calls.
+    pub(crate) discovered: Option<Arc<Discovered>>,
 }
 
 /// The access token lives one hour where its answer does not say; documented.
@@ -37,7 +42,8 @@ impl Tokens {
         now: SystemTime,
         before: Option<&Tokens>,
     ) -> Self {
-        let life = answer.expires_in.unwrap_or(DEFAULT_LIFE).min(LONGEST_LIFE);
+        let life = answer.expiry.and_then(|expiry| expiry.life(now));
+        let life = life.unwrap_or(DEFAULT_LIFE).min(LONGEST_LIFE);
         let kept = before.and_then(|tokens| tokens.refresh.clone());
         Tokens {
             access: Secret::new(answer.access.into_secret()),
@@ -48,6 +54,7 @@ impl Tokens {
             issued_at: now,
             expires_at: now + life,
             generation: before.map_or(1, |tokens| tokens.generation + 1),
+            discovered: None,
         }
     }
 
@@ -72,21 +79,29 @@ impl Tokens {
         self.generation
     }
 
-    /// The tokens with their secrets as JSON, for a store that keeps them, and for nobody else.
+    /// The tokens with their secrets as JSON, for a store that keeps them, and for nobody else. With
+    /// them is what Discovery said last: a few thousand bytes.
     #[must_use]
     pub fn expose_json(&self) -> String {
         let since = |time: SystemTime| {
             let since = time.duration_since(SystemTime::UNIX_EPOCH);
             since.unwrap_or_default().as_secs()
         };
-        serde_json::json!({
+        let mut json = serde_json::json!({
             "access_token": self.access.expose(),
             "refresh_token": self.refresh.as_ref().map(Secret::expose),
             "issued_at": since(self.issued_at),
             "expires_at": since(self.expires_at),
             "generation": self.generation,
-        })
-        .to_string()
+        });
+        if let Some(discovered) = &self.discovered {
+            json["discovery"] = serde_json::json!({
+                "at": since(discovered.at),
+                "from": discovered.from,
+                "said": discovered.endpoints,
+            });
+        }
+        json.to_string()
     }
 
     /// Reads what [`Tokens::expose_json`] wrote.
@@ -102,12 +117,26 @@ impl Tokens {
             issued_at: Option<u64>,
             expires_at: u64,
             generation: u64,
+            discovery: Option<serde_json::Value>,
+        }
+        #[derive(Deserialize)]
+        struct Discovery {
+            at: u64,
+            from: String,
+            said: serde_json::Value,
         }
         // The parser's own message may show a part of the text.
         let stored: Stored = serde_json::from_str(json)
             .map_err(|_| Error::new(Kind::Store("an entry is damaged".into())))?;
         let time =
             |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds).min(LONGEST_LIFE * 2);
+        // Tokens are worth more than what stands beside them.
+        let discovery = stored.discovery.map(serde_json::from_value::<Discovery>);
+        let discovered = discovery.and_then(Result::ok).map(|kept| Discovered {
+            at: time(kept.at),
+            from: kept.from,
+            endpoints: kept.said,
+        });
         let hour_before = stored.expires_at.saturating_sub(DEFAULT_LIFE.as_secs());
         Ok(Tokens {
             access: Secret::new(stored.access_token),
@@ -115,6 +144,7 @@ impl Tokens {
             issued_at: time(stored.issued_at.unwrap_or(hour_before)),
             expires_at: time(stored.expires_at),
             generation: stored.generation,
+            discovered: discovered.map(Arc::new),
         })
     }
 }
@@ -128,20 +158,63 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// What a token endpoint answers, and what Pair answers: keys read leniently, `expires_in` a
-/// number or text.
+/// What a token endpoint answers, and what Pair answers: keys read leniently, the end of the token as
+/// seconds or as a point in time, a number or text.
 #[derive(Debug)]
 pub(crate) struct TokenAnswer {
     access: AccessToken,
     refresh: Option<RefreshToken>,
     kind: BasicTokenType,
-    expires_in: Option<Duration>,
+    expiry: Option<Expiry>,
+}
+
+/// When an access token expires, as its answer says it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Expiry {
+    In(Duration),
+    At(SystemTime),
+}
+
+impl Expiry {
+    fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match text.parse::<f64>() {
+            // No life has thirty years: it is a point in time since 1970, in seconds or in
+            // milliseconds.
+            Ok(number) if number.abs() >= 1e9 => {
+                let seconds = if number < 1e11 { number } else { number / 1e3 };
+                let since = Duration::try_from_secs_f64(seconds).ok();
+                let end = since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
+                match end {
+                    Some(end) => Some(Expiry::At(end)),
+                    // More than a clock has room for: it never ends.
+                    None => (number > 0.0).then_some(Expiry::In(LONGEST_LIFE)),
+                }
+            }
+            Ok(seconds) => Duration::try_from_secs_f64(seconds).ok().map(Expiry::In),
+            Err(_) => {
+                let time = WireTime::parse(text).time();
+                let time = time.or_else(|| httpdate::parse_http_date(text).ok());
+                time.map(Expiry::At)
+            }
+        }
+    }
+
+    /// Nothing lives for no time: who says so means something else, or has another clock.
+    fn life(self, now: SystemTime) -> Option<Duration> {
+        let life = match self {
+            Expiry::In(life) => life,
+            Expiry::At(end) => end.duration_since(now).ok()?,
+        };
+        (!life.is_zero()).then_some(life)
+    }
 }
 
 lenient::record!(Fields, "an object with tokens" {
     access: String = ["accesstoken", "token"],
     refresh: String = ["refreshtoken"],
-    expires_in: String = ["expiresin", "expires"],
+    expires_in: String = ["expiresin"],
+    expires: String = ["expiresat", "expireson", "expires", ".expires", "expiration", "expiry"],
 });
 
 impl<'de> Deserialize<'de> for TokenAnswer {
@@ -159,12 +232,11 @@ impl<'de> Deserialize<'de> for TokenAnswer {
             access: AccessToken::new(access),
             refresh: fields.refresh.filter(filled).map(RefreshToken::new),
             kind: BasicTokenType::Bearer,
-            expires_in: fields
+            expiry: fields
                 .expires_in
-                .and_then(|text| text.trim().parse::<f64>().ok())
-                // Nothing lives for no time; a service that says so means something else.
-                .filter(|seconds| *seconds > 0.0)
-                .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_LIFE)),
+                .as_deref()
+                .and_then(Expiry::read)
+                .or_else(|| fields.expires.as_deref().and_then(Expiry::read)),
         })
     }
 }
@@ -188,7 +260,7 @@ impl TokenResponse for TokenAnswer {
     }
 
     fn expires_in(&self) -> Option<Duration> {
-        self.expires_in
+        None
     }
 
     fn refresh_token(&self) -> Option<&RefreshToken> {
@@ -228,6 +300,10 @@ mod tests {
             (r#"{"access_token":"a","expires_in":null}"#, 3600),
             (r#"{"access_token":"a","expires_in":"soon"}"#, 3600),
             (
+                r#"{"access_token":"a","expires_in":999999999}"#,
+                999_999_999,
+            ),
+            (
                 r#"{"access_token":"a","expires_in":1e300}"#,
                 LONGEST_LIFE.as_secs(),
             ),
@@ -236,6 +312,41 @@ mod tests {
                 .expires_at
                 .duration_since(SystemTime::UNIX_EPOCH);
             assert_eq!(life.unwrap().as_secs(), seconds, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_end_may_be_a_point_in_time() {
+        // 2026-03-14T09:26:53Z
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_480_413);
+        for (end, seconds) in [
+            (r#""expires":1773484013"#, 3600),
+            (r#""expires_in":1773484013"#, 3600),
+            (r#""expires":"1773480473""#, 60),
+            (r#""expires_at":1773480473000"#, 60),
+            (r#""expiresOn":1773480473.5"#, 60),
+            (r#""expires_at":"2026-03-14T09:27:53Z""#, 60),
+            (r#""expires_at":"2026-03-14T11:27:53.000+02:00""#, 60),
+            (r#"".expires":"Sat, 14 Mar 2026 09:27:53 GMT""#, 60),
+            // Seconds all the same.
+            (r#""expires":60"#, 60),
+            (r#""expires":"60""#, 60),
+            // Both, of which the standard's counts.
+            (r#""expires":1773484013,"expires_in":60"#, 60),
+            (r#""expires":60,"expires_in":null"#, 60),
+            // Our clock is ahead of the service's: not a token that is never good.
+            (r#""expires":1773480000"#, 3600),
+            (r#""expires":"soon""#, 3600),
+            (r#""expires":-1773480000"#, 3600),
+            // What services write for never.
+            (r#""expires_in":2147483647"#, 2_147_483_647 - 1_773_480_413),
+            (r#""expires":9007199254740991"#, LONGEST_LIFE.as_secs()),
+        ] {
+            let json = format!(r#"{{"access_token":"a",{end}}}"#);
+            let answer = serde_json::from_str(&json).unwrap();
+            let tokens = Tokens::from_answer(answer, now, None);
+            let life = tokens.expires_at.duration_since(now).unwrap();
+            assert_eq!(life.as_secs(), seconds, "{json}");
         }
     }
 
@@ -257,5 +368,29 @@ mod tests {
         let error = Tokens::from_json(r#"{"access_token": canary"#).unwrap_err();
         assert!(error.is_store() && !format!("{error:?}").contains("canary"));
         assert!(!format!("{tokens:?}").contains('"'));
+    }
+
+    #[test]
+    fn what_discovery_said_goes_along_and_costs_no_tokens() {
+        let said = serde_json::json!({"endpoints": {}});
+        let mut kept = tokens(r#"{"access_token":"a"}"#);
+        kept.discovered = Some(Arc::new(Discovered {
+            at: SystemTime::UNIX_EPOCH + Duration::from_secs(7),
+            from: "https://a.example/discovery".into(),
+            endpoints: said.clone(),
+        }));
+        let json = kept.expose_json();
+        let again = Tokens::from_json(&json).unwrap().discovered.unwrap();
+        let seconds = again.at.duration_since(SystemTime::UNIX_EPOCH);
+        assert_eq!((seconds.unwrap().as_secs(), &again.endpoints), (7, &said));
+        for damaged in ["7", "null", "[]", r#"{"at": -1}"#] {
+            let json = json.replace(
+                r#""discovery":{"#,
+                &format!(r#""discovery":{damaged},"x":{{"#),
+            );
+            assert!(json.contains(damaged));
+            let kept = Tokens::from_json(&json).unwrap();
+            assert!(kept.discovered.is_none(), "{json}");
+        }
     }
 }

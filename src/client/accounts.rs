@@ -11,7 +11,7 @@ use super::{Lab, Login, login};
 use crate::auth::refresh::not_signed_in;
 use crate::auth::{Health, Tokens};
 use crate::endpoints::Operation;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Sent};
 use crate::model::{Account, AccountId};
 
 impl Login {
@@ -89,7 +89,8 @@ impl Pairing<'_> {
             account,
             fields,
         } = self;
-        login::detached(pair(login.clone(), account, fields)).await
+        let client = &login.caller.client;
+        login::detached(client, pair(login.clone(), account, fields)).await
     }
 }
 
@@ -146,7 +147,8 @@ impl<'a> IntoFuture for Pairing<'a> {
 }
 
 impl Lab {
-    /// Whether tokens are stored for this account; they may be expired or revoked.
+    /// Whether the software has access to this account: tokens are stored, and the service has not
+    /// refused to refresh them, as far as this process has tried. [`Lab::health`] says more.
     ///
     /// # Errors
     ///
@@ -156,7 +158,8 @@ impl Lab {
     ///
     /// Safe.
     pub async fn is_paired(&self) -> Result<bool> {
-        Ok(self.tokens.stored().await?.is_some())
+        let health = self.tokens.health().await?;
+        Ok(!health.is_reauthorization_needed())
     }
 
     /// How the account's access stands, for a dashboard. Nothing is sent.
@@ -192,36 +195,61 @@ impl Lab {
         self.tokens.tokens().await.map(drop)
     }
 
-    /// *Un Pair*: ends the pairing, then the account's tokens are forgotten.
+    /// *Un Pair*: ends the pairing, then the account's tokens are forgotten. If the service takes
+    /// neither the access token nor the refresh token any more, the pairing is over already: the
+    /// tokens are forgotten, and it is no error.
     ///
     /// # Errors
     ///
-    /// [`Error::is_reauthorization_needed`] if no tokens are stored. On any other error the
-    /// tokens are still stored.
+    /// [`Error::is_reauthorization_needed`] if no tokens are stored, or if the access token has
+    /// expired and there is no refresh token. On any error the tokens are still stored;
+    /// [`Lab::forget_tokens`] is the way out where that is of no use.
     ///
     /// # Cancel safety
     ///
     /// Safe: what has begun goes on.
     pub async fn unpair(&self) -> Result<()> {
         let lab = self.clone();
-        login::detached(async move {
+        login::detached(&self.caller.client, async move {
             let named = |error: Error| error.with_operation(Operation::Unpair.title());
             if lab.tokens.settled().await.map_err(named)?.is_none() {
                 return Err(named(not_signed_in()));
             }
             let call = Call::new(Operation::Unpair).with("account_id", lab.id.as_str());
-            lab.caller.send(call).await?.done()?;
+            match lab.caller.send(call).await {
+                // The service has said so, and not the lack of a refresh token.
+                Err(error)
+                    if error.is_reauthorization_needed() && error.was_sent() == Sent::Yes => {}
+                Err(error) => return Err(error),
+                Ok(answer) => answer.done()?,
+            }
             lab.tokens.clear().await.map_err(named)
         })
         .await
     }
 
-    /// *Revoke Token* for the account's tokens, which are then forgotten. No error if there
-    /// are none.
+    /// Forgets the account's tokens, here and now: nothing is sent, and a refresh that is under way
+    /// brings nothing back. For a lab that the service has forgotten, or whose stored tokens are
+    /// damaged; else [`Lab::unpair`] or [`Lab::revoke`]. Its cases stay. No error if there are none.
     ///
     /// # Errors
     ///
-    /// The service could not be reached or refused; the tokens are still stored.
+    /// [`Error::is_store`] if the store cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what has begun goes on.
+    pub async fn forget_tokens(&self) -> Result<()> {
+        login::forget(&self.caller.client, &self.tokens).await
+    }
+
+    /// *Revoke Token* for the account's tokens, which are then forgotten. No error if there
+    /// are none, or if the service does not know them any more.
+    ///
+    /// # Errors
+    ///
+    /// The service could not be reached or refused; the tokens are still stored. Where that is of no
+    /// use, [`Lab::forget_tokens`].
     ///
     /// # Cancel safety
     ///

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::sync::SemaphorePermit;
 
 use super::caller::Caller;
@@ -14,10 +15,12 @@ use super::limits::Limits;
 use super::trace::Trace;
 use crate::auth::Tokens;
 use crate::error::{Error, Kind, Result, Sent};
-use crate::retry::{GaveUp, RetryDecision, RetryEvent, RetryState};
+use crate::retry::{Budget, GaveUp, RetryDecision, RetryEvent, RetryState};
 
 pub(super) struct Attempts<'a> {
     caller: &'a Caller,
+    /// What repeats are taken from.
+    budget: &'a Budget,
     trace: &'a Trace,
     title: &'static str,
     /// Whether the service may see the request more than once.
@@ -40,6 +43,7 @@ impl<'a> Attempts<'a> {
     /// Begins with tokens, where the caller has any.
     pub(super) async fn begin(
         caller: &'a Caller,
+        budget: &'a Budget,
         title: &'static str,
         repeatable: bool,
         trace: &'a Trace,
@@ -48,6 +52,7 @@ impl<'a> Attempts<'a> {
         let now = wire.clock.elapsed();
         let mut attempts = Attempts {
             caller,
+            budget,
             trace,
             title,
             repeatable,
@@ -58,7 +63,7 @@ impl<'a> Attempts<'a> {
             forgiven: 0,
             renewed: false,
         };
-        if let Some(source) = &caller.tokens {
+        if let Some(source) = caller.tokens() {
             let tokens = wire.within(attempts.left(), source.tokens()).await;
             let tokens = tokens.unwrap_or_else(|| Err(attempts.timed_out().with_sent(Sent::No)));
             attempts.tokens = Some(tokens.map_err(|error| attempts.unauthorized(error))?);
@@ -103,17 +108,18 @@ impl<'a> Attempts<'a> {
 
     /// An attempt succeeded; gives how many were made.
     pub(super) fn succeeded(self) -> u32 {
-        self.caller.client.inner.budget.succeeded();
+        self.budget.succeeded();
         self.made
     }
 
     /// An attempt failed: returns when it is time for the next one. A 401 is answered by renewing the
-    /// tokens once, also for what may not be repeated: a request that was refused had no effect.
+    /// tokens once, also for what may not be repeated: a request that was refused had no effect. Not if
+    /// it came from a host that was not `shown` the token: another one would be no better.
     ///
     /// # Errors
     ///
     /// There is no next one.
-    pub(super) async fn failed(&mut self, error: Error) -> Result<()> {
+    pub(super) async fn failed(&mut self, error: Error, shown: bool) -> Result<()> {
         let inner = &self.caller.client.inner;
         let wire = &inner.protocol.wire;
         let error = error
@@ -121,7 +127,8 @@ impl<'a> Attempts<'a> {
             .with_attempts(self.made)
             .with_elapsed(self.spent())
             .with_repeatable(self.repeatable);
-        if let (Some(source), Some(refused)) = (&self.caller.tokens, &self.tokens)
+        if let (Some(source), Some(refused)) = (self.caller.tokens(), &self.tokens)
+            && shown
             && !self.renewed
             && error.is_unauthorized()
         {
@@ -140,6 +147,10 @@ impl<'a> Attempts<'a> {
                 None => Err(error),
             };
         }
+        // Nothing has failed: the file is being prepared, and time is the limit.
+        if error.status() == Some(StatusCode::ACCEPTED) {
+            self.forgiven = self.made.saturating_sub(1);
+        }
         let state = RetryState {
             attempts: self.made - self.forgiven,
             repeatable: self.repeatable,
@@ -148,7 +159,7 @@ impl<'a> Attempts<'a> {
         };
         let policy = self.caller.retry.as_ref().unwrap_or(&inner.retry);
         let decision = match policy.decide(state, &error) {
-            RetryDecision::RepeatAfter(_) if !inner.budget.take(&error) => {
+            RetryDecision::RepeatAfter(_) if !self.budget.take(&error, wire.clock.elapsed()) => {
                 RetryDecision::GiveUp(GaveUp::Budget)
             }
             decision => decision,

@@ -1,6 +1,5 @@
 //! Setting up a client.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,9 +10,10 @@ use super::limits::{Allowance, Total, TotalAllowance};
 use super::{Client, Inner, ListingLimits, Observer, Paging};
 use crate::access::Access;
 use crate::auth::{
-    ClientAuth, Credentials, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
+    ClientAuth, Credentials, Detached, MemoryTokenStore, Protocol, TokenStore, check_parameter,
+    redirect_url,
 };
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, LONGEST_WAIT, SystemClock};
 use crate::endpoints::Endpoints;
 use crate::endpoints::discovery::Directory;
 use crate::endpoints::origin::{Allowed, Pattern};
@@ -241,7 +241,7 @@ impl ClientBuilder {
     /// How long to wait for what. Default: see [`Timeouts`]. `connect` and `idle` are the
     /// transport's, and without effect on one of your own.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = timeouts;
+        self.timeouts = timeouts.clamped();
         self
     }
 
@@ -265,10 +265,10 @@ impl ClientBuilder {
         self
     }
 
-    /// How many operations of one account may begin in a period; they are spread evenly over
-    /// it. Default: no limit. The service's own rate limits are not documented.
+    /// How many operations of one account may begin in a period of at most a year, and at least one;
+    /// they are spread evenly over it. Default: no limit. The service's own rate limits are not documented.
     pub fn rate(mut self, operations: u32, period: Duration) -> Self {
-        self.allowance.spacing = Some(period / operations.max(1));
+        self.allowance.spacing = Some(spacing(operations, period));
         self
     }
 
@@ -309,11 +309,11 @@ impl ClientBuilder {
         self
     }
 
-    /// How many requests of all accounts and logins together may begin in a period, repeats
-    /// included; they are spread evenly over it. What counts is the same as for
+    /// How many requests of all accounts and logins together may begin in a period of at most a year,
+    /// and at least one, repeats included; they are spread evenly over it. What counts is the same as for
     /// [`ClientBuilder::total_concurrency`]. Default: no limit.
     pub fn total_rate(mut self, requests: u32, period: Duration) -> Self {
-        self.total.calls.spacing = Some(period / requests.max(1));
+        self.total.calls.spacing = Some(spacing(requests, period));
         self
     }
 
@@ -425,6 +425,7 @@ impl ClientBuilder {
                     allowed,
                     credentials: Arc::new(credentials),
                     asked: Arc::default(),
+                    detached: Detached::default(),
                 },
                 store: self
                     .store
@@ -438,7 +439,7 @@ impl ClientBuilder {
                 file_limit: self.file_limit,
                 access: Access::of(self.shared_files),
                 listing: self.listing,
-                shared: Mutex::new(HashMap::new()),
+                handles: Mutex::default(),
             }),
         })
     }
@@ -473,6 +474,11 @@ fn extra_headers(
         configured,
         allowed: Arc::clone(allowed),
     })
+}
+
+/// The time between two, if so many are spread over a period.
+fn spacing(count: u32, period: Duration) -> Duration {
+    period.min(LONGEST_WAIT) / count.max(1)
 }
 
 impl fmt::Debug for ClientBuilder {

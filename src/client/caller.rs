@@ -5,27 +5,61 @@ use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
 
 use super::Client;
-use super::limits::Limits;
+use super::shared::Shared;
 use crate::auth::refresh::TokenSource;
-use crate::retry::RetryPolicy;
+use crate::endpoints::Operation;
+use crate::error::Result;
+use crate::retry::{Budget, RetryPolicy};
 
 /// The caller of an operation: with whose tokens, under whose limits.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) client: Client,
-    pub(super) tokens: Option<Arc<TokenSource>>,
-    pub(super) limits: Option<Arc<Limits>>,
+    /// Of a login or an account.
+    pub(super) shared: Option<Arc<Shared>>,
     /// In place of the client's.
     pub(super) retry: Option<RetryPolicy>,
 }
 
 impl Caller {
+    /// Finds out where an operation goes, as far as that is not known: before anything is resolved.
+    ///
+    /// # Errors
+    ///
+    /// It is not known, and Discovery cannot be asked.
+    pub(super) async fn locate(&self, operation: Operation) -> Result<()> {
+        if let Some(source) = self.tokens() {
+            source.open().await;
+        }
+        self.client.protocol().discover_for(operation).await
+    }
+
     /// Waits for a place among the operations of the account.
     pub(super) async fn enter(&self) -> Option<SemaphorePermit<'_>> {
         let clock = &self.client.protocol().wire.clock;
-        match &self.limits {
-            Some(limits) => limits.enter(&**clock).await,
+        match &self.shared {
+            Some(shared) => shared.limits.enter(&**clock).await,
             None => None,
+        }
+    }
+
+    pub(super) fn tokens(&self) -> Option<&Arc<TokenSource>> {
+        self.shared.as_ref().map(|shared| &shared.tokens)
+    }
+
+    /// What repeats of its calls may cost.
+    pub(super) fn calls(&self) -> &Budget {
+        match &self.shared {
+            Some(shared) => &shared.calls,
+            None => &self.client.inner.budget,
+        }
+    }
+
+    /// What repeats of its downloads may cost.
+    pub(super) fn files(&self) -> &Budget {
+        match &self.shared {
+            Some(shared) => &shared.files,
+            None => &self.client.inner.budget,
         }
     }
 }

@@ -81,6 +81,12 @@ impl Limits {
         }
     }
 
+    /// Whether a limit that was made anew would be the same.
+    pub(super) fn is_at_rest(&self, now: Duration) -> bool {
+        // Whoever holds it waits for its turn.
+        self.next.try_lock().is_ok_and(|next| *next <= now)
+    }
+
     /// Waits for a place, which is free again when the permit is dropped.
     pub(super) async fn enter(&self, clock: &dyn Clock) -> Option<SemaphorePermit<'_>> {
         // An error would mean that the semaphore is closed, which nobody does.

@@ -80,7 +80,7 @@ impl Login {
     pub async fn finish(&self, request: &AuthorizationRequest, redirected: &Url) -> Result<()> {
         let (login, request) = (self.clone(), request.clone());
         let redirected = redirected.clone();
-        detached(async move {
+        detached(&self.caller.client, async move {
             let protocol = login.caller.client.protocol();
             let named = |error: Error| error.with_operation(Operation::GetToken.title());
             login.tokens.probe().await.map_err(named)?;
@@ -90,7 +90,8 @@ impl Login {
         .await
     }
 
-    /// Whether tokens are stored for this login; they may be expired or revoked.
+    /// Whether the software has access by this login: tokens are stored, and the service has not
+    /// refused to refresh them, as far as this process has tried. [`Login::health`] says more.
     ///
     /// # Errors
     ///
@@ -100,7 +101,8 @@ impl Login {
     ///
     /// Safe.
     pub async fn is_signed_in(&self) -> Result<bool> {
-        Ok(self.tokens.stored().await?.is_some())
+        let health = self.tokens.health().await?;
+        Ok(!health.is_reauthorization_needed())
     }
 
     /// How the login's access stands, for a dashboard. Nothing is sent.
@@ -117,11 +119,12 @@ impl Login {
     }
 
     /// Ends the login: *Revoke Token*, then the tokens are forgotten. No error if there are
-    /// none.
+    /// none, or if the service does not know them any more.
     ///
     /// # Errors
     ///
-    /// The service could not be reached or refused; the tokens are still stored.
+    /// The service could not be reached or refused; the tokens are still stored. Where that is of no
+    /// use, [`Login::forget_tokens`].
     ///
     /// # Cancel safety
     ///
@@ -129,14 +132,36 @@ impl Login {
     pub async fn revoke(&self) -> Result<()> {
         revoke(&self.caller.client, &self.tokens).await
     }
+
+    /// Forgets the tokens, here and now: nothing is sent, and a refresh that is under way brings
+    /// nothing back. For a login that the service has forgotten, or whose stored tokens are damaged;
+    /// else [`Login::revoke`]. No error if there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`] if the store cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what has begun goes on.
+    pub async fn forget_tokens(&self) -> Result<()> {
+        forget(&self.caller.client, &self.tokens).await
+    }
 }
 
 /// Runs what must not be left half done when its caller goes away: tokens that the service has
 /// issued, and that nobody has stored, are lost.
 pub(super) async fn detached<T: Send + 'static>(
+    client: &Client,
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
-    tokio::spawn(work).await.map_err(Error::store)?
+    let task = client.protocol().detached.spawn(work);
+    task.await.map_err(Error::store)?
+}
+
+pub(super) async fn forget(client: &Client, source: &Arc<TokenSource>) -> Result<()> {
+    let source = Arc::clone(source);
+    detached(client, async move { source.clear().await }).await
 }
 
 pub(super) async fn revoke(client: &Client, source: &TokenSource) -> Result<()> {

@@ -33,11 +33,11 @@ mod orders;
 mod paging;
 mod pipeline;
 mod raw;
+mod shared;
 mod trace;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::Method;
 
@@ -52,6 +52,7 @@ use crate::retry::{Budget, RetryEvent, RetryPolicy};
 use caller::Caller;
 use limits::{Allowance, Limits, Total};
 use pipeline::Call;
+use shared::{Handles, Shared};
 
 pub use accounts::Pairing;
 pub use assets::{Assets, Download, DownloadAll, Fetched};
@@ -73,6 +74,7 @@ struct Inner {
     store: Arc<dyn TokenStore>,
     retry: RetryPolicy,
     on_retry: Option<Observer>,
+    /// For calls of nobody. Each account has its own.
     budget: Budget,
     allowance: Allowance,
     total: Total,
@@ -80,17 +82,10 @@ struct Inner {
     access: Access,
     file_limit: u64,
     listing: ListingLimits,
-    shared: Mutex<HashMap<TokenKey, Shared>>,
+    handles: Mutex<Handles>,
 }
 
 type Observer = Box<dyn Fn(&RetryEvent<'_>) + Send + Sync>;
-
-/// What all handles of one login or account share.
-#[derive(Clone)]
-struct Shared {
-    tokens: Arc<TokenSource>,
-    limits: Arc<Limits>,
-}
 
 impl Client {
     /// Begins to set up a client.
@@ -143,10 +138,44 @@ impl Client {
         let answer = self.anonymous().send(call).await?;
         // What is no JSON at all is described as for any other call.
         let _: serde::de::IgnoredAny = answer.decode("it is no JSON")?;
-        let directory = &self.inner.protocol.directory;
-        directory
-            .update(&answer.body)
+        let protocol = &self.inner.protocol;
+        protocol
+            .directory
+            .update(&answer.body, protocol.wire.clock.now())
             .map_err(|error| answer.unfit(error))
+    }
+
+    /// Waits for what is under way and must not be left half done: a refresh, a sign-in, a pairing.
+    /// The service may have issued tokens for it that nobody has stored yet; where refresh tokens are
+    /// good for one use, a process that ends then loses the access, and a person has to sign in
+    /// again. New tokens that the store could not take when they came are offered to it once more.
+    /// Call it last, before the runtime ends:
+    ///
+    /// ```no_run
+    /// # async fn work(_: &lab_connector::Client) {}
+    /// # async fn example(client: lab_connector::Client) {
+    /// tokio::select! {
+    ///     () = work(&client) => {}
+    ///     _ = tokio::signal::ctrl_c() => {}
+    /// }
+    /// client.close().await;
+    /// # }
+    /// ```
+    ///
+    /// A handler of signals must not end the process itself, then: service managers send `SIGTERM`
+    /// and wait, as containers do, for longer than a refresh takes. The client can be used on; what
+    /// begins after this call is not waited for. It waits as long as an
+    /// [operation](crate::transport::Timeouts::operation) may take, and then no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what is under way goes on.
+    pub async fn close(&self) {
+        let Protocol { wire, detached, .. } = self.protocol();
+        for shared in self.handles().all() {
+            shared.tokens.store_pending();
+        }
+        let _ = wire.within(wire.timeouts.operation, detached.ended()).await;
     }
 
     /// The endpoints in force: those configured, with Discovery's last good answer.
@@ -162,32 +191,35 @@ impl Client {
     /// Calls for a login or an account: all handles share its tokens and limits.
     fn caller(&self, key: TokenKey) -> (Caller, Arc<TokenSource>) {
         let inner = &self.inner;
-        let mut shared = inner.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Shared { tokens, limits } = shared
-            .entry(key.clone())
-            .or_insert_with(|| {
-                let store = Arc::clone(&inner.store);
-                Shared {
-                    tokens: Arc::new(TokenSource::new(key, store, inner.protocol.clone())),
-                    limits: Arc::new(Limits::new(inner.allowance)),
-                }
-            })
-            .clone();
+        let now = inner.protocol.wire.clock.elapsed();
+        let shared = self.handles().of(key, now, |key| {
+            let store = Arc::clone(&inner.store);
+            Shared {
+                tokens: Arc::new(TokenSource::new(key, store, inner.protocol.clone())),
+                limits: Limits::new(inner.allowance),
+                calls: Budget::full(),
+                files: Budget::full(),
+            }
+        });
+        let tokens = Arc::clone(&shared.tokens);
         let caller = Caller {
             client: self.clone(),
-            tokens: Some(Arc::clone(&tokens)),
-            limits: Some(limits),
+            shared: Some(shared),
             retry: None,
         };
         (caller, tokens)
+    }
+
+    fn handles(&self) -> MutexGuard<'_, Handles> {
+        let handles = self.inner.handles.lock();
+        handles.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls for nobody.
     fn anonymous(&self) -> Caller {
         Caller {
             client: self.clone(),
-            tokens: None,
-            limits: None,
+            shared: None,
             retry: None,
         }
     }
@@ -210,6 +242,10 @@ pub struct Lab {
 }
 
 impl Lab {
+    pub(crate) async fn close(&self) {
+        self.caller.client.close().await;
+    }
+
     /// The account.
     #[must_use]
     pub fn id(&self) -> &AccountId {

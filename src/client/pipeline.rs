@@ -122,9 +122,27 @@ impl Caller {
     /// Calls an operation and gives its answer if it is a success.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer> {
         let operation = call.operation;
+        self.locate(operation).await?;
+        let mut result = self.perform(|| self.prepare(&call)).await;
+        let protocol = self.client.protocol();
+        // Nothing was there to do anything, so that this holds for what has effects as well.
+        if result.as_ref().is_err_and(Error::is_not_found)
+            && call.url.is_none()
+            && protocol.missed(operation).await
+        {
+            result = self.perform(|| self.prepare(&call)).await;
+        }
+        if result.is_ok() && operation != Operation::Discovery {
+            protocol.directory.found(protocol.wire.clock.elapsed());
+        }
+        result
+    }
+
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared> {
+        let operation = call.operation;
         let endpoint = self.client.protocol().directory.resolve(operation)?;
-        let url = match call.url {
-            Some(url) => url,
+        let url = match &call.url {
+            Some(url) => url.clone(),
             None => endpoint
                 .template
                 .expand(&call.variables)
@@ -137,18 +155,29 @@ impl Caller {
         if let Some(body) = &call.body {
             prepared.json(body);
         }
-        self.perform(&prepared).await
+        Ok(prepared)
     }
 
     /// Sends a request and gives its answer if it is a success: tries until it succeeds, the policy
     /// gives up or the operation's time is over.
-    pub(super) async fn perform(&self, prepared: &Prepared) -> Result<Answer> {
+    pub(super) async fn perform(&self, prepare: impl Fn() -> Result<Prepared>) -> Result<Answer> {
         let _place = self.enter().await;
+        let protocol = self.client.protocol();
+        let (endpoints, first) = (protocol.directory.current(), prepare()?);
         let status = |answer: &Answer| answer.status;
-        Trace::of(&prepared.subject, status, async |trace| {
-            let wire = &self.client.protocol().wire;
-            let title = prepared.subject.title;
-            let mut attempts = Attempts::begin(self, title, prepared.repeatable, trace).await?;
+        Trace::of(&first.subject, status, async |trace| {
+            let wire = &protocol.wire;
+            let repeatable = first.repeatable;
+            let (budget, title) = (self.calls(), first.subject.title);
+            let mut attempts = Attempts::begin(self, budget, title, repeatable, trace).await?;
+            // Discovery was asked before the tokens were refreshed.
+            let moved;
+            let prepared = if Arc::ptr_eq(&endpoints, &protocol.directory.current()) {
+                &first
+            } else {
+                moved = prepare()?;
+                &moved
+            };
             loop {
                 let place = attempts.enter(&self.client.inner.total.calls).await;
                 let once = self.once(prepared, attempts.tokens());
@@ -159,7 +188,7 @@ impl Caller {
                         let attempts = attempts.succeeded();
                         return Ok(Answer { attempts, ..answer });
                     }
-                    Err(error) => attempts.failed(error).await?,
+                    Err(error) => attempts.failed(error, true).await?,
                 }
             }
         })

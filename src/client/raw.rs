@@ -181,8 +181,11 @@ impl RawRequest {
     ///
     /// As safe as the request: dropped, the service may have seen it.
     pub async fn send(&self) -> Result<RawAnswer> {
-        let prepared = self.prepare()?;
-        self.caller.perform(&prepared).await.map(RawAnswer)
+        if let Target::Operation(operation) = &self.target {
+            self.caller.locate(*operation).await?;
+        }
+        let answer = self.caller.perform(|| self.prepare()).await;
+        answer.map(RawAnswer)
     }
 
     fn prepare(&self) -> Result<Prepared> {

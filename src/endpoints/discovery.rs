@@ -1,6 +1,8 @@
 //! What Discovery says, and the endpoints that result from it.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use url::Url;
@@ -8,37 +10,163 @@ use url::Url;
 use super::{DOMAINS, Endpoint, Endpoints, Operation, Source, join, lenient_field};
 use crate::error::{Error, Result};
 
+/// An answer that is older is asked for anew before the next call. Access tokens live an hour, and
+/// Discovery is asked before each refresh: only tokens that live longer let it become so old.
+/// Convention.
+const OLD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// So many answers in a row that something is not there mean that the paths are wrong, if nothing has
+/// been there for so long: a flood of forged notifications asks for as many orders that do not exist.
+/// Conventions.
+const MISSING: (u32, Duration) = (3, Duration::from_secs(10 * 60));
+
 /// The endpoints in force: those configured, with Discovery's last good answer laid over them.
 #[derive(Debug)]
 pub(crate) struct Directory {
     configured: Endpoints,
-    current: RwLock<Arc<Endpoints>>,
+    in_force: RwLock<InForce>,
+    /// How many calls in a row were answered with 404.
+    missing: AtomicU32,
+    /// When a call last succeeded, in seconds of elapsed time, counted from 1; 0 if none has.
+    found: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct InForce {
+    endpoints: Arc<Endpoints>,
+    answer: Option<Arc<Discovered>>,
+}
+
+/// An answer of Discovery, as it is kept beside the tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Discovered {
+    /// When it came, by the time of day.
+    pub(crate) at: SystemTime,
+    /// Whom was asked. A store may be shared by an environment for tests and one for work: what the
+    /// one says is nothing to the other.
+    pub(crate) from: String,
+    /// The endpoints that it names, as [`Endpoints::to_json`] writes them. They are read only where
+    /// they are news: each of ten thousand labs has a copy.
+    pub(crate) endpoints: Value,
 }
 
 impl Directory {
     pub(crate) fn new(configured: Endpoints) -> Self {
-        let current = RwLock::new(Arc::new(configured.clone()));
+        let in_force = RwLock::new(InForce {
+            endpoints: Arc::new(configured.clone()),
+            answer: None,
+        });
         Directory {
             configured,
-            current,
+            in_force,
+            missing: AtomicU32::new(0),
+            found: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn current(&self) -> Arc<Endpoints> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&current)
+        self.in_force().endpoints
     }
 
     pub(crate) fn resolve(&self, operation: Operation) -> Result<Endpoint> {
         self.current().resolve(operation).cloned()
     }
 
+    /// The answer in force, to be kept.
+    pub(crate) fn answer(&self) -> Option<Arc<Discovered>> {
+        self.in_force().answer
+    }
+
+    /// Whether Discovery has to be asked before an operation is called: its endpoint is not known,
+    /// or what is known is old.
+    pub(crate) fn lacks(&self, operation: Operation, now: SystemTime) -> bool {
+        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        let InForce { endpoints, answer } = &*in_force;
+        let old = |answer: &Arc<Discovered>| {
+            let age = now.duration_since(answer.at);
+            age.is_ok_and(|age| age > OLD)
+        };
+        operation != Operation::Discovery
+            && endpoints.has(Operation::Discovery)
+            && (!endpoints.has(operation) || answer.as_ref().is_some_and(old))
+    }
+
     /// Takes over what Discovery answered. An answer that cannot be read changes nothing.
-    pub(crate) fn update(&self, answer: &[u8]) -> Result<()> {
+    pub(crate) fn update(&self, answer: &[u8], now: SystemTime) -> Result<()> {
         let discovered = read(answer, &self.configured)?;
-        let merged = Arc::new(self.configured.overridden_by(&discovered));
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = merged;
+        self.put(
+            &discovered,
+            Discovered {
+                at: now,
+                from: self.place().unwrap_or_default(),
+                endpoints: discovered.to_json(),
+            },
+        );
         Ok(())
+    }
+
+    /// Takes over an answer that was kept, if it is newer than the one in force. One from the future
+    /// only where there is none: a clock was wrong, and nobody knows when it came.
+    pub(crate) fn adopt(&self, kept: &Discovered, now: SystemTime) {
+        let newer = match self.answer() {
+            Some(known) => known.at < kept.at && kept.at <= now,
+            None => true,
+        };
+        if !newer || self.place().as_deref() != Some(&kept.from) {
+            return;
+        }
+        if let Ok(mut discovered) = Endpoints::from_value(&kept.endpoints) {
+            for endpoint in discovered.map.values_mut() {
+                endpoint.source = Source::Discovered;
+            }
+            self.put(&discovered, kept.clone());
+        }
+    }
+
+    /// Notes that an operation was answered with success. `now` is in elapsed time.
+    pub(crate) fn found(&self, now: Duration) {
+        let second = now.as_secs().saturating_add(1);
+        // Of many calls in a second one writes.
+        if self.found.load(Ordering::Relaxed) != second {
+            self.found.store(second, Ordering::Relaxed);
+            self.missing.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that an operation was answered with 404. Says whether the path is likely to be wrong:
+    /// a list is always there, and a single thing may not be.
+    pub(crate) fn missed(&self, operation: Operation, now: Duration) -> bool {
+        let found = self.found.load(Ordering::Relaxed);
+        let since = Duration::from_secs(now.as_secs().saturating_add(1).saturating_sub(found));
+        let lists = matches!(operation, Operation::GetOrders | Operation::GetAccounts);
+        if lists || found != 0 && since < MISSING.1 {
+            return lists;
+        }
+        let before = self.missing.fetch_add(1, Ordering::Relaxed);
+        before.saturating_add(1) >= MISSING.0
+    }
+
+    fn put(&self, discovered: &Endpoints, answer: Discovered) {
+        let in_force = InForce {
+            endpoints: Arc::new(self.configured.overridden_by(discovered)),
+            answer: Some(Arc::new(answer)),
+        };
+        *self
+            .in_force
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = in_force;
+        self.missing.store(0, Ordering::Relaxed);
+    }
+
+    fn in_force(&self) -> InForce {
+        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        in_force.clone()
+    }
+
+    /// Where Discovery is.
+    fn place(&self) -> Option<String> {
+        let endpoint = self.configured.resolve(Operation::Discovery).ok()?;
+        Some(endpoint.template.as_str().to_owned())
     }
 }
 
@@ -46,7 +174,8 @@ impl Directory {
 /// endpoints; its form is not. Conventions, all of them read: an object that maps names of
 /// services to the entries of [`Endpoints::from_json`], or has one under `endpoints`, or a list
 /// of entries with their `name` there; a `domain` beside them that paths stand below. Names
-/// that this release does not know are passed over.
+/// that this release does not know are passed over, and so are entries that cannot be read, as long
+/// as there are others.
 pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
     let wrong = |what: &str| Error::decode(what).with_operation(Operation::Discovery.title());
     let value: Value = serde_json::from_slice(answer)
@@ -63,36 +192,37 @@ pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
             .map_err(|error| wrong("its domain is none").with_source(error))?;
         endpoints.base_url = Some(base);
     }
+    let mut bad = None;
     let mut read = |name: &str, entry: &Value| {
         // Where Discovery itself is, the configuration says.
         let known = Operation::from_name(name).filter(|known| *known != Operation::Discovery);
-        let Some(operation) = known else {
-            return Ok(());
-        };
-        endpoints
-            .read_entry(operation, entry, Source::Discovered)
-            .map_err(|error| {
-                wrong(&format!("its `{}` is no endpoint", operation.name())).with_source(error)
-            })
+        let Some(operation) = known else { return };
+        if let Err(error) = endpoints.read_entry(operation, entry, Source::Discovered) {
+            let error =
+                wrong(&format!("its `{}` is no endpoint", operation.name())).with_source(error);
+            #[cfg(feature = "tracing")]
+            tracing::warn!(target: "lab_connector", %error, "an entry of Discovery is passed over");
+            bad.get_or_insert(error);
+        }
     };
     match lenient_field(object, &["endpoints", "services"]).unwrap_or(&value) {
         Value::Object(entries) => {
             for (name, entry) in entries {
-                read(name, entry)?;
+                read(name, entry);
             }
         }
         Value::Array(entries) => {
             for entry in entries.iter().filter_map(Value::as_object) {
                 let name = lenient_field(entry, &["name", "service", "operation"]);
                 if let Some(name) = name.and_then(Value::as_str) {
-                    read(name, &Value::Object(entry.clone()))?;
+                    read(name, &Value::Object(entry.clone()));
                 }
             }
         }
         _ => return Err(wrong("it is no object")),
     }
     if endpoints.map.is_empty() {
-        return Err(wrong("it names no endpoint"));
+        return Err(bad.unwrap_or_else(|| wrong("it names no endpoint")));
     }
     // What the configuration's relative URLs stand below is not Discovery's to say.
     endpoints.base_url = None;
@@ -139,7 +269,7 @@ mod tests {
     fn an_answer_that_cannot_be_read_changes_nothing() {
         let directory = Directory::new(configured());
         let good = br#"{"get_orders": "https://eu.example/{accountNo}"}"#;
-        directory.update(good).unwrap();
+        directory.update(good, SystemTime::UNIX_EPOCH).unwrap();
         for bad in [
             "",
             "<html>canary</html>",
@@ -153,7 +283,9 @@ mod tests {
             r#"{"get_orders": 1}"#,
             r#"{"domain": "a b", "get_orders": "x"}"#,
         ] {
-            let error = directory.update(bad.as_bytes()).unwrap_err();
+            let error = directory
+                .update(bad.as_bytes(), SystemTime::UNIX_EPOCH)
+                .unwrap_err();
             assert!(error.is_decode(), "{bad}: {error}");
             assert_eq!(error.operation(), Some("Discovery"));
             assert!(
@@ -174,6 +306,21 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_say_which_order_is_meant_leaves_the_convention() {
+        let answer = br#"{"get_order_by_rx_id": "/eu/rx/", "get_orders": "/eu/orders"}"#;
+        let directory = Directory::new(configured());
+        directory.update(answer, SystemTime::UNIX_EPOCH).unwrap();
+        let url = |operation| directory.resolve(operation).unwrap().template;
+        let orders = url(Operation::GetOrders);
+        assert_eq!(orders.as_str(), "https://a.example/eu/orders");
+        let rx = url(Operation::GetOrderByRxId);
+        assert_eq!(
+            rx.as_str(),
+            "https://a.example/v1/accounts/{account_id}/rx/{rx_id}"
+        );
+    }
+
+    #[test]
     fn an_answer_does_not_outlive_the_next_one() {
         let directory = Directory::new(configured());
         let url = |operation| {
@@ -185,14 +332,59 @@ mod tests {
                 .to_owned()
         };
         directory
-            .update(br#"{"pair": "https://evil.example/", "discovery": "https://evil.example/"}"#)
+            .update(
+                br#"{"pair": "https://evil.example/", "discovery": "https://evil.example/"}"#,
+                SystemTime::UNIX_EPOCH,
+            )
             .unwrap();
         assert_eq!(url(Operation::Discovery), "https://a.example/v1/discovery");
-        directory.update(br#"{"get_orders": "/o"}"#).unwrap();
+        directory
+            .update(br#"{"get_orders": "/o"}"#, SystemTime::UNIX_EPOCH)
+            .unwrap();
         assert_eq!(
             url(Operation::Pair),
             "https://a.example/v1/accounts/{account_id}/pair"
         );
         assert_eq!(url(Operation::GetOrders), "https://a.example/o");
+    }
+
+    #[test]
+    fn the_newest_answer_is_in_force_and_none_from_the_future() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let said = |path: &str, time| {
+            let directory = Directory::new(configured());
+            let answer = format!(r#"{{"get_orders": "/{path}"}}"#);
+            directory.update(answer.as_bytes(), at(time)).unwrap();
+            directory.answer().unwrap()
+        };
+        let directory = Directory::new(configured());
+        let now = at(1000);
+        for (kept, in_force) in [
+            // Where there is none, one whose time cannot be true is better than none.
+            (said("future", 5000), "future"),
+            (said("old", 100), "future"),
+        ] {
+            directory.adopt(&kept, now);
+            let url = directory.resolve(Operation::GetOrders).unwrap().template;
+            assert!(url.as_str().ends_with(in_force), "{url:?}");
+        }
+        directory
+            .update(br#"{"get_orders": "/asked"}"#, at(500))
+            .unwrap();
+        for (kept, in_force) in [
+            (said("old", 100), "asked"),
+            (said("future", 5000), "asked"),
+            (said("new", 600), "new"),
+            (said("asked", 500), "new"),
+        ] {
+            directory.adopt(&kept, now);
+            let url = directory.resolve(Operation::GetOrders).unwrap().template;
+            assert!(url.as_str().ends_with(in_force), "{url:?}");
+        }
+        assert!(!directory.lacks(Operation::GetOrders, now));
+        assert!(
+            directory.lacks(Operation::GetOrders, at(100_000)),
+            "a day later"
+        );
     }
 }

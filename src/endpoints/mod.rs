@@ -9,11 +9,17 @@
 //! JSON file or with [`Endpoints::set`]; they win over both.
 //!
 //! *Discovery* is asked before *Get Accounts* and before *Refresh Token*, as documented, and by
-//! [`Client::discover`](crate::Client::discover). Its last good answer is kept when it fails. It
-//! says where the endpoints are, not whether they may be trusted: credentials go to the origins
+//! [`Client::discover`](crate::Client::discover). Beside that it is asked before a call whose
+//! endpoint is not known otherwise, when the last answer is a day old, and when what it named is not
+//! there: a list that is answered with 404, or nothing but 404 for ten minutes. Its last good answer stays in
+//! force when it fails. It is kept in the [`TokenStore`](crate::TokenStore) with the tokens, so that a
+//! process which starts with a good token goes where the last one went. All of these are conventions.
+//!
+//! It says where the endpoints are, not whether they may be trusted: credentials go to the origins
 //! that the configuration names and to those that
 //! [`allow_host`](crate::client::ClientBuilder::allow_host) adds. Its word on itself does not
-//! count, so that one bad answer does not outlive the next good one.
+//! count, so that one bad answer does not outlive the next good one; an entry that cannot be read
+//! costs that entry and not the others.
 //!
 //! ```
 //! use lab_connector::{Endpoints, Operation};
@@ -523,6 +529,34 @@ mod tests {
             let named = format!("`{}`", operation.name());
             assert!(error.is_configuration() && error.to_string().contains(&named));
             assert_eq!(error.operation(), Some(operation.title()));
+        }
+    }
+
+    #[test]
+    fn an_operation_that_cannot_say_what_it_means_is_refused() {
+        let configured = |name: &str, url: &str| {
+            let json = format!(
+                r#"{{"base_url": "https://a.example/", "endpoints": {{"{name}": "{url}"}}}}"#
+            );
+            Endpoints::from_json(&json)
+        };
+        // As Align's own pages write variables, and without any.
+        for url in ["rx/:rxId", "rx/<RxID>", "rx/", "rx", "orders/{account_id}"] {
+            let error = configured("get_order_by_rx_id", url).unwrap_err();
+            let text = error.to_string();
+            assert!(error.is_configuration(), "{text}");
+            assert!(text.contains("`get_order_by_rx_id`") && text.contains("`{rx_id}`"));
+        }
+        assert!(configured("download_asset", "asset").is_err());
+        for (name, url) in [
+            ("get_order_by_rx_id", "rx/{rxId}"),
+            ("get_order_by_rx_id", "order?id={RX_ID}"),
+            ("download_asset", "asset/{assetId}"),
+            ("download_asset", "files/{order_id}"),
+            ("get_orders", "orders"),
+            ("return_scan", "return"),
+        ] {
+            assert!(configured(name, url).is_ok(), "{name} {url}");
         }
     }
 

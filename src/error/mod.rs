@@ -376,7 +376,8 @@ impl Error {
         match self.kind() {
             Kind::Connect(_) | Kind::Timeout(_) | Kind::Broken | Kind::Cut(_) => true,
             Kind::Status(_) => match self.status().map(|status| status.as_u16()) {
-                Some(408 | 429 | 500 | 502 | 503 | 504) => true,
+                // The first is a file that is not ready yet.
+                Some(202 | 408 | 429 | 500 | 502 | 503 | 504) => true,
                 // A limit that is no 429, as GitHub has one.
                 Some(403) => self.0.retry_after.is_some(),
                 _ => false,

@@ -97,8 +97,9 @@ impl<'a, H> ForEach<'a, H> {
     }
 
     /// Ends when this future is done. No further delivery is taken then; the handlers that are at
-    /// work are waited for, see [`ForEach::grace`], and another process may poll the account at
-    /// once. Default: never.
+    /// work are waited for, see [`ForEach::grace`], so are refreshes of tokens, see
+    /// [`Client::close`](crate::Client::close), and another process may poll the account at once.
+    /// Default: never.
     pub fn stop_when(mut self, stop: impl Future<Output = ()> + Send + 'a) -> Self {
         self.stop = Box::pin(stop);
         self
@@ -172,6 +173,8 @@ where
         };
         let (polled, worked, ()) = join3(polling, working, stopping).await;
         drop(running);
+        // A refresh may be under way: what it brings must be stored.
+        inbox.lab.close().await;
         worked.and(polled)
     }
 }

@@ -1,30 +1,42 @@
-//! A bound on repeats, shared by all clones of a client.
+//! A bound on repeats, one for each account and each kind of request.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::error::Error;
 
-/// Tokens that repeats cost and successes bring back.
+/// Tokens that repeats cost, and that successes and time bring back.
 ///
 /// In a full outage each caller would otherwise multiply its requests by the number of attempts,
 /// on a service that is down because it has too many. The figures are those of the AWS SDKs:
-/// 500 tokens, 5 a repeat, 10 one after a timeout, 1 back for each success.
+/// 500 tokens, 5 a repeat, 10 one after a timeout, 1 back for each success. Theirs never comes back
+/// with time; a lab that calls once in five minutes would have none for two days after an outage. So
+/// there is 1 back each two seconds as well: a repeat in ten seconds, all of it in a quarter of an hour.
 #[derive(Debug)]
-pub(crate) struct Budget(AtomicU32);
+pub(crate) struct Budget {
+    left: AtomicU32,
+    /// Until when it was refilled with time, in steps of elapsed time.
+    refilled: AtomicU64,
+}
 
 const FULL: u32 = 500;
 const REPEAT: u32 = 5;
 const REPEAT_AFTER_TIMEOUT: u32 = 10;
+const STEP: Duration = Duration::from_secs(2);
 
 impl Budget {
     pub(crate) fn full() -> Self {
-        Budget(AtomicU32::new(FULL))
+        Budget {
+            left: AtomicU32::new(FULL),
+            refilled: AtomicU64::new(0),
+        }
     }
 
-    /// Takes what a repeat costs, if there is that much.
-    pub(crate) fn take(&self, error: &Error) -> bool {
+    /// Takes what a repeat costs, if there is that much. `now` is in elapsed time.
+    pub(crate) fn take(&self, error: &Error, now: Duration) -> bool {
+        self.refill(now);
         let cost = cost(error);
-        self.0
+        self.left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(cost)
             })
@@ -33,13 +45,30 @@ impl Budget {
 
     pub(crate) fn succeeded(&self) {
         // Full most of the time: then no write that all cores would wait for.
-        if self.0.load(Ordering::Relaxed) < FULL {
-            let add = |left: u32| (left < FULL).then_some(left + 1);
-            // No error: another success may have filled it in between.
-            let _ = self
-                .0
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        if self.left.load(Ordering::Relaxed) < FULL {
+            self.add(1);
         }
+    }
+
+    /// Whether a new one would be the same.
+    pub(crate) fn is_full(&self, now: Duration) -> bool {
+        self.refill(now);
+        self.left.load(Ordering::Relaxed) == FULL
+    }
+
+    fn refill(&self, now: Duration) {
+        let step = now.as_secs() / STEP.as_secs();
+        let before = self.refilled.fetch_max(step, Ordering::Relaxed);
+        let steps = step.saturating_sub(before);
+        self.add(u32::try_from(steps).unwrap_or(FULL));
+    }
+
+    fn add(&self, tokens: u32) {
+        let add = |left: u32| (left < FULL).then_some(left.saturating_add(tokens).min(FULL));
+        // No error: it is full already.
+        let _ = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 }
 
@@ -55,20 +84,42 @@ fn cost(error: &Error) -> u32 {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use std::time::Duration;
 
     #[test]
     fn an_outage_spends_it_and_successes_bring_it_back() {
         let budget = Budget::full();
         let broken = Error::new(Kind::Broken);
-        let repeats = (0..1000).filter(|_| budget.take(&broken)).count();
+        let repeats = (0..1000)
+            .filter(|_| budget.take(&broken, Duration::ZERO))
+            .count();
         assert_eq!(repeats, 100);
         for _ in 0..5 {
-            assert!(!budget.take(&broken));
+            assert!(!budget.take(&broken, Duration::ZERO));
             budget.succeeded();
         }
-        assert!(budget.take(&broken));
-        assert!(!budget.take(&broken));
+        assert!(budget.take(&broken, Duration::ZERO));
+        assert!(!budget.take(&broken, Duration::ZERO));
+    }
+
+    #[test]
+    fn time_brings_it_back_slowly() {
+        let budget = Budget::full();
+        let broken = Error::new(Kind::Broken);
+        let repeats = |seconds| {
+            let now = Duration::from_secs(seconds);
+            (0..1000).filter(|_| budget.take(&broken, now)).count()
+        };
+        // However long the process has run: full is full.
+        assert_eq!(repeats(1_000_000), 100);
+        assert_eq!(repeats(1_000_009), 0);
+        assert_eq!(repeats(1_000_010), 1);
+        assert_eq!(repeats(1_000_070), 6);
+        // A clock that stands still or goes back brings nothing.
+        assert_eq!(repeats(1_000_070), 0);
+        assert_eq!(repeats(500), 0);
+        assert!(!budget.is_full(Duration::from_secs(1_000_100)));
+        assert!(budget.is_full(Duration::from_secs(1_001_200)));
+        assert_eq!(repeats(9_000_000), 100);
     }
 
     #[test]
@@ -76,7 +127,9 @@ mod tests {
         let budget = Budget::full();
         budget.succeeded();
         let timeout = Error::new(Kind::Timeout(Duration::ZERO));
-        let repeats = (0..1000).filter(|_| budget.take(&timeout)).count();
+        let repeats = (0..1000)
+            .filter(|_| budget.take(&timeout, Duration::ZERO))
+            .count();
         assert_eq!(repeats, 50);
     }
 
@@ -101,7 +154,8 @@ mod tests {
                     };
                     let repeats =
                         matches!(policy.decide(state, &error), RetryDecision::RepeatAfter(_));
-                    if !repeats || !budget.is_none_or(|budget| budget.take(&error)) {
+                    if !repeats || !budget.is_none_or(|budget| budget.take(&error, Duration::ZERO))
+                    {
                         break;
                     }
                 }

@@ -6,8 +6,9 @@
 //! *Default.* Three attempts. A request that certainly was not sent is repeated always; one that
 //! may have been seen only if it may be seen twice without harm. Waits grow from 250 ms to 20 s
 //! with full jitter, and are at least what the service asks for in `Retry-After`; a wait that
-//! would outlast the operation's time fails at once, with [`Error::retry_after`] set. All clones
-//! of a client share a budget: while most calls fail, few of them are repeated.
+//! would outlast the operation's time fails at once, with [`Error::retry_after`] set. Each account
+//! has a budget for its calls and another one for its files: while most of them fail, few are repeated,
+//! and what one lab spends no other lacks.
 //!
 //! *When to change it.* [`RetryPolicy::never`] where the caller repeats by itself; an
 //! [observer](crate::client::ClientBuilder::on_retry) to count what happens.
@@ -15,7 +16,7 @@
 //! | failure | repeated |
 //! |---|---|
 //! | no connection | always |
-//! | timeout, broken connection or body, 408, 429, 500, 502, 503, 504 | where a repeat does no harm |
+//! | timeout, broken connection or body, 408, 429, 500, 502, 503, 504, and 403 with `Retry-After` | where a repeat does no harm |
 //! | 401 | once, after the token was renewed, always |
 //! | any other answer | never |
 //!
@@ -31,6 +32,7 @@ mod budget;
 use std::fmt;
 use std::time::Duration;
 
+use crate::clock::LONGEST_WAIT;
 use crate::error::{Error, Sent};
 
 pub(crate) use budget::Budget;
@@ -61,11 +63,11 @@ impl RetryPolicy {
     }
 
     /// The bounds of the wait before a repeat: `base` before the second attempt, doubled each
-    /// time up to `cap`. Default: 250 ms and 20 s.
+    /// time up to `cap`; neither is longer than a year. Default: 250 ms and 20 s.
     #[must_use]
     pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
-        self.base = base;
-        self.cap = cap;
+        self.base = base.min(LONGEST_WAIT);
+        self.cap = cap.min(LONGEST_WAIT);
         self
     }
 
@@ -259,6 +261,14 @@ mod tests {
             answered(429).with_answer(StatusCode::TOO_MANY_REQUESTS, None, wait)
         };
         let wait = RepeatAfter(Duration::from_secs(7));
+        // As GitHub does for its second limit: who asks to come again refuses nothing for good.
+        let status = StatusCode::FORBIDDEN;
+        let forbidden = answered(403).with_answer(status, None, Some(Duration::from_secs(7)));
+        assert_eq!(policy.decide(state(1, true), &forbidden), wait);
+        assert_eq!(
+            policy.decide(state(1, false), &forbidden),
+            GiveUp(MayHaveBeenSeen)
+        );
         assert_eq!(policy.decide(state(1, true), &asked(7)), wait);
         // Longer than the operation may take: fail now, and say when to come back.
         assert_eq!(policy.decide(state(1, true), &asked(61)), GiveUp(Time));

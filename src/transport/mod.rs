@@ -25,6 +25,7 @@ use futures_core::Stream;
 use futures_util::StreamExt;
 
 pub(crate) use self::reqwest::{Network, Proxy, Reqwest};
+use crate::clock::LONGEST_WAIT;
 
 /// What goes out: bodies are small and held in memory.
 pub type Request = http::Request<Bytes>;
@@ -140,9 +141,9 @@ impl Body {
             if all.is_empty() {
                 // There is more of it than fits into what is read at once.
                 let length = self.length.and_then(|length| usize::try_from(length).ok());
-                // What it says of itself is worth no more than an honest answer has.
-                let length = length.unwrap_or(64 * 1024).min(wire::ANSWER_LIMIT);
-                all.reserve_exact(length.min(limit));
+                let length = length.unwrap_or(64 * 1024).min(limit);
+                // Which may be a lie, and the limit may be none.
+                all.reserve_exact(length.min(wire::ANSWER_LIMIT));
                 all.extend_from_slice(&std::mem::take(&mut first));
             }
             all.extend_from_slice(&piece);
@@ -237,7 +238,8 @@ impl StdError for TransportError {
     }
 }
 
-/// How long to wait for what.
+/// How long to wait for what. A time that is shorter than a millisecond is taken as one, and one that
+/// is longer than a year as a year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
@@ -254,6 +256,22 @@ pub struct Timeouts {
     /// is given up as a timeout; the time that your own code takes to take it does not count.
     /// Default: 1000, which a modem reaches. None: however slow.
     pub minimum_rate: Option<u64>,
+}
+
+impl Timeouts {
+    pub(crate) fn clamped(mut self) -> Self {
+        let Timeouts {
+            connect,
+            attempt,
+            operation,
+            idle,
+            minimum_rate: _,
+        } = &mut self;
+        for time in [connect, attempt, operation, idle] {
+            *time = (*time).clamp(Duration::from_millis(1), LONGEST_WAIT);
+        }
+        self
+    }
 }
 
 impl Default for Timeouts {

@@ -203,7 +203,7 @@ mod tests {
                 proxy: crate::transport::Proxy::None,
                 ..Network::default()
             };
-            let reqwest = Reqwest::with(&timeouts, "x", &network, Some(resolver)).unwrap();
+            let reqwest = Reqwest::with(&timeouts, &network, Some(resolver)).unwrap();
             let url = format!("http://machine.example:{port}/f");
             let request = http::Request::get(url).body(bytes::Bytes::new());
             let error = reqwest.send(request.unwrap()).await.unwrap_err();

@@ -414,3 +414,62 @@ async fn an_asset_without_url_and_id_cannot_be_asked_for() {
     );
     assert!(bench.server.requests().is_empty() && bench.files().is_empty());
 }
+
+/// The service prepares the file when it is asked for it: waited for as long as an operation may take.
+#[tokio::test]
+async fn a_file_that_is_not_ready_yet_is_waited_for() {
+    for (prepares, header, whole) in [
+        (20, Some("1"), true),
+        (20, None, true),
+        (9999, Some("9"), false),
+    ] {
+        let clock = TestClock::new();
+        let asked = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&asked);
+        let transport = transport::from_fn(move |_: transport::Request| {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            let answer = http::Response::builder();
+            let answer = match (*count > prepares, header) {
+                (true, _) => answer
+                    .header("content-length", 6)
+                    .body(Body::from("a file")),
+                (false, Some(wait)) => {
+                    let answer = answer.status(202).header("retry-after", wait);
+                    answer.body(Body::from("{}"))
+                }
+                (false, None) => answer.status(202).body(Body::from("")),
+            };
+            std::future::ready(Ok(answer.unwrap()))
+        });
+        let client = builder("https://api.example/", &clock)
+            .token_store(store(&clock, 100_000).await)
+            .transport(transport)
+            .build()
+            .unwrap();
+        let (order, mut file) = (order_with_file(None), Vec::new());
+        let lab = client.account("account-77");
+        let download = lab.assets().download(&order, &order.assets()[0]);
+        let result = download.to_writer(&mut file).await;
+        assert_eq!(result.is_ok(), whole, "{result:?}");
+        if whole {
+            assert_eq!(file, b"a file");
+            assert!(
+                clock
+                    .waits()
+                    .iter()
+                    .all(|wait| *wait >= Duration::from_secs(1))
+            );
+        } else {
+            let error = result.unwrap_err();
+            assert!(error.to_string().contains("not ready"), "{error}");
+            assert!(
+                error.is_retryable() && error.retry_after().is_some(),
+                "{error}"
+            );
+            assert_discreet(&error);
+            // Within the operation's time, and not for ever; the budget may end it before.
+            assert!(*asked.lock().unwrap() < 900);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bounds;
+mod budgets;
 mod canary;
 mod canary_service;
 mod case_stores;
@@ -18,6 +19,7 @@ mod downloads_many;
 mod downloads_place;
 mod downloads_server;
 mod export;
+mod extremes;
 mod flow;
 mod hostile;
 mod inbox;

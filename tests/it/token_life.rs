@@ -2,8 +2,10 @@
 //! hammered.
 
 mod callers;
+mod endings;
 mod failures;
 mod processes;
 mod soak;
 mod stores;
 mod support;
+mod waiting;

@@ -12,7 +12,7 @@
 //! - It loads the entry. If the entry is good already (another process was faster), that is the
 //!   result, and nothing is sent.
 //! - It asks *Discovery*, as documented, at most every ten minutes (convention); if that fails,
-//!   the endpoints stay as they are.
+//!   the endpoints stay as they are. Refreshes at the same time wait for the one answer.
 //! - It claims the right to refresh, sends the refresh token, swaps the new tokens in, and only
 //!   then gives them out.
 //! - If the answer was lost, it loads the entry again, and where nobody has replaced it sends
@@ -55,6 +55,7 @@ use tokio::task;
 use super::health::Health;
 use super::{Protocol, TokenKey, TokenStore, Tokens};
 use crate::error::{Error, Kind, Result};
+use crate::retry::Budget;
 use failure::Failure;
 use renew::Pending;
 
@@ -72,6 +73,8 @@ pub(crate) struct TokenSource {
     /// Other tokens were published.
     changed: Notify,
     state: Mutex<State>,
+    /// What repeats of refreshes may cost.
+    budget: Budget,
 }
 
 /// The newest tokens that this process knows.
@@ -139,6 +142,24 @@ impl TokenSource {
                 failure: None,
                 last_failure: None,
             }),
+            budget: Budget::full(),
+        }
+    }
+
+    /// Has the store read if that was not done yet: what Discovery said last is kept there, and tells
+    /// where the first call goes. If the store fails, the call says so.
+    pub(crate) async fn open(self: &Arc<Self>) {
+        if self.current().is_some() {
+            return;
+        }
+        let mut changed = pin!(self.changed.notified());
+        // Looked at again only after this: what is published in between is not missed.
+        changed.as_mut().enable();
+        if self.current().is_none() {
+            // It reads before it does anything else.
+            let ended = self.renewal(None).ended;
+            let read = select(ended, changed);
+            let _ = self.protocol.wire.within(self.short(), read).await;
         }
     }
 
@@ -178,6 +199,7 @@ impl TokenSource {
 
     /// Stores tokens that were issued anew, and uses them from now on.
     pub(crate) async fn replace(&self, mut tokens: Tokens) -> Result<()> {
+        tokens.discovered = self.protocol.directory.answer();
         loop {
             let before = self
                 .store
@@ -193,11 +215,6 @@ impl TokenSource {
         self.state().pending = None;
         self.publish(self.fresh(tokens))?;
         Ok(())
-    }
-
-    /// What is kept, good or not.
-    pub(crate) async fn stored(&self) -> Result<Option<Tokens>> {
-        self.store.load(&self.key).await
     }
 
     /// What is kept when the refresh under way has ended, if there is one: what is to be
@@ -217,9 +234,9 @@ impl TokenSource {
         }
     }
 
-    /// Forgets the tokens.
+    /// Forgets the tokens, also where they cannot be read.
     pub(crate) async fn clear(&self) -> Result<()> {
-        let kept = self.store.load(&self.key).await?;
+        let kept = self.store.load(&self.key).await.ok().flatten();
         self.store.clear(&self.key).await?;
         self.state().pending = None;
         let mut published = self.write_published();
@@ -233,6 +250,29 @@ impl TokenSource {
             .flatten()
             .fold(published.cleared, u64::max);
         Ok(())
+    }
+
+    /// Begins to store new tokens that could not be stored when they came.
+    pub(crate) fn store_pending(self: &Arc<Self>) {
+        let pending = self.state().pending.is_some();
+        if pending {
+            // Its task stores them before it does anything else.
+            self.renewal(None);
+        }
+    }
+
+    /// Whether nothing would be lost if it were made anew: nothing is under way, new tokens do not wait
+    /// for the store, and no refresh has failed that would be tried again too early.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let now = self.elapsed();
+        let state = self.state();
+        let waits = state.failure.as_ref().is_some_and(|failure| {
+            // Whom the service has refused it refuses again.
+            failure.next.is_none_or(|next| now < next)
+        });
+        let renewed = self.current().and_then(|current| current.after_refusal);
+        let pauses = renewed.is_some_and(|at| now.saturating_sub(at) < PAUSE);
+        state.renewing.is_none() && state.pending.is_none() && !waits && !pauses
     }
 
     /// How things stand. Nothing is sent.
@@ -264,8 +304,7 @@ impl TokenSource {
             };
             self.current().map(|current| current.tokens).filter(valid)
         };
-        // No call is held up for longer by what it can do without: 5 seconds by default.
-        let short = wire.timeouts.attempt / 6;
+        let short = self.short();
         let began = self.elapsed();
         let mut joined = pin!(self.join(refused));
         let result = loop {
@@ -326,7 +365,7 @@ impl TokenSource {
         }
         let this = Arc::clone(self);
         // Detached: it goes on when every caller is gone.
-        let task = tokio::spawn(async move {
+        let task = self.protocol.detached.spawn(async move {
             let result = this.renew(refused).await;
             this.forget(task::id());
             result
@@ -398,8 +437,27 @@ impl TokenSource {
         }
     }
 
-    /// Tokens as they were issued or loaded, with the time when they are to be refreshed.
+    /// What is kept. What Discovery said, as far as another process knows more of it, is taken over.
+    async fn load(&self) -> Result<Option<Tokens>> {
+        let stored = self.store.load(&self.key).await?;
+        if let Some(discovered) = stored.as_ref().and_then(|kept| kept.discovered.as_ref()) {
+            self.protocol.directory.adopt(discovered, self.now());
+        }
+        Ok(stored)
+    }
+
+    /// No call is held up for longer by what it can do without: 5 seconds by default.
+    fn short(&self) -> Duration {
+        self.protocol.wire.timeouts.attempt / 6
+    }
+
+    /// Tokens as they were issued or loaded, with the time when they are to be refreshed. Without
+    /// what Discovery said: the directory has it once for all.
     fn fresh(&self, tokens: Tokens) -> Current {
+        let tokens = Tokens {
+            discovered: None,
+            ..tokens
+        };
         Current {
             due: due(&tokens, fastrand::f64()),
             tokens: Arc::new(tokens),
@@ -497,6 +555,7 @@ mod tests {
                 issued_at: at(1000),
                 expires_at: at(1000 + life),
                 generation: 1,
+                discovered: None,
             };
             assert_eq!(due(&tokens, chance), at(1000 + due_at), "{life} {chance}");
         }

@@ -55,7 +55,7 @@ impl TokenSource {
             if let Some(saved) = self.save_pending().await? {
                 return self.publish(issued(saved));
             }
-            let Some(stored) = self.store.load(&self.key).await? else {
+            let Some(stored) = self.load().await? else {
                 return Err(not_signed_in());
             };
             let generation = stored.generation;
@@ -69,7 +69,7 @@ impl TokenSource {
             if let Some(error) = self.held_back(generation) {
                 return Err(error);
             }
-            self.protocol.discover_if_due().await;
+            self.protocol.discover_before_refresh().await;
             match self.claim_and_refresh(&holder, &current.tokens).await {
                 Ok(Step::New(tokens)) => {
                     #[cfg(feature = "tracing")]
@@ -99,7 +99,8 @@ impl TokenSource {
         }
         self.probe().await?;
         let mut answer = self.protocol.refresh(stored).await;
-        if answer.as_ref().is_err_and(deserves_another) {
+        let is_worth = |error| deserves_another(error) && self.budget.take(error, self.elapsed());
+        if answer.as_ref().is_err_and(is_worth) {
             if !self.is_kept(stored).await? || !claim().await? {
                 return Ok(Step::Changed);
             }
@@ -107,7 +108,9 @@ impl TokenSource {
             answer = again.map_err(|error| error.with_attempts(2));
         }
         match answer {
-            Ok(tokens) => {
+            Ok(mut tokens) => {
+                self.budget.succeeded();
+                tokens.discovered = self.protocol.directory.answer();
                 self.state().pending = Some(Pending {
                     expected: stored.generation,
                     tokens,

@@ -125,7 +125,7 @@ impl<'a> Download<'a> {
     /// its name, dropping it does not stop that.
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<Downloaded> {
         let path = path.as_ref();
-        let source = self.source()?;
+        let source = Source::new(self.lab, self.order, self.asset).await?;
         // Before anything is asked for: what cannot be kept should not count as downloaded.
         let sink = Sink::file(path, self.wanted()).await.map_err(named)?;
         let Received { bytes, sha256 } = Transfer::new(source, sink, self.report).run().await?;
@@ -149,7 +149,7 @@ impl<'a> Download<'a> {
     ///
     /// Dropped, the writer may have got a part of the file.
     pub async fn to_writer(self, writer: &mut (dyn AsyncWrite + Unpin + Send)) -> Result<Received> {
-        let source = self.source()?;
+        let source = Source::new(self.lab, self.order, self.asset).await?;
         let sink = Sink::writer(writer, self.wanted());
         Transfer::new(source, sink, self.report).run().await
     }
@@ -165,17 +165,13 @@ impl<'a> Download<'a> {
     pub fn stream(self) -> impl Stream<Item = Result<bytes::Bytes>> + Send + Unpin + use<'a> {
         stream::Pieces::new(|sender| {
             async move {
-                let source = self.source()?;
+                let source = Source::new(self.lab, self.order, self.asset).await?;
                 let sink = Sink::channel(sender, self.wanted());
                 let transfer = Transfer::new(source, sink, self.report);
                 transfer.run().await.map(drop)
             }
             .boxed()
         })
-    }
-
-    fn source(&self) -> Result<Source<'a>> {
-        Source::new(self.lab, self.order, self.asset)
     }
 
     fn wanted(&self) -> Wanted {

@@ -1,6 +1,7 @@
 //! Where a file comes from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header};
 use url::Url;
@@ -17,6 +18,9 @@ use crate::transport::Response;
 /// How often a download may be sent on.
 const REDIRECTS: usize = 5;
 
+/// How long to wait at least for a file that is being prepared, as *202 Accepted* says. Convention.
+const PREPARING: Duration = Duration::from_secs(1);
+
 /// The file of an order.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
@@ -26,14 +30,19 @@ pub(super) struct Source<'a> {
     url: Url,
     /// What may be told of the URL.
     template: Arc<str>,
+    /// Whether the token went to whom answered last.
+    pub(super) shown: bool,
 }
 
 impl<'a> Source<'a> {
     /// At the asset's own URL, or at that of the endpoint.
-    pub(super) fn new(lab: &'a Lab, order: &'a Order, asset: &'a Asset) -> Result<Self> {
+    pub(super) async fn new(lab: &'a Lab, order: &'a Order, asset: &'a Asset) -> Result<Self> {
         let (url, template) = match asset.url() {
             Some(url) => (url.clone(), "{asset_url}".into()),
-            None => endpoint(lab, order, asset)?,
+            None => {
+                lab.caller.locate(Operation::DownloadAsset).await?;
+                endpoint(lab, order, asset)?
+            }
         };
         Ok(Source {
             lab,
@@ -41,6 +50,7 @@ impl<'a> Source<'a> {
             asset,
             url,
             template,
+            shown: false,
         })
     }
 
@@ -92,7 +102,7 @@ impl<'a> Source<'a> {
     /// The head of the file's answer, behind redirects, with the URL it came from. The token
     /// never follows one to another origin.
     pub(super) async fn open(
-        &self,
+        &mut self,
         tokens: Option<Arc<Tokens>>,
         headers: HeaderMap,
     ) -> Result<(Url, Response)> {
@@ -107,6 +117,7 @@ impl<'a> Source<'a> {
                     origin::display(&url)
                 ))));
             }
+            self.shown = tokens.is_some() && allowed.permits(&url);
             let response = caller.fetch(&url, tokens, headers.clone()).await?;
             let location = response.headers().get(header::LOCATION);
             let target = location
@@ -130,6 +141,15 @@ impl<'a> Source<'a> {
         let (head, body) = response.into_parts();
         if let Err(error) = refuse_redirect(url, &head) {
             return error;
+        }
+        if head.status == StatusCode::ACCEPTED {
+            let now = self.lab.caller.client.protocol().wire.clock.now();
+            let asked = answer::retry_after(&head.headers, now).unwrap_or(PREPARING);
+            let request_id = answer::request_id(&head.headers);
+            let error = Error::new(Kind::Status(
+                "202 Accepted: the file is not ready yet".into(),
+            ));
+            return error.with_answer(head.status, request_id, Some(asked.max(PREPARING)));
         }
         if head.status.is_success() {
             let what = format!("{} where the file was due", head.status);

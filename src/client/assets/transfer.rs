@@ -70,7 +70,8 @@ impl<'a> Transfer<'a> {
         let status = |Arrived(status, _): &Arrived| *status;
         let arrived = Trace::of(&subject, status, async |trace| {
             // Reading a file has no effect, as far as a repeat goes.
-            let mut attempts = Attempts::begin(caller, subject.title, true, trace).await?;
+            let (budget, title) = (caller.files(), subject.title);
+            let mut attempts = Attempts::begin(caller, budget, title, true, trace).await?;
             let mut furthest = 0;
             loop {
                 let place = attempts.enter(&caller.client.inner.total.files).await;
@@ -86,7 +87,7 @@ impl<'a> Transfer<'a> {
                         attempts.succeeded();
                         return Ok(arrived);
                     }
-                    Err(error) => attempts.failed(error).await?,
+                    Err(error) => attempts.failed(error, self.source.shown).await?,
                 }
             }
         });

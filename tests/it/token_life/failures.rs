@@ -80,6 +80,26 @@ async fn later_is_not_never() {
 async fn only_invalid_grant_asks_for_a_person_and_only_once() {
     for (answer, person) in [
         (INVALID_GRANT, true),
+        // Forms that services have been seen to say it in.
+        (Answer::Status(200, r#"{"error":"invalid_grant"}"#), true),
+        (
+            Answer::Status(
+                200,
+                r#"{"error":"bad_refresh_token","error_description":"x"}"#,
+            ),
+            true,
+        ),
+        (Answer::Status(400, "invalid_grant"), true),
+        (
+            Answer::Status(400, "error=invalid_grant&error_description=x"),
+            true,
+        ),
+        (
+            Answer::Status(400, "\u{FEFF}{\"error\":\"invalid_grant\"}"),
+            true,
+        ),
+        (Answer::Status(200, r#"{"error":"server_error"}"#), false),
+        (Answer::Status(400, "<p>invalid_grant</p>"), false),
         (Answer::Status(401, r#"{"error":"invalid_client"}"#), false),
         (Answer::Status(400, r#"{"error":"invalid_request"}"#), false),
         (Answer::Status(400, ""), false),
@@ -193,6 +213,30 @@ async fn tokens_that_cannot_be_stored_are_kept_and_not_used() {
     }
 }
 
+/// Nor are they lost when the process ends before anybody calls again.
+#[tokio::test]
+async fn tokens_that_could_not_be_stored_are_stored_at_the_end() {
+    let (script, _, clock, store) = Script::start([Answer::Tokens("2")]).await;
+    let process = Arc::new(Process::default());
+    let client = script.client(
+        &clock,
+        Failing(Seen {
+            store: Arc::clone(&store),
+            process: Arc::clone(&process),
+        }),
+    );
+    clock.advance(HOUR);
+    process.fail_at(Some(Fault::Fail(Step::BeforeSwap)));
+    let lab = client.account("L-1");
+    assert!(lab.orders().list().await.unwrap_err().is_store());
+    drop(lab);
+    process.fail_at(None);
+    client.close().await;
+    let kept = store.load(&account()).await.unwrap().unwrap();
+    assert_eq!(kept.generation(), 2);
+    assert_eq!(script.seen(), ["refresh-1"]);
+}
+
 /// Fails every swap while a fault is set, not only the next one.
 #[derive(Debug)]
 struct Failing(Seen);
@@ -248,4 +292,45 @@ async fn discovery_is_asked_first_seldom_and_its_failure_is_none() {
     clock.advance(HOUR);
     lab.keep_access().await.unwrap();
     assert_eq!(script.discoveries.load(Ordering::SeqCst), 2);
+}
+
+/// A form, as older services answer, a byte order mark, and an end that is a point in time.
+#[tokio::test]
+async fn tokens_are_read_in_whatever_form_they_come() {
+    for (answer, minutes) in [
+        (
+            "access_token=access-2&refresh_token=r&token_type=bearer&expires_in=1800",
+            30,
+        ),
+        (
+            "\u{FEFF}{\"access_token\":\"access-2\",\"expires_in\":1800}",
+            30,
+        ),
+        (
+            r#"{"access_token":"access-2","expires_at":"2020-01-01T00:00:00Z"}"#,
+            60,
+        ),
+    ] {
+        let (script, lab, clock, _) = Script::start([Answer::Status(200, answer)]).await;
+        clock.advance(HOUR);
+        lab.orders().list().await.unwrap();
+        assert_eq!(script.seen(), ["refresh-1"], "{answer}");
+        let health = lab.health().await.unwrap();
+        let life = health
+            .expires_at()
+            .unwrap()
+            .duration_since(health.last_success().unwrap());
+        assert_eq!(life.unwrap(), Duration::from_secs(minutes * 60), "{answer}");
+    }
+}
+
+/// Whoever reads it learns what there is to try.
+#[tokio::test]
+async fn a_refused_client_is_told_of_the_other_way() {
+    let refused = Answer::Status(401, r#"{"error":"invalid_client"}"#);
+    let (_, lab, clock, _) = Script::start([refused]).await;
+    clock.advance(HOUR);
+    let error = lab.orders().list().await.unwrap_err();
+    assert!(error.to_string().contains("`ClientAuth::Body`"), "{error}");
+    assert!(error.is_unauthorized(), "{error}");
 }

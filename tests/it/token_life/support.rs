@@ -159,18 +159,25 @@ impl Script {
     }
 
     pub(super) fn lab(self: &Arc<Self>, clock: &Shifted, store: impl TokenStore + 'static) -> Lab {
+        self.client(clock, store).account("L-1")
+    }
+
+    pub(super) fn client(
+        self: &Arc<Self>,
+        clock: &Shifted,
+        store: impl TokenStore + 'static,
+    ) -> Client {
         let this = Arc::clone(self);
         let transport = transport::from_fn(move |request| {
             let this = Arc::clone(&this);
             async move { this.answer(&request).await }
         });
         let endpoints = Endpoints::from_base_url("https://service.example/").unwrap();
-        let client = builder(clock, endpoints)
+        builder(clock, endpoints)
             .token_store(store)
             .transport(transport)
             .build()
-            .unwrap();
-        client.account("L-1")
+            .unwrap()
     }
 
     pub(super) fn then(&self, answers: impl IntoIterator<Item = Answer>) {

@@ -74,6 +74,46 @@ async fn what_may_not_be_repeated_is_repeated_after_a_401_as_it_had_no_effect() 
     assert_eq!(service.shown(), ["access-1", "access-2"]);
 }
 
+/// A store of files never sees the token: its 401 says nothing about it.
+#[tokio::test]
+async fn a_refusal_by_a_host_that_never_saw_the_token_renews_nothing() {
+    let clock = TestClock::new();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let paths = Arc::clone(&asked);
+    let transport = transport::from_fn(move |request: transport::Request| {
+        paths.lock().unwrap().push(request.uri().to_string());
+        let status = if request.uri().host() == Some("files.example") {
+            401
+        } else {
+            404
+        };
+        let answer = http::Response::builder().status(status);
+        std::future::ready(Ok(answer.body(Body::from("")).unwrap()))
+    });
+    let client = builder("https://api.example/", &clock)
+        .transport(transport)
+        .token_store(store(&clock, 3600).await)
+        .build()
+        .unwrap();
+    let order = order_with_file(Some("https://files.example/f"));
+    let lab = client.account("account-77");
+    let mut file = Vec::new();
+    let download = lab.assets().download(&order, &order.assets()[0]);
+    let error = download.to_writer(&mut file).await.unwrap_err();
+    assert!(
+        error.is_unauthorized() && !error.is_refresh_failed(),
+        "{error}"
+    );
+    // A new URL is asked for, as signed ones expire, and no token.
+    assert_eq!(
+        *asked.lock().unwrap(),
+        [
+            "https://files.example/f",
+            "https://api.example/accounts/account-77/rx/rx-99"
+        ]
+    );
+}
+
 #[tokio::test]
 async fn a_late_refusal_of_an_old_token_renews_nothing() {
     let (clock, service) = (TestClock::new(), Service::new());

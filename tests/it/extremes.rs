@@ -1,0 +1,205 @@
+//! Every duration and number that can be set, set to nothing, to next to nothing and to as much as
+//! there is: nothing panics, and nothing waits for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lab_connector::client::ClientBuilder;
+use lab_connector::retry::RetryPolicy;
+use lab_connector::transport::{self, Body, Request, Timeouts};
+use lab_connector::{Client, Endpoints, Error, FileTokenStore, MemoryTokenStore, TokenStore};
+
+use crate::support::{RawServer, TestClock, account, keep, order_with_file, tokens};
+
+type Set = fn(ClientBuilder, Duration) -> ClientBuilder;
+
+/// A number as large as the duration: 0, 1 or all there is.
+fn number(value: Duration) -> u64 {
+    u64::try_from(value.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn count(value: Duration) -> usize {
+    usize::try_from(number(value)).unwrap_or(usize::MAX)
+}
+
+fn small(value: Duration) -> u32 {
+    u32::try_from(number(value)).unwrap_or(u32::MAX)
+}
+
+fn timeouts(builder: ClientBuilder, set: impl FnOnce(&mut Timeouts)) -> ClientBuilder {
+    let mut timeouts = Timeouts::default();
+    set(&mut timeouts);
+    builder.timeouts(timeouts)
+}
+
+const SETTERS: &[(&str, Set)] = &[
+    ("connect", |b, v| timeouts(b, |t| t.connect = v)),
+    ("attempt", |b, v| timeouts(b, |t| t.attempt = v)),
+    ("operation", |b, v| timeouts(b, |t| t.operation = v)),
+    ("idle", |b, v| timeouts(b, |t| t.idle = v)),
+    ("minimum_rate", |b, v| {
+        timeouts(b, |t| t.minimum_rate = Some(number(v)))
+    }),
+    ("rate, period", |b, v| b.rate(1, v)),
+    ("rate, operations", |b, v| {
+        b.rate(small(v), Duration::from_nanos(1))
+    }),
+    ("total_rate, period", |b, v| b.total_rate(1, v)),
+    ("total_rate, requests", |b, v| {
+        b.total_rate(small(v), Duration::from_nanos(1))
+    }),
+    ("concurrency", |b, v| b.concurrency(count(v))),
+    ("total_concurrency", |b, v| b.total_concurrency(count(v))),
+    ("total_downloads", |b, v| b.total_downloads(count(v))),
+    ("answer_limit", |b, v| b.answer_limit(count(v))),
+    ("attempts", |b, v| {
+        b.retry(RetryPolicy::default().attempts(small(v)))
+    }),
+    ("backoff, base", |b, v| {
+        b.retry(RetryPolicy::default().backoff(v, Duration::from_secs(20)))
+    }),
+    ("backoff, cap", |b, v| {
+        b.retry(RetryPolicy::default().backoff(Duration::ZERO, v))
+    }),
+    ("backoff", |b, v| {
+        b.retry(RetryPolicy::default().backoff(v, v))
+    }),
+];
+
+/// A client on the machine's own clock, of a service that answers at once, but for its first answer.
+/// Bodies come in pieces, under a length that is a lie where it may be one.
+fn client(set: Set, value: Duration, store: Arc<dyn TokenStore>) -> Client {
+    let failed = std::sync::atomic::AtomicBool::new(false);
+    let builder = Client::builder()
+        .endpoints(Endpoints::from_base_url("https://api.example/").unwrap())
+        .credentials("id", "secret")
+        .token_store(store)
+        .transport(transport::from_fn(move |request: Request| {
+            let path = request.uri().path();
+            let body: &[&str] = match path {
+                path if path.contains("token") => &[r#"{"access_token":"access-2"}"#],
+                path if path.contains("assets") => &["a ", "file"],
+                _ => &["[", " ]"],
+            };
+            let length = body.iter().map(|piece| piece.len()).sum::<usize>();
+            let pieces = body.iter().map(|piece| Ok((*piece).into()));
+            let pieces: Vec<_> = pieces.collect();
+            let body = Body::from_stream(futures_util::stream::iter(pieces));
+            let mut answer = http::Response::new(body);
+            answer.headers_mut().insert("content-length", length.into());
+            // Once, so that the wait before a repeat is drawn.
+            let fails =
+                path.contains("orders") && !failed.swap(true, std::sync::atomic::Ordering::SeqCst);
+            if fails {
+                *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+            }
+            std::future::ready(Ok(answer))
+        }));
+    set(builder, value).build().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_setter_takes_any_value() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    for (number, (name, set)) in SETTERS.iter().enumerate() {
+        for value in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            // Of its own: a refresh that its call has given up may still store something.
+            let store: Arc<dyn TokenStore> = match *name {
+                // A lease follows from it, which a file keeps. Files take their time.
+                "attempt" => {
+                    let path = format!("{number} {}", value.as_secs());
+                    Arc::new(FileTokenStore::open(directory.path().join(path)).unwrap())
+                }
+                _ => Arc::new(MemoryTokenStore::new()),
+            };
+            keep(&store, &account(), &tokens(&clock, -1)).await;
+            for operation in 0..3 {
+                let client = client(*set, value, Arc::clone(&store));
+                let lab = client.account("account-77");
+                let done = async {
+                    match operation {
+                        0 => lab.keep_access().await,
+                        1 => lab.orders().list().await.map(drop),
+                        _ => {
+                            let order = order_with_file(None);
+                            let mut file = Vec::new();
+                            let download = lab.assets().download(&order, &order.assets()[0]);
+                            download.to_writer(&mut file).await.map(drop)
+                        }
+                    }
+                };
+                // What is spread over a year, and a wait of a year, are what was asked for.
+                let waits = ["total_rate, period", "backoff", "backoff, base"];
+                let waits = value == Duration::MAX && waits.contains(name);
+                let limit = Duration::from_millis(if waits { 100 } else { 30_000 });
+                let Ok(done) = tokio::time::timeout(limit, done).await else {
+                    assert!(waits, "{name} {value:?}");
+                    continue;
+                };
+                judge(name, value, done);
+            }
+        }
+    }
+}
+
+fn judge(name: &str, value: Duration, done: Result<(), Error>) {
+    let Err(error) = done else { return };
+    // Next to no time, room or repeats: that is what the error says.
+    let expected = match name {
+        "attempt" | "operation" | "idle" => {
+            error.is_timeout() || error.is_refresh_failed() || error.is_server()
+        }
+        "minimum_rate" => error.is_timeout(),
+        "answer_limit" => error.is_decode() || error.is_refresh_failed(),
+        "attempts" | "backoff" | "backoff, base" | "backoff, cap" => error.is_server(),
+        _ => false,
+    };
+    assert!(expected, "{name} {value:?}: {error}");
+}
+
+/// The same over a real connection, whose limits are not ours to keep.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_timeout_suits_the_network() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]";
+    let server = RawServer::start(answer).await;
+    for value in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+        let endpoints = Endpoints::from_base_url(&server.url("/")).unwrap();
+        let builder = Client::builder().endpoints(endpoints).no_proxy();
+        let builder = builder
+            .credentials("id", "secret")
+            .retry(RetryPolicy::never());
+        let builder = timeouts(builder, |timeouts| {
+            timeouts.connect = value;
+            timeouts.idle = value;
+        });
+        let client = builder.build().unwrap();
+        match client.request(http::Method::GET, "x").send().await {
+            Ok(answer) => assert_eq!(&answer.bytes()[..], b"[]", "{value:?}"),
+            Err(error) => {
+                let slow = error.is_timeout() || error.is_connect();
+                assert!(slow && value < Duration::MAX, "{value:?}: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_number_of_downloads_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn TokenStore> = Arc::new(MemoryTokenStore::new());
+    keep(
+        &store,
+        &account(),
+        &tokens(&TestClock::new(), 1_000_000_000),
+    )
+    .await;
+    for orders in [0, 1, usize::MAX] {
+        let client = client(|builder, _| builder, Duration::ZERO, Arc::clone(&store));
+        let all = [order_with_file(None)];
+        let lab = client.account("account-77");
+        let fetched = lab.assets().download_all(&all).concurrency(orders);
+        let fetched = fetched.to_directory(directory.path()).await;
+        assert!(fetched[0].result.is_ok(), "{orders}");
+    }
+}
