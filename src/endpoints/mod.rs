@@ -43,6 +43,7 @@ pub(crate) mod origin;
 pub(crate) mod template;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,11 +67,24 @@ pub struct Endpoints {
     shapes: Arc<Shapes>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) template: Template,
     source: Source,
+}
+
+/// What a service has discovered to us is its own text: only where it leads to is shown.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Endpoint");
+        text.field("method", &self.method);
+        match self.source {
+            Source::Discovered => text.field("origin", &self.template.origin()),
+            _ => text.field("template", &self.template),
+        };
+        text.field("source", &self.source).finish()
+    }
 }
 
 /// A later one wins.
@@ -312,7 +326,8 @@ impl Endpoints {
         let has = |needed: &&str| template.names().any(|name| same_name(name, needed));
         if !needed.is_empty() && !needed.iter().any(has) {
             return Err(named(Error::configuration(format!(
-                "the URI template lacks `{{{}}}`, without which the operation cannot work",
+                "the URI template of `{}` lacks `{{{}}}`, without which nothing says what is meant",
+                operation.name(),
                 needed.join("}` or `{")
             ))));
         }
@@ -545,16 +560,24 @@ mod tests {
             let error = configured("get_order_by_rx_id", url).unwrap_err();
             let text = error.to_string();
             assert!(error.is_configuration(), "{text}");
-            assert!(text.contains("`get_order_by_rx_id`") && text.contains("`{rx_id}`"));
         }
-        assert!(configured("download_asset", "asset").is_err());
+        let text = configured("get_order_by_rx_id", "rx")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("`get_order_by_rx_id`") && text.contains("`{rx_id}`"),
+            "{text}"
+        );
+        for (name, url) in [("download_asset", "asset"), ("return_scan", "return")] {
+            assert!(configured(name, url).is_err(), "{name}");
+        }
         for (name, url) in [
             ("get_order_by_rx_id", "rx/{rxId}"),
             ("get_order_by_rx_id", "order?id={RX_ID}"),
             ("download_asset", "asset/{assetId}"),
             ("download_asset", "files/{order_id}"),
             ("get_orders", "orders"),
-            ("return_scan", "return"),
+            ("return_scan", "return/{order_id}"),
         ] {
             assert!(configured(name, url).is_ok(), "{name} {url}");
         }

@@ -20,6 +20,13 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 pub(crate) struct Template(Arc<str>);
 
 impl Template {
+    /// Scheme, host and port.
+    pub(super) fn origin(&self) -> &str {
+        let after_scheme = self.0.find("://").map_or(0, |at| at + 3);
+        let end = self.0[after_scheme..].find(['/', '?', '{']);
+        end.map_or(&self.0, |end| &self.0[..after_scheme + end])
+    }
+
     /// Takes a template that makes an absolute http or https URL, without user info and
     /// without a fragment.
     pub(crate) fn new(text: &str) -> Result<Self> {
