@@ -39,7 +39,7 @@ impl Login {
             .caller
             .pages(call, |account: &Account| account.id().as_str());
         let pages = pages.await?;
-        let unreadable = pages.unreadable.into_iter().map(|(_, error)| error);
+        let unreadable = pages.unreadable.into_iter().map(|(_, error, _)| error);
         // Who chooses among accounts must see all of them.
         match pages.problem.into_iter().chain(unreadable).next() {
             None => Ok(pages.good),

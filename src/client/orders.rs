@@ -51,7 +51,12 @@ impl<'a> Orders<'a> {
         Ok(Listing {
             orders: pages.good,
             unreadable: unreadable
-                .map(|(position, error)| Unreadable { position, error })
+                .map(|(position, error, ids)| Unreadable {
+                    position,
+                    error,
+                    order_id: ids.order.as_deref().map(OrderId::new),
+                    rx_id: ids.rx.as_deref().map(RxId::new),
+                })
                 .collect(),
             problem: pages.problem,
         })
@@ -72,10 +77,7 @@ impl<'a> Orders<'a> {
         let same = |other: &RxId| other.as_str().eq_ignore_ascii_case(rx_id.as_str());
         match order.rx_id().is_none_or(same) {
             true => Ok(order),
-            false => Err(answer.unreadable(Located {
-                path: "rxid".to_owned(),
-                fault: Fault::AnotherOrder,
-            })),
+            false => Err(answer.unreadable(Located::new("rxid".to_owned(), Fault::AnotherOrder))),
         }
     }
 
@@ -159,10 +161,11 @@ impl Listing {
 }
 
 /// A record of a listing that could not be read.
-#[derive(Debug)]
 pub struct Unreadable {
     position: usize,
     error: Error,
+    order_id: Option<OrderId>,
+    rx_id: Option<RxId>,
 }
 
 impl Unreadable {
@@ -176,6 +179,28 @@ impl Unreadable {
     #[must_use]
     pub fn error(&self) -> &Error {
         &self.error
+    }
+
+    /// The order's number, if that could be read: the order is there.
+    #[must_use]
+    pub fn order_id(&self) -> Option<&OrderId> {
+        self.order_id.as_ref()
+    }
+
+    /// The Rx id, if that could be read.
+    #[must_use]
+    pub fn rx_id(&self) -> Option<&RxId> {
+        self.rx_id.as_ref()
+    }
+}
+
+/// Without ids: what stands in their place may be anything.
+impl fmt::Debug for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unreadable")
+            .field("position", &self.position)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
     }
 }
 

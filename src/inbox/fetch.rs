@@ -77,8 +77,19 @@ pub(super) async fn fetch_hinted(inbox: &Inbox) -> Result<()> {
         return Ok(());
     }
     let mut report = PollReport::default();
+    let fetched = fetch_now(inbox, &mut report).await;
+    if fetched.is_err() {
+        // What was taken out and came to nothing is listed.
+        inbox.lock_hints().overflow();
+    }
+    inbox.counters().add(&report);
+    trace::fetched(&report);
+    fetched
+}
+
+async fn fetch_now(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
     let moment = inbox.moment().await?;
-    let (known, unknown) = hinted(inbox, &moment, &mut report).await?;
+    let (known, unknown) = hinted(inbox, &moment, report).await?;
     let is_due = |case: &Case| {
         case.fetch_due()
             .is_some_and(|due| due.has_passed(moment.now))
@@ -88,10 +99,7 @@ pub(super) async fn fetch_hinted(inbox: &Inbox) -> Result<()> {
         .into_iter()
         .map(|rx_id| Target { rx_id, case: None });
     let targets = known.chain(unknown).collect();
-    fetch(inbox, &moment, targets, true, &mut report).await?;
-    inbox.counters().add(&report);
-    trace::fetched(&report);
-    Ok(())
+    fetch(inbox, &moment, targets, true, report).await
 }
 
 /// Takes out the hints whose time has come. Of cases that are known it is recorded; they are given as

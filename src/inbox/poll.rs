@@ -11,7 +11,7 @@ use super::problem::{Problem, ProblemKind};
 use super::record::{CaseObservation, Cases, Moment, Shown, by_key, record};
 use super::report::PollReport;
 use super::store::{Case, CaseKey, fits};
-use crate::client;
+use crate::client::{self, Unreadable};
 use crate::error::{Error, Result};
 use crate::model::{OrderId, RxId};
 
@@ -39,20 +39,26 @@ async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
             return Err(error);
         }
     };
-    let is_readable = take_problems(&listing, report);
-    let (orders, _) = listing.into_parts();
+    // Of very many that cannot be read only the first are there.
+    let is_readable = listing.problem().is_none() && listing.unreadable().len() < 1_000;
+    take_problems(&listing, report);
+    let (orders, unreadable) = listing.into_parts();
     let shown: Vec<Shown> = orders.into_iter().map(Shown::new).collect();
     report.listed = u64::try_from(shown.len()).unwrap_or(u64::MAX);
     note_other_accounts(inbox, &shown, report);
 
     let known = Known::read(inbox, &shown).await?;
-    let records: Vec<_> = shown.iter().map(listed_record).collect();
+    // Those of which only an id can be read come last: what is said of the others goes by their places.
+    let records = shown.iter().map(listed_record);
+    let records: Vec<_> = records
+        .chain(unreadable.iter().map(present_record))
+        .collect();
     let read = Listing::read(&records, &known);
     let mut coverage = moment.coverage;
     let policy = inbox.plan_policy();
     if is_readable && read.is_readable {
         let expected = known.cases.values().any(Case::is_expected);
-        report.complete = coverage.take_listing(shown.is_empty(), expected, moment.now, policy);
+        report.complete = coverage.take_listing(records.is_empty(), expected, moment.now, policy);
     } else {
         coverage.take_incomplete(moment.now, policy);
     }
@@ -97,19 +103,26 @@ fn keys(cases: &Cases) -> Vec<OrderId> {
     keys
 }
 
-/// Whether the listing could be read in full.
-fn take_problems(listing: &client::Listing, report: &mut PollReport) -> bool {
-    let mut add = |kind, error: &Error| {
-        let problem = Problem::new(kind, None, Some(error.clone()));
+fn take_problems(listing: &client::Listing, report: &mut PollReport) {
+    let mut add = |kind, order_id: Option<&OrderId>, error: &Error| {
+        let problem = Problem::new(kind, order_id.cloned(), Some(error.clone()));
         report.problems.push(problem);
     };
     if let Some(error) = listing.problem() {
-        add(ProblemKind::ListingIncomplete, error);
+        add(ProblemKind::ListingIncomplete, None, error);
     }
     for record in listing.unreadable() {
-        add(ProblemKind::Unreadable, record.error());
+        add(ProblemKind::Unreadable, record.order_id(), record.error());
     }
-    listing.is_complete()
+}
+
+/// A record that is there and cannot be read: of its order no absence is concluded.
+fn present_record(unreadable: &Unreadable) -> ListedRecord<'_> {
+    ListedRecord {
+        order_id: unreadable.order_id().map(OrderId::as_str),
+        rx_id: unreadable.rx_id().map(RxId::as_str),
+        shown: None,
+    }
 }
 
 pub(super) fn note_other_accounts<'a>(
@@ -205,7 +218,8 @@ fn note_ids(order: &ListedOrder<'_>, found: Option<&Case>, report: &mut PollRepo
     if order.has_other_rx_id {
         add(ProblemKind::OtherRxId);
     }
-    if order.rx_id.is_none() && found.and_then(Case::rx_id).is_none() {
+    let is_shown = order.places().next().is_some();
+    if is_shown && order.rx_id.is_none() && found.and_then(Case::rx_id).is_none() {
         add(ProblemKind::NoRxId);
     }
 }

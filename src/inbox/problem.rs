@@ -60,7 +60,8 @@ pub enum ProblemKind {
     /// A page of the listing failed, or the pages make no sense. No conclusion is drawn from
     /// absence then.
     ListingIncomplete,
-    /// A record of the listing cannot be read. No conclusion is drawn from absence then.
+    /// A record of the listing cannot be read. Where not even an id of it can, no conclusion is drawn from
+    /// absence.
     Unreadable,
     /// An order without an Rx id, or with one of more than 256 bytes: it is delivered, and cannot
     /// be followed once it is no longer listed.

@@ -63,9 +63,12 @@ impl Runner {
         }
         let brought = self.leading(inbox, fetch_hinted(inbox)).await;
         if inbox.lock_hints().take_overflow() {
-            trace::overflow();
             let soonest = self.last.map_or(now, |last| last.elapsed + SOONEST);
-            self.next = Some(next.min(soonest));
+            if soonest < next {
+                // Told once, however long the flood goes on.
+                trace::overflow();
+                self.next = Some(soonest);
+            }
         }
         tolerate(brought)
     }

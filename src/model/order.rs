@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::asset::Asset;
 use super::id::{AccountId, OrderId, RxId};
-use super::lenient::{self, Entry, Extra, Missing, Record, entry};
+use super::lenient::{self, Entry, Extra, Ids, Missing, Record, entry};
 use super::time::WireTime;
 use crate::status::OrderStatus;
 
@@ -152,6 +152,17 @@ impl Record for Order {
     type Fields = Fields;
 
     const OWN: &'static [&'static str] = &["orderid", "rxid"];
+
+    fn ids(fields: &Fields) -> Ids {
+        // Half of an id is none.
+        let whole = |id: &&str| !id.contains(char::REPLACEMENT_CHARACTER);
+        let id = fields.id.as_ref().map(OrderId::as_str).filter(whole);
+        let rx_id = fields.rx_id.as_ref().map(RxId::as_str).filter(whole);
+        Ids {
+            order: id.map(Into::into),
+            rx: rx_id.map(Into::into),
+        }
+    }
 
     fn is_certain(&self) -> bool {
         self.status.is_known()

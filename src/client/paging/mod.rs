@@ -30,7 +30,7 @@ use super::caller::Caller;
 use super::listing::{ListingLimits, Rules};
 use super::pipeline::{Answer, Call};
 use crate::error::{Error, Result};
-use crate::model::lenient::{Over, Record, Records, Stop, UNREADABLE_LIMIT};
+use crate::model::lenient::{Ids, Over, Record, Records, Stop, UNREADABLE_LIMIT};
 
 /// How the pages of a listing are found. The default is a convention of this crate: whatever
 /// the answer offers, and 1,000 pages at most.
@@ -181,7 +181,7 @@ impl fmt::Debug for Page<'_> {
 /// The records of all pages that were read.
 pub(super) struct Pages<T> {
     pub(super) good: Vec<T>,
-    pub(super) unreadable: Vec<(usize, Error)>,
+    pub(super) unreadable: Vec<(usize, Error, Ids)>,
     /// Why there may be more.
     pub(super) problem: Option<Error>,
     /// How many records there were, readable or not.
@@ -254,7 +254,7 @@ impl Caller {
             }
         }
         pages.problem = pages.problem.map(|error| error.with_operation(title));
-        let named = |(at, error): (usize, Error)| (at, error.with_operation(title));
+        let named = |(at, error, ids): (usize, Error, Ids)| (at, error.with_operation(title), ids);
         pages.unreadable = pages.unreadable.into_iter().map(named).collect();
         Ok(pages)
     }
@@ -335,7 +335,7 @@ impl<T> Pages<T> {
                     " at "
                 };
                 let error = Error::decode(format!("record {position}{at}{located}"));
-                (position, error.with_path(&located.path))
+                (position, error.with_path(&located.path), located.ids)
             }));
         self.count += records.count;
         if self.good.is_empty() {

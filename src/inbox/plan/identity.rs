@@ -45,10 +45,10 @@ impl<'a> FetchTarget<'_> {
     ) -> Subject<'a> {
         let order_id = order_id.and_then(present);
         let rx_id = rx_id.and_then(present);
-        let is_other = |asked: Option<&str>, answered: Option<&str>| {
-            asked.is_some() && answered.is_some() && asked != answered
-        };
-        if is_other(self.order_id, order_id) || is_other(Some(self.rx_id), rx_id) {
+        let is_other_order = self.order_id.zip(order_id).is_some_and(|(a, b)| a != b);
+        // Prescriptions are found by GUIDs too, and services write those in either case.
+        let is_other_rx = rx_id.is_some_and(|rx_id| !rx_id.eq_ignore_ascii_case(self.rx_id));
+        if is_other_order || is_other_rx {
             let hint = rx_id.filter(|rx_id| *rx_id != self.rx_id);
             return Subject::Other { hint };
         }
@@ -91,6 +91,8 @@ mod tests {
         assert_eq!(asked.subject(Some("2"), Some("7")), other(None));
         assert_eq!(asked.subject(Some("2"), None), other(None));
         assert_eq!(asked.subject(Some("1"), Some("8")), other(Some("8")));
+        let guid = FetchTarget::new("1", "0aF");
+        assert_eq!(guid.subject(None, Some("0Af")), same);
         let unknown = FetchTarget {
             order_id: None,
             rx_id: "7",

@@ -93,6 +93,32 @@ pub(crate) type Path = String;
 pub(crate) struct Located {
     pub(crate) path: Path,
     pub(crate) fault: Fault,
+    /// The ids of the record, as far as they could be read.
+    pub(crate) ids: Ids,
+}
+
+/// What names a record that cannot be read beyond that.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub(crate) order: Option<Box<str>>,
+    pub(crate) rx: Option<Box<str>>,
+}
+
+/// What stands there may be anything.
+impl fmt::Debug for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ids(…)")
+    }
+}
+
+impl Located {
+    pub(crate) fn new(path: Path, fault: Fault) -> Self {
+        Located {
+            path,
+            fault,
+            ids: Ids::default(),
+        }
+    }
 }
 
 impl fmt::Display for Located {
@@ -106,9 +132,6 @@ impl fmt::Display for Located {
 
 impl From<Fault> for Located {
     fn from(fault: Fault) -> Self {
-        Located {
-            path: Path::new(),
-            fault,
-        }
+        Located::new(Path::new(), fault)
     }
 }

@@ -350,10 +350,7 @@ impl<T: Record> Records<T> {
         let path = || format!("{wrapped}[{position}]");
         let record = match read {
             Ok(read) => T::judge(read, path),
-            Err(fault) => Err(Located {
-                path: path(),
-                fault,
-            }),
+            Err(fault) => Err(Located::new(path(), fault)),
         };
         self.add(record);
     }

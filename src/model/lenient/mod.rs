@@ -22,7 +22,7 @@ mod shapes;
 mod value;
 
 pub(crate) use extra::{Extra, entry};
-pub(crate) use fault::{Fault, Located};
+pub(crate) use fault::{Fault, Ids, Located};
 pub(crate) use limits::{Limits, Over, Stop};
 pub(crate) use listing::{Records, UNREADABLE_LIMIT, is_failure, one, records};
 pub(crate) use parse::{Broken, Walk};

@@ -1,7 +1,7 @@
 //! Records: fields by their names, best first.
 
 use super::extra::Extra;
-use super::fault::{Fault, Located, Path};
+use super::fault::{Fault, Ids, Located, Path};
 use super::limits::{Limits, Over};
 use super::parse::{Broken, Walk, members};
 use super::shapes::Shapes;
@@ -25,6 +25,11 @@ pub(crate) trait Record: Sized {
     /// The record, if it has what it needs.
     fn from_fields(fields: Self::Fields) -> Result<Self, Missing>;
 
+    /// What names a record that lacks something else.
+    fn ids(_: &Self::Fields) -> Ids {
+        Ids::default()
+    }
+
     /// Whether it can be nothing else, though it has no key of its own: an envelope has an id and a
     /// status too.
     fn is_certain(&self) -> bool {
@@ -40,19 +45,17 @@ pub(crate) trait Record: Sized {
     ) -> Result<Self, Located> {
         match Read::of(json, limits, shapes) {
             Ok(read) => Self::judge(read, path),
-            Err(fault) => Err(Located {
-                path: path(),
-                fault,
-            }),
+            Err(fault) => Err(Located::new(path(), fault)),
         }
     }
 
     /// The record of these fields, or what it lacks.
     fn judge(read: Read<Self::Fields>, path: impl FnOnce() -> Path) -> Result<Self, Located> {
+        let ids = Self::ids(&read.fields);
         if let Some(over) = read.over {
             return Err(Located {
-                path: path(),
-                fault: Fault::Over(over),
+                ids,
+                ..Located::new(path(), Fault::Over(over))
             });
         }
         let misshapen = read.misshapen;
@@ -72,7 +75,7 @@ pub(crate) trait Record: Sized {
                 }
                 path.push_str(name);
             }
-            Located { path, fault }
+            Located { path, fault, ids }
         })
     }
 }

@@ -40,6 +40,8 @@ struct State {
     hidden: Vec<u64>,
     /// A record of the listing that cannot be read.
     unreadable: bool,
+    /// A record more in the listing.
+    extra: Option<Value>,
     /// What every request is answered with.
     outage: Option<StatusCode>,
     /// Rx ids of orders that cannot be fetched.
@@ -164,8 +166,9 @@ impl State {
                 });
                 let mut listed: Vec<_> = listed.map(|(_, order)| order.clone()).collect();
                 if self.unreadable {
-                    listed.push(json!({ "orderId": 99 }));
+                    listed.push(json!({ "status": "Lab Review" }));
                 }
+                listed.extend(self.extra.clone());
                 (StatusCode::OK, json!({ "orders": listed }))
             }
             (None, Some((_, "return"))) => {

@@ -77,6 +77,26 @@ async fn nothing_is_concluded_from_absence_where_a_record_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn a_record_of_which_an_id_can_be_read_is_there_and_hides_no_absence() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    for number in 1..=2 {
+        service.show(number, "Ready for Download");
+    }
+    inbox.poll().await.unwrap();
+    // One cannot be read any more, and the other is gone.
+    let broken = json!({ "orderId": 1, "status": { "odd": 1 } });
+    service.state().extra = Some(broken);
+    service.state().hidden = vec![1, 2];
+    service.pass(HOUR);
+    let round = inbox.poll().await.unwrap();
+    assert_eq!(kinds(&round), [ProblemKind::Unreadable]);
+    assert_eq!(round.problems()[0].order_id(), Some(&"1".into()));
+    assert!(round.is_complete());
+    assert_eq!(service.state().looks, ["rx-2"]);
+}
+
+#[tokio::test]
 async fn an_order_that_is_not_found_stays_watched_and_can_come_back() {
     let service = Service::new();
     let inbox = service.settled().await;
