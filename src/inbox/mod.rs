@@ -322,10 +322,16 @@ impl Inbox {
     /// Takes in a notification: the order that it names is fetched soon, by whatever runs this
     /// inbox, or with the next [`Inbox::poll`]. It does not wait and cannot fail.
     ///
-    /// Nothing of the notification is believed, not even its account number. 20 a minute are taken as
-    /// they are, each order at most twice; for those beyond the orders are listed, once a minute at
-    /// most, which shows whatever is notified.
+    /// Nothing of the notification is believed. One that names another account is taken all the same,
+    /// since which number stands there is not documented, and counts as a
+    /// [problem](ProblemKind::OtherAccount). 20 a minute are taken as they are, each order at most twice;
+    /// for those beyond the orders are listed, once a minute at most, which shows whatever is notified.
     pub fn notify(&self, notification: &Notification) {
+        let named = notification.account_id().map(AccountId::as_str);
+        let named = named.and_then(plan::identity::present);
+        if named.is_some_and(|named| named != self.account().as_str()) {
+            self.counters().problem(ProblemKind::OtherAccount);
+        }
         notification.rx_ids().for_each(|rx_id| self.hint(rx_id));
     }
 

@@ -79,7 +79,7 @@ pub enum ProblemKind {
     OtherOrder,
     /// An order is listed under several Rx ids. The first that was recorded counts.
     OtherRxId,
-    /// An order names another account than the one that was asked for. It is taken all the same:
+    /// An order or a notification names another account than the inbox's. It is taken all the same:
     /// which number stands there is not documented.
     OtherAccount,
     /// A listing shows an order in several states. It is fetched; what cannot be fetched for a day
@@ -111,7 +111,7 @@ impl ProblemKind {
             ProblemKind::NothingFound => "none of the known orders that were fetched is found",
             ProblemKind::OtherOrder => "a fetch was answered with another order",
             ProblemKind::OtherRxId => "an order is listed under several Rx ids",
-            ProblemKind::OtherAccount => "an order names another account",
+            ProblemKind::OtherAccount => "an order or a notification names another account",
             ProblemKind::Contradicted => "a listing shows an order in several states",
             ProblemKind::UnknownStatus => "an order is listed in a status that is not known",
             ProblemKind::NotAgreed => "no second answer agrees with what one has shown",

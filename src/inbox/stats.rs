@@ -28,7 +28,7 @@ pub struct Stats {
     pub since_complete_poll: Option<Duration>,
     /// The last error of a poll, in one line; none after one that listed the orders in full.
     pub last_error: Option<String>,
-    /// What was wrong in the last poll, by kind.
+    /// What was wrong in the last poll, and with what was notified since, by kind.
     pub problems: BTreeMap<ProblemKind, u64>,
     /// Orders fetched one by one.
     pub fetched: u64,
@@ -144,6 +144,10 @@ impl Counters {
 
     pub(super) fn add(&self, report: &PollReport) {
         self.with(|state| state.stats.add(report));
+    }
+
+    pub(super) fn problem(&self, kind: ProblemKind) {
+        self.with(|state| *state.stats.problems.entry(kind).or_default() += 1);
     }
 
     pub(super) fn hinted(&self) {

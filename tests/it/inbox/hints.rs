@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use lab_connector::Notification;
+use lab_connector::inbox::ProblemKind;
+use serde_json::json;
+
 use super::{HOUR, Service, notification, symbols};
 
 #[tokio::test]
@@ -47,6 +51,21 @@ async fn a_notification_shows_what_the_listing_does_not() {
         inbox.poll().await.unwrap();
     }
     assert_eq!(symbols(&inbox, "1").await, "RI");
+}
+
+#[tokio::test]
+async fn a_notification_for_another_account_is_told_and_taken() {
+    let service = Service::new();
+    let inbox = service.settled().await;
+    service.show(1, "iTero Modeling");
+    for account in ["account-77", "0", "4711"] {
+        let body = json!({ "rxId": "rx-1", "accountNumber": account }).to_string();
+        inbox.notify(&Notification::parse(body.as_bytes()).unwrap());
+    }
+    let problems = inbox.stats().await.unwrap().problems;
+    assert_eq!(problems, [(ProblemKind::OtherAccount, 1)].into());
+    inbox.poll().await.unwrap();
+    assert_eq!(symbols(&inbox, "1").await, "M");
 }
 
 #[tokio::test]
