@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::StatusCode;
+use lab_connector::auth::Tokens;
 use lab_connector::inbox::{Delivery, Handled, MemoryStore, PollState};
+use lab_connector::{MemoryTokenStore, TokenStore};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{HOUR, Service, symbols};
+use crate::support::{account, tokens};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -117,6 +120,46 @@ async fn it_goes_on_through_what_can_heal_and_says_what_it_is() {
     })
     .await;
     assert_eq!(symbols(&inbox, "1").await, "R");
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn it_goes_on_when_somebody_has_signed_in_again() {
+    let service = Service::new();
+    let store = Arc::new(MemoryTokenStore::new());
+    let short = tokens(&service.clock, 60);
+    assert!(store.swap(&account(), None, &short).await.unwrap());
+    let inbox = service
+        .lab_with(Arc::clone(&store))
+        .inbox(MemoryStore::new());
+    service.show(1, "Lab Review");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn({
+        let inbox = inbox.clone();
+        let done = |_: Delivery| async { Handled::Ok(()) };
+        async move { inbox.for_each(done).stop_when(stopped.map(drop)).await }
+    });
+    until(async || {
+        service.pass(MINUTE);
+        inbox.stats().await.unwrap().poll_state == PollState::NeedsSignIn
+    })
+    .await;
+    assert_eq!(inbox.stats().await.unwrap().store.arrivals, 0);
+    // Another process has signed in, or somebody at a desk.
+    let json = store.load(&account()).await.unwrap().unwrap().expose_json();
+    let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    json["generation"] = 2.into();
+    json["access_token"] = "access-2".into();
+    json["expires_at"] = 4_000_000_000_u64.into();
+    let fresh = Tokens::from_json(&json.to_string()).unwrap();
+    assert!(store.swap(&account(), Some(1), &fresh).await.unwrap());
+    until(async || {
+        service.pass(MINUTE);
+        inbox.stats().await.unwrap().store.arrivals == 1
+    })
+    .await;
+    assert_eq!(inbox.stats().await.unwrap().poll_state, PollState::Good);
     stop.send(()).unwrap();
     running.await.unwrap().unwrap();
 }

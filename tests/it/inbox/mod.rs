@@ -18,7 +18,7 @@ use std::time::Duration;
 use http::{Response, StatusCode, header};
 use lab_connector::inbox::{CaseStore, Delivery, Inbox, MemoryStore, PollReport, ProblemKind};
 use lab_connector::transport::{self, Body, Request, TransportError};
-use lab_connector::{Lab, Notification, OrderId, TokenStore};
+use lab_connector::{Lab, MemoryTokenStore, Notification, OrderId, TokenStore};
 use serde_json::{Value, json};
 
 use crate::support::{TestClock, account, builder, tokens};
@@ -101,11 +101,15 @@ impl Service {
 
     /// A client of the account, whose token outlasts every test.
     async fn lab(&self) -> Lab {
+        let store = MemoryTokenStore::new();
+        let kept = tokens(&self.clock, 10 * 365 * 86_400);
+        assert!(store.swap(&account(), None, &kept).await.unwrap());
+        self.lab_with(store)
+    }
+
+    fn lab_with(&self, store: impl TokenStore + 'static) -> Lab {
         let state = Arc::clone(&self.state);
         let clock = self.clock.clone();
-        let store = lab_connector::MemoryTokenStore::new();
-        let kept = tokens(&clock, 10 * 365 * 86_400);
-        assert!(store.swap(&account(), None, &kept).await.unwrap());
         let client = builder("https://service.example/", &clock)
             .token_store(store)
             .transport(transport::from_fn(move |request: Request| {
@@ -170,6 +174,10 @@ impl State {
                 }
                 listed.extend(self.extra.clone());
                 (StatusCode::OK, json!({ "orders": listed }))
+            }
+            // Nobody is signed in any more.
+            (None, Some((_, "token"))) => {
+                (StatusCode::BAD_REQUEST, json!({ "error": "invalid_grant" }))
             }
             (None, Some((_, "return"))) => {
                 self.returns += 1;
