@@ -40,8 +40,9 @@ pub fn safe_name(text: &str) -> String {
     name
 }
 
-/// A file name for an order's file: the order's id, the asset's kind and id, and `.zip` if it is
-/// the zip of exported scans. Made of [safe names](safe_name), and without a patient's name, which
+/// A file name for an order's file: the order's id, the asset's kind and id, and an extension: `.zip` of
+/// the zip of exported scans, of another file that of the name or URL that the service gives, if it is
+/// one of a picture, a document or a scan. Made of [safe names](safe_name), and without a patient's name, which
 /// the names that the service uses may hold.
 ///
 /// It has at most 200 characters: of a longer one the end becomes a hash, so that no file system
@@ -68,17 +69,37 @@ pub fn file_name(order: &Order, asset: &Asset) -> String {
         name.push('-');
         name.push_str(&safe_name(part));
     }
-    const LONGEST: usize = 196;
+    const LONGEST: usize = 195;
     if name.len() > LONGEST {
         let hash = format!("-{:016x}", fnv1a(name.as_bytes()));
         // All of it is ASCII.
         name.truncate(LONGEST - hash.len());
         name.push_str(&hash);
     }
-    if asset.is_export() {
-        name.push_str(".zip");
+    if let Some(extension) = extension(asset) {
+        name.push('.');
+        name.push_str(extension);
     }
     name
+}
+
+/// What a file of a case may be called. Nothing that a double click would run.
+const EXTENSIONS: [&str; 19] = [
+    "3mf", "bmp", "csv", "dcm", "gif", "jpeg", "jpg", "json", "obj", "pdf", "ply", "png", "stl",
+    "tif", "tiff", "txt", "webp", "xml", "zip",
+];
+
+fn extension(asset: &Asset) -> Option<&'static str> {
+    if asset.is_export() {
+        return Some("zip");
+    }
+    let known = |name: &str| {
+        let (_, found) = name.rsplit_once('.')?;
+        let mut extensions = EXTENSIONS.into_iter();
+        extensions.find(|extension| extension.eq_ignore_ascii_case(found))
+    };
+    let by_name = asset.original_name().and_then(|name| known(&name));
+    by_name.or_else(|| known(asset.url()?.path()))
 }
 
 /// FNV-1a: short, and the same in every release.
@@ -130,6 +151,31 @@ mod tests {
             let name = safe_name(text);
             assert!(name.starts_with(start), "{text:?}: {name}");
             assert_eq!(name.len(), start.len() + 16);
+        }
+    }
+
+    #[test]
+    fn a_file_has_the_extension_of_its_kind_and_none_that_runs() {
+        for (asset, expected) in [
+            (r#"{"type": "ide", "name": "x.exe"}"#, "1-ide.zip"),
+            (
+                r#"{"type": "pdf", "fileName": "Doe, Jane.PDF"}"#,
+                "1-pdf.pdf",
+            ),
+            (
+                r#"{"type": "a", "url": "https://a.example/x/y.jpeg?sig=b.exe"}"#,
+                "1-a.jpeg",
+            ),
+            (
+                r#"{"type": "a", "name": "a.exe", "url": "https://a.example/y.STL"}"#,
+                "1-a.stl",
+            ),
+            (r#"{"type": "a", "name": "a.png.bat"}"#, "1-a"),
+            (r#"{"type": "a", "name": "png"}"#, "1-a"),
+        ] {
+            let order = format!(r#"{{"orderId": 1, "status": "Sent", "assets": [{asset}]}}"#);
+            let order: Order = serde_json::from_str(&order).unwrap();
+            assert_eq!(file_name(&order, &order.assets()[0]), expected, "{asset}");
         }
     }
 

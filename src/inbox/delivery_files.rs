@@ -5,7 +5,6 @@ use std::path::Path;
 use crate::client::Fetched;
 use crate::download::Downloaded;
 use crate::error::Result;
-use crate::key::same_key;
 use crate::model::Asset;
 
 /// The files of a delivery: what [`Delivery::download_all`](super::Delivery::download_all) gives.
@@ -79,14 +78,7 @@ impl DeliveryFile {
     /// Convention: it is a text under `fileName`, `originalFileName`, `originalName` or `name`.
     #[must_use]
     pub fn original_name(&self) -> Option<String> {
-        const KEYS: [&str; 4] = ["filename", "originalfilename", "originalname", "name"];
-        let extra = self.asset.extra();
-        let under = |key: &&str| {
-            let mut fields = extra.iter().filter(|(name, _)| same_key(name, key));
-            fields.find_map(|(_, value)| value.as_str())
-        };
-        let name: Option<&str> = KEYS.iter().find_map(under);
-        name.map(str::to_owned).filter(|name| !name.is_empty())
+        self.asset.original_name()
     }
 }
 

@@ -114,6 +114,18 @@ impl Asset {
         self.0.extra.to_map()
     }
 
+    /// The name that the service gives the file, if it gives one.
+    pub(crate) fn original_name(&self) -> Option<String> {
+        const KEYS: [&str; 4] = ["filename", "originalfilename", "originalname", "name"];
+        let extra = self.extra();
+        let under = |key: &&str| {
+            let mut fields = extra.iter().filter(|(name, _)| same_key(name, key));
+            fields.find_map(|(_, value)| value.as_str())
+        };
+        let name: Option<&str> = KEYS.iter().find_map(under);
+        name.map(str::to_owned).filter(|name| !name.is_empty())
+    }
+
     /// Calls with each of these fields, as it came.
     pub(crate) fn each_extra(&self, each: impl FnMut(&str, &str)) {
         self.0.extra.each(each);
