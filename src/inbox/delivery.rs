@@ -192,7 +192,7 @@ impl Delivery {
     }
 
     /// Gives it back, to come again at `time`, or at once if that has passed. The order's
-    /// later deliveries wait.
+    /// later deliveries wait, unless it has failed before.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ pub(super) struct HandedOut {
     pub(super) candidates: Set<Scenario>,
     pub(super) acknowledged: bool,
     pub(super) doubtful: bool,
-    /// It waits for another try.
+    /// It has failed: from then on it holds back no other.
     failed: bool,
 }
 
@@ -93,7 +93,7 @@ impl Desk {
             candidates: reading.candidates(),
             acknowledged: false,
             doubtful: delivery.is_doubtful(),
-            failed: false,
+            failed: known.is_some_and(|known| known.failed),
         };
         if let Some(before) = self.handed_out.get(&key) {
             assert_eq!(before.status, handed_out.status);
