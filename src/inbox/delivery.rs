@@ -278,18 +278,16 @@ impl Delivery {
         tokio::fs::create_dir_all(&directory)
             .await
             .map_err(|error| Error::new(Kind::File(error.to_string())).with_source(error))?;
-        let mut order = self.with_files().await?;
+        let order = self.with_files().await?;
         let mut files = self.fetch(&order, &directory).await;
         if let Err(error) = &files
             && may_be_replaced(error)
             && let Some(other) = self.with_other_files(&order).await
         {
-            order = other;
-            files = self.fetch(&order, &directory).await;
+            files = self.fetch(&other, &directory).await;
         }
         let files = files?;
-        let shown = files::fingerprint(&order);
-        let downloaded = Evidence::Downloaded(self.ordinal(), &shown);
+        let downloaded = Evidence::Downloaded(self.ordinal());
         self.inbox.did(self.order_id(), downloaded).await?;
         Ok(files)
     }

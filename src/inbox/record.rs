@@ -380,7 +380,7 @@ mod tests {
             Evidence::FetchFailed,
             Evidence::Hinted,
             Evidence::Returned,
-            Evidence::Downloaded(1, &Files::none()),
+            Evidence::Downloaded(1),
         ] {
             let observation = CaseObservation::new("1".into(), evidence);
             assert!(planned(0, None, &observation).is_none(), "{evidence:?}");

@@ -43,8 +43,8 @@ pub(in crate::inbox) enum Evidence<'a> {
     Hinted,
     /// We returned the order to the doctor, and the service accepted it.
     Returned,
-    /// We downloaded all files of the delivery with this ordinal, and these are they.
-    Downloaded(u32, &'a Files),
+    /// We downloaded all files of the delivery with this ordinal.
+    Downloaded(u32),
 }
 
 /// The state in which an answer shows an order.

@@ -1,8 +1,7 @@
 //! What the software did itself: marks that wait for the service to show their effect.
 
-use super::files::Files;
-use super::record::{Return, WeakNews};
-use super::transition::{Planner, ViewName};
+use super::record::Return;
+use super::transition::Planner;
 use crate::flow::{Arrival, Origin};
 use crate::inbox::due::DueTime;
 use crate::status::{OrderStatus, Symbol};
@@ -33,23 +32,7 @@ impl Planner<'_> {
     }
 
     /// A finished download is noted. *Downloaded* is an arrival only when the service shows it.
-    ///
-    /// Files that a view showed as changed, and that were downloaded, are there: that is an answer that
-    /// agrees. Another one may not come, since downloading takes the order off the list.
-    pub(super) fn downloaded(&mut self, ordinal: u32, files: &Files) {
-        for name in [ViewName::Listings, ViewName::Fetches] {
-            let is_there = |news: &mut WeakNews| news.changes.share_a_change(files);
-            let Some(mut news) = self.view_mut(name).waiting.take_if(is_there) else {
-                continue;
-            };
-            news.agreed = news.agreed.saturating_add(1);
-            if news.agreed >= self.record.agreement_needed(&news.status) {
-                self.arrive(&news.status, &news.files, name, &news.gap, true);
-                self.settle_view(name, &news.status, &news.files);
-            } else {
-                self.view_mut(name).waiting = Some(news);
-            }
-        }
+    pub(super) fn downloaded(&mut self, ordinal: u32) {
         let record = &mut self.record;
         let exists = usize::try_from(ordinal).is_ok_and(|ordinal| ordinal <= record.deliveries());
         if exists && record.downloaded < Some(ordinal) {

@@ -115,10 +115,7 @@ impl Evidence<'_> {
     fn is_answer(&self) -> bool {
         !matches!(
             self,
-            Evidence::Hinted
-                | Evidence::Returned
-                | Evidence::Downloaded(..)
-                | Evidence::FetchFailed
+            Evidence::Hinted | Evidence::Returned | Evidence::Downloaded(_) | Evidence::FetchFailed
         )
     }
 
@@ -163,7 +160,7 @@ impl Planner<'_> {
             Evidence::FetchFailed => {}
             Evidence::Hinted => self.record.hinted(now, self.policy),
             Evidence::Returned => self.returned(),
-            Evidence::Downloaded(ordinal, files) => self.downloaded(ordinal, files),
+            Evidence::Downloaded(ordinal) => self.downloaded(ordinal),
         }
     }
 

@@ -230,7 +230,7 @@ impl Planner<'_> {
 
     /// Adds an arrival, with what the service's own history tells of the time before: its last
     /// entry is the arrival itself.
-    pub(super) fn arrive(
+    fn arrive(
         &mut self,
         status: &OrderStatus,
         files: &Files,
@@ -297,7 +297,7 @@ impl Planner<'_> {
     }
 
     /// What the view that brought an arrival shows.
-    pub(super) fn settle_view(&mut self, name: ViewName, status: &OrderStatus, files: &Files) {
+    fn settle_view(&mut self, name: ViewName, status: &OrderStatus, files: &Files) {
         let view = self.view_mut(name);
         view.presence = Presence::Shown(status.clone());
         view.files.grow(files);

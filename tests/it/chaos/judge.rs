@@ -95,14 +95,15 @@ fn judge_order(world: &mut World, order: &OrderId) {
     let seen = |at: usize| truth.shown[at].seen;
     let alike = |at: usize| !tells_files && is_alike(&truth.shown, at, &sure, &seen);
     let is_listed = |at: usize| truth.shown[at].status.is_listed();
+    let was_long_enough = |at: usize| is_long_enough(world, &id, &truth.shown, at);
     let must: Vec<bool> = (0..truth.shown.len())
-        .map(|at| is_listed(at) && sure(at) && !alike(at))
+        .map(|at| is_listed(at) && sure(at) && !alike(at) && was_long_enough(at))
         .collect();
     let is_stale = |out: &Out| {
         let mut spans = world.stale.iter();
         let during = |(from, to): &(u64, u64)| *from <= out.at && out.at <= to + 60_000;
         // A time that a history does not tell may be any.
-        out.after_stale && (out.at == 0 || spans.any(during))
+        out.doubtful || (out.after_stale && (out.at == 0 || spans.any(during)))
     };
     let stale: Vec<bool> = outs.iter().map(is_stale).collect();
     let fits = explain(&truth.shown, &outs, &must, &stale);
@@ -189,6 +190,18 @@ fn judge_order(world: &mut World, order: &OrderId) {
         world.say(line);
     }
     world.sums += sums;
+}
+
+/// Whether a state was shown long enough to be owed. A status that the case has had before counts when
+/// a later answer agrees, and each time twice as many have to.
+fn is_long_enough(world: &World, id: &str, shown: &[Shown], at: usize) -> bool {
+    let symbol = shown[at].status.symbol();
+    let before = shown[..at]
+        .iter()
+        .filter(|one| one.status.symbol() == symbol);
+    let repeated = u32::try_from(before.count()).unwrap();
+    let looks = world.good_looks.get(&(id.to_owned(), at));
+    repeated == 0 || looks.copied().unwrap_or(0) > 1 << (repeated - 1).min(16)
 }
 
 /// Which true state each delivery is of, so that the fewest things are unexplained.

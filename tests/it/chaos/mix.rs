@@ -257,8 +257,9 @@ pub(super) fn life(rng: &mut Rng) -> Life {
 }
 
 /// Whether answers certainly tell the files of an order from those that it had before, wherever
-/// it is seen. Sizes do not: two scans may be as long.
+/// it is seen. Sizes do not: two scans may be as long. Nor does anything of a file without an id.
 pub(super) fn tells_files(is: &Behaviour) -> bool {
     let timed = is.asset_times && is.times != Times::Absent;
-    is.assets_in_listing && (is.asset_ids == AssetIds::PerRevision || timed || is.asset_digests)
+    let told = is.asset_ids == AssetIds::PerRevision || timed || is.asset_digests;
+    is.assets_in_listing && is.asset_ids != AssetIds::Absent && told
 }

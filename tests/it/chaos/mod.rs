@@ -168,7 +168,7 @@ struct Sums {
     unsure: u64,
     /// Arrivals that nothing told from the one before.
     alike: u64,
-    /// Deliveries of what a listing that lagged behind showed.
+    /// Deliveries of what a listing that lagged behind showed, and doubtful ones.
     stale: u64,
     /// Deliveries whose files the service no longer gives, since the case is with somebody else.
     withheld: u64,

@@ -213,11 +213,12 @@ impl Software {
         let candidates: Vec<_> = candidates.map(|one| one.number().to_string()).collect();
         let at = delivery.history().last().and_then(|last| last.time());
         say(format_args!(
-            "out {name} {} {} {} {}",
+            "out {name} {} {} {} {} {}",
             delivery.status().symbol().unwrap(),
             millis(at.unwrap_or(SystemTime::UNIX_EPOCH)),
             delivery.history().is_complete(),
-            candidates.join(",")
+            candidates.join(","),
+            delivery.is_doubtful()
         ));
         let mut chance = |percent| !thorough && rng.u8(0..100) < percent;
         if chance(4) {

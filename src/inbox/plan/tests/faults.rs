@@ -242,24 +242,4 @@ mod found_by_worlds {
         }
         assert!(script.fetches < 340 * 2 / 4, "{}", script.fetches);
     }
-
-    #[test]
-    fn new_files_that_were_downloaded_under_the_old_name_are_an_arrival() {
-        // Downloaded, it is off the list, and nobody shows the new files a second time.
-        let steps = "f=!, L F{a}, L F{b}, dlF{b}, f=D, L –, L – x9";
-        assert_eq!(deliveries(steps), "F* F*?");
-        assert_eq!(
-            deliveries("f=!, L F{a}, L F{b}, dlF{a}, f=D, L –, L – x9"),
-            "F*"
-        );
-        // A view that flickers for good comes to rest all the same.
-        let steps =
-            "f=F{a:1}, L F{a:1}, L F{a:2}, dlF{a:2}, L F{a:1}, dlF{a:1}, L F{a:2}, dlF{a:2}";
-        let often = format!(
-            "{steps}, {}",
-            "L F{a:1}, dlF{a:1}, L F{a:2}, dlF{a:2}, ".repeat(50) + "L F{a:1}"
-        );
-        let count = deliveries(&often).split(' ').count();
-        assert!(count <= 8, "{count}");
-    }
 }

@@ -5,7 +5,7 @@
 //! id. Where a fetch is due after a poll it is made and answers what `f=` set last: `f=S`, `f=!`
 //! it fails, `f=404`, `f=L` what the last listing showed, or S where it lacked the order; at first
 //! there is no Rx id to fetch by. `f S` a fetch at once, whatever is due; `N` a notification;
-//! `ret` our own return; `dlF{a}` we downloaded these files; `+3h` hours go by; `clock-30h` the clock is set back; `xN` after a step:
+//! `ret` our own return; `+3h` hours go by; `clock-30h` the clock is set back; `xN` after a step:
 //! N times. A file `a:2` has size 2. A history in brackets: `f R[F1 M2 R3]`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -97,9 +97,6 @@ impl Script {
             self.fetch(answer);
         } else if step == "N" {
             self.observe(Evidence::Hinted);
-        } else if let Some(files) = step.strip_prefix("dl") {
-            let ordinal = u32::try_from(self.deliveries.len()).unwrap();
-            self.observe(Evidence::Downloaded(ordinal, &parse(files).files));
         } else if step == "ret" {
             self.observe(Evidence::Returned);
         } else if let Some(hours) = step.strip_prefix('+') {

@@ -45,6 +45,8 @@ pub(super) struct Out {
     pub(super) candidates: Vec<u8>,
     /// Whether a listing was lagging behind when it was handed out first, or before.
     pub(super) after_stale: bool,
+    /// It says itself that it may not have arrived anew.
+    pub(super) doubtful: bool,
     acknowledging: bool,
     acknowledged: bool,
     pub(super) files: Vec<PathBuf>,
@@ -58,6 +60,7 @@ impl Out {
             complete,
             candidates,
             after_stale: false,
+            doubtful: false,
             acknowledging: false,
             acknowledged: false,
             files: Vec::new(),
@@ -72,6 +75,8 @@ pub(super) struct World {
     pub(super) outs: BTreeMap<(String, u32), Out>,
     /// Places in the truth of orders, of which it is not known whether a process has seen them.
     pub(super) unsure: BTreeSet<(String, usize)>,
+    /// In how many good rounds each state was listed.
+    pub(super) good_looks: BTreeMap<(String, usize), u32>,
     /// Orders whose deliveries end with one whose files the service does not give.
     pub(super) withheld: BTreeSet<String>,
     seen: BTreeSet<(String, usize)>,
@@ -121,6 +126,7 @@ impl World {
             behaviour,
             outs: BTreeMap::new(),
             unsure: BTreeSet::new(),
+            good_looks: BTreeMap::new(),
             withheld: BTreeSet::new(),
             seen: BTreeSet::new(),
             stale: Vec::new(),

@@ -77,6 +77,7 @@ impl World {
         let at = words[4].parse().unwrap();
         let mut out = Out::new(words[3], at, words[5] == "true", candidates.collect());
         out.after_stale = after_stale;
+        out.doubtful = words.get(7) == Some(&"true");
         match self.outs.get_mut(&name) {
             None => {
                 self.outs.insert(name, out);
@@ -132,6 +133,9 @@ impl World {
                     continue;
                 }
                 let sure = fine && at == last;
+                if sure && listing_is_whole && shown.status.is_listed() {
+                    *self.good_looks.entry(place.clone()).or_default() += 1;
+                }
                 if self.seen.insert(place.clone()) {
                     if !sure {
                         self.unsure.insert(place);

@@ -384,7 +384,7 @@ impl Service {
         }
     }
 
-    pub(super) fn files(&self, phase: &Phase, listing: bool) -> Files {
+    fn files(&self, phase: &Phase, listing: bool) -> Files {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let version = phase.version;
         match self.carried {

@@ -223,8 +223,7 @@ impl World {
             }
         } else {
             let ordinal = u32::try_from(self.record.deliveries()).unwrap_or_default();
-            let files = self.service.files(self.service.truth(), false);
-            self.observe(Evidence::Downloaded(ordinal, &files), self.revision, 0);
+            self.observe(Evidence::Downloaded(ordinal), self.revision, 0);
         }
     }
 
