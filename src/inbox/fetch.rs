@@ -125,7 +125,7 @@ async fn hinted(
     let observed = order_ids.iter().cloned();
     let observed = observed.map(|case| CaseObservation::new(case, Evidence::Hinted));
     let observed: Vec<_> = observed.collect();
-    record(inbox, moment, by_key(known), &observed, report).await?;
+    record(inbox, moment, &by_key(known), &observed, report).await?;
     let keys: Vec<_> = order_ids.iter().map(CaseKey::Order).collect();
     Ok((store.find_all(account, &keys).await?, unknown))
 }
@@ -212,7 +212,7 @@ async fn take_in(
     // Two hints may lead to one order: a case is in a commit once.
     let observations = observations.filter(|one| seen.insert(one.case.clone()));
     let observations: Vec<_> = observations.collect();
-    record(inbox, moment, known, &observations, report).await
+    record(inbox, moment, &known, &observations, report).await
 }
 
 fn judge(

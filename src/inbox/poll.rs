@@ -75,7 +75,7 @@ async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
         Evidence::Unlisted
     };
     observations.extend(missing(&known.cases, &read, lacking));
-    record(inbox, &moment, known.cases.clone(), &observations, report).await?;
+    record(inbox, &moment, &known.cases, &observations, report).await?;
     // Behind what it listed, so that nothing of it can later be taken for newer than the account.
     inbox.listed(coverage).await
 }
@@ -91,7 +91,7 @@ async fn unlisted(inbox: &Inbox, moment: Moment, report: &mut PollReport) -> Res
         let lacking = keys(&cases).into_iter();
         let lacking = lacking.map(|case| CaseObservation::new(case, Evidence::Unlisted));
         let observations: Vec<_> = lacking.collect();
-        record(inbox, &moment, cases, &observations, report).await?;
+        record(inbox, &moment, &cases, &observations, report).await?;
     }
     inbox.listed(coverage).await
 }
@@ -159,6 +159,7 @@ fn rx_id_of(shown: &Shown) -> Option<&str> {
 /// The cases that a listing is compared with.
 struct Known {
     cases: Cases,
+    /// Of those that are not known by the order id of a record.
     by_rx_id: HashMap<RxId, OrderId>,
 }
 
@@ -177,17 +178,15 @@ impl Known {
         };
         let new = shown.iter().filter(is_new).filter_map(rx_id_of);
         let new: HashSet<RxId> = new.map(RxId::new).collect();
+        let mut by_rx_id = HashMap::new();
         if !new.is_empty() {
             let keys: Vec<_> = new.iter().map(CaseKey::Rx).collect();
-            cases.extend(by_key(store.find_all(account, &keys).await?));
+            let found = store.find_all(account, &keys).await?;
+            let ids = |case: &Case| Some((case.rx_id()?.clone(), case.order_id().clone()));
+            by_rx_id.extend(found.iter().filter_map(ids));
+            cases.extend(by_key(found));
         }
-        let by_rx_id = cases.values();
-        let by_rx_id =
-            by_rx_id.filter_map(|case| Some((case.rx_id()?.clone(), case.order_id().clone())));
-        Ok(Known {
-            by_rx_id: by_rx_id.collect(),
-            cases,
-        })
+        Ok(Known { cases, by_rx_id })
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) fn by_key(cases: Vec<Case>) -> Cases {
 pub(super) async fn record(
     inbox: &Inbox,
     moment: &Moment,
-    known: Cases,
+    known: &Cases,
     observations: &[CaseObservation<'_>],
     report: &mut PollReport,
 ) -> Result<()> {
@@ -129,9 +129,8 @@ pub(super) async fn record(
             .problems
             .push(Problem::new(ProblemKind::IdTooLong, case, None));
     }
-    let mut known = known;
     for chunk in fitting.chunks(AT_ONCE) {
-        commit(inbox, moment, &mut known, chunk, report).await?;
+        commit(inbox, moment, known, chunk, report).await?;
     }
     Ok(())
 }
@@ -146,22 +145,24 @@ pub(super) async fn record_one(
     let key = CaseKey::Order(&observation.case);
     let found = inbox.store().find(inbox.account(), key).await?;
     let known = by_key(found.map(|stored| stored.case).into_iter().collect());
-    record(inbox, moment, known, &[observation], report).await
+    record(inbox, moment, &known, &[observation], report).await
 }
 
 async fn commit(
     inbox: &Inbox,
     moment: &Moment,
-    known: &mut Cases,
+    known: &Cases,
     observations: &[&CaseObservation<'_>],
     report: &mut PollReport,
 ) -> Result<()> {
     let (store, account) = (inbox.store(), inbox.account());
+    let mut renewed = Cases::new();
     for _ in 0..TRIES {
         let mut commit = Commit::default();
         let mut news = News::default();
         for observation in observations {
-            let found = known.get(&observation.case);
+            let case = &observation.case;
+            let found = renewed.get(case).or_else(|| known.get(case));
             let mut planned = plan(inbox.plan_policy(), moment, found, observation);
             if let Some(save) = &mut planned.save {
                 files::keep(inbox, save).await?;
@@ -175,7 +176,7 @@ async fn commit(
         }
         let keys = observations.iter();
         let keys: Vec<_> = keys.map(|one| CaseKey::Order(&one.case)).collect();
-        known.extend(by_key(store.find_all(account, &keys).await?));
+        renewed = by_key(store.find_all(account, &keys).await?);
     }
     Err(Error::store_unavailable(
         "other processes were quicker again and again; try again",

@@ -71,7 +71,13 @@ type Placed<'a> = (usize, Option<&'a str>, Option<OrderState<'a>>);
 impl<'a> Listing<'a> {
     pub(in crate::inbox) fn read(records: &[ListedRecord<'a>], known: &'a impl KnownIds) -> Self {
         // A record without an order id may belong to one that has it in the same listing.
-        let ids = records.iter().filter_map(|one| {
+        let is_bare = |one: &ListedRecord<'_>| one.order_id.and_then(present).is_none();
+        let with_ids = if records.iter().any(is_bare) {
+            records
+        } else {
+            &[]
+        };
+        let ids = with_ids.iter().filter_map(|one| {
             Some((
                 one.rx_id.and_then(present)?,
                 one.order_id.and_then(present)?,
@@ -116,9 +122,9 @@ fn case_of<'a>(
     rx_id: Option<&'a str>,
     known: &'a impl KnownIds,
 ) -> Option<(&'a str, bool)> {
-    let by_rx_id = rx_id.and_then(|rx_id| known.by_rx_id(rx_id));
+    let by_rx_id = || rx_id.and_then(|rx_id| known.by_rx_id(rx_id));
     let Some(order_id) = order_id else {
-        let Some(case) = by_rx_id else {
+        let Some(case) = by_rx_id() else {
             // The number may be another order's id.
             let rx_id = rx_id.filter(|rx_id| known.by_key(rx_id).is_none())?;
             return Some((rx_id, false));
@@ -126,9 +132,11 @@ fn case_of<'a>(
         // One that was only heard of waits for a fetch to tell its order id.
         return Some((case.key, !case.stands_under_rx_id() || case.has_arrived));
     };
+    if known.by_key(order_id).is_some() {
+        return Some((order_id, true));
+    }
     // An order id that appears later joins the case that was recorded without one.
-    let joins = by_rx_id.filter(|case| case.stands_under_rx_id());
-    match joins.filter(|_| known.by_key(order_id).is_none()) {
+    match by_rx_id().filter(|case| case.stands_under_rx_id()) {
         Some(case) => Some((case.key, true)),
         None => Some((order_id, true)),
     }
