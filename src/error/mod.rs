@@ -343,17 +343,7 @@ impl Error {
     /// chain expect it.
     #[must_use]
     pub fn report(&self) -> String {
-        let mut report = self.to_string();
-        let mut source = StdError::source(self);
-        while let Some(error) = source {
-            let text = error.to_string();
-            // Some libraries repeat their cause in their own text.
-            if !report.ends_with(&text) {
-                report = format!("{report}: {text}");
-            }
-            source = error.source();
-        }
-        report.replace(char::is_control, " ")
+        report(self)
     }
 
     /// Whether the service may have seen the request.
@@ -627,6 +617,21 @@ impl StdError for Error {
 
 fn seconds(duration: &Duration) -> String {
     format!("{} s", duration.as_secs_f64())
+}
+
+/// An error with everything that led to it, in one line.
+pub(crate) fn report(error: &dyn StdError) -> String {
+    let mut report = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        // Some libraries repeat their cause in their own text.
+        if !report.ends_with(&text) {
+            report = format!("{report}: {text}");
+        }
+        source = error.source();
+    }
+    report.replace(char::is_control, " ")
 }
 
 #[cfg(test)]

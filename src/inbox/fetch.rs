@@ -12,7 +12,7 @@ use super::poll::note_other_accounts;
 use super::problem::{Problem, ProblemKind};
 use super::record::{CaseObservation, Cases, Moment, Shown, by_key, record};
 use super::report::PollReport;
-use super::store::{Case, CaseKey, fits};
+use super::store::{Case, CaseKey};
 use super::trace;
 use crate::error::{Error, Result};
 use crate::model::{Order, OrderId, RxId};
@@ -38,6 +38,10 @@ impl Target {
             case: Some(case),
         })
     }
+
+    fn unknown(rx_id: RxId) -> Self {
+        Target { rx_id, case: None }
+    }
 }
 
 /// Fetches what has been due longest, and what was hinted at.
@@ -59,9 +63,7 @@ pub(super) async fn due(inbox: &Inbox, is_listed: bool, report: &mut PollReport)
             .put_back(rx_id.as_str().into(), inbox.elapsed());
     }
     let cases = cases.into_iter().take(known).filter_map(Target::of);
-    let unknown = unknown
-        .into_iter()
-        .map(|rx_id| Target { rx_id, case: None });
+    let unknown = unknown.into_iter().map(Target::unknown);
     let targets = unknown.chain(cases).collect();
     fetch(inbox, &moment, targets, is_listed, report).await
 }
@@ -90,28 +92,31 @@ pub(super) async fn fetch_hinted(inbox: &Inbox) -> Result<()> {
 async fn fetch_now(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
     let moment = inbox.moment().await?;
     let (known, unknown) = hinted(inbox, &moment, report).await?;
+    let keys: Vec<_> = known.iter().map(CaseKey::Order).collect();
+    // As they are now: what was recorded says when they are due.
+    let known = match keys.is_empty() {
+        true => Vec::new(),
+        false => inbox.store().find_all(inbox.account(), &keys).await?,
+    };
     let is_due = |case: &Case| {
         case.fetch_due()
             .is_some_and(|due| due.has_passed(moment.now))
     };
     let known = known.into_iter().filter(is_due).filter_map(Target::of);
-    let unknown = unknown
-        .into_iter()
-        .map(|rx_id| Target { rx_id, case: None });
+    let unknown = unknown.into_iter().map(Target::unknown);
     let targets = known.chain(unknown).collect();
     fetch(inbox, &moment, targets, true, report).await
 }
 
-/// Takes out the hints whose time has come. Of cases that are known it is recorded; they are given as
-/// they are then, beside the Rx ids that nobody knows.
+/// Takes out the hints whose time has come. Of cases that are known it is recorded; they are named,
+/// beside the Rx ids that nobody knows.
 async fn hinted(
     inbox: &Inbox,
     moment: &Moment,
     report: &mut PollReport,
-) -> Result<(Vec<Case>, Vec<RxId>)> {
+) -> Result<(Vec<OrderId>, Vec<RxId>)> {
     let hints = inbox.lock_hints().take(inbox.elapsed());
-    let hints = hints.iter().map(|rx_id| RxId::new(&**rx_id));
-    let hints: Vec<RxId> = hints.filter(|rx_id| fits(rx_id.as_str())).collect();
+    let hints: Vec<RxId> = hints.iter().map(|rx_id| RxId::new(&**rx_id)).collect();
     if hints.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -126,8 +131,7 @@ async fn hinted(
     let observed = observed.map(|case| CaseObservation::new(case, Evidence::Hinted));
     let observed: Vec<_> = observed.collect();
     record(inbox, moment, &by_key(known), &observed, report).await?;
-    let keys: Vec<_> = order_ids.iter().map(CaseKey::Order).collect();
-    Ok((store.find_all(account, &keys).await?, unknown))
+    Ok((order_ids, unknown))
 }
 
 /// Fetches orders by their Rx ids, a few at a time, and records them as they come.
@@ -244,7 +248,7 @@ fn judge(
                 }
                 Subject::Other { hint } => {
                     if let Some(rx_id) = hint {
-                        inbox.lock_hints().add(rx_id, inbox.elapsed());
+                        inbox.add_hint(rx_id);
                     }
                     problem(ProblemKind::OtherOrder, None);
                     case.map(|case| About::Nothing(case.clone(), Evidence::FetchFailed))

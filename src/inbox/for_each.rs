@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::run::{Patience, RECHECK, Running, is_lasting, is_passing_of_store};
 use super::store::Outcome;
 use super::{Delivery, Inbox};
-use crate::error::Result;
+use crate::error::{Result, report};
 
 /// What a handler gives: an error of any kind makes its delivery come again.
 pub type Handled = std::result::Result<(), Box<dyn StdError + Send + Sync>>;
@@ -316,7 +316,7 @@ where
     };
     let failure = match done {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(text(&*error)),
+        Ok(Err(error)) => Some(report(&*error)),
         Err(panic) => Some(format!("the handler panicked: {}", panic_text(&*panic))),
     };
     let mut patience = Patience::default();
@@ -334,17 +334,6 @@ where
             Ok(()) | Err(_) => return delivery.sequence(),
         }
     }
-}
-
-/// An error with what is behind it, in one line.
-fn text(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

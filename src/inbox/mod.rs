@@ -345,10 +345,15 @@ impl Inbox {
 
     fn hint(&self, rx_id: &RxId) {
         self.counters().hinted();
-        if store::fits(rx_id.as_str()) {
-            self.lock_hints().add(rx_id.as_str(), self.elapsed());
-        }
+        self.add_hint(rx_id.as_str());
         self.shared.hinted.send_replace(());
+    }
+
+    /// Leaves out what no store could keep as an Rx id.
+    fn add_hint(&self, rx_id: &str) {
+        if store::fits(rx_id) {
+            self.lock_hints().add(rx_id, self.elapsed());
+        }
     }
 }
 

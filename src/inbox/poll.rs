@@ -13,6 +13,7 @@ use super::report::PollReport;
 use super::store::{Case, CaseKey, fits};
 use crate::client::{self, Unreadable};
 use crate::error::{Error, Result};
+use crate::model::lenient::UNREADABLE_LIMIT;
 use crate::model::{OrderId, RxId};
 
 pub(super) async fn poll(inbox: &Inbox) -> Result<PollReport> {
@@ -40,7 +41,7 @@ async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
         }
     };
     // Of very many that cannot be read only the first are there.
-    let is_readable = listing.problem().is_none() && listing.unreadable().len() < 1_000;
+    let is_readable = listing.problem().is_none() && listing.unreadable().len() < UNREADABLE_LIMIT;
     take_problems(&listing, report);
     let (orders, unreadable) = listing.into_parts();
     let shown: Vec<Shown> = orders.into_iter().map(Shown::new).collect();
@@ -74,7 +75,8 @@ async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
     } else {
         Evidence::Unlisted
     };
-    observations.extend(missing(&known.cases, &read, lacking));
+    let listed = read.orders.iter().map(|order| order.case).collect();
+    observations.extend(missing(&known.cases, &listed, lacking));
     record(inbox, &moment, &known.cases, &observations, report).await?;
     // Behind what it listed, so that nothing of it can later be taken for newer than the account.
     inbox.listed(coverage).await
@@ -88,19 +90,10 @@ async fn unlisted(inbox: &Inbox, moment: Moment, report: &mut PollReport) -> Res
         let expected = inbox.store().expected(inbox.account(), &[]).await?;
         let moment = Moment { coverage, ..moment };
         let cases = by_key(expected);
-        let lacking = keys(&cases).into_iter();
-        let lacking = lacking.map(|case| CaseObservation::new(case, Evidence::Unlisted));
-        let observations: Vec<_> = lacking.collect();
+        let observations: Vec<_> = missing(&cases, &HashSet::new(), Evidence::Unlisted).collect();
         record(inbox, &moment, &cases, &observations, report).await?;
     }
     inbox.listed(coverage).await
-}
-
-/// In an order that does not depend on chance.
-fn keys(cases: &Cases) -> Vec<OrderId> {
-    let mut keys: Vec<_> = cases.keys().cloned().collect();
-    keys.sort_unstable();
-    keys
 }
 
 fn take_problems(listing: &client::Listing, report: &mut PollReport) {
@@ -242,13 +235,12 @@ fn observed<'a>(
     })
 }
 
-/// The cases that should be listed and are not.
+/// The cases that should be listed and are not, in an order that does not depend on chance.
 fn missing<'a>(
     known: &'a Cases,
-    listing: &Listing<'_>,
+    listed: &HashSet<&str>,
     evidence: Evidence<'a>,
-) -> impl Iterator<Item = CaseObservation<'a>> {
-    let listed: HashSet<&str> = listing.orders.iter().map(|order| order.case).collect();
+) -> impl Iterator<Item = CaseObservation<'a>> + use<'a> {
     let mut missing: Vec<_> = known
         .values()
         .filter(|case| case.is_expected() && !listed.contains(case.order_id().as_str()))

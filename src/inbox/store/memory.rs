@@ -144,15 +144,6 @@ impl CaseStore for MemoryStore {
         }))
     }
 
-    async fn find_all(&self, account: &AccountId, cases: &[CaseKey<'_>]) -> Result<Vec<Case>> {
-        let mut found: HashMap<OrderId, Case> = HashMap::new();
-        for case in cases {
-            let case = self.find(account, *case).await?;
-            found.extend(case.map(|one| (one.case.order_id().clone(), one.case)));
-        }
-        Ok(found.into_values().collect())
-    }
-
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
         Ok(self.read(account, |account| {
             let cases = account.cases.values().map(|stored| &stored.case);

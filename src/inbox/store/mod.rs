@@ -64,6 +64,7 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -232,13 +233,12 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     ///
     /// The store cannot be read.
     async fn find_all(&self, account: &AccountId, cases: &[CaseKey<'_>]) -> Result<Vec<Case>> {
-        let mut found: Vec<Case> = Vec::new();
+        let mut found: HashMap<OrderId, Case> = HashMap::new();
         for case in cases {
-            let case = self.find(account, *case).await?.map(|stored| stored.case);
-            let is_new = |case: &Case| found.iter().all(|one| one.order_id() != case.order_id());
-            found.extend(case.filter(is_new));
+            let case = self.find(account, *case).await?;
+            found.extend(case.map(|one| (one.case.order_id().clone(), one.case)));
         }
-        Ok(found)
+        Ok(found.into_values().collect())
     }
 
     /// Cases that are due to be fetched ([`Case::fetch_due`]), those with the earliest times first,
