@@ -86,6 +86,12 @@ impl Planner<'_> {
 }
 
 impl CaseRecord {
+    /// Whether an entry of the service's history is no later than the last one taken.
+    pub(super) fn has_taken(&self, entry: &Arrival) -> bool {
+        let known = self.reported.as_ref();
+        known.is_some_and(|known| entry.time() <= Some(known.at))
+    }
+
     /// Takes the end of a history as known.
     pub(super) fn take_reported(&mut self, history: &[Arrival]) {
         let end = history.last().and_then(|last| {

@@ -102,6 +102,8 @@ impl Planner<'_> {
             if self.is_overtaken(&news) {
                 continue;
             }
+            // Entries that another arrival took meanwhile would arrive a second time.
+            news.gap.retain(|entry| !self.record.has_taken(entry));
             let same_status = news.status == *shown.status;
             if same_status && (news.changes.is_none() || news.changes.share_a_change(&changes)) {
                 news.agreed = news.agreed.saturating_add(1);
@@ -126,10 +128,13 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether another arrival made weak news pointless: its status is the current one by now.
+    /// Whether another arrival made weak news pointless: its status is the current one by now, or
+    /// the service's history that came with it is known to its end.
     fn is_overtaken(&self, news: &WeakNews) -> bool {
-        let is_current = self.record.is_current(&news.status);
-        news.gap.is_empty() && news.changes.is_none() && is_current
+        match news.gap.last() {
+            Some(end) => self.record.has_taken(end),
+            None => news.changes.is_none() && self.record.is_current(&news.status),
+        }
     }
 
     fn arrive_agreed(

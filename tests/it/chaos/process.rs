@@ -229,6 +229,14 @@ impl Software {
             candidates.join(","),
             delivery.is_doubtful()
         ));
+        let arrivals = delivery.history().arrivals().iter();
+        let arrivals: Vec<_> = arrivals
+            .map(|one| {
+                let at = one.time().map(millis);
+                format!("{} {at:?} {:?}", one.status(), one.origin())
+            })
+            .collect();
+        say(format_args!("because {arrivals:?}"));
         let mut chance = |percent| !thorough && rng.u8(0..100) < percent;
         if chance(4) {
             // Forgotten: it comes again.

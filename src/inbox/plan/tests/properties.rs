@@ -69,6 +69,44 @@ proptest! {
         }
     }
 
+    /// Each state of a service that tells its history, lagging now and then, is delivered once.
+    #[test]
+    fn a_service_that_tells_its_history_doubles_nothing(
+        course in prop::collection::vec(
+            (0..6_usize, prop::collection::vec((any::<bool>(), 0..4_u8), 1..5)),
+            1..12,
+        ),
+    ) {
+        let mut script = Script::new();
+        let mut entries: Vec<String> = Vec::new();
+        let mut expected = Vec::new();
+        for (symbol, looks) in &course {
+            let symbol = ["F", "M", "R", "S", "D", "I"][*symbol];
+            if entries.last().is_some_and(|last| last.starts_with(symbol)) {
+                continue;
+            }
+            entries.push(format!("{symbol}{}", entries.len() + 1));
+            if symbol == "F" || symbol == "R" {
+                expected.push(format!("{symbol}*"));
+            }
+            for (is_fetch, lag) in looks {
+                // The whole history follows a lagging one: the service has not lost its end.
+                let lengths = [(*lag == 0).then(|| entries.len() - 1), Some(entries.len())];
+                for length in lengths.into_iter().flatten().filter(|length| *length > 0) {
+                    script.go_on(&look(*is_fetch, &entries[..length]));
+                }
+            }
+        }
+        // Doubtful ones may come twice: absences that a lagging listing ends, for one.
+        let sure = script.deliveries.iter().filter(|one| !one.ends_with('?'));
+        let delivered: Vec<_> = sure.collect();
+        let mut rest = expected.iter();
+        prop_assert!(
+            delivered.iter().all(|one| rest.any(|other| other == *one)),
+            "{:?} of {:?}", delivered, entries
+        );
+    }
+
     /// Whatever came before: a service that shows one state for good comes to rest at once, and
     /// in that state if it waits for the lab.
     #[test]
@@ -89,6 +127,16 @@ proptest! {
         }
         script.go_on(&format!("L {listed} x700"));
         prop_assert_eq!(script.deliveries.len(), deliveries);
+    }
+}
+
+/// The step in which a view shows the last of these entries, with all of them as its history.
+fn look(is_fetch: bool, entries: &[String]) -> String {
+    let symbol = &entries[entries.len() - 1][..1];
+    match is_fetch {
+        true => format!("f {symbol}[{}]", entries.join(" ")),
+        false if symbol == "F" || symbol == "R" => format!("L {symbol}[{}]", entries.join(" ")),
+        false => "L –".to_owned(),
     }
 }
 

@@ -248,6 +248,17 @@ fn _20_and_21_a_history_that_the_service_gives() {
 }
 
 #[test]
+fn _20_news_with_a_history_that_waits_while_the_other_view_goes_on() {
+    let before = "f F[F1], f D[F1 D2], L R[F1 D2 R3], f D[F1 D2 R3 D4]";
+    let again = "L F[F1 D2 R3 D4 S5 F6] x2, f D[F1 D2 R3 D4 S5 F6 D7] x9";
+    let script = Script::new().run(&format!("{before}, {again}"));
+    assert_eq!(
+        (&*script.delivered(), &*script.symbols()),
+        ("F* R* F*", "F D R D S F D")
+    );
+}
+
+#[test]
 fn _20_a_history_that_changes_although_nothing_does() {
     for keep in [1, 3, usize::MAX] {
         let mut script = Script::new();
