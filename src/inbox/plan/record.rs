@@ -231,6 +231,18 @@ impl CaseRecord {
         self.listings.waiting.is_none() && self.fetches.waiting.is_none()
     }
 
+    /// What speaks for the order having been away from the lab, in complete listings that lacked
+    /// it: a fetch that showed it with the doctor or Align counts as three, although no second
+    /// one has agreed yet. Polls that are far apart see no more of a quick rescan.
+    pub(super) fn absence_evidence(&self) -> u32 {
+        let news = self.fetches.waiting.as_ref();
+        let is_elsewhere = news
+            .and_then(|news| news.status.symbol())
+            .is_some_and(|symbol| !matches!(symbol, Symbol::F | Symbol::R | Symbol::D));
+        let weight = if is_elsewhere { ABSENCES } else { 0 };
+        self.absences.saturating_add(weight)
+    }
+
     /// The status of the last arrival.
     pub(super) fn current(&self) -> Option<&OrderStatus> {
         self.history.last().map(Arrival::status)

@@ -193,7 +193,7 @@ impl Planner<'_> {
             self.arrive_as_shown(name, shown, true);
         } else if is_listing
             && self.record.listings.presence == Presence::Absent
-            && self.record.absences >= self.record.absences_needed
+            && self.record.absence_evidence() >= self.record.absences_needed
         {
             self.record.absences_needed = self.record.absences_needed.saturating_mul(2);
             self.arrive_as_shown(name, shown, true);

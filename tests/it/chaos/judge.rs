@@ -3,7 +3,8 @@
 //! Not asked for, since nobody can know it (see *What cannot be known* in `inbox::plan`):
 //!
 //! - An arrival in the same status as the last one that was seen, where answers do not tell the
-//!   order's files apart and nothing was seen in between. What was shown only to a
+//!   order's files apart and nothing was seen in between, or only a quiet status that the case has
+//!   had before. What was shown only to a
 //!   download, which asks for a new URL, the inbox has not seen.
 //! - Where a listing showed an order as it was before, that is recorded as if the case had gone
 //!   back: such a delivery is counted as stale. What is read of that case from then on is not held
@@ -93,8 +94,11 @@ fn judge_order(world: &mut World, order: &OrderId) {
     let sure = |at: usize| truth.shown[at].seen && !world.unsure.contains(&(id.clone(), at));
     let tells_files = mix::tells_files(&world.behaviour);
     let seen = |at: usize| truth.shown[at].seen;
-    let alike = |at: usize| !tells_files && is_alike(&truth.shown, at, &sure, &seen);
     let is_listed = |at: usize| truth.shown[at].status.is_listed();
+    // Of a quiet status that the case has had before one answer says nothing, and nobody counts
+    // how often it was fetched.
+    let agreed = |at: usize| sure(at) && (is_listed(at) || !is_repeated(&truth.shown, at));
+    let alike = |at: usize| !tells_files && is_alike(&truth.shown, at, &agreed, &seen);
     let was_long_enough = |at: usize| is_long_enough(world, &id, &truth.shown, at);
     let must: Vec<bool> = (0..truth.shown.len())
         .map(|at| is_listed(at) && sure(at) && !alike(at) && was_long_enough(at))
@@ -125,6 +129,12 @@ fn judge_order(world: &mut World, order: &OrderId) {
             continue;
         };
         let shown = &truth.shown[state];
+        if stale[at] && !shown.seen {
+            // Only a listing that lagged behind has shown this state.
+            sums.stale += 1;
+            disturbed = true;
+            continue;
+        }
         let old = |file: &&std::path::PathBuf| {
             let is = world.digests.revision(&world.service, order, file);
             is.is_some_and(|is| is < shown.revision)
@@ -150,7 +160,7 @@ fn judge_order(world: &mut World, order: &OrderId) {
         let delivered = fits.contains(&Some(at));
         // A broken answer may have shown enough of a state to deliver it.
         let seen = |at: usize| seen(at) || fits.contains(&Some(at));
-        if !delivered && !tells_files && is_alike(&truth.shown, at, &sure, &seen) {
+        if !delivered && !tells_files && is_alike(&truth.shown, at, &agreed, &seen) {
             sums.alike += u64::from(is_listed(at) && shown.seen);
         } else if must[at] {
             sums.owed += 1;
@@ -196,9 +206,8 @@ fn judge_order(world: &mut World, order: &OrderId) {
 /// a later answer agrees, and each time twice as many have to.
 fn is_long_enough(world: &World, id: &str, shown: &[Shown], at: usize) -> bool {
     let symbol = shown[at].status.symbol();
-    let before = shown[..at]
-        .iter()
-        .filter(|one| one.status.symbol() == symbol);
+    let before = shown[..at].iter();
+    let before = before.filter(|one| one.status.symbol() == symbol);
     let repeated = u32::try_from(before.count()).unwrap();
     let looks = world.good_looks.get(&(id.to_owned(), at));
     repeated == 0 || looks.copied().unwrap_or(0) > 1 << (repeated - 1).min(16)
@@ -281,6 +290,11 @@ fn is_alike(
         }
     }
     false
+}
+
+fn is_repeated(shown: &[Shown], at: usize) -> bool {
+    let mut before = shown[..at].iter();
+    before.any(|one| one.status.symbol() == shown[at].status.symbol())
 }
 
 fn has_scenario(out: &Out, shown: &Shown) -> bool {

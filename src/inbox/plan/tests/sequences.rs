@@ -221,6 +221,28 @@ fn _19_an_order_that_is_listed_in_two_states() {
 }
 
 #[test]
+fn a_quick_rescan_of_which_one_fetch_and_one_listing_tell_is_not_lost() {
+    let before = "L F, L –, f S, L F x2";
+    assert_eq!(deliveries(before), "F* F*");
+    assert_eq!(
+        deliveries(&format!("{before}, L –, f S, L F x9")),
+        "F* F* F*?"
+    );
+    // The software's own download takes an order off the list.
+    assert_eq!(
+        deliveries("L F, L –, f D, L F x2, L –, f D, L F x9"),
+        "F* F*"
+    );
+    // It is once more and no oftener.
+    let script = Script::new().run(&format!("{before}, L F, f F"));
+    let mut script = script;
+    for _ in 0..300 {
+        script.go_on("L –, f S, L F, f F");
+    }
+    assert_eq!(script.delivered(), "F* F* F*?");
+}
+
+#[test]
 fn _20_and_21_a_history_that_the_service_gives() {
     let mut script = Script::new().run("L R, f R[F1 M2 R3], L R x9, f R[F1 M2 R3]");
     assert_eq!(script.delivered(), "R*");

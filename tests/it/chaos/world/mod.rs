@@ -455,6 +455,8 @@ impl World {
         // No time passes in a round: one that takes more calls than a minute has is never whole.
         let mut unlimited = self.behaviour.clone();
         unlimited.rate_limit = None;
+        // The hours between two rounds must not be longer than a sign-in lasts.
+        unlimited.refresh_life = None;
         self.service.set_behaviour(unlimited).unwrap();
         const HOUR: Duration = Duration::from_secs(60 * 60);
         // Also what is looked at only now and then.
