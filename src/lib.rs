@@ -50,6 +50,7 @@
 //! | `sqlite` | | [`inbox::store`]: cases and tokens in a file, with SQLite compiled in |
 //! | `postgres` | | [`inbox::store`]: cases and tokens on PostgreSQL; encrypted with `rustls` |
 //! | `simulator` | | [`simulator`] |
+//! | `blocking` | | [`blocking`]: `.wait()` for `.await`, in programs without a runtime |
 //! | `store-tests` | | `check_case_store` and `check_token_store`, for stores of your own |
 // Where a feature is off, links to what it brings lead to the published pages.
 #![cfg_attr(
@@ -70,6 +71,11 @@
     doc = "[`inbox`]: https://docs.rs/lab-connector/latest/lab_connector/inbox/",
     doc = "[`inbox::store`]: https://docs.rs/lab-connector/latest/lab_connector/inbox/store/"
 )]
+#![cfg_attr(
+    not(feature = "blocking"),
+    doc = "",
+    doc = "[`blocking`]: https://docs.rs/lab-connector/latest/lab_connector/blocking/"
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![deny(
@@ -86,6 +92,8 @@ pub mod status;
 mod access;
 #[cfg(feature = "client")]
 pub mod auth;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "client")]

@@ -13,6 +13,14 @@ use clap::error::ErrorKind;
 /// Runs an example: reads its command line and does its work. Wrong input and failures are one
 /// line each.
 pub fn run<A: Parser, F: Future<Output = Result<()>>>(work: impl FnOnce(A) -> F) -> ExitCode {
+    run_blocking(|arguments| {
+        let runtime = tokio::runtime::Runtime::new()?;
+        runtime.block_on(work(arguments))
+    })
+}
+
+/// The same for an example without async.
+pub fn run_blocking<A: Parser>(work: impl FnOnce(A) -> Result<()>) -> ExitCode {
     let command = A::command();
     let name = command.get_name();
     let arguments = match A::try_parse() {
@@ -31,8 +39,7 @@ pub fn run<A: Parser, F: Future<Output = Result<()>>>(work: impl FnOnce(A) -> F)
             return ExitCode::from(2);
         }
     };
-    let runtime = tokio::runtime::Runtime::new().map_err(anyhow::Error::from);
-    match runtime.and_then(|runtime| runtime.block_on(work(arguments))) {
+    match work(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {error:#}");

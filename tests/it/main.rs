@@ -2,6 +2,7 @@
 //! loopback.
 
 mod answers;
+mod blocking;
 mod bounds;
 mod budgets;
 mod canary;

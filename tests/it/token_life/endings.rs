@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use lab_connector::blocking::{ClosingClient, Wait};
 use lab_connector::transport::{self, Body};
 use lab_connector::{Client, FileTokenStore, TokenStore};
 
@@ -38,6 +39,24 @@ fn a_process_that_ends_waits_for_its_refresh() {
     drop(process);
     let kept = runtime().block_on(kept(&store, &account()));
     assert_eq!(kept.as_deref(), Some("access-2"));
+}
+
+/// The same for a program without a runtime: its client waits when it is dropped.
+#[test]
+fn a_client_that_is_waited_for_ends_in_good_order() {
+    let (script, _, clock, store) = Script::start([Answer::Tokens("2")]).wait();
+    let client = ClosingClient::new(script.client(&clock, Arc::clone(&store)));
+    clock.advance(HOUR);
+    script.gate.close();
+    let lab = client.account("L-1");
+    let call = std::thread::spawn(move || lab.keep_access().wait());
+    script.gate.reached().wait();
+    let closing = std::thread::spawn(move || drop(client));
+    script.gate.open();
+    closing.join().unwrap();
+    let kept = kept(&store, &account()).wait();
+    assert_eq!(kept.as_deref(), Some("access-2"));
+    call.join().unwrap().unwrap();
 }
 
 /// A sign-in or a pairing is as good for one use as a refresh.
