@@ -193,11 +193,11 @@ fn known_case(case: &Case) -> KnownCase<'_> {
 
 impl KnownIds for Known {
     fn by_key(&self, key: &str) -> Option<KnownCase<'_>> {
-        self.cases.get(&OrderId::new(key)).map(known_case)
+        self.cases.get(key).map(known_case)
     }
 
     fn by_rx_id(&self, rx_id: &str) -> Option<KnownCase<'_>> {
-        let key = self.by_rx_id.get(&RxId::new(rx_id))?;
+        let key = self.by_rx_id.get(rx_id)?;
         self.cases.get(key).map(known_case)
     }
 }

@@ -1,6 +1,7 @@
 //! Ids are opaque: order numbers of eight and of nine digits are both seen, and what the
 //! service sends as a number is kept as text.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use super::lenient::{FromScalar, id_text};
@@ -40,6 +41,13 @@ macro_rules! id {
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// Maps with ids as keys are asked by text.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }
