@@ -1,9 +1,8 @@
 //! Signing in and pairing, the whole dance on a desktop.
 //!
 //! Without arguments it starts the simulator and plays the user too. With `--config FILE` it
-//! authorizes the software with a real service: the file and the environment variable
-//! `LAB_CONNECTOR_CLIENT_SECRET` are those of the example `lab_inbox`, which goes on with the
-//! tokens that are stored here.
+//! authorizes the software with a real service: the file, and the environment over it, are the
+//! configuration of the example `lab_inbox` too, which goes on with the tokens that are stored here.
 //!
 //! Where the registered redirect URL is on this machine, a listener takes in the browser when it
 //! comes back; elsewhere the address is pasted.
@@ -32,18 +31,12 @@ use listener::Listener;
 #[derive(Parser)]
 #[command(name = "authorize")]
 struct Arguments {
-    /// Work with a real service: a JSON file with `client_id`, `redirect_url`, and `base_url` or
-    /// `endpoints`.
+    /// Work with a real service: a JSON file, see `lab_connector::config`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// With --config: where tokens are kept.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "lab_inbox-tokens",
-        requires = "config"
-    )]
-    tokens: PathBuf,
+    /// With --config: where tokens are kept [default: its `token_directory`, or lab_inbox-tokens].
+    #[arg(long, value_name = "DIR", requires = "config")]
+    tokens: Option<PathBuf>,
     /// The account to pair with; asked for if the login offers several.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
@@ -54,7 +47,7 @@ fn main() -> ExitCode {
         let wanted = arguments.account.as_deref();
         match &arguments.config {
             None => demo(wanted).await,
-            Some(config) => service(config, &arguments.tokens, wanted).await,
+            Some(config) => service(config, arguments.tokens.as_deref(), wanted).await,
         }
     })
 }
@@ -116,8 +109,10 @@ async fn open(url: &Url) -> Result<()> {
     Ok(())
 }
 
-async fn service(path: &Path, tokens: &Path, wanted: Option<&str>) -> Result<()> {
-    let (client, redirect_url) = config::connect(path, tokens).await?;
+async fn service(path: &Path, tokens: Option<&Path>, wanted: Option<&str>) -> Result<()> {
+    let (client, config) = config::connect(path, tokens).await?;
+    let redirect_url = config.redirect_url.unwrap_or_default();
+    let redirect_url: Url = redirect_url.parse().context("the redirect URL is no URL")?;
     let listener = match redirect_url.scheme() {
         "http" if redirect_url.port() == Some(0) => bail!("the redirect URL needs its true port"),
         "http" => Some(Listener::bind(&redirect_url).await?),
@@ -143,7 +138,7 @@ async fn service(path: &Path, tokens: &Path, wanted: Option<&str>) -> Result<()>
     println!(
         "paired with {}; tokens are in {}",
         lab.id(),
-        tokens.display()
+        config.token_directory.unwrap_or_default().display()
     );
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Without arguments it starts the simulator, pairs, and lets cases run through all five
 //! scenarios. With `--config FILE` it does the same job against a real service until Ctrl-C;
-//! the client secret comes from the environment variable `LAB_CONNECTOR_CLIENT_SECRET`.
+//! what the environment sets (`LAB_CONNECTOR_CLIENT_SECRET`, say) wins over the file.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,18 +29,12 @@ struct Arguments {
     /// The directory to download to [default: a new one for temporary files].
     #[arg(long, value_name = "DIR")]
     files: Option<PathBuf>,
-    /// Work with a real service: a JSON file with `client_id`, `redirect_url`, and `base_url` or
-    /// `endpoints`.
+    /// Work with a real service: a JSON file, see `lab_connector::config`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// With --config: where tokens are kept.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "lab_inbox-tokens",
-        requires = "config"
-    )]
-    tokens: PathBuf,
+    /// With --config: where tokens are kept [default: its `token_directory`, or lab_inbox-tokens].
+    #[arg(long, value_name = "DIR", requires = "config")]
+    tokens: Option<PathBuf>,
     /// With --config: the file in which cases are kept.
     #[arg(
         long,
@@ -52,14 +46,9 @@ struct Arguments {
     /// With --config: the account to pair with, if the login offers several.
     #[arg(long, value_name = "ID", requires = "config")]
     account: Option<String>,
-    /// With --config: seconds between two polls.
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 300,
-        requires = "config"
-    )]
-    interval: u64,
+    /// With --config: seconds between two polls [default: its `poll_interval`, or 300].
+    #[arg(long, value_name = "SECONDS", requires = "config")]
+    interval: Option<u64>,
 }
 
 fn main() -> ExitCode {

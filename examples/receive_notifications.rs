@@ -38,8 +38,7 @@ struct Arguments {
         conflicts_with = "config"
     )]
     flood: usize,
-    /// Work with a real service: a JSON file with `client_id`, `redirect_url`, and `base_url` or
-    /// `endpoints`.
+    /// Work with a real service: a JSON file, see `lab_connector::config`.
     #[arg(long, value_name = "FILE", requires = "public_url")]
     config: Option<PathBuf>,
     /// With --config: how the service reaches this endpoint, as in `https://lab.example`.
@@ -53,14 +52,9 @@ struct Arguments {
         requires = "config"
     )]
     key: PathBuf,
-    /// With --config: where tokens are kept.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "lab_inbox-tokens",
-        requires = "config"
-    )]
-    tokens: PathBuf,
+    /// With --config: where tokens are kept [default: its `token_directory`, or lab_inbox-tokens].
+    #[arg(long, value_name = "DIR", requires = "config")]
+    tokens: Option<PathBuf>,
     /// With --config: the account to pair with, if the login offers several.
     #[arg(long, value_name = "ID", requires = "config")]
     account: Option<String>,

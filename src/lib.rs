@@ -98,6 +98,8 @@ pub mod blocking;
 pub mod client;
 #[cfg(feature = "client")]
 pub mod clock;
+#[cfg(feature = "client")]
+pub mod config;
 #[doc = include_str!("../DESIGN.md")]
 pub mod design {}
 #[cfg(feature = "client")]
@@ -138,6 +140,7 @@ pub use status::OrderStatus;
 pub use {
     auth::{FileTokenStore, MemoryTokenStore, TokenStore},
     client::{Client, Lab, Login},
+    config::Config,
     endpoints::{Endpoints, Operation},
     error::{Error, Result, Sent},
     model::{Account, AccountId, Asset, Notification, Order, OrderId, RxId},

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::{Error, Visitor};
 
 /// A credential: a client secret, an access token, a refresh token.
 ///
@@ -44,9 +45,81 @@ impl From<&str> for Secret {
     }
 }
 
+/// From text, as a configuration of your own may hold it. The error shows nothing of what stands there.
+impl<'de> serde::Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a secret as text")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+                Ok(Secret::new(text))
+            }
+
+            fn visit_string<E: Error>(self, text: String) -> Result<Secret, E> {
+                Ok(Secret::new(text))
+            }
+
+            // serde's own would quote the value.
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Secret, E> {
+                Err(no_text())
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
+                Err(no_text())
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
+                Err(no_text())
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+                Err(no_text())
+            }
+
+            fn visit_bytes<E: Error>(self, _: &[u8]) -> Result<Secret, E> {
+                Err(no_text())
+            }
+        }
+
+        // Asked for a string, formats quote what else they find.
+        deserializer.deserialize_any(Text)
+    }
+}
+
+fn no_text<E: Error>() -> E {
+    E::custom("a secret must be text")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_read_from_text_and_the_error_shows_nothing() {
+        let secret: Secret = serde_json::from_str(r#""canary \"1\"""#).unwrap();
+        assert_eq!(secret.expose(), "canary \"1\"");
+        for json in [
+            "4711",
+            "-4711",
+            "47.11",
+            "true",
+            "[4711]",
+            r#"{"a": 4711}"#,
+            "null",
+        ] {
+            let error = serde_json::from_str::<Secret>(json)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("secret"), "{json}: {error}");
+            assert!(!error.contains("47") && !error.contains("true"), "{error}");
+        }
+    }
 
     #[test]
     fn debug_shows_nothing() {

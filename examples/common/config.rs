@@ -1,60 +1,33 @@
-//! The configuration file of a real service.
+//! What the examples that work with a real service share.
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use lab_connector::{Account, Client, Endpoints, FileTokenStore};
-use serde::Deserialize;
+use lab_connector::{Account, Client, Config};
 use url::Url;
 
 /// The login that the examples share: what one of them has authorized, the other can use.
 pub const LOGIN: &str = "reception";
 
-const SECRET: &str = "LAB_CONNECTOR_CLIENT_SECRET";
+/// Where tokens are kept where neither the command nor the configuration says it.
+const TOKENS: &str = "lab_inbox-tokens";
 
-/// Endpoints are read from the same file.
-#[derive(Deserialize)]
-struct Config {
-    client_id: String,
-    redirect_url: String,
-    #[serde(default)]
-    allow_hosts: Vec<String>,
-    #[serde(default)]
-    scopes: Vec<String>,
-    #[serde(flatten)]
-    endpoints: Endpoints,
-}
-
-/// A client of the service that the file names, and the redirect URL that is registered.
-/// The client secret comes from the environment, tokens are kept in a directory.
-pub async fn connect(path: &Path, tokens: &Path) -> Result<(Client, Url)> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    let config: Config =
-        serde_json::from_str(&text).with_context(|| format!("{name} is no configuration"))?;
-    let secret = std::env::var(SECRET)
-        .with_context(|| format!("the client secret is missing: set {SECRET}"))?;
-
-    let mut builder = Client::builder()
-        .endpoints(config.endpoints)
-        .credentials(config.client_id, secret)
-        .redirect_url(&config.redirect_url)
-        .token_store(FileTokenStore::open(tokens)?);
-    for host in config.allow_hosts {
-        builder = builder.allow_host(host);
+/// The configuration of a file and of the environment, and a client by it.
+pub async fn connect(path: &Path, tokens: Option<&Path>) -> Result<(Client, Config)> {
+    let mut config = Config::from_file(path)?.with_env()?;
+    if let Some(tokens) = tokens {
+        config.token_directory = Some(tokens.to_owned());
     }
-    for scope in config.scopes {
-        builder = builder.scope(scope);
-    }
-    let client = builder.build()?;
+    config.token_directory.get_or_insert_with(|| TOKENS.into());
+    let client = Client::from_config(&config)?;
     // Rather now than after somebody has signed in.
     if let Err(error) = client.discover().await
         && (error.is_connect() || error.is_timeout())
     {
         bail!(error);
     }
-    Ok((client, config.redirect_url.parse()?))
+    Ok((client, config))
 }
 
 /// The account that is wanted, or the only one.

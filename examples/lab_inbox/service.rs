@@ -14,13 +14,14 @@ use crate::common::config;
 use crate::desk::{self, Desk};
 
 pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<()> {
-    let (client, _) = config::connect(path, &arguments.tokens).await?;
+    let (client, config) = config::connect(path, arguments.tokens.as_deref()).await?;
+    let interval = arguments.interval.map(Duration::from_secs);
+    let interval = interval
+        .or(config.poll_interval)
+        .unwrap_or(Duration::from_secs(300));
     let lab = lab(&client, arguments.account.as_deref()).await?;
     let cases = SqliteStore::open(&arguments.cases).await?;
-    let inbox = lab
-        .inbox(cases)
-        .interval(Duration::from_secs(arguments.interval))
-        .on_round(desk::problems);
+    let inbox = lab.inbox(cases).interval(interval).on_round(desk::problems);
     let desk = Desk {
         inbox,
         files,
@@ -29,7 +30,7 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
     let mut stop = Box::pin(tokio::signal::ctrl_c());
     // Asked for once before it is promised: only then the signal is ours.
     if stop.as_mut().now_or_never().is_none() {
-        eprintln!("polling every {} s, Ctrl-C ends it", arguments.interval);
+        eprintln!("polling every {} s, Ctrl-C ends it", interval.as_secs_f64());
         let work = desk
             .inbox
             .for_each(|delivery| {

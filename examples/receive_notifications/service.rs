@@ -19,7 +19,7 @@ pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()>
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
-    let (client, _) = config::connect(path, &arguments.tokens).await?;
+    let (client, _) = config::connect(path, arguments.tokens.as_deref()).await?;
     let login = client.login(config::LOGIN);
     if !login.is_signed_in().await? {
         let request = login.authorize()?;

@@ -6,13 +6,9 @@
 //!
 //! ```no_run
 //! # async fn example() -> lab_connector::Result<()> {
-//! use lab_connector::{Client, Endpoints, FileTokenStore};
+//! use lab_connector::{Client, Config};
 //!
-//! let client = Client::builder()
-//!     .endpoints(Endpoints::from_file("lab-connector.json")?)
-//!     .credentials("client id", "client secret")
-//!     .token_store(FileTokenStore::open("tokens")?)
-//!     .build()?;
+//! let client = Client::from_config(&Config::from_file("lab-connector.json")?)?;
 //! let lab = client.account("4711");
 //! for order in lab.orders().list().await?.orders() {
 //!     println!("{} {}", order.id(), order.status());
@@ -26,6 +22,7 @@ mod assets;
 mod attempts;
 mod builder;
 mod caller;
+mod configured;
 mod limits;
 mod listing;
 mod login;
@@ -88,7 +85,7 @@ struct Inner {
 type Observer = Box<dyn Fn(&RetryEvent<'_>) + Send + Sync>;
 
 impl Client {
-    /// Begins to set up a client.
+    /// Begins to set up a client in code; [`Client::from_config`] does it from a file.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::new()
     }

@@ -37,6 +37,7 @@
 //! # Ok::<(), lab_connector::Error>(())
 //! ```
 
+mod configured;
 pub(crate) mod discovery;
 mod operation;
 pub(crate) mod origin;
@@ -163,10 +164,7 @@ impl Endpoints {
     /// [`Error::is_configuration`], which names the operation, if an entry cannot be read or
     /// names no operation.
     pub fn from_json(json: &str) -> Result<Self> {
-        let value = serde_json::from_str(json).map_err(|error| {
-            Error::configuration("the endpoints are no valid JSON").with_source(error)
-        })?;
-        Self::from_value(&value)
+        Self::from_value(&Self::json_value(json)?)
     }
 
     /// Reads endpoints from a JSON file, see [`Endpoints::from_json`].
@@ -176,14 +174,23 @@ impl Endpoints {
     /// [`Error::is_configuration`], which names the file, if it cannot be read.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let name = path.display();
+        Self::from_value(&Self::file_value(path)?).map_err(|error| misfit(path, error))
+    }
+
+    /// The JSON of such a file.
+    fn file_value(path: impl AsRef<Path>) -> Result<Value> {
+        let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| {
+            let name = path.display();
             Error::configuration(format!("the file {name} cannot be read")).with_source(error)
         })?;
         // Editors put a byte order mark before it.
-        Self::from_json(&text::of(&bytes, None)).map_err(|error| {
-            Error::configuration(format!("the file {name} does not fit: {error}"))
-                .with_source(error)
+        Self::json_value(&text::of(&bytes, None)).map_err(|error| misfit(path, error))
+    }
+
+    fn json_value(json: &str) -> Result<Value> {
+        serde_json::from_str(json).map_err(|error| {
+            Error::configuration("the endpoints are no valid JSON").with_source(error)
         })
     }
 
@@ -438,6 +445,11 @@ impl Endpoints {
         }
         Value::Object(object)
     }
+}
+
+fn misfit(path: &Path, error: Error) -> Error {
+    let name = path.display();
+    Error::configuration(format!("the file {name} does not fit: {error}")).with_source(error)
 }
 
 /// The names of the fields of an entry, in the spelling of [`same_key`].

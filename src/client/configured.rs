@@ -1,0 +1,120 @@
+//! A client from a configuration.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Client, ClientBuilder};
+use crate::auth::FileTokenStore;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::transport::Timeouts;
+
+impl Client {
+    /// A client as a configuration says it: [`ClientBuilder::from_config`] and
+    /// [`ClientBuilder::build`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the two.
+    pub fn from_config(config: &Config) -> Result<Self> {
+        ClientBuilder::from_config(config)?.build()
+    }
+}
+
+impl ClientBuilder {
+    /// Everything that a configuration sets; what only code can set comes after it.
+    ///
+    /// Files that hold secrets and certificates are read, and the directory for tokens is opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_configuration`], which names the setting, if such a file cannot be read or is empty,
+    /// or if the endpoints are not as they must be. [`Error::is_store`] if the directory cannot be
+    /// opened. What is missing or does not fit else, [`ClientBuilder::build`] says.
+    pub fn from_config(config: &Config) -> Result<Self> {
+        let mut builder = ClientBuilder::new();
+        if let Some(endpoints) = config.place()? {
+            builder = builder.endpoints(endpoints);
+        }
+        if let Some(id) = &config.client_id {
+            let secret = config.secret()?.ok_or_else(|| {
+                Error::configuration(
+                    "the client secret is not given: set `client_secret_file`, or the variable LAB_CONNECTOR_CLIENT_SECRET",
+                )
+            })?;
+            builder = builder.credentials(id, secret);
+        }
+        if let Some(client_auth) = config.client_auth {
+            builder = builder.client_auth(client_auth);
+        }
+        if let Some(url) = &config.redirect_url {
+            builder = builder.redirect_url(url);
+        }
+        for scope in config.scopes.iter().flatten() {
+            builder = builder.scope(scope);
+        }
+        for (name, value) in config.authorization_parameters.iter().flatten() {
+            builder = builder.authorization_parameter(name, value);
+        }
+        if let Some(pkce) = config.pkce {
+            builder = builder.pkce(pkce);
+        }
+        for host in config.allow_hosts.iter().flatten() {
+            builder = builder.allow_host(host);
+        }
+        if let Some(directory) = &config.token_directory {
+            builder = builder.token_store(FileTokenStore::open(directory)?);
+        }
+        for path in config.root_certificates.iter().flatten() {
+            builder = trusting(builder, path)?;
+        }
+        if let Some(proxy) = config.proxy_url()? {
+            builder = match proxy.expose() {
+                "none" => builder.no_proxy(),
+                _ => builder.proxy(proxy),
+            };
+        }
+        for (name, value) in config.header_values()? {
+            builder = builder.header(name, value);
+        }
+        if let Some(product) = &config.user_agent {
+            builder = builder.user_agent(product);
+        }
+        let mut timeouts = Timeouts::default();
+        for (setting, time) in [
+            (config.connect_timeout, &mut timeouts.connect),
+            (config.attempt_timeout, &mut timeouts.attempt),
+            (config.operation_timeout, &mut timeouts.operation),
+            (config.idle_timeout, &mut timeouts.idle),
+        ] {
+            *time = setting.unwrap_or(*time);
+        }
+        builder = builder.timeouts(timeouts);
+        if let Some(operations) = config.concurrency {
+            builder = builder.concurrency(operations as usize);
+        }
+        if let Some(calls) = config.calls_per_minute {
+            builder = builder.rate(calls, Duration::from_secs(60));
+        }
+        if let Some(shared) = config.shared_files {
+            builder = builder.shared_files(shared);
+        }
+        Ok(builder)
+    }
+}
+
+#[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+fn trusting(builder: ClientBuilder, path: &Path) -> Result<ClientBuilder> {
+    let pem = std::fs::read(path).map_err(|error| {
+        let name = path.display();
+        let what = format!("`root_certificates`: the file {name} cannot be read: {error}");
+        Error::configuration(what).with_source(error)
+    })?;
+    Ok(builder.root_certificate(pem))
+}
+
+#[cfg(not(any(feature = "rustls", feature = "rustls-no-provider")))]
+fn trusting(_: ClientBuilder, _: &Path) -> Result<ClientBuilder> {
+    let what = "`root_certificates` needs the feature `rustls` or `rustls-no-provider`";
+    Err(Error::configuration(what))
+}
