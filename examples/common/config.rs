@@ -13,13 +13,19 @@ pub const LOGIN: &str = "reception";
 /// Where tokens are kept where neither the command nor the configuration says it.
 const TOKENS: &str = "lab_inbox-tokens";
 
-/// The configuration of a file and of the environment, and a client by it.
-pub async fn connect(path: &Path, tokens: Option<&Path>) -> Result<(Client, Config)> {
+/// The configuration of a file, with the environment over it.
+pub fn read(path: &Path, tokens: Option<&Path>) -> Result<Config> {
     let mut config = Config::from_file(path)?.with_env()?;
     if let Some(tokens) = tokens {
         config.token_directory = Some(tokens.to_owned());
     }
     config.token_directory.get_or_insert_with(|| TOKENS.into());
+    Ok(config)
+}
+
+/// The same, and a client by it.
+pub async fn connect(path: &Path, tokens: Option<&Path>) -> Result<(Client, Config)> {
+    let config = read(path, tokens)?;
     let client = Client::from_config(&config)?;
     // Rather now than after somebody has signed in.
     if let Err(error) = client.discover().await

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::check::Route;
 use super::limits::{Allowance, Total, TotalAllowance};
 use super::{Client, Inner, ListingLimits, Observer, Paging};
 use crate::access::Access;
@@ -390,6 +391,7 @@ impl ClientBuilder {
         };
         let headers = Arc::new(extra_headers(&self.headers, product, &allowed)?);
         let redirect_url = self.redirect_url.as_deref().map(redirect_url).transpose()?;
+        let route = Route::of(self.transport.is_some(), &self.network.proxy);
         let transport = match self.transport {
             Some(_) if !self.network.is_default() => {
                 return Err(Error::configuration(
@@ -439,6 +441,7 @@ impl ClientBuilder {
                 file_limit: self.file_limit,
                 access: Access::of(self.shared_files),
                 listing: self.listing,
+                route,
                 handles: Mutex::default(),
             }),
         })

@@ -107,7 +107,7 @@ impl ClientBuilder {
 fn trusting(builder: ClientBuilder, path: &Path) -> Result<ClientBuilder> {
     let pem = std::fs::read(path).map_err(|error| {
         let name = path.display();
-        let what = format!("`root_certificates`: the file {name} cannot be read: {error}");
+        let what = format!("`root_certificates`: the file {name} cannot be read");
         Error::configuration(what).with_source(error)
     })?;
     Ok(builder.root_certificate(pem))

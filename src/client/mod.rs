@@ -22,6 +22,7 @@ mod assets;
 mod attempts;
 mod builder;
 mod caller;
+mod check;
 mod configured;
 mod limits;
 mod listing;
@@ -47,6 +48,7 @@ use crate::error::Result;
 use crate::model::AccountId;
 use crate::retry::{Budget, RetryEvent, RetryPolicy};
 use caller::Caller;
+use check::Route;
 use limits::{Allowance, Limits, Total};
 use pipeline::Call;
 use shared::{Handles, Shared};
@@ -54,6 +56,7 @@ use shared::{Handles, Shared};
 pub use accounts::Pairing;
 pub use assets::{Assets, Download, DownloadAll, Fetched};
 pub use builder::ClientBuilder;
+pub use check::{Check, CheckReport};
 pub use listing::ListingLimits;
 pub use login::Login;
 pub use orders::{Listing, Orders, ReturnScan, Unreadable};
@@ -79,6 +82,7 @@ struct Inner {
     access: Access,
     file_limit: u64,
     listing: ListingLimits,
+    route: Route,
     handles: Mutex<Handles>,
 }
 

@@ -346,7 +346,7 @@ impl Answer {
     }
 }
 
-fn authorize(request: &mut Request, tokens: &Tokens) -> Result<()> {
+pub(super) fn authorize(request: &mut Request, tokens: &Tokens) -> Result<()> {
     let value = format!("Bearer {}", tokens.access.expose());
     let mut value = HeaderValue::from_str(&value)
         .map_err(|_| Error::decode("the access token cannot be sent in a header"))?;

@@ -208,15 +208,14 @@ impl Config {
         let path = path.as_ref();
         let name = path.display();
         let bytes = std::fs::read(path).map_err(|error| {
-            Error::configuration(format!("the file {name} cannot be read: {error}"))
-                .with_source(error)
+            Error::configuration(format!("the file {name} cannot be read")).with_source(error)
         })?;
         // Editors put a byte order mark before it.
         let text = text::of(&bytes, None);
         let wrong = |what: String| Error::configuration(format!("the file {name}: {what}"));
         // The parser says where it stopped, and nothing of what stands there.
         let value = serde_json::from_str(&text)
-            .map_err(|error| wrong(format!("it is not valid JSON: {error}")))?;
+            .map_err(|error| wrong("it is not valid JSON".to_owned()).with_source(error))?;
         let base = path.parent().unwrap_or(Path::new(""));
         Self::from_value(value, base).map_err(wrong)
     }
@@ -374,7 +373,7 @@ fn secret_file(key: &str, path: &Path) -> Result<Secret> {
     let name = path.display();
     let wrong = |what: String| Error::configuration(format!("`{key}`: the file {name} {what}"));
     let bytes = std::fs::read(path)
-        .map_err(|error| wrong(format!("cannot be read: {error}")).with_source(error))?;
+        .map_err(|error| wrong("cannot be read".to_owned()).with_source(error))?;
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     let text = std::str::from_utf8(bytes).map_err(|_| wrong("is no text in UTF-8".to_owned()))?;
     match text.trim() {

@@ -12,6 +12,7 @@ struct Named {
     name: &'static str,
     what: &'static str,
     find: fn(&str) -> Option<Known>,
+    field: fn(usize) -> &'static str,
 }
 
 const fn named<F: Fields>(name: &'static str) -> Named {
@@ -19,6 +20,7 @@ const fn named<F: Fields>(name: &'static str) -> Named {
         name,
         what: F::WHAT,
         find: F::find,
+        field: F::name,
     }
 }
 
@@ -69,6 +71,14 @@ pub(crate) fn read(
         }
     }
     Ok(shapes)
+}
+
+/// The field, by its best name, that a key of such a record is read as.
+pub(crate) fn field_of(record: &str, key: &str, shapes: &Shapes) -> Option<&'static str> {
+    let named = NAMED.iter().find(|named| named.name == record)?;
+    let configured = shapes.field(named.what, key);
+    let known = (named.find)(configured.unwrap_or(key))?;
+    Some((named.field)(known.field))
 }
 
 fn object<'v>(value: &'v Value, what: &str) -> Result<&'v Map<String, Value>, String> {

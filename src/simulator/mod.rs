@@ -239,7 +239,7 @@ impl Simulator {
     }
 
     /// What a client needs to know, but for the secret, as JSON:
-    /// [`Endpoints::from_json`] reads it, and so does the `lab_inbox` example with `--config`.
+    /// [`Config`](crate::Config) reads it, and so do the examples with `--config`.
     #[must_use]
     pub fn configuration(&self) -> Value {
         let mut configuration = json!({

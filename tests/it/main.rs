@@ -13,6 +13,7 @@ mod classify;
 mod contract;
 mod decoding;
 mod discovery;
+mod doctor;
 mod downloads;
 mod downloads_crash;
 mod downloads_faults;

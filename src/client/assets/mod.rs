@@ -1,7 +1,7 @@
 //! The files of orders.
 
 mod many;
-mod source;
+pub(super) mod source;
 mod stream;
 mod transfer;
 

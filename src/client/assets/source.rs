@@ -23,7 +23,7 @@ const PREPARING: Duration = Duration::from_secs(1);
 
 /// The file of an order.
 #[derive(Debug)]
-pub(super) struct Source<'a> {
+pub(in crate::client) struct Source<'a> {
     pub(super) lab: &'a Lab,
     order: &'a Order,
     pub(super) asset: &'a Asset,
@@ -31,12 +31,16 @@ pub(super) struct Source<'a> {
     /// What may be told of the URL.
     template: Arc<str>,
     /// Whether the token went to whom answered last.
-    pub(super) shown: bool,
+    pub(in crate::client) shown: bool,
 }
 
 impl<'a> Source<'a> {
     /// At the asset's own URL, or at that of the endpoint.
-    pub(super) async fn new(lab: &'a Lab, order: &'a Order, asset: &'a Asset) -> Result<Self> {
+    pub(in crate::client) async fn new(
+        lab: &'a Lab,
+        order: &'a Order,
+        asset: &'a Asset,
+    ) -> Result<Self> {
         let (url, template) = match asset.url() {
             Some(url) => (url.clone(), "{asset_url}".into()),
             None => {
@@ -101,7 +105,7 @@ impl<'a> Source<'a> {
 
     /// The head of the file's answer, behind redirects, with the URL it came from. The token
     /// never follows one to another origin.
-    pub(super) async fn open(
+    pub(in crate::client) async fn open(
         &mut self,
         tokens: Option<Arc<Tokens>>,
         headers: HeaderMap,

@@ -1,6 +1,8 @@
 //! Where the next page is, by whatever the answer offers. Not documented by Align: these are
 //! the ways that services of this kind usually go.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -93,6 +95,24 @@ pub(super) fn next(page: &Page<'_>) -> NextPage {
     } else {
         NextPage::None
     }
+}
+
+/// What an answer says of pages, whether there is a next one or not.
+pub(super) fn signs(headers: &http::HeaderMap, around: &Object) -> BTreeSet<&'static str> {
+    let said = Said::of(around);
+    let has = |names: &[&str]| said.find(names, |_, _| Some(())).is_some();
+    let signs = [
+        ("link in a header", link::next(headers) != NextPage::None),
+        ("link", said.link().is_some() || has(&LINKS)),
+        ("cursor", has(&CURSORS)),
+        ("page number", said.number(&PAGES).is_some()),
+        ("number of pages", said.number(&PAGE_COUNTS).is_some()),
+        ("offset", said.number(&OFFSETS).is_some()),
+        ("total", said.number(&TOTALS).is_some()),
+        ("whether there is more", said.more().is_some()),
+    ];
+    let seen = signs.into_iter().filter(|(_, seen)| *seen);
+    seen.map(|(sign, _)| sign).collect()
 }
 
 /// The page's own URL with one parameter changed.

@@ -16,7 +16,7 @@
 mod convention;
 mod link;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -176,6 +176,14 @@ impl fmt::Debug for Page<'_> {
             .field("records", &self.records)
             .finish_non_exhaustive()
     }
+}
+
+/// What an answer says of pages, by the convention.
+pub(super) fn signs(
+    headers: &HeaderMap,
+    around: &serde_json::Map<String, Value>,
+) -> BTreeSet<&'static str> {
+    convention::signs(headers, around)
 }
 
 /// The records of all pages that were read.

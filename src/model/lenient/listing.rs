@@ -33,6 +33,12 @@ const MEMBERS_LIMIT: usize = 1000;
 /// How many bytes the lists and objects around a list may have together.
 const AROUND_LIMIT: usize = 256 << 10;
 
+/// How good a key is for what wraps a list, the least being the best; none if it wraps none.
+pub(crate) fn wrapper_rank(key: &str) -> Option<usize> {
+    let folded = Folded::new(key);
+    WRAPPERS.iter().position(|name| *name == folded.as_str())
+}
+
 /// The records of a listing.
 pub(crate) struct Records<T> {
     pub(crate) good: Vec<T>,

@@ -24,7 +24,7 @@ mod value;
 pub(crate) use extra::{Extra, entry};
 pub(crate) use fault::{Fault, Ids, Located};
 pub(crate) use limits::{Limits, Over, Stop};
-pub(crate) use listing::{Records, UNREADABLE_LIMIT, is_failure, one, records};
+pub(crate) use listing::{Records, UNREADABLE_LIMIT, is_failure, one, records, wrapper_rank};
 pub(crate) use parse::{Broken, Walk};
 pub(crate) use record::{Fields, Known, Missing, Read, Record, record};
 pub(crate) use shapes::{FieldName, Shapes};

@@ -28,7 +28,7 @@ impl Shapes {
     }
 
     /// The field that goes by a key, in our spelling. What is configured wins over what is usual.
-    pub(super) fn field(&self, what: &str, key: &str) -> Option<&str> {
+    pub(crate) fn field(&self, what: &str, key: &str) -> Option<&str> {
         let mut names = self.names.iter();
         let name = names.find(|name| name.what == what && same(key, &name.key))?;
         Some(&name.field)

@@ -1,0 +1,154 @@
+//! A check: its steps in their order, and what they share.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::super::Client;
+use super::super::pipeline::Answer;
+use super::advice::advice;
+use super::form::is_plain;
+use super::report::{CheckReport, Outcome, Step};
+use super::seen::Seen;
+use super::{Check, place, twin};
+use crate::endpoints::Operation;
+use crate::error::Error;
+use crate::model::lenient::Shapes;
+
+pub(super) struct Run {
+    pub(super) check: Check,
+    pub(super) steps: Vec<Step>,
+    pub(super) seen: Seen,
+    /// Where lists stand that the crate does not find by itself.
+    pub(super) lists: Vec<(&'static str, String)>,
+    /// The key of the status, where no key that the crate knows is one.
+    pub(super) status_key: Option<String>,
+}
+
+pub(super) async fn run(check: Check) -> CheckReport {
+    let mut run = Run {
+        check,
+        steps: Vec::new(),
+        seen: Seen::default(),
+        lists: Vec::new(),
+        status_key: None,
+    };
+    run.connections().await;
+    run.discovery().await;
+    run.sign_in_page().await;
+    run.account().await;
+    let settings = twin::settings(&run.lists, run.status_key.as_deref());
+    CheckReport::new(run.steps, run.seen, settings)
+}
+
+impl Run {
+    pub(super) fn client(&self) -> &Client {
+        &self.check.client
+    }
+
+    pub(super) fn shapes(&self) -> Arc<Shapes> {
+        let endpoints = self.client().protocol().directory.current();
+        Arc::clone(endpoints.shapes())
+    }
+
+    /// The method and the path of an operation.
+    pub(super) fn asked(&self, operation: Operation) -> Option<String> {
+        let endpoint = self.client().protocol().directory.resolve(operation).ok()?;
+        Some(format!(
+            "{} {}",
+            endpoint.method,
+            path_of(endpoint.template.as_str())
+        ))
+    }
+
+    pub(super) fn step(
+        &mut self,
+        name: &'static str,
+        asked: Option<String>,
+        outcome: Outcome,
+    ) -> &mut Step {
+        let at = self.steps.len();
+        self.steps.push(Step {
+            name,
+            asked,
+            outcome,
+            came: String::new(),
+            facts: Vec::new(),
+            advice: None,
+        });
+        &mut self.steps[at]
+    }
+
+    pub(super) fn good(&mut self, operation: Operation, came: impl ToString) -> &mut Step {
+        let asked = self.asked(operation);
+        let step = self.step(operation.title(), asked, Outcome::Good);
+        step.came = came.to_string();
+        step
+    }
+
+    pub(super) fn failed(&mut self, operation: Operation, error: &Error) -> &mut Step {
+        let asked = self.asked(operation);
+        let step = self.step(operation.title(), asked, Outcome::Failed);
+        step.came = error.to_string();
+        step.advice = Some(advice(error, operation));
+        step
+    }
+
+    pub(super) fn skipped(&mut self, name: &'static str, why: &str, advice: &str) {
+        let step = self.step(name, None, Outcome::Skipped);
+        why.clone_into(&mut step.came);
+        step.advice = (!advice.is_empty()).then(|| advice.to_owned());
+    }
+
+    /// What needs tokens.
+    pub(super) async fn account(&mut self) {
+        let accounts = self.accounts().await;
+        let Some(lab) = self.choose(accounts).await else {
+            return;
+        };
+        if !self.refresh(&lab.tokens.clone()).await {
+            return;
+        }
+        let listed = self.listing(&lab).await;
+        let order = self.order(&lab, listed.as_deref()).await;
+        self.missing(&lab).await;
+        if self.check.thumbnails
+            && let Some(order) = order
+        {
+            self.files(&lab, &order, listed.as_deref()).await;
+        }
+    }
+
+    /// The answer as a value; notes where its list stands if the crate does not find it.
+    pub(super) fn place(&mut self, operation: Operation, answer: &Answer) -> Option<Value> {
+        let value: Value = answer.decode("").ok()?;
+        let configured = self.shapes();
+        if let Some(pointer) = configured.lists.get(operation.name()) {
+            // From there on it is as if nothing were around it.
+            return value.pointer(pointer).cloned();
+        }
+        let guess = place::list(&value).filter(|place| place.is_guess);
+        if operation != Operation::GetOrderByRxId
+            && let Some(pointer) = guess.and_then(|place| place.pointer)
+        {
+            self.lists.push((operation.name(), pointer));
+        }
+        Some(value)
+    }
+}
+
+/// The path of a template. What has a digit may be an id, but for versions.
+fn path_of(template: &str) -> String {
+    let after = template
+        .find("://")
+        .map_or(template, |at| &template[at + 3..]);
+    let path = after.find(['/', '?']).map_or("/", |at| &after[at..]);
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let shown = path.split('/').map(|segment| {
+        let version = segment.strip_prefix('v').is_some_and(|rest| rest.len() < 4);
+        let plain = segment.starts_with('{') || version || segment.is_empty();
+        let plain = plain || (is_plain(segment) && !segment.bytes().any(|it| it.is_ascii_digit()));
+        if plain { segment } else { "…" }
+    });
+    shown.collect::<Vec<_>>().join("/")
+}
