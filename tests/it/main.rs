@@ -10,6 +10,7 @@ mod canary_service;
 mod case_stores;
 mod chaos;
 mod classify;
+mod configuration;
 mod contract;
 mod decoding;
 mod discovery;

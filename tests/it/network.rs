@@ -131,8 +131,8 @@ async fn settings_that_cannot_hold_are_refused() {
     }
 }
 
-#[tokio::test]
-async fn a_root_of_ones_own_is_trusted_beside_the_platforms() {
+/// A server whose certificate nobody vouches for: its base URL, and the certificate.
+pub(crate) async fn tls_server() -> (String, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = made.cert.pem();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -162,7 +162,12 @@ async fn a_root_of_ones_own_is_trusted_beside_the_platforms() {
             connection.shutdown().await.unwrap();
         }
     });
+    (base, pem)
+}
 
+#[tokio::test]
+async fn a_root_of_ones_own_is_trusted_beside_the_platforms() {
+    let (base, pem) = tls_server().await;
     let stranger = builder(&base).await.no_proxy().build().unwrap();
     let error = stranger.account("1").orders().list().await.unwrap_err();
     assert!(error.is_connect(), "{error}");

@@ -260,3 +260,38 @@ async fn a_list_and_a_status_that_are_not_found_are_told() -> Result {
     assert_eq!(*report.settings(), json!({}), "{report}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_proxy_and_a_certificate_are_told_with_their_settings() -> Result {
+    let closed = crate::support::ClosedPort::new();
+    let proxy = closed.url().replace("http://", "http://user:canary@");
+    let client = Client::builder()
+        .endpoints(Endpoints::from_base_url("https://lab.example/")?)
+        .credentials("id", "secret")
+        .proxy(proxy)
+        .build()?;
+    let report = client.check().await;
+    let text = report.to_string();
+    let shown = closed.url();
+    let told = format!(
+        "https://lab.example, through the proxy {}, as the setting `proxy` says",
+        shown.trim_end_matches('/')
+    );
+    assert!(text.contains(&told), "{text}");
+    assert!(advice(&report, "connection").contains("`proxy`"), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+
+    // A certificate that nobody vouches for.
+    let (base, _) = crate::network::tls_server().await;
+    let client = Client::builder()
+        .endpoints(Endpoints::from_base_url(&base)?)
+        .credentials("id", "secret")
+        .no_proxy()
+        .build()?;
+    let report = client.check().await;
+    assert!(
+        advice(&report, "connection").contains("`root_certificates`"),
+        "{report}"
+    );
+    Ok(())
+}
