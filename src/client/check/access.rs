@@ -6,7 +6,6 @@ use super::super::Lab;
 use super::super::listing::Rules;
 use super::super::pipeline::Call;
 use super::advice::advice;
-use super::place;
 use super::report::Outcome;
 use super::run::Run;
 use crate::auth::Tokens;
@@ -46,9 +45,8 @@ impl Run {
             }
         };
         let shapes = self.shapes();
-        if let Some(place) = self.place(operation, &answer)
-            && let Some(place) = place::list(&place)
-        {
+        let value = answer.decode("").unwrap_or_default();
+        if let Some(place) = self.list(operation, &value) {
             self.seen.list(&place, "around the accounts");
             self.seen.accounts(place.records, &shapes);
         }

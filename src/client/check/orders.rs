@@ -41,9 +41,8 @@ impl Run {
         };
         self.seen.headers(&answer.headers);
         let mut first = 0;
-        if let Some(value) = self.place(operation, &answer)
-            && let Some(place) = place::list(&value)
-        {
+        let value = answer.decode("").unwrap_or_default();
+        if let Some(place) = self.list(operation, &value) {
             let shapes = self.shapes();
             first = place.records.len();
             self.seen.list(&place, "around the orders");
@@ -122,7 +121,9 @@ impl Run {
             }
         };
         let shapes = self.shapes();
-        if let Some(value) = self.place(operation, &answer) {
+        let value: Value = answer.decode("").unwrap_or_default();
+        let configured = shapes.lists.get(operation.name());
+        if let Some(value) = value.pointer(configured.map_or("", String::as_str)) {
             let is_record = |fields: &Map<String, Value>| {
                 let own = ["orderid", "rxid"];
                 let field = |key: &String| shapes::field_of("order", key, &shapes);
@@ -131,7 +132,7 @@ impl Run {
                     .filter_map(field)
                     .any(|field| own.contains(&field))
             };
-            if let Some(fields) = place::record(&value, is_record) {
+            if let Some(fields) = place::record(value, is_record) {
                 let allowed = Arc::clone(&self.client().protocol().allowed);
                 self.seen
                     .order("order", fields, &shapes, &|url| allowed.permits(url));
@@ -160,25 +161,25 @@ impl Run {
         const NAME: &str = "an order that does not exist";
         let asked = self.asked(Operation::GetOrderByRxId);
         match self.bare(lab).await {
+            // A refusal of the caller says nothing of the order.
+            Ok((head, body)) if !head.status.is_client_error() || is_refusal(head.status) => {
+                let now = self.client().protocol().wire.clock.now();
+                let error = answer::error(head.status, &head.headers, &body, now);
+                let step = self.step(NAME, asked, Outcome::Failed);
+                step.came = head.status.to_string();
+                step.advice = Some(match head.status.is_success() {
+                    true => "check the endpoint `get_order_by_rx_id`: it answers as if the order were there".to_owned(),
+                    false => advice(&error, Operation::GetOrderByRxId),
+                });
+            }
             Ok((head, body)) => {
-                let is_good = head.status.is_client_error();
-                if is_good {
-                    self.seen.missing_code = Some(head.status.as_u16());
-                    self.seen.error_form = Some(error_form(&body));
-                }
+                self.seen.missing_code = Some(head.status.as_u16());
+                self.seen.error_form = Some(error_form(&body));
                 self.seen.headers(&head.headers);
-                let outcome = if is_good {
-                    Outcome::Good
-                } else {
-                    Outcome::Failed
-                };
-                let step = self.step(NAME, asked, outcome);
+                let step = self.step(NAME, asked, Outcome::Good);
                 step.came = head.status.to_string();
                 step.facts
                     .push(format!("answered with {}", error_form(&body)));
-                if !is_good {
-                    step.advice = Some("check the endpoint `get_order_by_rx_id`: it answers as if the order were there".to_owned());
-                }
             }
             Err(error) => {
                 let step = self.step(NAME, asked, Outcome::Failed);
@@ -256,10 +257,17 @@ impl Run {
             headers.insert(header::RANGE, HeaderValue::from_static("bytes=0-0"));
             let (_, response) = source.open(Some(tokens), headers).await?;
             // Its body is not read: at most what is on its way comes.
-            Ok((source.shown, response.into_parts().0))
+            let head = response.into_parts().0;
+            match head.status.is_success() {
+                true => Ok((source.shown, head)),
+                false => {
+                    let now = self.client().protocol().wire.clock.now();
+                    Err(answer::error(head.status, &head.headers, b"", now))
+                }
+            }
         };
         match opened.await {
-            Ok((shown, head)) if head.status.is_success() => {
+            Ok((shown, head)) => {
                 let is_part = head.status == StatusCode::PARTIAL_CONTENT;
                 self.seen.headers(&head.headers);
                 self.seen.ranges = Some(is_part);
@@ -276,16 +284,7 @@ impl Run {
                 );
                 true
             }
-            Ok((_, head)) => {
-                let now = self.client().protocol().wire.clock.now();
-                let error = answer::error(head.status, &head.headers, b"", now);
-                let step = self.step(name, asked, Outcome::Failed);
-                step.came = error.to_string();
-                step.advice = Some(advice(&error, Operation::DownloadAsset));
-                false
-            }
             Err(error) => {
-                let error: Error = error;
                 let step = self.step(name, asked, Outcome::Failed);
                 step.came = error.to_string();
                 step.advice = Some(advice(&error, Operation::DownloadAsset));
@@ -293,6 +292,13 @@ impl Run {
             }
         }
     }
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS
+    )
 }
 
 fn is_missing(error: &Error) -> bool {

@@ -26,14 +26,7 @@ pub(super) struct Place<'v> {
 
 /// The list of an answer: as the crate finds it, or the only one there is.
 pub(super) fn list(answer: &Value) -> Option<Place<'_>> {
-    let mut place = Place {
-        pointer: Some(String::new()),
-        depth: 0,
-        records: &[],
-        is_null: false,
-        is_guess: false,
-        around: Map::new(),
-    };
+    let mut place = Place::new();
     let mut value = answer;
     loop {
         match value {
@@ -64,6 +57,20 @@ pub(super) fn list(answer: &Value) -> Option<Place<'_>> {
     }
 }
 
+/// The list that stands at a JSON pointer, as a configuration has it.
+pub(super) fn list_at<'v>(answer: &'v Value, pointer: &str) -> Option<Place<'v>> {
+    let mut place = Place::new();
+    let mut value = answer;
+    for token in pointer.split('/').skip(1) {
+        let key = token.replace("~1", "/").replace("~0", "~");
+        let fields = value.as_object()?;
+        value = fields.get(&key)?;
+        place.enter(&key, fields);
+    }
+    place.records = value.as_array()?;
+    Some(place)
+}
+
 /// The one record of an answer: an object, as far as nothing wraps it by a key that the crate knows.
 pub(super) fn record(
     answer: &Value,
@@ -89,6 +96,17 @@ pub(super) fn record(
 }
 
 impl Place<'_> {
+    fn new() -> Self {
+        Place {
+            pointer: Some(String::new()),
+            depth: 0,
+            records: &[],
+            is_null: false,
+            is_guess: false,
+            around: Map::new(),
+        }
+    }
+
     fn enter(&mut self, key: &str, fields: &Map<String, Value>) {
         self.depth += 1;
         self.pointer = self.pointer.take().filter(|_| is_plain(key));
@@ -109,14 +127,9 @@ fn guess(answer: &Value) -> Option<Place<'_>> {
     let [(path, records)] = found.as_slice() else {
         return None;
     };
-    let mut place = Place {
-        pointer: Some(String::new()),
-        depth: 0,
-        records,
-        is_null: false,
-        is_guess: true,
-        around: Map::new(),
-    };
+    let mut place = Place::new();
+    place.records = records;
+    place.is_guess = true;
     let mut value = answer;
     for key in path {
         let fields = value.as_object()?;
@@ -189,6 +202,11 @@ mod tests {
         ] {
             assert_eq!(list(&none), None, "{none}");
         }
+        let deep = json!({"reply": {"a/b": [{}], "n": 1}, "total": 2});
+        let place = list_at(&deep, "/reply/a~1b").unwrap();
+        assert_eq!((place.records.len(), place.depth), (1, 2));
+        assert_eq!(place.around.keys().collect::<Vec<_>>(), ["total", "n"]);
+        assert_eq!(list_at(&deep, "/reply/n"), None);
         let hidden = json!({"Doe, Jane": [{}]});
         assert_eq!(list(&hidden).unwrap().pointer, None);
     }

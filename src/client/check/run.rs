@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::super::Client;
-use super::super::pipeline::Answer;
 use super::advice::advice;
 use super::form::is_plain;
+use super::place::Place;
 use super::report::{CheckReport, Outcome, Step};
 use super::seen::Seen;
 use super::{Check, place, twin};
@@ -106,7 +106,8 @@ impl Run {
         let Some(lab) = self.choose(accounts).await else {
             return;
         };
-        if !self.refresh(&lab.tokens.clone()).await {
+        // The access token that is there may be good though its refresh failed.
+        if !self.refresh(&lab.tokens).await && lab.tokens.tokens().await.is_err() {
             return;
         }
         let listed = self.listing(&lab).await;
@@ -119,21 +120,23 @@ impl Run {
         }
     }
 
-    /// The answer as a value; notes where its list stands if the crate does not find it.
-    pub(super) fn place(&mut self, operation: Operation, answer: &Answer) -> Option<Value> {
-        let value: Value = answer.decode("").ok()?;
-        let configured = self.shapes();
-        if let Some(pointer) = configured.lists.get(operation.name()) {
-            // From there on it is as if nothing were around it.
-            return value.pointer(pointer).cloned();
+    /// The list of an answer: where the configuration says, or where the crate finds it. Notes where it
+    /// stands if the crate does not.
+    pub(super) fn list<'v>(
+        &mut self,
+        operation: Operation,
+        answer: &'v Value,
+    ) -> Option<Place<'v>> {
+        if let Some(pointer) = self.shapes().lists.get(operation.name()) {
+            return place::list_at(answer, pointer);
         }
-        let guess = place::list(&value).filter(|place| place.is_guess);
-        if operation != Operation::GetOrderByRxId
-            && let Some(pointer) = guess.and_then(|place| place.pointer)
+        let place = place::list(answer)?;
+        if place.is_guess
+            && let Some(pointer) = &place.pointer
         {
-            self.lists.push((operation.name(), pointer));
+            self.lists.push((operation.name(), pointer.clone()));
         }
-        Some(value)
+        Some(place)
     }
 }
 
@@ -145,10 +148,35 @@ fn path_of(template: &str) -> String {
     let path = after.find(['/', '?']).map_or("/", |at| &after[at..]);
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     let shown = path.split('/').map(|segment| {
-        let version = segment.strip_prefix('v').is_some_and(|rest| rest.len() < 4);
-        let plain = segment.starts_with('{') || version || segment.is_empty();
+        let is_version = |rest: &str| rest.len() < 4 && rest.bytes().all(|it| it.is_ascii_digit());
+        let version = segment.strip_prefix('v').is_some_and(is_version);
+        let variable = segment.starts_with('{') && segment.ends_with('}');
+        let plain = segment.is_empty() || version || variable;
         let plain = plain || (is_plain(segment) && !segment.bytes().any(|it| it.is_ascii_digit()));
         if plain { segment } else { "…" }
     });
     shown.collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_shown_without_what_may_be_an_id() {
+        for (template, shown) in [
+            (
+                "https://a.example/v2/labs/{account_id}/orders?x=1",
+                "/v2/labs/{account_id}/orders",
+            ),
+            (
+                "https://a.example/labs/4711/orders/{a}b7",
+                "/labs/…/orders/…",
+            ),
+            ("https://a.example/Jane%20Doe/vJD1", "/…/…"),
+            ("https://a.example", "/"),
+        ] {
+            assert_eq!(path_of(template), shown);
+        }
+    }
 }

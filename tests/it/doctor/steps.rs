@@ -295,3 +295,35 @@ async fn a_proxy_and_a_certificate_are_told_with_their_settings() -> Result {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_token_that_cannot_be_refreshed_may_be_good_still() -> Result {
+    let service = Simulator::start().await?;
+    let directory = tempfile::tempdir()?;
+    let client = |endpoints: Value| -> Result<Client> {
+        let config = json!({
+            "base_url": format!("http://{}/", service.address()), "endpoints": endpoints,
+            "client_id": service.client_id(), "client_secret": service.client_secret(),
+            "redirect_url": service.redirect_url(), "token_directory": directory.path().join("tokens"),
+        });
+        Ok(Client::from_config(&serde_json::from_value(config)?)?)
+    };
+    let first = client(json!({}))?;
+    let login = first.login("me");
+    let request = login.authorize()?;
+    login
+        .finish(&request, &service.consent(request.url())?)
+        .await?;
+    login.pair("L-1").await?;
+    let report = client(json!({"refresh_token": "POST nowhere"}))?
+        .check()
+        .account("L-1")
+        .await;
+    assert!(
+        advice(&report, "Refresh Token").contains("`refresh_token`"),
+        "{report}"
+    );
+    let listing = ("Get Orders".to_owned(), "good".to_owned());
+    assert!(outcomes(&report).contains(&listing), "{report}");
+    Ok(())
+}
