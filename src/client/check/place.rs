@@ -205,7 +205,7 @@ mod tests {
         let deep = json!({"reply": {"a/b": [{}], "n": 1}, "total": 2});
         let place = list_at(&deep, "/reply/a~1b").unwrap();
         assert_eq!((place.records.len(), place.depth), (1, 2));
-        assert_eq!(place.around.keys().collect::<Vec<_>>(), ["total", "n"]);
+        assert_eq!(place.around.keys().collect::<Vec<_>>(), ["n", "total"]);
         assert_eq!(list_at(&deep, "/reply/n"), None);
         let hidden = json!({"Doe, Jane": [{}]});
         assert_eq!(list(&hidden).unwrap().pointer, None);
