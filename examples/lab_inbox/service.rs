@@ -2,12 +2,14 @@
 
 use std::future::IntoFuture;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::{FutureExt, TryStreamExt};
 use lab_connector::inbox::store::SqliteStore;
-use lab_connector::{Client, Lab, Login};
+use lab_connector::{AccountId, Client, Error, Lab, Login};
+use tokio::sync::Notify;
 
 use crate::Arguments;
 use crate::common::config;
@@ -21,7 +23,17 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
         .unwrap_or(Duration::from_secs(300));
     let lab = lab(&client, arguments.account.as_deref()).await?;
     let cases = SqliteStore::open(&arguments.cases).await?;
-    let inbox = lab.inbox(cases).interval(interval).on_round(desk::problems);
+    let lost = Arc::new(Notify::new());
+    let noticed = Arc::clone(&lost);
+    let inbox = lab
+        .inbox(cases)
+        .interval(interval)
+        .on_round(move |round| {
+            desk::problems(round);
+            if round.as_ref().is_err_and(Error::needs_pairing) {
+                noticed.notify_one();
+            }
+        });
     let desk = Desk {
         inbox,
         files,
@@ -41,6 +53,7 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
         let ended = tokio::select! {
             ended = work.into_future() => ended.map_err(Into::into),
             shown = changes(&desk) => shown,
+            () = keep_paired(&client, &lab, &lost) => Ok(()),
         };
         // A refresh may be under way: what it brings must be stored.
         client.close().await;
@@ -82,12 +95,38 @@ async fn lab(client: &Client, account: Option<&str>) -> Result<Lab> {
     if lab.is_paired().await? {
         return Ok(lab);
     }
-    Ok(login.pair(chosen.id()).await?)
+    pair(&login, chosen.id()).await
+}
+
+/// Pairs again whenever the service takes the account's tokens no more. The inbox goes on meanwhile.
+async fn keep_paired(client: &Client, lab: &Lab, lost: &Notify) {
+    let login = client.login(config::LOGIN);
+    loop {
+        lost.notified().await;
+        match pair(&login, lab.id()).await {
+            Ok(_) => eprintln!("account {} is paired again", lab.id()),
+            // The next round asks for it again.
+            Err(error) => eprintln!("account {} cannot be paired: {error}", lab.id()),
+        }
+    }
+}
+
+/// Pairs, and signs in before it where the login's own tokens are not taken any more.
+async fn pair(login: &Login, account: &AccountId) -> Result<Lab> {
+    match login.pair(account.clone()).await {
+        Err(error) if error.is_reauthorization_needed() => {
+            eprintln!("{error}");
+            sign_in(login).await?;
+            Ok(login.pair(account.clone()).await?)
+        }
+        paired => Ok(paired?),
+    }
 }
 
 async fn sign_in(login: &Login) -> Result<()> {
     let request = login.authorize()?;
     eprintln!("Open this page and sign in:\n\n  {}\n", request.url());
-    let redirected = config::pasted()?;
+    // A person may take long.
+    let redirected = tokio::task::spawn_blocking(config::pasted).await??;
     Ok(login.finish(&request, &redirected).await?)
 }

@@ -22,7 +22,7 @@ use std::fmt;
 
 use url::Url;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::AccountId;
 use crate::secret::Secret;
 
@@ -42,7 +42,7 @@ pub use token::Tokens;
 ///
 /// Signing in gives tokens for a login; pairing gives new ones for an account and leaves the
 /// login's alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenKey {
     /// A user who signed in, under a name that the software chose.
@@ -51,7 +51,34 @@ pub enum TokenKey {
     Account(AccountId),
 }
 
-/// `login/NAME` or `account/ID`: another text for each key.
+impl TokenKey {
+    /// The error for an access that is lost: of a login somebody signs in again, an account is paired
+    /// again.
+    pub(crate) fn lost(&self, why: &'static str) -> Error {
+        Error::new(match self {
+            TokenKey::Login(_) => Kind::SignIn(why),
+            TokenKey::Account(_) => Kind::Pairing(why),
+        })
+    }
+
+    /// The same, where there are no tokens.
+    pub(crate) fn has_none(&self) -> Error {
+        self.lost("no tokens are stored")
+    }
+}
+
+/// Without the name of a login, which may be a person's or an e-mail address.
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenKey::Login(_) => f.write_str("Login(…)"),
+            TokenKey::Account(id) => f.debug_tuple("Account").field(id).finish(),
+        }
+    }
+}
+
+/// `login/NAME` or `account/ID`: another text for each key, to store tokens under. A login may be a
+/// person's name or e-mail address: keep it from logs.
 impl fmt::Display for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -21,7 +21,7 @@ use url::Url;
 use super::authorize::AuthorizationRequest;
 use super::spoken::{self, Spoken};
 use super::token::{TokenAnswer, Tokens};
-use super::{Asked, ClientAuth, Credentials, Detached};
+use super::{Asked, ClientAuth, Credentials, Detached, TokenKey};
 use crate::endpoints::discovery::Directory;
 use crate::endpoints::origin::{self, Allowed};
 use crate::endpoints::{Endpoint, Operation};
@@ -114,13 +114,13 @@ impl Protocol {
     }
 
     /// *Refresh Token*. Sent once; what to do about a lost answer is the caller's to decide.
-    pub(crate) async fn refresh(&self, before: &Tokens) -> Result<Tokens> {
+    pub(crate) async fn refresh(&self, key: &TokenKey, before: &Tokens) -> Result<Tokens> {
         let operation = Operation::RefreshToken;
         let named = |error: Error| error.with_operation(operation.title());
         let Some(token) = &before.refresh else {
-            return Err(named(Error::new(Kind::Reauthorization(
-                "the access token expired and there is no refresh token",
-            ))));
+            return Err(named(
+                key.lost("the access token expired and there is no refresh token"),
+            ));
         };
         let token = RefreshToken::new(token.expose().to_owned());
         let url = self.credential_endpoint(operation)?.1;
@@ -132,11 +132,9 @@ impl Protocol {
             .await
             .map_err(|error| {
                 named(if refuses_the_token(&error) {
-                    Error::new(Kind::Reauthorization(
-                        "the service does not take the refresh token any more",
-                    ))
-                    .with_sent(Sent::Yes)
-                    .with_attempts(1)
+                    key.lost("the service does not take the refresh token any more")
+                        .with_sent(Sent::Yes)
+                        .with_attempts(1)
                 } else {
                     self.translate(error, &head)
                 })

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use super::pipeline::Call;
 use super::{Lab, Login, login};
-use crate::auth::refresh::not_signed_in;
-use crate::auth::{Health, Tokens};
+use crate::auth::{Health, TokenKey, Tokens};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result, Sent};
 use crate::model::{Account, AccountId};
@@ -213,7 +212,7 @@ impl Lab {
         login::detached(&self.caller.client, async move {
             let named = |error: Error| error.with_operation(Operation::Unpair.title());
             if lab.tokens.settled().await.map_err(named)?.is_none() {
-                return Err(named(not_signed_in()));
+                return Err(named(TokenKey::Account(lab.id.clone()).has_none()));
             }
             let call = Call::new(Operation::Unpair).with("account_id", lab.id.as_str());
             match lab.caller.send(call).await {

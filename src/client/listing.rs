@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Client;
 use crate::endpoints::Operation;
-use crate::model::lenient::{Limits, Shapes};
+use crate::error::Error;
+use crate::model::lenient::{Limits, Over, Shapes};
 
 /// What *Get Orders* and *Get Accounts* may bring: limits that no honest service reaches, so that no
 /// other can take all memory or go on without an end.
@@ -18,6 +19,10 @@ use crate::model::lenient::{Limits, Shapes};
 ///
 /// Beside them, [`ClientBuilder::answer_limit`](super::ClientBuilder::answer_limit) is for each page, and
 /// [`Paging::limit`](super::Paging::limit) for their number.
+///
+/// The bytes and the time hold while a page arrives, the others when it is read: a page is held whole, up
+/// to its limit, until then. Which of its lists are the orders may depend on what comes after them: an
+/// envelope may turn out to be an order by itself, to have a better list, or to say that it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListingLimits {
@@ -30,7 +35,8 @@ pub struct ListingLimits {
     pub record_bytes: usize,
     /// How many bytes all pages may have together. Default: 128 MiB.
     pub bytes: usize,
-    /// How long it may take to read all pages. Default: 10 minutes.
+    /// How long it may take to read all pages. Of the page that arrives then, the orders that have come
+    /// are in the listing. Default: 10 minutes.
     pub time: Duration,
 }
 
@@ -44,6 +50,11 @@ impl Default for ListingLimits {
             time: Duration::from_secs(600),
         }
     }
+}
+
+/// The error for what is over a limit.
+pub(super) fn over(limit: Over) -> Error {
+    Error::decode(limit.to_string())
 }
 
 /// By what rules an answer is read.

@@ -173,10 +173,9 @@ pub(super) async fn revoke(client: &Client, source: &TokenSource) -> Result<()> 
     Ok(())
 }
 
+/// Without its name, which may be a person's or an e-mail address.
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Login").finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -11,14 +12,14 @@ use url::Url;
 use super::Client;
 use super::attempts::Attempts;
 use super::caller::Caller;
-use super::listing::{Rules, reading};
+use super::listing::{Rules, over, reading};
 use super::trace::{Subject, Trace};
 use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result, answer};
-use crate::model::lenient::{self, Fault, Located, Record, Records};
+use crate::model::lenient::{self, Fault, Located, Over, Record, Records};
 use crate::text;
-use crate::transport::{Request, Response};
+use crate::transport::{Cut, Request, Response};
 
 /// An operation to call.
 #[derive(Clone)]
@@ -28,8 +29,15 @@ pub(crate) struct Call<'a> {
     pub(super) url: Option<Url>,
     pub(super) variables: Vec<(&'static str, &'a str)>,
     body: Option<serde_json::Value>,
-    /// Of a longer answer, so many bytes are taken.
-    pub(super) take: Option<usize>,
+    pub(super) take: Option<Take>,
+}
+
+/// How much is taken of an answer that is longer, or that takes longer.
+#[derive(Clone, Copy)]
+pub(super) struct Take {
+    pub(super) bytes: usize,
+    /// In elapsed time.
+    pub(super) until: Duration,
 }
 
 /// A request that is ready but for the token.
@@ -39,8 +47,7 @@ pub(super) struct Prepared {
     pub(super) body: Bytes,
     /// Whether the service may see it more than once.
     pub(super) repeatable: bool,
-    /// Of a longer answer, so many bytes are taken.
-    pub(super) take: Option<usize>,
+    pub(super) take: Option<Take>,
 }
 
 /// A success.
@@ -121,16 +128,29 @@ impl Prepared {
 impl Caller {
     /// Calls an operation and gives its answer if it is a success.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer> {
-        let operation = call.operation;
+        // A further page is where the one before it said.
+        let may_move = call.url.is_none();
+        self.operate(call.operation, may_move, || self.prepare(&call))
+            .await
+    }
+
+    /// Performs an operation where it is: Discovery is asked before it where that is not known, and
+    /// anew where nothing is there and the operation `may_move`.
+    pub(super) async fn operate(
+        &self,
+        operation: Operation,
+        may_move: bool,
+        prepare: impl Fn() -> Result<Prepared>,
+    ) -> Result<Answer> {
         self.locate(operation).await?;
-        let mut result = self.perform(|| self.prepare(&call)).await;
+        let mut result = self.perform(&prepare).await;
         let protocol = self.client.protocol();
         // Nothing was there to do anything, so that this holds for what has effects as well.
         if result.as_ref().is_err_and(Error::is_not_found)
-            && call.url.is_none()
+            && may_move
             && protocol.missed(operation).await
         {
-            result = self.perform(|| self.prepare(&call)).await;
+            result = self.perform(&prepare).await;
         }
         if result.is_ok() && operation != Operation::Discovery {
             protocol.directory.found(protocol.wire.clock.elapsed());
@@ -199,9 +219,16 @@ impl Caller {
         let wire = &self.client.protocol().wire;
         let request = prepared.request(&self.client, tokens.as_deref())?;
         let url = &prepared.subject.url;
-        let limit = prepared.take.unwrap_or(usize::MAX).min(wire.answer_limit);
-        let (head, body) = wire.exchange_some(url, request, limit).await?;
-        let cut = body.is_cut.then(|| wire.too_long(&head));
+        let (limit, until) = match prepared.take {
+            Some(take) => (take.bytes.min(wire.answer_limit), Some(take.until)),
+            None => (wire.answer_limit, None),
+        };
+        let (head, body) = wire.exchange_some(url, request, limit, until).await?;
+        let cut = body.cut.map(|cut| match cut {
+            Cut::Late => over(Over::Time),
+            Cut::Long if limit < wire.answer_limit => over(Over::Bytes),
+            Cut::Long => wire.too_long(&head),
+        });
         let body = body.bytes;
         refuse_redirect(&prepared.subject.url, &head)?;
         if !head.status.is_success() {

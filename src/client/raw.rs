@@ -181,10 +181,11 @@ impl RawRequest {
     ///
     /// As safe as the request: dropped, the service may have seen it.
     pub async fn send(&self) -> Result<RawAnswer> {
-        if let Target::Operation(operation) = &self.target {
-            self.caller.locate(*operation).await?;
-        }
-        let answer = self.caller.perform(|| self.prepare()).await;
+        let prepare = || self.prepare();
+        let answer = match self.target {
+            Target::Operation(operation) => self.caller.operate(operation, true, prepare).await,
+            Target::Url(..) => self.caller.perform(prepare).await,
+        };
         answer.map(RawAnswer)
     }
 

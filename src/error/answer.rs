@@ -63,7 +63,8 @@ pub(crate) fn describe(headers: &HeaderMap, body: &[u8]) -> &'static str {
     if start.is_empty() {
         "it is empty"
     } else if is_compressed(headers, body) {
-        "it is compressed, which was not asked for"
+        "it is compressed, which was not asked for: turn that off at the gateway or proxy before the \
+         service, or decompress it in a `ClientBuilder::transport`"
     } else if is_page(start) {
         "it is an HTML page, perhaps of a proxy or a sign-in form"
     } else if headers

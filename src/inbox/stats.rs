@@ -63,11 +63,9 @@ pub enum PollState {
     Good,
     /// They could not be listed; it is tried again.
     Failing,
-    /// The service does not let this software at the account's orders: it is not paired, or not any
-    /// more.
+    /// The service does not let this software at the account's orders, or takes its tokens no more:
+    /// [pair](crate::Login::pair) it again.
     NotPaired,
-    /// The service does not take the tokens any more: somebody has to sign in.
-    NeedsSignIn,
 }
 
 /// Who polls an account.
@@ -125,9 +123,7 @@ impl Counters {
         self.with(|State { stats, .. }| {
             stats.failed_polls += 1;
             stats.last_error = Some(error.to_string());
-            stats.poll_state = if error.is_reauthorization_needed() {
-                PollState::NeedsSignIn
-            } else if error.is_forbidden() {
+            stats.poll_state = if error.needs_pairing() || error.is_forbidden() {
                 PollState::NotPaired
             } else {
                 PollState::Failing

@@ -7,6 +7,7 @@
 //! is followed here. *When to change it.* Implement [`Transport`], or hand in a closure with
 //! [`from_fn`]. Everything above (authorization, retries, judging answers) stays the same.
 
+mod diagnosis;
 mod reqwest;
 mod resolver;
 pub(crate) mod wire;
@@ -14,7 +15,7 @@ pub(crate) mod wire;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,6 +24,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 
 pub(crate) use self::reqwest::{Network, Proxy, Reqwest};
 use crate::clock::LONGEST_WAIT;
@@ -122,17 +124,29 @@ impl Body {
         self
     }
 
-    /// All of it, or its first `limit` bytes.
-    pub(crate) async fn collect(mut self, limit: usize) -> Result<Collected, TransportError> {
+    /// All of it; or its first `limit` bytes, or those that came before `end`.
+    pub(crate) async fn collect(
+        mut self,
+        limit: usize,
+        end: impl Future<Output = ()>,
+    ) -> Result<Collected, TransportError> {
+        let mut end = pin!(end);
         // What comes in one piece is not copied. What does not goes into one buffer, and not
         // into a list of pieces: they may be of a byte each.
         let mut first = Bytes::new();
         let mut all: Vec<u8> = Vec::new();
-        let mut is_cut = false;
-        while !is_cut && let Some(piece) = self.next().await {
-            let mut piece = piece?;
+        let mut cut = None;
+        while cut.is_none() {
+            let mut piece = match select(self.next(), end.as_mut()).await {
+                Either::Left((Some(piece), _)) => piece?,
+                Either::Left((None, _)) => break,
+                Either::Right(_) => {
+                    cut = Some(Cut::Late);
+                    break;
+                }
+            };
             let room = limit - all.len() - first.len();
-            is_cut = piece.len() > room;
+            cut = (piece.len() > room).then_some(Cut::Long);
             piece.truncate(room);
             if first.is_empty() && all.is_empty() {
                 first = piece;
@@ -149,15 +163,24 @@ impl Body {
             all.extend_from_slice(&piece);
         }
         let bytes = if all.is_empty() { first } else { all.into() };
-        Ok(Collected { bytes, is_cut })
+        Ok(Collected { bytes, cut })
     }
 }
 
 /// What came of a body.
 pub(crate) struct Collected {
     pub(crate) bytes: Bytes,
-    /// Whether there is more.
-    pub(crate) is_cut: bool,
+    /// Why there may be more.
+    pub(crate) cut: Option<Cut>,
+}
+
+/// Why a body is not whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    /// It is longer than its limit.
+    Long,
+    /// It did not come in time.
+    Late,
 }
 
 impl<T: Into<Bytes>> From<T> for Body {
@@ -185,12 +208,18 @@ impl fmt::Debug for Body {
 #[derive(Debug)]
 pub struct TransportError {
     pub(crate) failure: Failure,
+    /// What is known beyond that, behind the name of the host.
+    detail: String,
     pub(crate) source: Box<dyn StdError + Send + Sync>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Connect,
+    /// No connection comes about, and it does not pass by itself.
+    Unconnectable,
+    /// What answers speaks no HTTP.
+    Protocol,
     /// The host's name leads to where a service may not lead.
     NotPublic,
     Timeout,
@@ -216,15 +245,22 @@ impl TransportError {
     fn new(failure: Failure, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         TransportError {
             failure,
+            detail: String::new(),
             source: source.into(),
         }
+    }
+
+    fn with_detail(mut self, detail: String) -> Self {
+        self.detail = detail;
+        self
     }
 }
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.failure {
-            Failure::Connect | Failure::NotPublic => "no connection",
+            Failure::Connect | Failure::Unconnectable | Failure::NotPublic => "no connection",
+            Failure::Protocol => "what answers does not speak HTTP",
             Failure::Timeout => "nothing came for too long",
             Failure::Broken => "the connection broke",
         })

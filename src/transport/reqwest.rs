@@ -1,6 +1,5 @@
 //! The transport over reqwest: the only file that names it.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use url::Url;
 
+use super::diagnosis::{self, Diagnosis, NamedProxy, find};
 use super::resolver::{NotPublic, Resolver};
 use super::{Body, Failure, Request, Response, Timeouts, Transport, TransportError};
 use crate::endpoints::origin::{Allowed, is_loopback};
@@ -22,6 +22,8 @@ pub(crate) struct Reqwest {
     direct: reqwest::Client,
     /// None where names may resolve to anything, or somebody else set the client up.
     resolver: Option<Resolver>,
+    /// The proxy that errors name.
+    proxy: Option<NamedProxy>,
 }
 
 /// What a lab's network may ask for.
@@ -67,6 +69,7 @@ impl Reqwest {
         network: &Network,
         resolver: Option<Resolver>,
     ) -> Result<Self> {
+        check_provider()?;
         let builder = || {
             let builder = reqwest::Client::builder()
                 .connect_timeout(timeouts.connect)
@@ -106,10 +109,16 @@ impl Reqwest {
             Proxy::System => built(builder()?.no_proxy())?,
             Proxy::None | Proxy::At(_) => client.clone(),
         };
+        let proxy = match &network.proxy {
+            Proxy::System => NamedProxy::of_environment(|name| std::env::var(name).ok()),
+            Proxy::None => None,
+            Proxy::At(url) => NamedProxy::new("ClientBuilder::proxy", url.expose()),
+        };
         Ok(Reqwest {
             client,
             direct,
             resolver,
+            proxy,
         })
     }
 
@@ -120,8 +129,31 @@ impl Reqwest {
             direct: client.clone(),
             client,
             resolver: None,
+            proxy: None,
         }
     }
+
+    fn failed(&self, error: reqwest::Error, is_direct: bool) -> TransportError {
+        failed(error, self.proxy.as_ref().filter(|_| !is_direct))
+    }
+}
+
+/// Where the application is to install a provider and has not, reqwest panics.
+#[cfg(all(feature = "rustls-no-provider", not(feature = "rustls")))]
+fn check_provider() -> Result<()> {
+    match rustls::crypto::CryptoProvider::get_default() {
+        Some(_) => Ok(()),
+        None => Err(Error::configuration(
+            "no provider of cryptography is installed, which the feature `rustls-no-provider` leaves to \
+             the application: call `rustls::crypto::ring::default_provider().install_default()`, or that \
+             of another provider, before the client is built; or turn on the feature `rustls`",
+        )),
+    }
+}
+
+#[cfg(not(all(feature = "rustls-no-provider", not(feature = "rustls"))))]
+fn check_provider() -> Result<()> {
+    Ok(())
 }
 
 /// The URL is parsed here first: reqwest's own error could show it, with the password in it.
@@ -172,39 +204,38 @@ impl fmt::Debug for Reqwest {
 #[async_trait]
 impl Transport for Reqwest {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let request = reqwest::Request::try_from(request).map_err(failed)?;
-        let client = if is_loopback(request.url()) {
-            &self.direct
-        } else {
-            &self.client
-        };
+        let request = reqwest::Request::try_from(request).map_err(|error| failed(error, None))?;
+        let is_local = is_loopback(request.url());
+        let client = if is_local { &self.direct } else { &self.client };
         let visit = self.resolver.as_ref().map(|own| own.visit(request.url()));
-        let response = client.execute(request).await.map_err(failed)?;
+        let response = client.execute(request).await;
+        let response = response.map_err(|error| self.failed(error, is_local))?;
         drop(visit);
         let length = response.content_length();
         let response = http::Response::<reqwest::Body>::from(response);
         Ok(response.map(|body| {
             let stream = http_body_util::BodyDataStream::new(body);
-            Body::from_stream(stream.map_err(failed)).with_length(length)
+            Body::from_stream(stream.map_err(|error| failed(error, None))).with_length(length)
         }))
     }
 }
 
 /// The URL is taken out: it may be signed, and its path holds ids.
-fn failed(error: reqwest::Error) -> TransportError {
+fn failed(error: reqwest::Error, proxy: Option<&NamedProxy>) -> TransportError {
     let error = error.without_url();
     if find::<NotPublic>(&error).is_some() {
-        TransportError {
-            failure: Failure::NotPublic,
-            source: error.into(),
-        }
+        TransportError::new(Failure::NotPublic, error)
     } else if error.is_connect() {
-        TransportError::connect(error)
+        let Diagnosis { failure, detail } = diagnosis::of_connection(&error, proxy);
+        TransportError::new(failure, error).with_detail(detail)
     } else if error.is_timeout() || has_timed_out(&error) {
         TransportError::timeout(error)
     } else if error.is_builder() {
-        // The request never left: it could not even be made.
-        TransportError::connect(error)
+        // It could not even be made, and could not be the next time.
+        let detail = ": the request cannot be made".to_owned();
+        TransportError::new(Failure::Unconnectable, error).with_detail(detail)
+    } else if find::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) {
+        TransportError::new(Failure::Protocol, error)
     } else {
         TransportError::broken(error)
     }
@@ -214,14 +245,15 @@ fn has_timed_out(error: &reqwest::Error) -> bool {
     find::<std::io::Error>(error).is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
-/// The first of a type among what led to an error.
-fn find<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        source = error.source();
+#[cfg(all(test, feature = "rustls-no-provider", not(feature = "rustls")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_provider_the_line_to_write_is_said() {
+        let error = Reqwest::new(&Timeouts::default(), &Network::default(), None);
+        let error = error.map(drop).unwrap_err();
+        assert!(error.is_configuration(), "{error}");
+        assert!(error.to_string().contains("install_default()"), "{error}");
     }
-    None
 }

@@ -73,23 +73,35 @@ impl Wire {
 
     /// The whole answer.
     pub(crate) async fn exchange(&self, url: &Url, request: Request) -> Result<(Parts, Bytes)> {
-        let (head, body) = self.exchange_some(url, request, self.answer_limit).await?;
-        match body.is_cut {
-            false => Ok((head, body.bytes)),
-            true => Err(self.too_long(&head)),
+        let exchange = self.exchange_some(url, request, self.answer_limit, None);
+        let (head, body) = exchange.await?;
+        match body.cut {
+            None => Ok((head, body.bytes)),
+            Some(_) => Err(self.too_long(&head)),
         }
     }
 
-    /// The answer, or its first bytes.
+    /// The answer; or its first bytes, or those that came until a moment of elapsed time.
     pub(crate) async fn exchange_some(
         &self,
         url: &Url,
         mut request: Request,
         limit: usize,
+        until: Option<Duration>,
     ) -> Result<(Parts, Collected)> {
         self.headers.add_configured(url, request.headers_mut());
         let (head, body) = self.head(url, request).await?.into_parts();
-        let collecting = body.collect(limit);
+        let now = self.clock.elapsed();
+        // Only an end that comes before that of the attempt needs a timer of its own.
+        let left = until.map(|until| until.saturating_sub(now));
+        let left = left.filter(|left| *left < self.timeouts.attempt);
+        let end = async {
+            match left {
+                Some(left) => self.clock.sleep(left).await,
+                None => std::future::pending().await,
+            }
+        };
+        let collecting = body.collect(limit, end);
         match self.within(self.timeouts.attempt, collecting).await {
             Some(Ok(body)) => Ok((head, body)),
             Some(Err(error)) => Err(self.failed(url, error).with_sent(Sent::Yes)),
@@ -129,7 +141,9 @@ impl Wire {
 
     pub(crate) fn failed(&self, url: &Url, error: TransportError) -> Error {
         let kind = match error.failure {
-            Failure::Connect => Kind::Connect(origin::display(url)),
+            Failure::Connect => Kind::Connect(origin::display(url) + &error.detail),
+            Failure::Unconnectable => Kind::Unconnectable(origin::display(url) + &error.detail),
+            Failure::Protocol => Kind::Protocol(origin::display(url)),
             Failure::NotPublic => Kind::Origin(format!(
                 "{} leads to this machine or into its network, and the configuration does not name it",
                 origin::display(url)

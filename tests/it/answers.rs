@@ -281,7 +281,7 @@ async fn not_found_is_told_at_once() {
         );
         assert_eq!((outcome.seen, error.attempts()), (1, 1), "{error}");
         assert_eq!(error.request_id(), Some("req-1"));
-        assert!(error.to_string().ends_with("[request req-1]"), "{error}");
+        assert!(error.to_string().contains(" [request req-1]; "), "{error}");
     }
 }
 

@@ -203,6 +203,45 @@ async fn pages_without_an_end_come_to_one() {
     assert_names(listing.problem().unwrap(), "ListingLimits::time");
 }
 
+/// The time of a listing is over while a page arrives: the orders that have come are there.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_does_not_end_in_time_is_read_as_far_as_it_came() {
+    for (before, expected) in [("[", 10), ("{\"orders\":[", 10), ("{\"other\":[", 0)] {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&requests);
+        let transport = transport::from_fn(move |_: Request| {
+            count.fetch_add(1, Ordering::SeqCst);
+            // An order a second, without an end.
+            let body = futures_util::stream::unfold(0, move |number| async move {
+                if number == 0 {
+                    return Some((Ok(Bytes::from_static(before.as_bytes())), 1));
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let order = orders(number, number + 1) + ",";
+                Some((Ok(Bytes::from(order)), number + 1))
+            });
+            async { Ok(http::Response::new(Body::from_stream(body))) }
+        });
+        let limits = limits(|limits| limits.time = Duration::from_millis(10_500));
+        let client = builder("https://lab.example/", &TestClock::new())
+            .clock(lab_connector::clock::SystemClock)
+            .token_store(store(&TestClock::new(), 1 << 30).await)
+            .transport(transport)
+            .listing_limits(limits)
+            .build()
+            .unwrap();
+        let listing = client.account("account-77").orders().list().await;
+        assert_eq!(requests.load(Ordering::SeqCst), 1, "it is not tried again");
+        let Ok(listing) = listing else {
+            assert_eq!(expected, 0, "{before}");
+            assert_names(&listing.unwrap_err(), "ListingLimits::time");
+            continue;
+        };
+        assert_eq!(listing.orders().len(), expected, "{before}");
+        assert_names(listing.problem().unwrap(), "ListingLimits::time");
+    }
+}
+
 #[tokio::test]
 async fn what_stands_around_a_list_is_bounded_too() {
     let many = (0..5000)

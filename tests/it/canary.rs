@@ -125,7 +125,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     secrets.push(service.client_secret().to_owned());
     printed.debug("ClientBuilder", &builder());
     let client = builder().build().unwrap();
-    let login = client.login("me");
+    let login = client.login("canary@example.org");
     let request = login.authorize().unwrap();
     let kept: Value = serde_json::from_str(&request.expose_json()).unwrap();
     for name in ["state", "code_verifier"] {
@@ -152,7 +152,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     let lab = login.pair("L-1").await.unwrap();
 
     for key in [
-        TokenKey::Login("me".into()),
+        TokenKey::Login("canary@example.org".into()),
         TokenKey::Account("L-1".into()),
     ] {
         let tokens = store.load(&key).await.unwrap().unwrap();
@@ -170,6 +170,14 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
         let files = FileTokenStore::open(directory.path().join("tokens")).unwrap();
         assert!(files.swap(&key, None, &tokens).await.unwrap());
         printed.debug("FileTokenStore", &files);
+        for entry in std::fs::read_dir(directory.path().join("tokens")).unwrap() {
+            std::fs::write(entry.unwrap().path(), "canary").unwrap();
+        }
+        printed.error(&files.load(&key).await.unwrap_err());
+        files.clear(&key).await.unwrap();
+        std::fs::remove_dir_all(directory.path().join("tokens")).unwrap();
+        printed.error(&files.probe(&key).await.unwrap_err());
+        printed.error(&files.swap(&key, None, &tokens).await.unwrap_err());
         let database = SqliteStore::open(directory.path().join("cases.db")).await;
         let database = database.unwrap();
         let _ = database.swap(&key, None, &tokens).await.unwrap();

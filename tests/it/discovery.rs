@@ -318,6 +318,18 @@ async fn when_everything_is_gone_discovery_is_asked() {
     assert_eq!(service.asked(), ["/us/rx/7"; 22]);
     fetch().await.unwrap();
     assert_eq!(service.asked(), ["/us/rx/7", "/discovery", "/ap/rx/7"]);
+    // The raw form of an operation follows as the typed one does.
+    service.moves_to("/sa/");
+    service.says(&said("sa"));
+    time.advance(60);
+    let raw = lab.call(Operation::GetOrders).send().await.unwrap();
+    assert!(raw.status().is_success());
+    assert_eq!(service.asked(), ["/ap/orders", "/discovery", "/sa/orders"]);
+    service.moves_to("/ap/");
+    service.says(&said("ap"));
+    time.advance(60);
+    lab.orders().list().await.unwrap();
+    service.asked();
     // Discovery says what was known, and it is not asked twice for that: also where it was a
     // convention before.
     service.moves_to("/nowhere/");

@@ -147,9 +147,9 @@ fn table() -> Vec<(Manner, Expected)> {
         ),
         (
             ThenClose("SSH-2.0-OpenSSH_9.6 canary\r\n"),
-            (INTERRUPTED, Sent::Unknown, true),
+            (INTERRUPTED, Sent::Unknown, false),
         ),
-        (EndlessHeaders, (INTERRUPTED, Sent::Unknown, true)),
+        (EndlessHeaders, (INTERRUPTED, Sent::Unknown, false)),
         (
             // Shorter than what follows: the rest is another answer, to nothing.
             ThenClose("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n[{\"canary\":1}]"),

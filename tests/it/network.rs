@@ -83,7 +83,16 @@ async fn a_tunnel_that_is_refused_is_no_connection_and_shows_no_password() {
         .build()
         .unwrap();
     let error = client.account("1").orders().list().await.unwrap_err();
-    assert!(error.is_connect(), "{error}");
+    assert!(error.is_connect() && !error.is_retryable(), "{error}");
+    assert_eq!(error.attempts(), 1, "it does not heal by itself");
+    for part in [
+        "https://lab.example",
+        &format!("http://{address}"),
+        "`ClientBuilder::proxy`",
+        "`ClientBuilder::proxy_credentials`",
+    ] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
     let mut shown = format!("{error} {error:?}");
     let mut source = std::error::Error::source(&error);
     while let Some(error) = source {
@@ -170,7 +179,14 @@ async fn a_root_of_ones_own_is_trusted_beside_the_platforms() {
     let (base, pem) = tls_server().await;
     let stranger = builder(&base).await.no_proxy().build().unwrap();
     let error = stranger.account("1").orders().list().await.unwrap_err();
-    assert!(error.is_connect(), "{error}");
+    assert!(error.is_connect() && !error.is_retryable(), "{error}");
+    assert_eq!(error.attempts(), 1, "it does not heal by itself");
+    for part in [
+        base.trim_end_matches('/'),
+        "`ClientBuilder::root_certificate`",
+    ] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
 
     let client = builder(&base)
         .await
@@ -180,6 +196,49 @@ async fn a_root_of_ones_own_is_trusted_beside_the_platforms() {
         .unwrap();
     let listing = client.account("1").orders().list().await.unwrap();
     assert!(listing.is_complete());
+}
+
+#[tokio::test]
+async fn a_port_without_tls_is_named_and_not_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!(
+        "https://localhost:{}/",
+        listener.local_addr().unwrap().port()
+    );
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            // What the client sends first must be read, or closing would reset the connection.
+            let _ = std::io::Read::read(&mut connection, &mut [0; 4096]);
+            let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
+        }
+    });
+    let client = builder(&base).await.no_proxy().build().unwrap();
+    let error = client.account("1").orders().list().await.unwrap_err();
+    assert!(error.is_connect() && !error.is_retryable(), "{error}");
+    assert_eq!(error.attempts(), 1, "{error}");
+    assert!(error.to_string().contains("no TLS"), "{error}");
+}
+
+/// A proxy that is away or overloaded may come back.
+#[tokio::test]
+async fn a_proxy_that_may_come_back_is_named_and_tried_again() {
+    let away = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let (address, _heads) = server(away);
+    let client = builder("https://lab.example/")
+        .await
+        .proxy(format!("http://{address}"))
+        .retry(lab_connector::retry::RetryPolicy::never())
+        .build()
+        .unwrap();
+    let error = client.account("1").orders().list().await.unwrap_err();
+    assert!(error.is_connect() && error.is_retryable(), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("the proxy does not connect to it"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

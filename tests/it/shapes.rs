@@ -442,6 +442,16 @@ async fn compression_that_nobody_asked_for_is_named() {
         let (_server, lab) = service(headers, body).await;
         let error = lab.orders().list().await.unwrap_err();
         assert!(error.is_decode(), "{error}");
+        for word in [
+            "compressed",
+            "not asked for",
+            "gateway",
+            "`ClientBuilder::transport`",
+        ] {
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        let raw = lab.call(Operation::GetOrders).send().await.unwrap();
+        let error = raw.decode::<serde_json::Value>().unwrap_err();
         assert!(error.to_string().contains("compressed"), "{error}");
     }
 }

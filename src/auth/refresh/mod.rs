@@ -433,7 +433,7 @@ impl TokenSource {
         }
         match &published.current {
             Some(current) => Ok(Arc::clone(&current.tokens)),
-            None => Err(not_signed_in()),
+            None => Err(self.key.has_none()),
         }
     }
 
@@ -493,11 +493,6 @@ impl TokenSource {
         let left = elapsed.saturating_sub(self.elapsed());
         self.now().checked_add(left)
     }
-}
-
-/// For calls that cannot do without tokens.
-pub(crate) fn not_signed_in() -> Error {
-    Error::new(Kind::Reauthorization("no tokens are stored"))
 }
 
 /// Five minutes before the end, or a quarter of the life where that is shorter, and by chance

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Current, TokenSource, not_signed_in};
+use super::{Current, TokenSource};
 use crate::auth::Tokens;
 use crate::error::{Error, Kind, Result, Sent};
 
@@ -56,7 +56,7 @@ impl TokenSource {
                 return self.publish(issued(saved));
             }
             let Some(stored) = self.load().await? else {
-                return Err(not_signed_in());
+                return Err(self.key.has_none());
             };
             let generation = stored.generation;
             let current = self.fresh(stored);
@@ -98,13 +98,13 @@ impl TokenSource {
             return Ok(Step::Held);
         }
         self.probe().await?;
-        let mut answer = self.protocol.refresh(stored).await;
+        let mut answer = self.protocol.refresh(&self.key, stored).await;
         let is_worth = |error| deserves_another(error) && self.budget.take(error, self.elapsed());
         if answer.as_ref().is_err_and(is_worth) {
             if !self.is_kept(stored).await? || !claim().await? {
                 return Ok(Step::Changed);
             }
-            let again = self.protocol.refresh(stored).await;
+            let again = self.protocol.refresh(&self.key, stored).await;
             answer = again.map_err(|error| error.with_attempts(2));
         }
         match answer {
@@ -152,7 +152,7 @@ impl TokenSource {
                 Some(kept) => kept,
                 None => {
                     self.state().pending = None;
-                    return Err(not_signed_in());
+                    return Err(self.key.has_none());
                 }
             }
         };
@@ -242,7 +242,7 @@ mod tests {
             (answered(429), false),
             (answered(400), false),
             (answered(401), false),
-            (Error::new(Kind::Reauthorization("x")), false),
+            (Error::new(Kind::SignIn("x")), false),
             (Error::new(Kind::Origin("x".into())), false),
         ] {
             assert_eq!(deserves_another(&error), again, "{error}");

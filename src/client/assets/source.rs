@@ -162,7 +162,10 @@ impl<'a> Source<'a> {
         let wire = &self.lab.caller.client.protocol().wire;
         // What an error says of itself is short; if it does not come, its status is enough.
         let collected = wire
-            .within(wire.timeouts.attempt, body.collect(64 * 1024))
+            .within(
+                wire.timeouts.attempt,
+                body.collect(64 * 1024, std::future::pending()),
+            )
             .await;
         let body = collected.and_then(Result::ok);
         let body = body.map(|body| body.bytes).unwrap_or_default();

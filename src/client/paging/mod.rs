@@ -27,8 +27,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::caller::Caller;
-use super::listing::{ListingLimits, Rules};
-use super::pipeline::{Answer, Call};
+use super::listing::{ListingLimits, Rules, over};
+use super::pipeline::{Answer, Call, Take};
 use crate::error::{Error, Result};
 use crate::model::lenient::{Ids, Over, Record, Records, Stop, UNREADABLE_LIMIT};
 
@@ -277,7 +277,10 @@ impl Caller {
         if room.limits.bytes == 0 {
             return Err(over(Over::Bytes));
         }
-        call.take = Some(room.limits.bytes);
+        call.take = Some(Take {
+            bytes: room.limits.bytes,
+            until: room.ends,
+        });
         let left = room.ends.saturating_sub(wire.clock.elapsed());
         if left.is_zero() {
             return Err(over(Over::Time));
@@ -287,7 +290,9 @@ impl Caller {
             let records = answer.records(rules).await?;
             Ok((answer, records))
         };
-        let page = wire.within(left, reading).await;
+        // A moment more than its body has, of which what came in time is read.
+        let limit = left.saturating_add(Duration::from_secs(1));
+        let page = wire.within(limit, reading).await;
         page.unwrap_or_else(|| Err(over(Over::Time)))
     }
 }
@@ -297,7 +302,6 @@ struct Room {
     limits: ListingLimits,
     /// In elapsed time.
     ends: Duration,
-    answer_limit: usize,
 }
 
 impl Room {
@@ -307,27 +311,20 @@ impl Room {
         Room {
             limits,
             ends: wire.clock.elapsed().saturating_add(limits.time),
-            answer_limit: wire.answer_limit,
         }
     }
 
     /// Takes what a page has from what is left. Why there may be more, as far as the page says it.
     fn problem<T>(&mut self, answer: &Answer, records: &Records<T>) -> Option<Error> {
-        let had = self.limits.bytes;
-        self.limits.bytes = had.saturating_sub(answer.body.len());
+        self.limits.bytes = self.limits.bytes.saturating_sub(answer.body.len());
         self.limits.records = self.limits.records.saturating_sub(records.size);
         match (&answer.cut, records.stop, records.problem) {
             (_, Some(Stop::Over(limit)), _) => Some(answer.unfit(over(limit))),
-            (Some(_), ..) if had < self.answer_limit => Some(answer.unfit(over(Over::Bytes))),
             (Some(cut), ..) => Some(answer.unfit(cut.clone())),
             (None, _, Some(fault)) => Some(answer.unreadable(fault)),
             (None, ..) => None,
         }
     }
-}
-
-fn over(limit: Over) -> Error {
-    Error::decode(limit.to_string())
 }
 
 impl<T> Pages<T> {

@@ -142,7 +142,7 @@ async fn it_goes_on_when_somebody_has_signed_in_again() {
     });
     until(async || {
         service.pass(MINUTE);
-        inbox.stats().await.unwrap().poll_state == PollState::NeedsSignIn
+        inbox.stats().await.unwrap().poll_state == PollState::NotPaired
     })
     .await;
     assert_eq!(inbox.stats().await.unwrap().store.arrivals, 0);

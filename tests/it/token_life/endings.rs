@@ -232,7 +232,12 @@ async fn a_damaged_entry_can_be_forgotten() {
     let files = FileTokenStore::open(&path).unwrap();
     let clock = TestClock::new();
     keep(&files, &login(), &tokens(&clock, 3600)).await;
-    std::fs::write(path.join("login_me.json"), "{").unwrap();
+    for entry in std::fs::read_dir(&path).unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_some_and(|it| it == "json") {
+            std::fs::write(file, "{").unwrap();
+        }
+    }
     let client = service(&clock, files, |_| std::future::ready((200, "[]")).boxed());
     let me = client.login("me");
     assert!(me.is_signed_in().await.unwrap_err().is_store());

@@ -111,6 +111,9 @@ async fn only_invalid_grant_asks_for_a_person_and_only_once() {
         for _ in 0..3 {
             let error = lab.orders().list().await.unwrap_err();
             assert_eq!(error.is_reauthorization_needed(), person, "{error}");
+            assert_eq!(error.needs_pairing(), person, "{error}");
+            let advised = error.to_string().ends_with("; pair the account again");
+            assert_eq!(advised, person, "{error}");
             assert_eq!(error.is_refresh_failed(), !person, "{error}");
             assert_eq!(error.retry_after().is_none(), person, "{error}");
         }
