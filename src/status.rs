@@ -363,14 +363,6 @@ impl From<Symbol> for OrderStatus {
     }
 }
 
-impl std::str::FromStr for OrderStatus {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self::from(text))
-    }
-}
-
 impl AsRef<str> for OrderStatus {
     fn as_ref(&self) -> &str {
         self.as_str()
