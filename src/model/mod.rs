@@ -15,6 +15,7 @@ mod id;
 pub(crate) mod lenient;
 mod notification;
 mod order;
+mod prescription;
 pub(crate) mod shapes;
 mod time;
 
@@ -23,4 +24,7 @@ pub use asset::Asset;
 pub use id::{AccountId, AssetId, OrderId, RxId};
 pub use notification::Notification;
 pub use order::{HistoryEntry, Order};
+pub use prescription::{Prescription, Tooth};
+#[cfg(feature = "export")]
+pub(crate) use prescription::{american, day, tooth_number};
 pub use time::WireTime;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::asset::Asset;
 use super::id::{AccountId, OrderId, RxId};
 use super::lenient::{self, Entry, Extra, Ids, Missing, Record, entry};
+use super::prescription::Prescription;
 use super::time::WireTime;
 use crate::status::OrderStatus;
 
@@ -130,6 +131,31 @@ impl Order {
     #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
     pub(crate) fn from_json(json: &str) -> Option<Self> {
         Order::read(json, lenient::Limits::NONE, None, String::new).ok()
+    }
+
+    /// What the doctor prescribed, as far as the service says it: patient, doctor, due date, procedure,
+    /// teeth, notes. Its names are conventions of ours. It is read from [`Order::extra`] here, each
+    /// time: keep it where you ask it more than one thing.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use lab_connector::Order;
+    ///
+    /// let order: Order = serde_json::from_str(
+    ///     r#"{ "orderId": 1, "status": "Lab Review", "dueDate": "2026-03-14",
+    ///          "doctor": { "name": "Dr. Example", "licenseNumber": "DDS-1" } }"#,
+    /// )?;
+    /// let rx = order.prescription();
+    /// assert_eq!(rx.due(), Some("2026-03-14"));
+    /// // `licence` does not print; `licence.reveal()` is the text.
+    /// let licence = rx.doctor_license();
+    /// # assert!(licence.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn prescription(&self) -> Prescription {
+        Prescription::of_order(&self.extra())
     }
 
     /// Fields that have no accessor, by their own keys. They hold patient data.

@@ -215,10 +215,11 @@ fn manifests_are_read_in_their_encoding_and_with_odd_signs() {
     ] {
         let bytes = std::fs::read(here("manifests").join(file).with_extension("xml")).unwrap();
         let manifest = Manifest::parse(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let patient_read = manifest.patient().map(|patient| patient.reveal().as_str());
+        let rx = manifest.prescription();
+        let patient_read = rx.patient().map(|patient| *patient.reveal());
         assert_eq!(patient_read, Some(patient), "{file}");
-        let notes_read = manifest.notes().map(|notes| notes.reveal().as_str());
+        let notes_read = rx.notes().map(|notes| *notes.reveal());
         assert_eq!(notes_read, Some(notes), "{file}");
-        assert_eq!(manifest.bridges()[0].teeth(), [3, 4, 5], "{file}");
+        assert_eq!(rx.bridges()[0], [3, 4, 5], "{file}");
     }
 }
