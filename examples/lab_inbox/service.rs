@@ -1,6 +1,5 @@
 //! The job against a real service.
 
-use std::future::IntoFuture;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,13 +31,12 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
         eprintln!("polling every {} s, Ctrl-C ends it", arguments.interval);
         let work = desk
             .inbox
-            .for_each(|delivery| {
+            .for_each_until(stop.map(drop), |delivery| {
                 let desk = &desk;
                 async move { desk.take(&delivery).await }
-            })
-            .stop_when(stop.map(drop));
+            });
         let ended = tokio::select! {
-            ended = work.into_future() => ended.map_err(Into::into),
+            ended = work => ended.map_err(Into::into),
             shown = changes(&desk) => shown,
         };
         // A refresh may be under way: what it brings must be stored.

@@ -40,7 +40,7 @@ pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()>
     let stop = tokio::signal::ctrl_c().map(drop);
     eprintln!("listening, and polling as the safety net; Ctrl-C ends it");
     let work = inbox
-        .for_each(|delivery| async move {
+        .for_each_until(stop, |delivery| async move {
             println!(
                 "delivery {} #{}  {}",
                 delivery.order_id(),
@@ -48,11 +48,10 @@ pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()>
                 delivery.status()
             );
             Ok(())
-        })
-        .stop_when(stop);
+        });
     let ended = tokio::select! {
         served = serving => served.map_err(Into::into),
-        worked = work.into_future() => worked.map_err(Into::into),
+        worked = work => worked.map_err(Into::into),
     };
     // A refresh may be under way: what it brings must be stored.
     client.close().await;

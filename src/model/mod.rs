@@ -21,10 +21,10 @@ mod time;
 
 pub use account::Account;
 pub use asset::Asset;
-pub use id::{AccountId, AssetId, OrderId, RxId};
+pub use id::{AccountId, OrderId, RxId};
 pub use notification::Notification;
-pub use order::{HistoryEntry, Order};
+pub use order::Order;
 pub use prescription::{Prescription, Tooth};
 #[cfg(feature = "export")]
 pub(crate) use prescription::{american, day, tooth_number};
-pub use time::WireTime;
+pub(crate) use time::WireTime;

@@ -185,7 +185,7 @@ impl<'a> Download<'a> {
                 asset.id().map(AsRef::as_ref),
                 asset.kind(),
                 size.as_deref(),
-                asset.modified().map(|time| time.as_str()),
+                asset.modified_text(),
                 // What has no id is known by where it is; a signature is no part of that.
                 place.map(url::Url::path),
             ]),
