@@ -21,11 +21,7 @@ pub fn manifest(out: &mut impl Write, manifest: &Manifest, patient_data: bool) -
     let rx = manifest.prescription();
     writeln!(out, "patient: {}", shown(rx.patient()))?;
     writeln!(out, "doctor: {}", shown(rx.doctor()))?;
-    writeln!(
-        out,
-        "doctor's licence: {}",
-        shown(rx.doctor_license())
-    )?;
+    writeln!(out, "doctor's licence: {}", shown(rx.doctor_license()))?;
     writeln!(out, "notes: {}", shown(rx.notes()))?;
     writeln!(out, "due: {:?}", rx.due().unwrap_or("-"))?;
     writeln!(out, "procedure: {:?}", rx.procedure().unwrap_or("-"))?;

@@ -29,12 +29,10 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
     // Asked for once before it is promised: only then the signal is ours.
     if stop.as_mut().now_or_never().is_none() {
         eprintln!("polling every {} s, Ctrl-C ends it", arguments.interval);
-        let work = desk
-            .inbox
-            .for_each_until(stop.map(drop), |delivery| {
-                let desk = &desk;
-                async move { desk.take(&delivery).await }
-            });
+        let work = desk.inbox.for_each_until(stop.map(drop), |delivery| {
+            let desk = &desk;
+            async move { desk.take(&delivery).await }
+        });
         let ended = tokio::select! {
             ended = work => ended.map_err(Into::into),
             shown = changes(&desk) => shown,

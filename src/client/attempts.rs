@@ -159,9 +159,7 @@ impl<'a> Attempts<'a> {
         };
         let policy = self.caller.retry.as_ref().unwrap_or(&inner.retry);
         let decision = match policy.decide(state, &error) {
-            Ok(_) if !self.budget.take(&error, wire.clock.elapsed()) => {
-                Err(GaveUp::Budget)
-            }
+            Ok(_) if !self.budget.take(&error, wire.clock.elapsed()) => Err(GaveUp::Budget),
             decision => decision,
         };
         let event = RetryEvent {

@@ -97,7 +97,9 @@ impl<'a> Contents<'a> {
         }
         let version = |file: &&PackedFile| std::cmp::Reverse(file.version());
         contents.manifests.sort_by_key(version);
-        let missing = named.iter().filter(|object| !files.iter().any(|file| object.names(file)));
+        let missing = named
+            .iter()
+            .filter(|object| !files.iter().any(|file| object.names(file)));
         let missing = missing.filter_map(|object| object.file_name.as_deref());
         contents.missing.extend(missing.map(Sensitive::new));
         contents
@@ -130,11 +132,13 @@ pub fn package_order_id(file_name: &str) -> Option<OrderId> {
     if !extension.eq_ignore_ascii_case("zip") {
         return None;
     }
-    ["iTero_Export_", "OrthoCAD_Export_"].iter().find_map(|prefix| {
-        let start = stem.get(..prefix.len())?;
-        let fits = start.eq_ignore_ascii_case(prefix);
-        fits.then(|| order_id(&stem[prefix.len()..])).flatten()
-    })
+    ["iTero_Export_", "OrthoCAD_Export_"]
+        .iter()
+        .find_map(|prefix| {
+            let start = stem.get(..prefix.len())?;
+            let fits = start.eq_ignore_ascii_case(prefix);
+            fits.then(|| order_id(&stem[prefix.len()..])).flatten()
+        })
 }
 
 #[cfg(test)]

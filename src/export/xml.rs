@@ -30,7 +30,10 @@ impl Element {
         let mut map = Map::new();
         let attributes = self.attributes.iter();
         let attributes = attributes.map(|(name, value)| (name, Value::from(value.as_str())));
-        let children = self.children.iter().map(|child| (&child.name, child.to_json()));
+        let children = self
+            .children
+            .iter()
+            .map(|child| (&child.name, child.to_json()));
         for (name, value) in attributes.chain(children) {
             put(&mut map, name, value);
         }
@@ -50,7 +53,8 @@ impl Element {
 
     /// Adds an attribute that was taken out, if there is one.
     pub(super) fn put_back(&mut self, name: &str, value: Option<String>) {
-        self.attributes.extend(value.map(|value| (name.to_owned(), value)));
+        self.attributes
+            .extend(value.map(|value| (name.to_owned(), value)));
     }
 
     /// Whether nothing is in it.
@@ -306,7 +310,11 @@ mod tests {
         )
         .unwrap();
         assert_eq!((root.name.as_str(), root.text.trim()), ("a", "té<& u<"));
-        let attributes: Vec<_> = root.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let attributes: Vec<_> = root
+            .attributes
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
         assert_eq!(attributes, [("b", "1 & 2")]);
         assert!(root.children[0].is_empty() && !root.is_empty());
         let debug = format!("{root:?}");

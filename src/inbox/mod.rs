@@ -142,7 +142,7 @@ use stats::Counters;
 use store::{Outcome, Settlement};
 
 pub use delivery::Delivery;
-pub use delivery_files::{DeliveryFile, DeliveryFiles};
+pub use delivery_files::DeliveryFiles;
 pub use for_each::Handled;
 pub use history::CaseHistory;
 pub use logged::LoggedArrival;

@@ -121,8 +121,12 @@ impl Asset {
         self.0.extra.to_map()
     }
 
-    /// The name that the service gives the file, if it gives one.
-    pub(crate) fn original_name(&self) -> Option<String> {
+    /// The name that the service gives it, if it gives one. It may hold a patient's name and signs
+    /// that no file name can have: show it, and do not make a path of it.
+    ///
+    /// Convention: it is a text under `fileName`, `originalFileName`, `originalName` or `name`.
+    #[must_use]
+    pub fn original_name(&self) -> Option<String> {
         const KEYS: [&str; 4] = ["filename", "originalfilename", "originalname", "name"];
         let extra = self.extra();
         let under = |key: &&str| {

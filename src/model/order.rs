@@ -462,9 +462,13 @@ mod tests {
 
     #[test]
     fn a_time_that_cannot_be_read_is_kept() {
-        let order = read(json!({"id": 1, "status": "Sent", "created": "last Tuesday", "modified": 0}));
+        let order =
+            read(json!({"id": 1, "status": "Sent", "created": "last Tuesday", "modified": 0}));
         let order = order.unwrap();
-        assert_eq!((order.created(), order.modified()), (None, Some(SystemTime::UNIX_EPOCH)));
+        assert_eq!(
+            (order.created(), order.modified()),
+            (None, Some(SystemTime::UNIX_EPOCH))
+        );
         let kept = json!({"createdAt": "last Tuesday"});
         assert_eq!(Value::from(order.extra()), kept);
         let again: Order = serde_json::from_str(&serde_json::to_string(&order).unwrap()).unwrap();

@@ -114,10 +114,13 @@ impl Prescription {
         };
         let patient = field(&["patient", "patientname"]);
         let doctor = field(&["doctor", "doctorname"]);
-        let of = |object: Option<&Value>, names: &[&str]| find(object?.as_object()?, names).and_then(text);
+        let of = |object: Option<&Value>, names: &[&str]| {
+            find(object?.as_object()?, names).and_then(text)
+        };
         Prescription {
             patient: patient.and_then(name),
-            chart_number: of(patient, &["chartnumber"]).or_else(|| field(&["chartnumber"]).and_then(text)),
+            chart_number: of(patient, &["chartnumber"])
+                .or_else(|| field(&["chartnumber"]).and_then(text)),
             doctor: doctor.and_then(name),
             doctor_license: of(doctor, LICENSE).or_else(|| field(LICENSE).and_then(text)),
             due: field(&["duedate", "due"]).and_then(text).map(day),
@@ -288,7 +291,9 @@ fn name(value: &Value) -> Option<String> {
 
 /// The teeth of a bridge: a list, or an object that has one.
 fn bridge(value: &Value) -> Vec<u8> {
-    let teeth = value.as_object().and_then(|bridge| find(bridge, &["teeth"]));
+    let teeth = value
+        .as_object()
+        .and_then(|bridge| find(bridge, &["teeth"]));
     let teeth = match teeth.unwrap_or(value) {
         Value::Array(teeth) => teeth.as_slice(),
         one => std::slice::from_ref(one),
@@ -337,7 +342,10 @@ mod tests {
         ] {
             let read = read(value);
             assert_eq!(read.patient().map(|p| *p.reveal()), Some("Muster, Erika"));
-            assert_eq!(read.patient_names().map(|p| *p.reveal()), Some(("Muster", "Erika")));
+            assert_eq!(
+                read.patient_names().map(|p| *p.reveal()),
+                Some(("Muster", "Erika"))
+            );
             assert_eq!(read.chart_number().map(|c| *c.reveal()), Some("77"));
             assert_eq!(read.doctor().map(|d| *d.reveal()), Some("Dr. Canary"));
             assert_eq!(read.doctor_license().map(|l| *l.reveal()), Some("LIC-1"));
@@ -360,14 +368,23 @@ mod tests {
         assert!(read.patient().is_none() && read.patient_names().is_none());
         assert!(read.doctor().is_none() && read.notes().is_none() && read.procedure().is_none());
         assert_eq!(read.due(), Some("tomorrow"), "as it came");
-        assert_eq!(read.teeth(), [Tooth::default()], "an object that says nothing");
+        assert_eq!(
+            read.teeth(),
+            [Tooth::default()],
+            "an object that says nothing"
+        );
         assert_eq!(read.bridges(), [[0_u8; 0]]);
-        assert_eq!(super::Prescription::of_order(&Map::new()), Prescription::default());
+        assert_eq!(
+            super::Prescription::of_order(&Map::new()),
+            Prescription::default()
+        );
     }
 
     #[test]
     fn a_tooth_keeps_its_fields() {
-        let read = read(json!({"teeth": [{"toothNumber": 14, "shade": "A2", "material": {"name": "Zirconia"}, "x": null}]}));
+        let read = read(
+            json!({"teeth": [{"toothNumber": 14, "shade": "A2", "material": {"name": "Zirconia"}, "x": null}]}),
+        );
         let tooth = &read.teeth()[0];
         assert_eq!(tooth.number(), Some(14));
         assert_eq!(tooth.field("Shade"), Some("A2"));

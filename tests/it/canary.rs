@@ -77,7 +77,6 @@ const PLAIN: &[&str] = &[
     "Truth",
     "Shown",
     "Received",
-    "Sha256",
     "Day",
     "FileKind",
     "Jaw",
@@ -91,7 +90,6 @@ const PLAIN: &[&str] = &[
     "PostgresStore",
     "$name",
     "ClientAuth",
-    "Downloaded",
     "GaveUp",
     "InvalidRequest",
     "Operation",
@@ -205,7 +203,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.debug("Delivery", &deliveries);
     let files = deliveries[0].download_all(directory.path()).await.unwrap();
     printed.debug("DeliveryFiles", &files);
-    printed.debug("DeliveryFile", &files.export().unwrap());
+    printed.debug("Downloaded", &files.export().unwrap());
     service.send_to_modeling(&order_id).unwrap();
     // An empty listing is believed when a second one agrees.
     inbox.poll().await.unwrap();
@@ -609,7 +607,7 @@ async fn print_packages(
     let path = directory.join("case.zip");
     let download = lab.assets().download(order, asset.unwrap());
     download.to_file(&path).await.unwrap();
-    let mut package = Package::open(&path).unwrap();
+    let package = Package::open(&path).unwrap();
     printed.debug("Package", &package);
     printed.debug("PackedFile", &package.files());
     let files = package.files().to_vec();

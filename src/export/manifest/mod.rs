@@ -72,12 +72,18 @@ impl Manifest {
         // Where they stand, at the root or with the prescription, may differ by version.
         let mut section = |name| root.take_child(name).or_else(|| rx.take_child(name));
         let defines = Defines::read(section("rxdefines"));
-        let sections = [section("teeth"), section("bridges"), section("exportedobjects")];
+        let sections = [
+            section("teeth"),
+            section("bridges"),
+            section("exportedobjects"),
+        ];
         let [mut teeth, mut bridges, mut objects] = sections.map(Option::unwrap_or_default);
         let read_teeth = tooth::teeth(&mut teeth, &defines);
         let read_bridges = tooth::bridges(&mut bridges, &defines, &read_teeth);
         let read_objects = objects.children.iter_mut();
-        let read_objects = read_objects.map(|object| Object::read(object, &defines)).collect();
+        let read_objects = read_objects
+            .map(|object| Object::read(object, &defines))
+            .collect();
 
         let mut field = |names: &[&str]| rx.take(names).or_else(|| root.take(names));
         let procedure = field(&["procedure"]).map(|text| ("procedure", text));

@@ -24,12 +24,18 @@ fn version_2_4_with_elements() {
     assert_eq!(manifest.order_id().map(OrderId::as_str), Some("12345678"));
     assert_eq!(manifest.order_code(), Some("AB12"));
     assert_eq!(manifest.is_modeled(), Some(false));
-    assert_eq!(shown(manifest.prescription().patient()), Some("Muster, Erika"));
+    assert_eq!(
+        shown(manifest.prescription().patient()),
+        Some("Muster, Erika")
+    );
     let names = manifest.prescription().patient_names().unwrap();
     assert_eq!(*names.reveal(), ("Muster", "Erika"));
     assert_eq!(shown(manifest.prescription().chart_number()), Some("C-77"));
     assert_eq!(shown(manifest.prescription().doctor()), Some("Dr. Canary"));
-    assert_eq!(shown(manifest.prescription().doctor_license()), Some("LIC-4711"));
+    assert_eq!(
+        shown(manifest.prescription().doctor_license()),
+        Some("LIC-4711")
+    );
     assert_eq!(manifest.lab_name(), Some("Lab & Söhne"));
     assert_eq!(manifest.lab_id(), Some("991"));
     assert_eq!(manifest.prescription().due(), Some("2026-03-14"));
@@ -67,8 +73,14 @@ fn version_3_0_with_tables_in_the_prescription() {
     let manifest = read(V30);
     assert_eq!(manifest.order_id().map(OrderId::as_str), Some("123456789"));
     assert_eq!(manifest.is_modeled(), Some(true));
-    assert_eq!(*manifest.prescription().patient_names().unwrap().reveal(), ("Muster", ""));
-    assert!(manifest.prescription().doctor_license().is_none(), "an empty text is none");
+    assert_eq!(
+        *manifest.prescription().patient_names().unwrap().reveal(),
+        ("Muster", "")
+    );
+    assert!(
+        manifest.prescription().doctor_license().is_none(),
+        "an empty text is none"
+    );
     assert_eq!(manifest.prescription().due(), Some("tomorrow"));
     assert_eq!(
         manifest.prescription().procedure(),
@@ -102,13 +114,19 @@ fn version_5_0_with_attributes() {
     let jaws: Vec<_> = manifest.objects().iter().map(|object| object.jaw).collect();
     assert_eq!(jaws, [Some(Jaw::Upper), Some(Jaw::Lower)]);
     let sub_kind = |n: usize| manifest.objects()[n].sub_kind.as_deref();
-    assert_eq!((sub_kind(0), sub_kind(1)), (Some("With scan body"), Some("5")));
+    assert_eq!(
+        (sub_kind(0), sub_kind(1)),
+        (Some("With scan body"), Some("5"))
+    );
     let extra = manifest.extra();
     assert_eq!(extra["ExportedObjects"]["Object"]["Hash"], "canary");
     assert_eq!(extra["Release"], "2026.1");
     assert_eq!(extra["RxInfo"]["Cloud"]["Link"], "canary");
     let tooth = &extra["Teeth"]["Tooth"];
-    assert_eq!((&tooth["AdaId"], &tooth["Implant"]["Maker"]), (&"8".into(), &"canary".into()));
+    assert_eq!(
+        (&tooth["AdaId"], &tooth["Implant"]["Maker"]),
+        (&"8".into(), &"canary".into())
+    );
 }
 
 #[test]
@@ -120,7 +138,10 @@ fn coded_fields_have_tables_of_their_own() {
     assert_eq!(*bridge, [3, 4, 5]);
     let extra = manifest.extra();
     let rest = &extra["Bridges"]["Bridge"];
-    assert_eq!((&rest["Id"], &rest["Type"]), (&"1".into(), &"Traditional".into()));
+    assert_eq!(
+        (&rest["Id"], &rest["Type"]),
+        (&"1".into(), &"Traditional".into())
+    );
     let fields = |n: usize| -> Vec<_> { manifest.prescription().teeth()[n].fields().collect() };
     assert_eq!(
         fields(0),

@@ -43,14 +43,12 @@ pub(super) fn bridges(
     teeth: &[(Tooth, Option<String>)],
 ) -> Vec<Vec<u8>> {
     let bridges = section.children.iter_mut();
-    bridges.map(|element| bridge(element, defines, teeth)).collect()
+    bridges
+        .map(|element| bridge(element, defines, teeth))
+        .collect()
 }
 
-fn bridge(
-    element: &mut Element,
-    defines: &Defines,
-    teeth: &[(Tooth, Option<String>)],
-) -> Vec<u8> {
+fn bridge(element: &mut Element, defines: &Defines, teeth: &[(Tooth, Option<String>)]) -> Vec<u8> {
     let id = element.take(&["id", "bridgeid"]);
     let kind = element.take(&["type", "bridgetype"]);
     let ends = [element.take(&["fromadaid"]), element.take(&["toadaid"])];

@@ -293,11 +293,7 @@ fn foreign_text_stays_text() {
 fn the_pictures_are_drawn_from_the_table() {
     let history = History::complete([Symbol::F, Symbol::R, Symbol::I, Symbol::R]);
     let pictures = [
-        (
-            "flow",
-            dot(),
-            include_str!("../../../docs/flow.svg"),
-        ),
+        ("flow", dot(), include_str!("../../../docs/flow.svg")),
         (
             "flow-path",
             history.dot(),

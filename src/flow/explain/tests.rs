@@ -67,7 +67,11 @@ fn each_example_has_its_reasons() {
         let explanation = history.explain();
         let said = Scenario::ALL.map(|scenario| explanation.why_not(scenario));
         assert_eq!(said, why_not, "{explanation}");
-        let said: Vec<_> = explanation.deviations().iter().map(|(index, _)| *index).collect();
+        let said: Vec<_> = explanation
+            .deviations()
+            .iter()
+            .map(|(index, _)| *index)
+            .collect();
         assert_eq!(said, deviations, "{explanation}");
         assert_eq!(explanation.reading(), history.read());
     }
@@ -130,7 +134,11 @@ fn every_reason_is_true_of_the_model() {
 fn deviations_are_those_of_the_history() {
     let history = complete("I F T Sent D D Elsewhere D");
     let explanation = history.explain();
-    let indexes: Vec<_> = explanation.deviations().iter().map(|(index, _)| *index).collect();
+    let indexes: Vec<_> = explanation
+        .deviations()
+        .iter()
+        .map(|(index, _)| *index)
+        .collect();
     assert_eq!(indexes, history.deviations().collect::<Vec<_>>());
     let (_, expected) = explanation.deviations()[0];
     assert_eq!(expected, Reading::complete().expected());

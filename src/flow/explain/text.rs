@@ -63,7 +63,11 @@ impl Explanation<'_> {
                 continue;
             };
             let status = Shown(arrival.status());
-            writeln!(f, "deviates: [{index}] {status}, expected {}", AnyOf(*expected))?;
+            writeln!(
+                f,
+                "deviates: [{index}] {status}, expected {}",
+                AnyOf(*expected)
+            )?;
         }
         if self.deviations.len() > SHOWN {
             let earlier = self.deviations.len() - SHOWN;

@@ -1,7 +1,5 @@
 //! Packages as the simulator serves them: downloaded, opened, extracted.
 
-use std::collections::BTreeMap;
-
 use lab_connector::Client;
 use lab_connector::export::{Contents, Jaw, Package, Surface};
 use lab_connector::simulator::Simulator;
@@ -40,9 +38,14 @@ async fn a_downloaded_case_is_opened_and_extracted() -> Result {
         let mut package = Package::open(&zip)?;
         let manifest = package.manifest()?.expect("a manifest");
         let (before, after) = (order.prescription(), manifest.prescription());
-        assert!(before.doctor_license().is_some() && before.doctor_license() == after.doctor_license());
+        assert!(
+            before.doctor_license().is_some() && before.doctor_license() == after.doctor_license()
+        );
         assert_eq!(before.patient_names(), after.patient_names());
-        assert_eq!((before.due(), before.procedure()), (after.due(), after.procedure()));
+        assert_eq!(
+            (before.due(), before.procedure()),
+            (after.due(), after.procedure())
+        );
         assert_eq!(manifest.version(), Some("5.0"), "the highest");
         assert_eq!(manifest.order_id(), Some(order.id()));
         let extra = order.extra();

@@ -61,9 +61,13 @@ async fn a_manifest_says_what_the_order_says() -> Result {
         assert_eq!(before.chart_number(), rx.chart_number());
         assert_eq!(before.doctor(), rx.doctor());
         assert_eq!(before.doctor_license(), rx.doctor_license());
-        assert_eq!((before.due(), before.procedure()), (rx.due(), rx.procedure()));
+        assert_eq!(
+            (before.due(), before.procedure()),
+            (rx.due(), rx.procedure())
+        );
         assert_eq!(before.notes(), rx.notes());
-        let numbers = |rx: &Prescription| -> Vec<_> { rx.teeth().iter().map(Tooth::number).collect() };
+        let numbers =
+            |rx: &Prescription| -> Vec<_> { rx.teeth().iter().map(Tooth::number).collect() };
         assert_eq!(numbers(&before), numbers(rx));
         let patient = &said["patient"];
         let name = format!(
