@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::lenient::FromScalar;
+use crate::http_date;
 
 /// A point in time as the service wrote it, and what it means where that can be read.
 ///
@@ -63,7 +64,7 @@ fn read(text: &str) -> Option<SystemTime> {
     if let Some(since) = since_epoch(text) {
         return SystemTime::UNIX_EPOCH.checked_add(since);
     }
-    if let Ok(time) = httpdate::parse_http_date(text) {
+    if let Some(time) = http_date::parse(text) {
         return Some(time);
     }
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
