@@ -289,9 +289,7 @@ mod tests {
     fn sha256_is_shown_as_usual() {
         let mut hashers = Hashers::new(&[], true);
         hashers.update(b"abc");
-        let sha256 = hashers.sha256().unwrap();
-        assert_eq!(sha256.to_string(), SHA256);
-        assert_eq!(sha256.as_bytes()[0], 0xba);
+        assert_eq!(hashers.sha256().as_deref(), Some(SHA256));
         assert!(Hashers::new(&[], false).is_idle());
     }
 

@@ -31,7 +31,8 @@ async fn any_path_with_the_same_authorization() {
         .and(header("x-tenant", "7"))
         .and(body_json(json!({ "text": "hello" })))
         .respond_with(ResponseTemplate::new(201).set_body_json(json!({ "id": 5 })))
-        .expect(1)
+        // Sent once, and read twice.
+        .expect(3)
         .mount(&server)
         .await;
     let request = lab(&server)
