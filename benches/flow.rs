@@ -139,7 +139,7 @@ impl Data {
 
         let mut table = Box::new([[0; 8]; 256]);
         for state in 0..=u16::from(u8::MAX) {
-            let Ok(reading) = Reading::from_code(state) else {
+            let Some(reading) = Reading::from_code(state) else {
                 continue;
             };
             for symbol in Symbol::ALL {

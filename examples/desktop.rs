@@ -72,20 +72,22 @@ fn run(arguments: Arguments) -> Result<()> {
     let (done, all_done) = tokio::sync::oneshot::channel();
     let left = std::sync::Mutex::new((orders.len(), Some(done)));
     inbox
-        .for_each(handler(move |delivery| {
-            let came = delivery.download_all(&files).wait()?;
-            let (number, id) = (came.iter().len(), delivery.order_id());
-            println!("{id}  {number} files  {}", delivery.reading().stages());
-            let mut left = left.lock().map_err(|_| "another handler panicked")?;
-            left.0 = left.0.saturating_sub(1);
-            if left.0 == 0
-                && let Some(done) = left.1.take()
-            {
-                let _ = done.send(());
-            }
-            Ok(())
-        }))
-        .stop_when(async { drop(all_done.await) })
+        .for_each_until(
+            async { drop(all_done.await) },
+            handler(move |delivery| {
+                let came = delivery.download_all(&files).wait()?;
+                let (number, id) = (came.iter().len(), delivery.order_id());
+                println!("{id}  {number} files  {}", delivery.reading().stages());
+                let mut left = left.lock().map_err(|_| "another handler panicked")?;
+                left.0 = left.0.saturating_sub(1);
+                if left.0 == 0
+                    && let Some(done) = left.1.take()
+                {
+                    let _ = done.send(());
+                }
+                Ok(())
+            }),
+        )
         .wait()?;
     Ok(())
 }

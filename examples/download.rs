@@ -67,11 +67,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
     for fetched in all.to_directory(to).await {
         match fetched.result {
             Ok(file) => {
-                let sha256 = file.sha256.map(|sha256| sha256.to_string());
                 let (path, bytes) = (file.path.display(), file.bytes);
                 say(&format!(
                     "{path}  {bytes} bytes  {}",
-                    sha256.unwrap_or_default()
+                    file.sha256.unwrap_or_default()
                 ))?;
             }
             Err(error) => {

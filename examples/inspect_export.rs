@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use lab_connector::Client;
-use lab_connector::export::{Contents, Package, PackageName, PackedFile};
+use lab_connector::export::{Contents, Package, PackedFile, package_order_id};
 use lab_connector::simulator::Simulator;
 
 #[path = "common/mod.rs"]
@@ -53,12 +53,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
 fn inspect(zip: &Path, arguments: &Arguments) -> Result<()> {
     let mut package = Package::open(zip).with_context(|| format!("{}", zip.display()))?;
     let mut out = Vec::new();
-    if let Some(name) = zip.file_name().and_then(|name| name.to_str()) {
-        match PackageName::parse(name) {
-            Some(PackageName::Restorative(id)) => writeln!(out, "iTero export of order {id}")?,
-            Some(PackageName::Orthodontic(id)) => writeln!(out, "OrthoCAD export of order {id}")?,
-            _ => {}
-        }
+    let name = zip.file_name().and_then(|name| name.to_str());
+    if let Some(id) = name.and_then(package_order_id) {
+        writeln!(out, "export of order {id}")?;
     }
     // The files are worth something without it.
     let manifest = match package.manifest() {
@@ -75,11 +72,11 @@ fn inspect(zip: &Path, arguments: &Arguments) -> Result<()> {
     let contents = Contents::of(&files, manifest.as_ref());
     report::contents(&mut out, &contents, arguments.patient_data)?;
     if let Some(directory) = &arguments.extract {
-        let extracted = package
+        package
             .extract_to(directory)
             .with_context(|| format!("cannot extract to {}", directory.display()))?;
-        let (files, bytes) = (extracted.files, extracted.bytes);
-        writeln!(out, "extracted: {files} files, {bytes} bytes")?;
+        let bytes: u64 = files.iter().map(PackedFile::size).sum();
+        writeln!(out, "extracted: {} files, {bytes} bytes", files.len())?;
     }
     match io::stdout().write_all(&out) {
         // Whoever read it has seen enough.

@@ -101,7 +101,7 @@ pub fn iter<S: Stream + Unpin>(stream: S) -> impl Iterator<Item = S::Item> {
 ///
 /// It runs on a thread of its own. What it returns, and a panic in it, mean what they mean for an
 /// asynchronous handler. With
-/// [`concurrency`](crate::inbox::ForEach::concurrency) it is called by several threads at a time.
+/// [`concurrency`](crate::inbox::Inbox::concurrency) it is called by several threads at a time.
 /// One that has begun cannot be dropped: where the loop ends before it does, it runs on, and its
 /// delivery comes again.
 pub fn handler<H>(handler: H) -> impl FnMut(Delivery) -> HandlerFuture + Send

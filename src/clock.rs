@@ -13,7 +13,7 @@ use async_trait::async_trait;
 /// deadline of this crate goes by it. The time of day decides when a token expires, and what is
 /// written down.
 ///
-/// *Default.* [`SystemClock`]. *When to change it.* In tests: a clock of your own lets an hour
+/// *Default.* The clock of the machine. *When to change it.* In tests: a clock of your own lets an hour
 /// pass at once, also over real sockets, where the paused clock of a runtime does not work. Let
 /// both sides pass, or nothing that waits for an hour will notice.
 #[async_trait]
@@ -39,7 +39,7 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60
 
 /// The clock of the machine.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
+pub(crate) struct SystemClock;
 
 #[async_trait]
 impl Clock for SystemClock {

@@ -113,6 +113,8 @@ mod error;
 #[cfg(feature = "export")]
 pub mod export;
 #[cfg(feature = "client")]
+mod http_date;
+#[cfg(feature = "client")]
 pub mod inbox;
 #[cfg(feature = "client")]
 mod key;

@@ -89,8 +89,7 @@ macro_rules! statuses {
             }
 
             /// Who holds the case while it has this status; none where the status does not say.
-            #[must_use]
-            pub const fn holder(&self) -> Option<Holder> {
+            pub(crate) const fn holder(&self) -> Option<Holder> {
                 match self {
                     $(OrderStatus::$variant => statuses!(@holder $holder),)*
                     OrderStatus::Unknown(_) => None,
@@ -295,9 +294,8 @@ impl fmt::Display for Symbol {
 }
 
 /// Who holds a case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Holder {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
     /// The clinic.
     Doctor,
     /// On the way from the scanner.
@@ -306,17 +304,6 @@ pub enum Holder {
     Lab,
     /// Align's modelers, or its mill.
     Align,
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Holder::Doctor => "the doctor",
-            Holder::System => "on the way",
-            Holder::Lab => "the lab",
-            Holder::Align => "Align",
-        })
-    }
 }
 
 /// The text of a status that this release does not name; [`OrderStatus::as_str`] gives it.
@@ -360,14 +347,6 @@ impl From<&OrderStatus> for OrderStatus {
 impl From<Symbol> for OrderStatus {
     fn from(symbol: Symbol) -> Self {
         symbol.status()
-    }
-}
-
-impl std::str::FromStr for OrderStatus {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self::from(text))
     }
 }
 

@@ -3,10 +3,10 @@
 use std::io::{Result, Write};
 
 use lab_connector::Sensitive;
-use lab_connector::export::{Coded, Contents, Manifest, PackedFile};
+use lab_connector::export::{Contents, Manifest, PackedFile};
 
 pub fn manifest(out: &mut impl Write, manifest: &Manifest, patient_data: bool) -> Result<()> {
-    let shown = |value: Option<&Sensitive<String>>| match value {
+    let shown = |value: Option<Sensitive<&str>>| match value {
         None => "-".to_owned(),
         Some(value) if patient_data => format!("{:?}", value.reveal()),
         Some(value) => value.to_string(),
@@ -18,30 +18,25 @@ pub fn manifest(out: &mut impl Write, manifest: &Manifest, patient_data: bool) -
     )?;
     let order = manifest.order_id().map_or("-", |id| id.as_str());
     writeln!(out, "order id: {order:?}")?;
-    writeln!(out, "patient: {}", shown(manifest.patient()))?;
-    writeln!(out, "doctor: {}", shown(manifest.doctor()))?;
-    writeln!(
-        out,
-        "doctor's licence: {}",
-        shown(manifest.doctor_license())
-    )?;
-    writeln!(out, "notes: {}", shown(manifest.notes()))?;
-    let due = manifest.due_date().map(|day| day.to_string());
-    writeln!(out, "due: {}", due.as_deref().unwrap_or("-"))?;
-    let procedure = manifest.procedure().map_or("-", Coded::text);
-    writeln!(out, "procedure: {procedure:?}")?;
-    for tooth in manifest.teeth() {
+    let rx = manifest.prescription();
+    writeln!(out, "patient: {}", shown(rx.patient()))?;
+    writeln!(out, "doctor: {}", shown(rx.doctor()))?;
+    writeln!(out, "doctor's licence: {}", shown(rx.doctor_license()))?;
+    writeln!(out, "notes: {}", shown(rx.notes()))?;
+    writeln!(out, "due: {:?}", rx.due().unwrap_or("-"))?;
+    writeln!(out, "procedure: {:?}", rx.procedure().unwrap_or("-"))?;
+    for tooth in rx.teeth() {
         let number = tooth
             .number()
             .map_or("?".to_owned(), |number| number.to_string());
         write!(out, "tooth {number}:")?;
         for (name, value) in tooth.fields() {
-            write!(out, " {name}={:?}", value.text())?;
+            write!(out, " {name}={value:?}")?;
         }
         writeln!(out)?;
     }
-    for bridge in manifest.bridges() {
-        writeln!(out, "bridge: {:?}", bridge.teeth())?;
+    for bridge in rx.bridges() {
+        writeln!(out, "bridge: {bridge:?}")?;
     }
     Ok(())
 }
@@ -57,7 +52,7 @@ pub fn contents(out: &mut impl Write, contents: &Contents<'_>, patient_data: boo
     };
     for surface in &contents.surfaces {
         let jaw = surface.jaw().map_or("no jaw", |jaw| jaw.as_str());
-        let kind = surface.kind().map_or("unknown", Coded::text);
+        let kind = surface.kind().unwrap_or("unknown");
         line(out, &format!("surface ({jaw}, {kind:?})"), surface.file())?;
     }
     for file in &contents.textures {

@@ -43,7 +43,7 @@ impl Desk {
         let files = delivery.download_all(&self.files).await;
         let files =
             files.inspect_err(|error| eprintln!("order {}: {error}", delivery.order_id()))?;
-        let files = files.iter().map(|file| file.path().to_owned()).collect();
+        let files = files.iter().map(|file| file.path.clone()).collect();
         Ok(self.delivery(delivery, files)?)
     }
 

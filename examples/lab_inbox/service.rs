@@ -1,6 +1,5 @@
 //! The job against a real service.
 
-use std::future::IntoFuture;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,15 +24,12 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
     let cases = SqliteStore::open(&arguments.cases).await?;
     let lost = Arc::new(Notify::new());
     let noticed = Arc::clone(&lost);
-    let inbox = lab
-        .inbox(cases)
-        .interval(interval)
-        .on_round(move |round| {
-            desk::problems(round);
-            if round.as_ref().is_err_and(Error::needs_pairing) {
-                noticed.notify_one();
-            }
-        });
+    let inbox = lab.inbox(cases).interval(interval).on_round(move |round| {
+        desk::problems(round);
+        if round.as_ref().is_err_and(Error::needs_pairing) {
+            noticed.notify_one();
+        }
+    });
     let desk = Desk {
         inbox,
         files,
@@ -43,15 +39,12 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
     // Asked for once before it is promised: only then the signal is ours.
     if stop.as_mut().now_or_never().is_none() {
         eprintln!("polling every {} s, Ctrl-C ends it", interval.as_secs_f64());
-        let work = desk
-            .inbox
-            .for_each(|delivery| {
-                let desk = &desk;
-                async move { desk.take(&delivery).await }
-            })
-            .stop_when(stop.map(drop));
+        let work = desk.inbox.for_each_until(stop.map(drop), |delivery| {
+            let desk = &desk;
+            async move { desk.take(&delivery).await }
+        });
         let ended = tokio::select! {
-            ended = work.into_future() => ended.map_err(Into::into),
+            ended = work => ended.map_err(Into::into),
             shown = changes(&desk) => shown,
             () = keep_paired(&client, &lab, &lost) => Ok(()),
         };

@@ -39,20 +39,18 @@ pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()>
     let serving = axum::serve(listener, endpoint.router()).into_future();
     let stop = tokio::signal::ctrl_c().map(drop);
     eprintln!("listening, and polling as the safety net; Ctrl-C ends it");
-    let work = inbox
-        .for_each(|delivery| async move {
-            println!(
-                "delivery {} #{}  {}",
-                delivery.order_id(),
-                delivery.ordinal(),
-                delivery.status()
-            );
-            Ok(())
-        })
-        .stop_when(stop);
+    let work = inbox.for_each_until(stop, |delivery| async move {
+        println!(
+            "delivery {} #{}  {}",
+            delivery.order_id(),
+            delivery.ordinal(),
+            delivery.status()
+        );
+        Ok(())
+    });
     let ended = tokio::select! {
         served = serving => served.map_err(Into::into),
-        worked = work.into_future() => worked.map_err(Into::into),
+        worked = work => worked.map_err(Into::into),
     };
     // A refresh may be under way: what it brings must be stored.
     client.close().await;

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use lab_connector::export::{Jaw, Manifest};
+use lab_connector::export::{Contents, Jaw, Manifest};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -14,13 +14,16 @@ fuzz_target!(|input: &[u8]| {
         }
     };
     assert_eq!(Manifest::parse(input).as_ref().ok(), Some(&manifest));
-    let _ = (manifest.due_date(), manifest.export_time(), manifest.patient_names());
-    let of_jaws = [Jaw::Upper, Jaw::Lower].map(|jaw| manifest.objects_of(jaw).count());
-    assert!(of_jaws.iter().sum::<usize>() <= manifest.objects().len());
+    let rx = manifest.prescription();
+    let _ = (rx.due(), manifest.export_time(), rx.patient_names(), manifest.extra());
+    // Without files all that is named is missing.
+    let contents = Contents::of(&[], Some(&manifest));
+    let of_jaws = [Jaw::Upper, Jaw::Lower].map(|jaw| contents.surfaces_of(jaw).count());
+    assert_eq!(of_jaws, [0, 0]);
     // Long enough to stand nowhere else by chance.
     let printed = format!("{manifest:?}");
-    if let Some(patient) = manifest.patient().map(|patient| patient.reveal()) {
-        assert!(patient.len() < 12 || !printed.contains(patient.as_str()) || repeats(input, patient));
+    if let Some(patient) = rx.patient().map(|patient| *patient.reveal()) {
+        assert!(patient.len() < 12 || !printed.contains(patient) || repeats(input, patient));
     }
 });
 

@@ -31,11 +31,11 @@ pub(crate) use detached::Detached;
 pub(crate) use discover::Asked;
 pub use health::Health;
 pub(crate) use protocol::{Protocol, not_permitted, refuse_redirect, set_uri};
+#[cfg(feature = "store-tests")]
+pub use store::check_token_store;
 pub use store::{FileTokenStore, MemoryTokenStore, TokenStore};
 #[cfg(feature = "store-tests")]
-pub use store::{Violation, check_token_store};
-#[cfg(feature = "store-tests")]
-pub(crate) use store::{attempt, holds};
+pub(crate) use store::{Violation, attempt, holds};
 pub use token::Tokens;
 
 /// Whose tokens they are.

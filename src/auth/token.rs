@@ -194,7 +194,6 @@ impl Expiry {
             Ok(seconds) => Duration::try_from_secs_f64(seconds).ok().map(Expiry::In),
             Err(_) => {
                 let time = WireTime::parse(text).time();
-                let time = time.or_else(|| httpdate::parse_http_date(text).ok());
                 time.map(Expiry::At)
             }
         }

@@ -15,7 +15,7 @@ use super::limits::Limits;
 use super::trace::Trace;
 use crate::auth::Tokens;
 use crate::error::{Error, Kind, Result, Sent};
-use crate::retry::{Budget, GaveUp, RetryDecision, RetryEvent, RetryState};
+use crate::retry::{Budget, GaveUp, RetryEvent, RetryState};
 
 pub(super) struct Attempts<'a> {
     caller: &'a Caller,
@@ -159,9 +159,7 @@ impl<'a> Attempts<'a> {
         };
         let policy = self.caller.retry.as_ref().unwrap_or(&inner.retry);
         let decision = match policy.decide(state, &error) {
-            RetryDecision::RepeatAfter(_) if !self.budget.take(&error, wire.clock.elapsed()) => {
-                RetryDecision::GiveUp(GaveUp::Budget)
-            }
+            Ok(_) if !self.budget.take(&error, wire.clock.elapsed()) => Err(GaveUp::Budget),
             decision => decision,
         };
         let event = RetryEvent {
@@ -174,8 +172,8 @@ impl<'a> Attempts<'a> {
             observer(&event);
         }
         match decision {
-            RetryDecision::GiveUp(_) => Err(error),
-            RetryDecision::RepeatAfter(wait) => {
+            Err(_) => Err(error),
+            Ok(wait) => {
                 wire.clock.sleep(wait).await;
                 Ok(())
             }

@@ -61,7 +61,7 @@ pub use listing::ListingLimits;
 pub use login::Login;
 pub use orders::{Listing, Orders, ReturnScan, Unreadable};
 pub use paging::{NextPage, Page, Paging};
-pub use raw::{RawAnswer, RawRequest};
+pub use raw::RawRequest;
 
 /// A client of the Lab Connector API.
 #[derive(Clone)]

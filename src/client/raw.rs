@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -41,9 +41,8 @@ use crate::transport::Request;
 /// let statistics: serde_json::Value = lab
 ///     .request(Method::GET, "accounts/{account_id}/statistics")
 ///     .query("month", "2026-03")
-///     .send()
-///     .await?
-///     .decode()?;
+///     .fetch()
+///     .await?;
 /// # let _ = statistics;
 /// # Ok(())
 /// # }
@@ -180,13 +179,34 @@ impl RawRequest {
     /// # Cancel safety
     ///
     /// As safe as the request: dropped, the service may have seen it.
-    pub async fn send(&self) -> Result<RawAnswer> {
+    pub async fn send(&self) -> Result<http::Response<Bytes>> {
+        let answer = self.answer().await?;
+        let mut response = http::Response::new(answer.body);
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        Ok(response)
+    }
+
+    /// Sends it and reads the answer's body as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawRequest::send`]; [`Error::is_decode`] if the body is not the JSON of such a value.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`RawRequest::send`].
+    pub async fn fetch<T: DeserializeOwned>(&self) -> Result<T> {
+        let answer = self.answer().await?;
+        answer.decode("it is JSON of another form")
+    }
+
+    async fn answer(&self) -> Result<Answer> {
         let prepare = || self.prepare();
-        let answer = match self.target {
+        match self.target {
             Target::Operation(operation) => self.caller.operate(operation, true, prepare).await,
             Target::Url(..) => self.caller.perform(prepare).await,
-        };
-        answer.map(RawAnswer)
+        }
     }
 
     fn prepare(&self) -> Result<Prepared> {
@@ -247,46 +267,5 @@ impl fmt::Debug for RawRequest {
             Target::Url(method, _) => debug.field("method", method),
         };
         debug.finish_non_exhaustive()
-    }
-}
-
-/// The answer to a [`RawRequest`]: a success.
-pub struct RawAnswer(Answer);
-
-impl RawAnswer {
-    /// Its status.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        self.0.status
-    }
-
-    /// Its headers.
-    #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        &self.0.headers
-    }
-
-    /// Its body.
-    #[must_use]
-    pub fn bytes(&self) -> &Bytes {
-        &self.0.body
-    }
-
-    /// Its body as a value, read from JSON.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_decode`] if it is something else.
-    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
-        self.0.decode("it is JSON of another form")
-    }
-}
-
-impl fmt::Debug for RawAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawAnswer")
-            .field("status", &self.status())
-            .field("bytes", &self.bytes().len())
-            .finish_non_exhaustive()
     }
 }

@@ -73,9 +73,8 @@ impl Trace {
     }
 
     pub(super) fn failed(&self, event: &RetryEvent<'_>) {
-        use crate::retry::RetryDecision::{GiveUp, RepeatAfter};
         match event.decision {
-            RepeatAfter(wait) => {
+            Ok(wait) => {
                 self.resent(event.attempts);
                 tracing::warn!(
                     target: "lab_connector",
@@ -86,7 +85,7 @@ impl Trace {
                     "trying again"
                 );
             }
-            GiveUp(why) => tracing::debug!(
+            Err(why) => tracing::debug!(
                 target: "lab_connector",
                 parent: &self.span,
                 error = %event.error,

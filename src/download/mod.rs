@@ -95,7 +95,6 @@ mod resume;
 mod sink;
 mod verify;
 
-pub use digest::Sha256;
 pub use name::{file_name, safe_name};
 pub use progress::Progress;
 pub use sink::{Downloaded, Received};

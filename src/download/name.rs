@@ -64,7 +64,7 @@ pub fn safe_name(text: &str) -> String {
 #[must_use]
 pub fn file_name(order: &Order, asset: &Asset) -> String {
     let mut name = safe_name(order.id().as_str());
-    let parts = [asset.kind(), asset.id().map(|id| id.as_str())];
+    let parts = [asset.kind(), asset.id()];
     for part in parts.into_iter().flatten() {
         name.push('-');
         name.push_str(&safe_name(part));

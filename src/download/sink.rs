@@ -7,34 +7,39 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::digest::{Digest, Hashers, Sha256};
+use super::digest::{Digest, Hashers};
 use super::part::{Part, State, failed};
 use super::resume::{Held, Validator};
 use super::verify::{Check, ZipRule, verify};
 use crate::access::Access;
 use crate::error::{Error, Kind, Result};
+use crate::model::Asset;
 use crate::zip_end::Edges;
 
 /// A file that arrived whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Downloaded {
+    /// What the service says of it.
+    pub asset: Asset,
     /// Where it is.
     pub path: PathBuf,
     /// How long it is, in bytes.
     pub bytes: u64,
-    /// Its SHA-256, if it was asked for or the service gave one to compare with.
-    pub sha256: Option<Sha256>,
+    /// Its SHA-256, if it was asked for or the service gave one to compare with: 64 hexadecimal digits
+    /// in lower case.
+    pub sha256: Option<String>,
 }
 
 /// What was handed on as it came, and is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
     /// How long it is, in bytes.
     pub bytes: u64,
-    /// Its SHA-256, if it was asked for or the service gave one to compare with.
-    pub sha256: Option<Sha256>,
+    /// Its SHA-256, if it was asked for or the service gave one to compare with: 64 hexadecimal digits
+    /// in lower case.
+    pub sha256: Option<String>,
 }
 
 /// What is to hold for a file, whatever way it comes.

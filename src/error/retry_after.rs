@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::http_date;
+
 /// A wait, in whatever form: seconds, also with a fraction; the HTTP date of its end, in any of its
 /// three forms; the end as seconds since 1970, which is no standard and was seen. Longer than a day
 /// is no wait but a mistake, and is taken as a day.
@@ -26,7 +28,7 @@ pub(crate) fn parse(value: &str, now: SystemTime) -> Option<Duration> {
                 span => span.unwrap_or(DAY),
             }
         }
-        _ => until(httpdate::parse_http_date(value).ok()?),
+        _ => until(http_date::parse(value)?),
     };
     Some(wait.min(DAY))
 }

@@ -2,8 +2,9 @@
 
 use super::file::{FileKind, PackedFile, order_id};
 use super::jaw::Jaw;
-use super::manifest::{Coded, Manifest, Object};
+use super::manifest::{Manifest, Object};
 use crate::model::OrderId;
+use crate::sensitive::Sensitive;
 
 /// What systems leave in archives, for nobody.
 pub(super) fn is_litter(path: &str) -> bool {
@@ -29,8 +30,9 @@ pub struct Contents<'a> {
     pub manifests: Vec<&'a PackedFile>,
     /// All other files.
     pub others: Vec<&'a PackedFile>,
-    /// What the manifest names, and the package does not have.
-    pub missing: Vec<&'a Object>,
+    /// The files that the manifest names, and the package does not have: foreign text, and no path.
+    /// They may hold a patient's name.
+    pub missing: Vec<Sensitive<&'a str>>,
 }
 
 /// A mesh, with what the manifest says about it.
@@ -47,23 +49,30 @@ impl<'a> Surface<'a> {
         self.file
     }
 
-    /// What the manifest says about it.
-    #[must_use]
-    pub fn object(&self) -> Option<&'a Object> {
-        self.object
-    }
-
     /// The jaw that the manifest says, or else that its name speaks of.
     #[must_use]
     pub fn jaw(&self) -> Option<Jaw> {
-        let said = self.object.and_then(Object::jaw);
+        let said = self.object.and_then(|object| object.jaw);
         said.or_else(|| self.file.jaw())
     }
 
-    /// What kind of mesh it is, if the manifest says so: the jaw, a die, a scan body, ….
+    /// What kind of mesh it is, if the manifest says so: the jaw, a die, a scan body, …; a code, where
+    /// the manifest has no name for it.
     #[must_use]
-    pub fn kind(&self) -> Option<&'a Coded> {
-        self.object.and_then(Object::object_type)
+    pub fn kind(&self) -> Option<&'a str> {
+        self.object?.kind.as_deref()
+    }
+
+    /// What kind of its kind.
+    #[must_use]
+    pub fn sub_kind(&self) -> Option<&'a str> {
+        self.object?.sub_kind.as_deref()
+    }
+
+    /// The number of the tooth, 1 to 32 in the American way, if it is of one tooth.
+    #[must_use]
+    pub fn tooth(&self) -> Option<u8> {
+        self.object?.tooth
     }
 }
 
@@ -72,11 +81,12 @@ impl<'a> Contents<'a> {
     /// jaw of meshes better than their names do.
     #[must_use]
     pub fn of(files: &'a [PackedFile], manifest: Option<&'a Manifest>) -> Self {
+        let named = manifest.map(Manifest::objects).unwrap_or_default();
         let mut contents = Contents::default();
         for file in files {
             match file.kind() {
                 FileKind::Surface => {
-                    let object = manifest.and_then(|manifest| manifest.object_of(file));
+                    let object = named.iter().find(|object| object.names(file));
                     contents.surfaces.push(Surface { file, object });
                 }
                 FileKind::Texture => contents.textures.push(file),
@@ -87,11 +97,11 @@ impl<'a> Contents<'a> {
         }
         let version = |file: &&PackedFile| std::cmp::Reverse(file.version());
         contents.manifests.sort_by_key(version);
-        let named = manifest.map(Manifest::objects).unwrap_or_default();
-        let missing = named.iter().filter(|object| {
-            object.file_name().is_some() && !files.iter().any(|file| object.names(file))
-        });
-        contents.missing.extend(missing);
+        let missing = named
+            .iter()
+            .filter(|object| !files.iter().any(|file| object.names(file)));
+        let missing = missing.filter_map(|object| object.file_name.as_deref());
+        contents.missing.extend(missing.map(Sensitive::new));
         contents
     }
 
@@ -102,43 +112,33 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// The name of a package as a whole. Convention of portal exports, not documented.
+/// The order id in the name of a package as a whole: `iTero_Export_<order id>.zip`, or
+/// `OrthoCAD_Export_<order id>.zip` of an orthodontic case. Convention of portal exports, not
+/// documented.
+///
+/// `file_name` has no directory before it. What the system puts behind the name of a copy, such as
+/// ` (1)`, is no part of the id.
 ///
 /// ```
-/// use lab_connector::export::PackageName;
+/// use lab_connector::export::package_order_id;
 ///
-/// let name = PackageName::parse("iTero_Export_123456789.zip");
-/// assert!(matches!(name, Some(PackageName::Restorative(id)) if id.as_str() == "123456789"));
-/// assert_eq!(PackageName::parse("holiday.zip"), None);
+/// let id = package_order_id("iTero_Export_123456789.zip");
+/// assert_eq!(id.as_ref().map(|id| id.as_str()), Some("123456789"));
+/// assert_eq!(package_order_id("holiday.zip"), None);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PackageName {
-    /// `iTero_Export_<order id>.zip`.
-    Restorative(OrderId),
-    /// `OrthoCAD_Export_<order id>.zip`: an orthodontic case.
-    Orthodontic(OrderId),
-}
-
-impl PackageName {
-    /// Reads the name of a file, without a directory before it. What the system puts behind the
-    /// name of a copy, such as ` (1)`, is no part of the id.
-    #[must_use]
-    pub fn parse(file_name: &str) -> Option<Self> {
-        let (stem, extension) = file_name.rsplit_once('.')?;
-        let id = |prefix: &str| {
-            let start = stem.get(..prefix.len())?;
-            let rest = &stem[prefix.len()..];
-            let fits = start.eq_ignore_ascii_case(prefix);
-            fits.then(|| order_id(rest)).flatten()
-        };
-        if !extension.eq_ignore_ascii_case("zip") {
-            return None;
-        }
-        id("iTero_Export_")
-            .map(PackageName::Restorative)
-            .or_else(|| id("OrthoCAD_Export_").map(PackageName::Orthodontic))
+#[must_use]
+pub fn package_order_id(file_name: &str) -> Option<OrderId> {
+    let (stem, extension) = file_name.rsplit_once('.')?;
+    if !extension.eq_ignore_ascii_case("zip") {
+        return None;
     }
+    ["iTero_Export_", "OrthoCAD_Export_"]
+        .iter()
+        .find_map(|prefix| {
+            let start = stem.get(..prefix.len())?;
+            let fits = start.eq_ignore_ascii_case(prefix);
+            fits.then(|| order_id(&stem[prefix.len()..])).flatten()
+        })
 }
 
 #[cfg(test)]
@@ -199,8 +199,7 @@ mod tests {
         ] {
             for hash in ["", "#"] {
                 let name = format!("iTero_Export_{hash}125915304{suffix}.zip");
-                let expected = PackageName::Restorative("125915304".into());
-                assert_eq!(PackageName::parse(&name), Some(expected), "{name}");
+                assert_eq!(package_order_id(&name), Some("125915304".into()), "{name}");
             }
         }
         for name in [
@@ -210,7 +209,7 @@ mod tests {
             "iTero_Export_1~2.zip",
             "iTero_Export_1-2.zip",
         ] {
-            assert_eq!(PackageName::parse(name), None, "{name}");
+            assert_eq!(package_order_id(name), None, "{name}");
         }
     }
 

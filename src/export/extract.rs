@@ -9,32 +9,11 @@ use std::thread::{self, JoinHandle};
 
 use super::archive::{Package, Pour};
 use super::error::{Error, Reason, Result};
-use super::file::PackedFile;
 use crate::access::{Access, is_at};
 use crate::durable;
 
-/// Where a package has been extracted to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Extracted {
-    /// The directory.
-    pub directory: PathBuf,
-    /// How many files are in it.
-    pub files: usize,
-    /// How many bytes they have together.
-    pub bytes: u64,
-}
-
-impl Extracted {
-    /// Where a file of the package is now.
-    #[must_use]
-    pub fn path_of(&self, file: &PackedFile) -> PathBuf {
-        self.directory.join(file.name())
-    }
-}
-
 impl<R: Read + Seek> Package<R> {
-    /// Extracts all files into a new directory.
+    /// Extracts all files into a new directory; each is then at `target.join(file.name())`.
     ///
     /// They are written to a fresh directory beside it (`.NAME.part-…`), flushed to the disk,
     /// and only then does the directory get its name; so what is under that name is whole,
@@ -51,7 +30,7 @@ impl<R: Read + Seek> Package<R> {
     /// [`Reason::Ratio`] or [`Reason::TooLarge`] if a file is not what its header says;
     /// [`Reason::Clash`] if two names are one for this file system; [`Reason::Io`] if a file
     /// cannot be written.
-    pub fn extract_to(&mut self, target: impl AsRef<Path>) -> Result<Extracted> {
+    pub fn extract_to(&mut self, target: impl AsRef<Path>) -> Result<()> {
         let target = target.as_ref();
         let parent = match target.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -61,7 +40,7 @@ impl<R: Read + Seek> Package<R> {
             return Err(Error::new(Reason::TargetExists));
         }
         let mut fresh = Fresh::beside(target, parent, self.access)?;
-        let bytes = self.fill(&mut fresh)?;
+        self.fill(&mut fresh)?;
         fresh.sync().map_err(Error::io)?;
         if !fresh.is_at(&fresh.path) {
             return Err(replaced());
@@ -76,20 +55,14 @@ impl<R: Read + Seek> Package<R> {
             return Err(replaced());
         }
         fresh.done = true;
-        durable::sync_directory(parent).map_err(Error::io)?;
-        Ok(Extracted {
-            directory: target.to_owned(),
-            files: self.files().len(),
-            bytes,
-        })
+        durable::sync_directory(parent).map_err(Error::io)
     }
 
-    fn fill(&mut self, fresh: &mut Fresh) -> Result<u64> {
+    fn fill(&mut self, fresh: &mut Fresh) -> Result<()> {
         for directory in &self.directories {
             fresh.directory(Path::new(directory)).map_err(Error::io)?;
         }
         let mut pour = Pour::new(self.limits());
-        let mut bytes = 0;
         // A clone for the sake of the borrow: names are short and few.
         for file in self.files().to_vec() {
             let at = |error: Error| error.at(file.index(), file.name());
@@ -98,10 +71,10 @@ impl<R: Read + Seek> Package<R> {
             if file.size() <= 64 << 20 {
                 to.set_len(file.size()).map_err(Error::io)?;
             }
-            bytes += self.pour(&file, &mut to, &mut pour)?;
+            self.pour(&file, &mut to, &mut pour)?;
             fresh.flusher.flush(to);
         }
-        Ok(bytes)
+        Ok(())
     }
 }
 

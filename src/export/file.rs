@@ -64,8 +64,7 @@ impl PackedFile {
     }
 
     /// What it is, by its name. Convention of portal exports, not documented.
-    #[must_use]
-    pub fn kind(&self) -> FileKind {
+    pub(super) fn kind(&self) -> FileKind {
         let name = self.file_name().to_ascii_lowercase();
         let (stem, extension) = name.rsplit_once('.').unwrap_or((&name, ""));
         match extension {
@@ -130,8 +129,7 @@ impl fmt::Debug for PackedFile {
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FileKind {
+pub(super) enum FileKind {
     /// A mesh: STL, PLY or OBJ.
     Surface,
     /// An image: of the patient's teeth, or the colour of a mesh.

@@ -11,7 +11,7 @@
 //! none. How much is put up with stands in [`Limits`].
 //!
 //! ```
-//! use lab_connector::export::{Contents, FileKind, Jaw, Package};
+//! use lab_connector::export::{Contents, Jaw, Package};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
@@ -22,15 +22,15 @@
 //! # let target = directory.path().join("case");
 //! let mut package = Package::open(&path)?;
 //! let manifest = package.manifest()?;
-//! if let Some(doctor) = manifest.as_ref().and_then(|m| m.doctor_license()) {
+//! if let Some(doctor) = manifest.as_ref().and_then(|m| m.prescription().doctor_license()) {
 //!     // `doctor` does not print; `doctor.reveal()` is the text.
 //! }
 //! let contents = Contents::of(package.files(), manifest.as_ref());
 //! let upper: Vec<_> = contents.surfaces_of(Jaw::Upper).collect();
 //! assert_eq!(upper.len(), 1);
 //!
-//! let extracted = package.extract_to(&target)?;
-//! assert_eq!(extracted.files, 1);
+//! package.extract_to(&target)?;
+//! assert!(target.join(package.files()[0].name()).is_file());
 //! # Ok(())
 //! # }
 //! ```
@@ -39,7 +39,7 @@
 //!
 //! Seen in exports of the MyiTero portal, documented nowhere; that the zip of the API is the same
 //! is likely, not proved. `iTero_Export_<order id>.zip`, or `OrthoCAD_Export_<order id>.zip` for
-//! orthodontic cases ([`PackageName`]). Flat, or with one top folder, sometimes with `__MACOSX`
+//! orthodontic cases ([`package_order_id`]). Flat, or with one top folder, sometimes with `__MACOSX`
 //! litter. Meshes as STL and PLY; images; `iTero_Rx_<order id>.pdf`; and manifests side by side,
 //! `iTero_Export_#<order id>_v10.xml` to `_v50.xml`, of which [`Package::manifest`] reads the
 //! highest. [`Manifest`] says what is in it.
@@ -72,11 +72,9 @@ mod name;
 mod xml;
 
 pub use archive::Package;
-pub use contents::{Contents, PackageName, Surface};
+pub use contents::{Contents, Surface, package_order_id};
 pub use error::{Error, Reason, Result};
-pub use extract::Extracted;
-pub use file::{FileKind, PackedFile};
+pub use file::PackedFile;
 pub use jaw::Jaw;
 pub use limits::Limits;
-pub use manifest::{Bridge, Coded, Day, Manifest, Object, Tooth};
-pub use xml::Element;
+pub use manifest::Manifest;

@@ -8,17 +8,15 @@ use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
+use serde_json::{Map, Value};
 
 use super::error::{Error, Reason, Result};
 use super::limits::Limits;
 use crate::key::same_key;
-use crate::sensitive::Sensitive;
 
-/// An element that has no field of its own, as it stands in the manifest.
-///
-/// What is in it is not known, so all of its texts are [`Sensitive`].
+/// An element, as it stands in the document.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Element {
+pub(super) struct Element {
     pub(super) name: String,
     pub(super) attributes: Vec<(String, String)>,
     pub(super) children: Vec<Element>,
@@ -26,33 +24,42 @@ pub struct Element {
 }
 
 impl Element {
-    /// The name, without a prefix.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The attributes, in their order.
-    pub fn attributes(&self) -> impl Iterator<Item = (&str, Sensitive<&str>)> {
+    /// What is in it by names: attributes, and elements with what is in them. Of several with one name
+    /// it is a list.
+    pub(super) fn to_map(&self) -> Map<String, Value> {
+        let mut map = Map::new();
         let attributes = self.attributes.iter();
-        attributes.map(|(name, value)| (name.as_str(), Sensitive::new(value.as_str())))
+        let attributes = attributes.map(|(name, value)| (name, Value::from(value.as_str())));
+        let children = self
+            .children
+            .iter()
+            .map(|child| (&child.name, child.to_json()));
+        for (name, value) in attributes.chain(children) {
+            put(&mut map, name, value);
+        }
+        let text = self.text.trim();
+        if !text.is_empty() {
+            put(&mut map, "text", text.into());
+        }
+        map
     }
 
-    /// The elements in it, in their order.
-    #[must_use]
-    pub fn children(&self) -> &[Element] {
-        &self.children
+    fn to_json(&self) -> Value {
+        if self.attributes.is_empty() && self.children.is_empty() {
+            return self.text.trim().into();
+        }
+        self.to_map().into()
     }
 
-    /// The text in it, without that of other elements and without space around it.
-    #[must_use]
-    pub fn text(&self) -> Sensitive<&str> {
-        Sensitive::new(self.text.trim())
+    /// Adds an attribute that was taken out, if there is one.
+    pub(super) fn put_back(&mut self, name: &str, value: Option<String>) {
+        self.attributes
+            .extend(value.map(|value| (name.to_owned(), value)));
     }
 
     /// Whether nothing is in it.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.attributes.is_empty() && self.children.is_empty() && self.text.trim().is_empty()
     }
 
@@ -86,6 +93,14 @@ impl Element {
         };
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
+    }
+}
+
+fn put(map: &mut Map<String, Value>, name: &str, value: Value) {
+    match map.get_mut(name) {
+        None => drop(map.insert(name.to_owned(), value)),
+        Some(Value::Array(several)) => several.push(value),
+        Some(one) => *one = Value::Array(vec![one.take(), value]),
     }
 }
 
@@ -294,10 +309,14 @@ mod tests {
             "<?xml version='1.0'?><!-- c --><x:a b='1 &amp; 2'>t&#233;<![CDATA[<&]]><c/> u&lt;</x:a>\n",
         )
         .unwrap();
-        assert_eq!((root.name(), *root.text().reveal()), ("a", "té<& u<"));
-        let attributes: Vec<_> = root.attributes().map(|(n, v)| (n, *v.reveal())).collect();
+        assert_eq!((root.name.as_str(), root.text.trim()), ("a", "té<& u<"));
+        let attributes: Vec<_> = root
+            .attributes
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
         assert_eq!(attributes, [("b", "1 & 2")]);
-        assert!(root.children()[0].is_empty() && !root.is_empty());
+        assert!(root.children[0].is_empty() && !root.is_empty());
         let debug = format!("{root:?}");
         assert!(debug.contains("\"b\"") && !debug.contains("1 &") && !debug.contains("té"));
     }

@@ -1,7 +1,5 @@
 //! A reading as one number, for a database column.
 
-use std::fmt;
-
 use super::automaton::Reading;
 
 impl Reading {
@@ -12,12 +10,11 @@ impl Reading {
     /// the reading.
     ///
     /// ```
-    /// use lab_connector::flow::{History, Reading, UnknownCode};
+    /// use lab_connector::flow::{History, Reading};
     ///
     /// let reading = History::complete(["Lab Review", "iTero Milling"]).read();
     /// let stored: u16 = reading.code();
-    /// assert_eq!(Reading::from_code(stored)?, reading);
-    /// # Ok::<(), UnknownCode>(())
+    /// assert_eq!(Reading::from_code(stored), Some(reading));
     /// ```
     #[must_use]
     pub const fn code(self) -> u16 {
@@ -26,51 +23,14 @@ impl Reading {
 
     /// The reading with this code.
     ///
-    /// # Errors
-    /// If no reading of this release has the code: it was written by a later release, or is no
-    /// code at all. The history itself is the way back: read it again.
-    pub const fn from_code(code: u16) -> Result<Reading, UnknownCode> {
-        let [state, deviations] = code.to_le_bytes();
-        match Reading::from_parts(state, deviations) {
-            Some(reading) => Ok(reading),
-            None => Err(UnknownCode(code)),
-        }
-    }
-}
-
-impl From<Reading> for u16 {
-    fn from(reading: Reading) -> u16 {
-        reading.code()
-    }
-}
-
-impl TryFrom<u16> for Reading {
-    type Error = UnknownCode;
-
-    fn try_from(code: u16) -> Result<Self, UnknownCode> {
-        Reading::from_code(code)
-    }
-}
-
-/// A number that is not the [code](Reading::code) of any reading that this release knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownCode(u16);
-
-impl UnknownCode {
-    /// The number.
+    /// None if no reading of this release has it: it was written by a later release, or is no code at
+    /// all. The history itself is the way back: read it again.
     #[must_use]
-    pub const fn code(self) -> u16 {
-        self.0
+    pub const fn from_code(code: u16) -> Option<Reading> {
+        let [state, deviations] = code.to_le_bytes();
+        Reading::from_parts(state, deviations)
     }
 }
-
-impl fmt::Display for UnknownCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not the code of a reading", self.0)
-    }
-}
-
-impl std::error::Error for UnknownCode {}
 
 /// As its [code](Reading::code).
 #[cfg(feature = "serde")]
@@ -84,7 +44,9 @@ impl serde::Serialize for Reading {
 impl<'de> serde::Deserialize<'de> for Reading {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let code = u16::deserialize(deserializer)?;
-        Reading::from_code(code).map_err(serde::de::Error::custom)
+        Reading::from_code(code).ok_or_else(|| {
+            serde::de::Error::custom(format_args!("{code} is not the code of a reading"))
+        })
     }
 }
 
@@ -126,7 +88,7 @@ mod tests {
             let reading = read(history);
             assert_eq!(reading.code() % 256, code, "{history}");
             assert_eq!(reading.code() / 256, u16::from(reading.deviations()));
-            assert_eq!(Reading::from_code(reading.code()), Ok(reading));
+            assert_eq!(Reading::from_code(reading.code()), Some(reading));
             let state = reading.deviations_forgotten();
             assert!(states.insert(state));
             // No symbol leads out of the list, and no shorter history to the same state.
@@ -140,21 +102,13 @@ mod tests {
 
     #[test]
     fn every_code_leads_back_or_is_refused() {
-        let known = (0..=u16::MAX).filter(|code| match Reading::from_code(*code) {
-            Ok(reading) => {
-                assert_eq!(reading.code(), *code);
-                true
-            }
-            Err(unknown) => {
-                assert_eq!(unknown.code(), *code);
-                false
-            }
+        let known = (0..=u16::MAX).filter(|code| {
+            let reading = Reading::from_code(*code);
+            assert!(reading.is_none_or(|reading| reading.code() == *code));
+            reading.is_some()
         });
         assert_eq!(known.count(), CODES.len() * 256);
-        assert_eq!(
-            Reading::try_from(4711).map_err(|unknown| unknown.to_string()),
-            Err("4711 is not the code of a reading".into())
-        );
+        assert_eq!(Reading::from_code(4711), None);
     }
 
     #[test]
@@ -162,7 +116,7 @@ mod tests {
         let many = "M".repeat(300) + "F";
         let reading = read(&many);
         assert_eq!(reading.deviations(), 255);
-        assert_eq!(Reading::from_code(reading.code()), Ok(reading));
+        assert_eq!(Reading::from_code(reading.code()), Some(reading));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What happened to an order, as far as it was seen.
 
-use super::arrival::{Arrival, Origin};
+use super::arrival::Arrival;
+#[cfg(any(doc, test))]
+use super::arrival::Origin;
 use super::automaton::Reading;
-use crate::status::OrderStatus;
 
 /// The arrivals of an order, in the order in which they became known.
 ///
@@ -158,20 +159,16 @@ impl History {
     /// use lab_connector::flow::History;
     ///
     /// let history = History::complete(["Scanning", "Ready for Download", "Downloaded", "Lab Review"]);
-    /// let numbers: Vec<_> = history.deliveries().map(|d| (d.index(), d.ordinal())).collect();
-    /// assert_eq!(numbers, [(1, 1), (3, 2)]);
+    /// let numbers: Vec<_> = history.deliveries().map(|(ordinal, _)| ordinal).collect();
+    /// assert_eq!(numbers, [1, 2]);
     /// ```
-    pub fn deliveries(&self) -> impl Iterator<Item = Delivered<'_>> + '_ {
-        self.arrivals
-            .iter()
-            .enumerate()
-            .filter(|(_, arrival)| arrival.is_delivery())
-            .zip(1..)
-            .map(|((index, arrival), ordinal)| Delivered {
-                index,
-                ordinal,
-                arrival,
-            })
+    ///
+    /// An [imported](Origin::Imported) one is never handed to the lab's software: it was dealt with
+    /// before the integration, and only keeps its ordinal. With the account and the order id the
+    /// ordinal names a delivery for good.
+    pub fn deliveries(&self) -> impl Iterator<Item = (u32, &Arrival)> + '_ {
+        let arrivals = self.arrivals.iter();
+        (1..).zip(arrivals.filter(|arrival| arrival.is_delivery()))
     }
 
     fn beginning(&self) -> Reading {
@@ -207,49 +204,6 @@ impl<'de> serde::Deserialize<'de> for History {
     }
 }
 
-/// A delivery within a [`History`]: an arrival of *Ready for Download* or *Lab Review*.
-///
-/// With the account and the order id its ordinal names it for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivered<'a> {
-    index: usize,
-    ordinal: u32,
-    arrival: &'a Arrival,
-}
-
-impl<'a> Delivered<'a> {
-    /// Which arrival it is, from 0.
-    #[must_use]
-    pub fn index(self) -> usize {
-        self.index
-    }
-
-    /// Which delivery of its order it is, from 1.
-    #[must_use]
-    pub fn ordinal(self) -> u32 {
-        self.ordinal
-    }
-
-    /// The arrival.
-    #[must_use]
-    pub fn arrival(self) -> &'a Arrival {
-        self.arrival
-    }
-
-    /// The status arrived in.
-    #[must_use]
-    pub fn status(self) -> &'a OrderStatus {
-        &self.arrival.status
-    }
-
-    /// Whether it is to be handed to the lab's software. An [imported](Origin::Imported) one is
-    /// not: it was dealt with before the integration, and only keeps its ordinal.
-    #[must_use]
-    pub fn is_handed_out(self) -> bool {
-        self.arrival.origin != Some(Origin::Imported)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -282,22 +236,9 @@ mod tests {
         history.push("Lab Review");
         let found: Vec<_> = history
             .deliveries()
-            .map(|d| {
-                (
-                    d.index(),
-                    d.ordinal(),
-                    d.status().as_str(),
-                    d.is_handed_out(),
-                )
-            })
+            .map(|(ordinal, arrival)| (ordinal, arrival.status().as_str()))
             .collect();
-        assert_eq!(
-            found,
-            [
-                (0, 1, "Ready for Download", false),
-                (3, 2, "Lab Review", true)
-            ]
-        );
+        assert_eq!(found, [(1, "Ready for Download"), (2, "Lab Review")]);
     }
 
     #[test]

@@ -72,7 +72,7 @@
 //!
 //! Boxes marked ↻ lie where the lab can start something new with the case: return it to the doctor,
 //! ask for modeling, ask for milling. As the steps into *Scanning* and *iTero Modeling* are quiet,
-//! what comes of it may be the first thing that is seen. [`Diagram`] draws the way of a given history
+//! what comes of it may be the first thing that is seen. [`History::mermaid`] draws the way of a given history
 //! into this picture.
 //!
 //! **Reading** a history is to ask after every arrival: *in which phases can the case be now?* In those
@@ -256,7 +256,7 @@
 //! # The parts
 //!
 //! * [`History`] holds the arrivals of an order, [`Reading`] is what they say.
-//! * [`Explanation`] says why, in words and as typed reasons; [`Diagram`] draws it.
+//! * [`Explanation`] says why, in words and as typed reasons; [`History::mermaid`] and [`History::dot`] draw it.
 //! * [`Phase`] is the table itself, for those who want to check it or make something of it.
 //! * [`Perspective`] reads the names that the same events have in the clinic.
 //!
@@ -286,14 +286,13 @@ pub use crate::status::Symbol;
 pub use action::LabAction;
 pub use arrival::{Arrival, Origin};
 pub use automaton::Reading;
-pub use code::UnknownCode;
-pub use diagram::Diagram;
-pub use explain::{Deviation, Explanation, Why};
-pub use history::{Delivered, History};
+pub use diagram::{dot, mermaid};
+pub use explain::{Explanation, Why};
+pub use history::History;
 pub use perspective::Perspective;
 pub use phase::Phase;
 pub use scenario::Scenario;
-pub use set::{Iter, Member, Set};
+pub use set::Set;
 pub use stage::Stage;
 
 #[cfg(test)]
@@ -406,7 +405,7 @@ mod tests {
                 None if case.reading == Reading::complete() => Phase::beginnings(),
                 None => Phase::ALL.into(),
             };
-            for phase in next {
+            for phase in next.iter() {
                 let symbol = phase.shows();
                 let missed = Case {
                     truth: Some(phase),

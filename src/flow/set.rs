@@ -18,18 +18,13 @@ pub struct Set<T> {
     of: PhantomData<T>,
 }
 
-/// What can be in a [`Set`]. Sealed: the crate's own enumerations.
-pub trait Member: Copy + fmt::Debug + fmt::Display + private::Sealed + 'static {
-    /// Every value, in its order.
+/// What can be in a [`Set`]: the crate's own enumerations, and nothing that others write, so it is not
+/// exported.
+#[allow(unnameable_types, reason = "a bound that nobody has to write")]
+pub trait Member: Copy + fmt::Debug + fmt::Display + 'static {
     const ALL: &'static [Self];
 
-    #[doc(hidden)]
     fn index(self) -> u8;
-}
-
-pub(crate) mod private {
-    #[allow(unnameable_types, reason = "what seals a trait")]
-    pub trait Sealed {}
 }
 
 impl<T> Set<T> {
@@ -74,11 +69,8 @@ impl<T: Member> Set<T> {
     }
 
     /// The members, in their order.
-    pub fn iter(self) -> Iter<T> {
-        Iter {
-            all: T::ALL.iter(),
-            set: self,
-        }
+    pub fn iter(self) -> impl Iterator<Item = T> + Clone + use<T> {
+        T::ALL.iter().copied().filter(move |m| self.contains(*m))
     }
 
     /// The one member, if there is exactly one.
@@ -89,30 +81,6 @@ impl<T: Member> Set<T> {
         } else {
             None
         }
-    }
-}
-
-/// The members of a [`Set`], in their order.
-#[derive(Clone, Debug)]
-pub struct Iter<T: Member> {
-    all: std::slice::Iter<'static, T>,
-    set: Set<T>,
-}
-
-impl<T: Member> Iterator for Iter<T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        self.all.by_ref().copied().find(|m| self.set.contains(*m))
-    }
-}
-
-impl<T: Member> IntoIterator for Set<T> {
-    type Item = T;
-    type IntoIter = Iter<T>;
-
-    fn into_iter(self) -> Iter<T> {
-        self.iter()
     }
 }
 
@@ -211,8 +179,6 @@ macro_rules! member {
             }
         }
 
-        impl $crate::flow::set::private::Sealed for $type {}
-
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
@@ -247,5 +213,3 @@ impl Member for crate::status::Symbol {
         self as u8
     }
 }
-
-impl private::Sealed for crate::status::Symbol {}

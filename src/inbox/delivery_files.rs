@@ -1,84 +1,42 @@
 //! The files of a delivery, once they are here.
 
-use std::path::Path;
-
 use crate::client::Fetched;
 use crate::download::Downloaded;
 use crate::error::Result;
+#[cfg(doc)]
 use crate::model::Asset;
 
 /// The files of a delivery: what [`Delivery::download_all`](super::Delivery::download_all) gives.
 #[derive(Clone, Debug)]
-pub struct DeliveryFiles(Vec<DeliveryFile>);
-
-/// A file of a delivery, and what it is.
-#[derive(Clone, Debug)]
-pub struct DeliveryFile {
-    asset: Asset,
-    file: Downloaded,
-}
+pub struct DeliveryFiles(Vec<Downloaded>);
 
 impl DeliveryFiles {
     pub(super) fn of(fetched: Vec<Fetched<'_>>) -> Result<Self> {
-        let files = fetched.into_iter().map(|fetched| {
-            Ok(DeliveryFile {
-                asset: fetched.asset.clone(),
-                file: fetched.result?,
-            })
-        });
+        let files = fetched.into_iter().map(|fetched| fetched.result);
         files.collect::<Result<_>>().map(DeliveryFiles)
     }
 
     /// The zip of exported scans, see [`Asset::is_export`]; of several the first.
     #[must_use]
-    pub fn export(&self) -> Option<&DeliveryFile> {
+    pub fn export(&self) -> Option<&Downloaded> {
         self.iter().find(|file| file.asset.is_export())
     }
 
     /// The thumbnails, see [`Asset::is_thumbnails`].
-    pub fn thumbnails(&self) -> impl Iterator<Item = &DeliveryFile> {
+    pub fn thumbnails(&self) -> impl Iterator<Item = &Downloaded> {
         self.iter().filter(|file| file.asset.is_thumbnails())
     }
 
     /// Files of other kinds, and further exports.
-    pub fn others(&self) -> impl Iterator<Item = &DeliveryFile> {
+    pub fn others(&self) -> impl Iterator<Item = &Downloaded> {
         let export = self.export().map(std::ptr::from_ref);
         let others = self.iter().filter(|file| !file.asset.is_thumbnails());
         others.filter(move |file| Some(std::ptr::from_ref(*file)) != export)
     }
 
     /// All of them, in the order in which they were fetched.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &DeliveryFile> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Downloaded> {
         self.0.iter()
-    }
-}
-
-impl DeliveryFile {
-    /// What the service says of it.
-    #[must_use]
-    pub fn asset(&self) -> &Asset {
-        &self.asset
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.file.path
-    }
-
-    /// How long it is, in bytes.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.file.bytes
-    }
-
-    /// The name that the service gives it, if it gives one. It may hold a patient's name and signs
-    /// that no file name can have: show it, and do not make a path of it.
-    ///
-    /// Convention: it is a text under `fileName`, `originalFileName`, `originalName` or `name`.
-    #[must_use]
-    pub fn original_name(&self) -> Option<String> {
-        self.asset.original_name()
     }
 }
 
@@ -87,16 +45,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Order;
+    use crate::model::{Asset, Order};
 
-    fn file(asset: &Asset) -> DeliveryFile {
-        DeliveryFile {
+    fn file(asset: &Asset) -> Downloaded {
+        Downloaded {
             asset: asset.clone(),
-            file: Downloaded {
-                path: "x".into(),
-                bytes: 1,
-                sha256: None,
-            },
+            path: "x".into(),
+            bytes: 1,
+            sha256: None,
         }
     }
 
@@ -111,16 +67,16 @@ mod tests {
         .unwrap();
         let files = DeliveryFiles(order.assets().iter().map(file).collect());
         let export = files.export().unwrap();
-        assert_eq!(export.original_name().as_deref(), Some("scan.zip"));
+        assert_eq!(export.asset.original_name().as_deref(), Some("scan.zip"));
         assert!(
             files
                 .iter()
-                .filter(|one| one.original_name().is_some())
+                .filter(|one| one.asset.original_name().is_some())
                 .count()
                 == 1
         );
         assert_eq!(files.thumbnails().count(), 1);
-        let others: Vec<_> = files.others().map(|file| file.asset().kind()).collect();
+        let others: Vec<_> = files.others().map(|file| file.asset.kind()).collect();
         assert_eq!(others, [Some("IDE"), Some("PDF"), None]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::model::{Asset, Order, WireTime};
+use crate::model::{Asset, Order};
 
 /// A number for an order's data. Signed URLs do not count: they are other ones in each answer.
 ///
@@ -11,24 +11,21 @@ pub(super) fn digest(order: &Order) -> u64 {
     let mut hasher = DefaultHasher::new();
     (order.id(), order.rx_id(), order.account_id()).hash(&mut hasher);
     order.status().as_str().hash(&mut hasher);
-    for time in [order.created(), order.modified()] {
-        time.map(WireTime::as_str).hash(&mut hasher);
-    }
+    order.time_texts().hash(&mut hasher);
     order.has_asset_list().hash(&mut hasher);
     for asset in order.assets() {
         file(asset, &mut hasher);
     }
-    for entry in order.history().unwrap_or_default() {
-        entry.status().as_str().hash(&mut hasher);
-        entry.time().map(WireTime::as_str).hash(&mut hasher);
-    }
+    order
+        .history_texts()
+        .for_each(|entry| entry.hash(&mut hasher));
     fields(|each| order.each_extra(each)).hash(&mut hasher);
     hasher.finish()
 }
 
 fn file(asset: &Asset, hasher: &mut impl Hasher) {
     (asset.id(), asset.kind(), asset.size()).hash(hasher);
-    asset.modified().map(WireTime::as_str).hash(hasher);
+    asset.modified_text().hash(hasher);
     let place = asset.url().filter(|_| asset.id().is_none());
     place.map(url::Url::path).hash(hasher);
     asset.digests().for_each(|digest| digest.hash(hasher));

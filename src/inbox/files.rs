@@ -6,7 +6,7 @@ use super::plan::identity::present;
 use super::plan::{File, Files};
 use super::store::{CaseKey, Save};
 use crate::error::Result;
-use crate::model::{Order, WireTime};
+use crate::model::Order;
 
 /// What distinguishes this delivery's files from another's. Signed URLs are no part of it.
 ///
@@ -14,11 +14,11 @@ use crate::model::{Order, WireTime};
 /// where the service gives them.
 pub(super) fn fingerprint(order: &Order) -> Files {
     let files = order.assets().iter().filter_map(|asset| {
-        let mut file = File::new(asset.id().and_then(|id| present(id.as_str()))?);
+        let mut file = File::new(asset.id().and_then(present)?);
         if let Some(size) = asset.size() {
             file = file.size(size);
         }
-        if let Some(time) = asset.modified().and_then(WireTime::time) {
+        if let Some(time) = asset.modified() {
             file = file.modified(time);
         }
         // The best one: an answer that gives two may give one the next time.

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -20,16 +19,6 @@ use crate::error::{Result, report};
 
 /// What a handler gives: an error of any kind makes its delivery come again.
 pub type Handled = std::result::Result<(), Box<dyn StdError + Send + Sync>>;
-
-/// A handler at work on deliveries: made by [`Inbox::for_each`]. Await it.
-#[must_use = "deliveries are worked on when this is awaited"]
-pub struct ForEach<'a, H> {
-    inbox: &'a Inbox,
-    handler: H,
-    concurrency: usize,
-    stop: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
-    grace: Duration,
-}
 
 impl Inbox {
     /// Works on deliveries, without end: polls as [`Inbox::run`] does, calls the handler with each
@@ -59,7 +48,6 @@ impl Inbox {
     ///         println!("{}: {} files", delivery.order_id(), files.iter().len());
     ///         Ok(())
     ///     })
-    ///     .stop_when(async { drop(tokio::signal::ctrl_c().await) })
     ///     .await
     /// # }
     /// ```
@@ -72,92 +60,54 @@ impl Inbox {
     /// # Cancel safety
     ///
     /// Dropped, the handlers that are at work are dropped too, and their deliveries come again after
-    /// the [claim lease](Inbox::claim_lease). End it with [`ForEach::stop_when`].
-    pub fn for_each<H, F>(&self, handler: H) -> ForEach<'_, H>
+    /// the [claim lease](Inbox::claim_lease). End it with [`Inbox::for_each_until`].
+    pub async fn for_each<H, F>(&self, handler: H) -> Result<()>
     where
         H: FnMut(Delivery) -> F + Send,
         F: Future<Output = Handled> + Send,
     {
-        ForEach {
-            inbox: self,
-            handler,
-            concurrency: 1,
-            stop: Box::pin(std::future::pending()),
-            grace: Duration::from_secs(30),
-        }
-    }
-}
-
-impl<'a, H> ForEach<'a, H> {
-    /// How many deliveries are worked on at a time, of different orders. Default: 1, which is the
-    /// least.
-    pub fn concurrency(mut self, deliveries: usize) -> Self {
-        self.concurrency = deliveries.max(1);
-        self
+        self.for_each_until(std::future::pending(), handler).await
     }
 
-    /// Ends when this future is done. No further delivery is taken then; the handlers that are at
-    /// work are waited for, see [`ForEach::grace`], so are refreshes of tokens, see
+    /// The same until `stop` is done. No further delivery is taken then; the handlers that are at work
+    /// are waited for, see [`Inbox::grace`], so are refreshes of tokens, see
     /// [`Client::close`](crate::Client::close), and another process may poll the account at once.
-    /// Default: never.
-    pub fn stop_when(mut self, stop: impl Future<Output = ()> + Send + 'a) -> Self {
-        self.stop = Box::pin(stop);
-        self
-    }
-
-    /// How long the handlers that are at work are waited for at the end. Those that take longer are
-    /// dropped, and their deliveries come again at once. Default: 30 seconds.
-    pub fn grace(mut self, time: Duration) -> Self {
-        self.grace = time;
-        self
-    }
-}
-
-impl<H> fmt::Debug for ForEach<'_, H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForEach")
-            .field("inbox", self.inbox)
-            .field("concurrency", &self.concurrency)
-            .field("grace", &self.grace)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<'a, H, F> IntoFuture for ForEach<'a, H>
-where
-    H: FnMut(Delivery) -> F + Send + 'a,
-    F: Future<Output = Handled> + Send + 'a,
-{
-    type Output = Result<()>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.work())
-    }
-}
-
-impl<H, F> ForEach<'_, H>
-where
-    H: FnMut(Delivery) -> F + Send,
-    F: Future<Output = Handled> + Send,
-{
-    async fn work(self) -> Result<()> {
-        let ForEach {
-            inbox,
-            handler,
-            concurrency,
-            stop,
-            grace,
-        } = self;
+    ///
+    /// ```no_run
+    /// # async fn example(inbox: lab_connector::inbox::Inbox) -> lab_connector::Result<()> {
+    /// let stop = async { drop(tokio::signal::ctrl_c().await) };
+    /// inbox.for_each_until(stop, |delivery| async move { Ok(()) }).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Inbox::for_each`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Inbox::for_each`].
+    pub async fn for_each_until<H, F>(
+        &self,
+        stop: impl Future<Output = ()> + Send,
+        handler: H,
+    ) -> Result<()>
+    where
+        H: FnMut(Delivery) -> F + Send,
+        F: Future<Output = Handled> + Send,
+    {
+        let inbox = self;
+        let (concurrency, grace) = (self.settings.concurrency, self.settings.grace);
         let running = Running::new(inbox);
         let end = watch::Sender::new(false);
-        // Whatever ends first ends the others.
-        let polling = async {
+        // Whatever ends first ends the others. On the heap: the two hold all that a poll and a
+        // handler hold, which is too deep a type for programs that put this into more futures.
+        let polling = Box::pin(async {
             let polled = poll(inbox, ended(&end)).await;
             end.send_replace(true);
             polled
-        };
-        let working = async {
+        });
+        let working = Box::pin(async {
             let mut desk = Desk {
                 inbox,
                 handler,
@@ -166,9 +116,9 @@ where
             let worked = desk.work(concurrency, grace, ended(&end)).await;
             end.send_replace(true);
             worked
-        };
+        });
         let stopping = async {
-            select(stop, pin!(ended(&end))).await;
+            select(pin!(stop), pin!(ended(&end))).await;
             end.send_replace(true);
         };
         let (polled, worked, ()) = join3(polling, working, stopping).await;

@@ -142,8 +142,8 @@ use stats::Counters;
 use store::{Outcome, Settlement};
 
 pub use delivery::Delivery;
-pub use delivery_files::{DeliveryFile, DeliveryFiles};
-pub use for_each::{ForEach, Handled};
+pub use delivery_files::DeliveryFiles;
+pub use for_each::Handled;
 pub use history::CaseHistory;
 pub use logged::LoggedArrival;
 pub use plan::Policy;
@@ -170,6 +170,8 @@ struct Settings {
     claim_lease: Duration,
     failure_delays: (Duration, Duration),
     max_fetches_per_poll: usize,
+    concurrency: usize,
+    grace: Duration,
 }
 
 struct Shared {
@@ -205,6 +207,8 @@ impl Lab {
                 claim_lease: Duration::from_secs(15 * 60),
                 failure_delays: (Duration::from_secs(60), Duration::from_secs(60 * 60)),
                 max_fetches_per_poll: 200,
+                concurrency: 1,
+                grace: Duration::from_secs(30),
             }),
             shared: Arc::new(Shared {
                 store: Arc::new(store),
@@ -258,6 +262,23 @@ impl Inbox {
     #[must_use]
     pub fn claim_lease(mut self, claim_lease: Duration) -> Self {
         self.settings_mut().claim_lease = claim_lease.clamp(Duration::from_secs(1), LONGEST);
+        self
+    }
+
+    /// How many deliveries [`Inbox::for_each`] works on at a time, of different orders. Default: 1,
+    /// which is the least.
+    #[must_use]
+    pub fn concurrency(mut self, deliveries: usize) -> Self {
+        self.settings_mut().concurrency = deliveries.max(1);
+        self
+    }
+
+    /// How long the handlers that are at work are waited for when [`Inbox::for_each_until`] ends.
+    /// Those that take longer are dropped, and their deliveries come again at once. Default: 30
+    /// seconds.
+    #[must_use]
+    pub fn grace(mut self, time: Duration) -> Self {
+        self.settings_mut().grace = time.min(LONGEST);
         self
     }
 

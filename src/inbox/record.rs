@@ -17,7 +17,7 @@ use super::store::{Case, CaseKey, Commit, Save, fits};
 use super::trace;
 use crate::error::{Error, Result};
 use crate::flow::Arrival;
-use crate::model::{Order, OrderId, RxId, WireTime};
+use crate::model::{Order, OrderId, RxId};
 
 /// So many cases are committed at a time. More at once are faster, fewer are less to do again
 /// when another process was quicker.
@@ -47,7 +47,7 @@ impl Shown {
     pub(super) fn new(order: Order) -> Self {
         Shown {
             files: fingerprint(&order),
-            history: reported_history(&order),
+            history: order.history().unwrap_or_default(),
             order: Arc::new(order),
         }
     }
@@ -57,21 +57,9 @@ impl Shown {
             status: self.order.status(),
             files: &self.files,
             history: &self.history,
-            created: self.order.created().and_then(WireTime::time),
+            created: self.order.created(),
         }
     }
-}
-
-fn reported_history(order: &Order) -> Vec<Arrival> {
-    let entries = order.history().unwrap_or_default().iter();
-    let arrivals = entries.map(|entry| {
-        let arrival = Arrival::new(entry.status());
-        match entry.time().and_then(WireTime::time) {
-            Some(time) => arrival.at(time),
-            None => arrival,
-        }
-    });
-    arrivals.collect()
 }
 
 /// Something that was observed of one case.

@@ -1,6 +1,7 @@
 //! The files of an order.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -45,8 +46,8 @@ impl<const BYTES: usize> FromScalar for DigestText<BYTES> {
 impl Asset {
     /// The id, if it has one.
     #[must_use]
-    pub fn id(&self) -> Option<&AssetId> {
-        self.0.id.as_ref()
+    pub fn id(&self) -> Option<&str> {
+        self.0.id.as_ref().map(|id| &*id.0)
     }
 
     /// The kind as the service names it.
@@ -86,10 +87,16 @@ impl Asset {
         self.0.size
     }
 
-    /// When it was last changed.
+    /// When it was last changed, where the service says so in a form that can be read; see
+    /// [`Order::created`](super::Order::created).
     #[must_use]
-    pub fn modified(&self) -> Option<&WireTime> {
-        self.0.modified.as_ref()
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.0.modified.as_ref()?.time()
+    }
+
+    /// The same as the service wrote it.
+    pub(crate) fn modified_text(&self) -> Option<&str> {
+        self.0.modified.as_ref().map(WireTime::as_str)
     }
 
     /// The SHA-256 that the service gives for it, as it is written. Convention: no digest is
@@ -114,8 +121,12 @@ impl Asset {
         self.0.extra.to_map()
     }
 
-    /// The name that the service gives the file, if it gives one.
-    pub(crate) fn original_name(&self) -> Option<String> {
+    /// The name that the service gives it, if it gives one. It may hold a patient's name and signs
+    /// that no file name can have: show it, and do not make a path of it.
+    ///
+    /// Convention: it is a text under `fileName`, `originalFileName`, `originalName` or `name`.
+    #[must_use]
+    pub fn original_name(&self) -> Option<String> {
         const KEYS: [&str; 4] = ["filename", "originalfilename", "originalname", "name"];
         let extra = self.extra();
         let under = |key: &&str| {
@@ -169,7 +180,7 @@ impl Entry for Asset {
         let mut fields = Fields::default();
         match Url::parse(text) {
             Ok(url) => fields.url = Some(url),
-            Err(_) => fields.id = Some(text.into()),
+            Err(_) => fields.id = Some(AssetId(text.into())),
         }
         Asset(fields)
     }
@@ -185,7 +196,7 @@ impl Entry for Asset {
 impl fmt::Debug for Asset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asset")
-            .field("id", &self.0.id)
+            .field("id", &self.id())
             .field("kind", &self.0.kind)
             .field("host", &self.0.url.as_ref().and_then(Url::host_str))
             .field("size", &self.0.size)

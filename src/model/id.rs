@@ -95,7 +95,18 @@ id! {
     /// The id of an account: a lab.
     AccountId
 }
-id! {
-    /// The id of one of an order's files.
-    AssetId
+
+/// The id of one of an order's files.
+#[derive(Clone, PartialEq, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct AssetId(pub(super) Box<str>);
+
+impl FromScalar for AssetId {
+    fn text(text: &str) -> Option<Self> {
+        Some(AssetId(text.into()))
+    }
+
+    fn number(number: &str) -> Option<Self> {
+        id_text(number).map(|id| AssetId(id.into()))
+    }
 }

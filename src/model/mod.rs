@@ -15,12 +15,16 @@ mod id;
 pub(crate) mod lenient;
 mod notification;
 mod order;
+mod prescription;
 pub(crate) mod shapes;
 mod time;
 
 pub use account::Account;
 pub use asset::Asset;
-pub use id::{AccountId, AssetId, OrderId, RxId};
+pub use id::{AccountId, OrderId, RxId};
 pub use notification::Notification;
-pub use order::{HistoryEntry, Order};
-pub use time::WireTime;
+pub use order::Order;
+pub use prescription::{Prescription, Tooth};
+#[cfg(feature = "export")]
+pub(crate) use prescription::{american, day, tooth_number};
+pub(crate) use time::WireTime;

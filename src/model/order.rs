@@ -1,6 +1,7 @@
 //! Orders: the cases of a lab, as the service gives them.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
@@ -10,7 +11,9 @@ use serde_json::{Map, Value};
 use super::asset::Asset;
 use super::id::{AccountId, OrderId, RxId};
 use super::lenient::{self, Entry, Extra, Ids, Missing, Record, entry};
+use super::prescription::Prescription;
 use super::time::WireTime;
+use crate::flow::Arrival;
 use crate::status::OrderStatus;
 
 /// One order. *Scan*, *order* and *case* mean the same.
@@ -83,16 +86,26 @@ impl Order {
         self.account_id.as_ref()
     }
 
-    /// When it was created, if the service says so.
+    /// When it was created, where the service says so in a form that can be read.
+    ///
+    /// The form is not documented. Read are RFC 3339 and its relatives (`2026-03-14T09:26:53Z`, with
+    /// an offset, or without one and then taken as UTC), the dates of HTTP headers, seconds,
+    /// milliseconds, microseconds or nanoseconds since 1970 as a number, and `/Date(…)/`. A time of
+    /// another form is in [`Order::extra`].
     #[must_use]
-    pub fn created(&self) -> Option<&WireTime> {
-        self.created.as_ref()
+    pub fn created(&self) -> Option<SystemTime> {
+        self.created.as_ref()?.time()
     }
 
-    /// When it was last changed, if the service says so.
+    /// When it was last changed, where the service says so in a form that can be read.
     #[must_use]
-    pub fn modified(&self) -> Option<&WireTime> {
-        self.modified.as_ref()
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.modified.as_ref()?.time()
+    }
+
+    /// Both as the service wrote them.
+    pub(crate) fn time_texts(&self) -> [Option<&str>; 2] {
+        [&self.created, &self.modified].map(|time| time.as_ref().map(WireTime::as_str))
     }
 
     /// Its files; empty where the service lists none.
@@ -117,9 +130,28 @@ impl Order {
     }
 
     /// The history, oldest first as the service gives it, if it gives one. Undocumented.
+    ///
+    /// It is what the service says, and no evidence: the inbox says what has arrived.
     #[must_use]
-    pub fn history(&self) -> Option<&[HistoryEntry]> {
-        self.history.as_deref()
+    pub fn history(&self) -> Option<Vec<Arrival>> {
+        let entries = self.history.as_ref()?.iter();
+        let arrivals = entries.map(|entry| {
+            let arrival = Arrival::new(&entry.status);
+            match entry.time.as_ref().and_then(WireTime::time) {
+                Some(time) => arrival.at(time),
+                None => arrival,
+            }
+        });
+        Some(arrivals.collect())
+    }
+
+    /// The same as the service wrote it.
+    pub(crate) fn history_texts(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let entries = self.history.iter().flatten();
+        entries.map(|entry| {
+            let time = entry.time.as_ref().map(WireTime::as_str);
+            (entry.status.as_str(), time)
+        })
     }
 
     /// Reads what was written by `Serialize`, without a tree of its values.
@@ -132,14 +164,47 @@ impl Order {
         Order::read(json, lenient::Limits::NONE, None, String::new).ok()
     }
 
-    /// Fields that have no accessor, by their own keys. They hold patient data.
+    /// What the doctor prescribed, as far as the service says it: patient, doctor, due date, procedure,
+    /// teeth, notes. Its names are conventions of ours. It is read from [`Order::extra`] here, each
+    /// time: keep it where you ask it more than one thing.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use lab_connector::Order;
+    ///
+    /// let order: Order = serde_json::from_str(
+    ///     r#"{ "orderId": 1, "status": "Lab Review", "dueDate": "2026-03-14",
+    ///          "doctor": { "name": "Dr. Example", "licenseNumber": "DDS-1" } }"#,
+    /// )?;
+    /// let rx = order.prescription();
+    /// assert_eq!(rx.due(), Some("2026-03-14"));
+    /// // `licence` does not print; `licence.reveal()` is the text.
+    /// let licence = rx.doctor_license();
+    /// # assert!(licence.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn prescription(&self) -> Prescription {
+        Prescription::of_order(&self.extra())
+    }
+
+    /// Fields that have no accessor, by their own keys, and times that cannot be read, as `createdAt` and
+    /// `modifiedAt`. They hold patient data.
     ///
     /// They are kept as the service sent them and read here, each time: keep the map where you need
     /// more than one of them. A value that no parser takes, such as a number out of range, is in it as
     /// a text.
     #[must_use]
     pub fn extra(&self) -> Map<String, Value> {
-        self.extra.to_map()
+        let mut map = self.extra.to_map();
+        let times = [("createdAt", &self.created), ("modifiedAt", &self.modified)];
+        for (key, time) in times {
+            if let Some(time) = time.as_ref().filter(|time| time.time().is_none()) {
+                map.insert(key.to_owned(), time.as_str().into());
+            }
+        }
+        map
     }
 
     /// Calls with each of these fields, as it came.
@@ -248,7 +313,7 @@ impl fmt::Debug for Order {
 
 /// A status in a history that the service gave.
 #[derive(Clone, PartialEq)]
-pub struct HistoryEntry {
+pub(crate) struct HistoryEntry {
     status: OrderStatus,
     time: Option<WireTime>,
 }
@@ -257,20 +322,6 @@ lenient::record!(EntryFields, "an entry of a history" {
     status: OrderStatus = ["status", "orderstatus", "scanstatus", "casestatus", "name", "value"],
     time: WireTime = ["at", "time", "timestamp", "date", "changedat", "createdat", "created", "modifiedat"],
 });
-
-impl HistoryEntry {
-    /// The status.
-    #[must_use]
-    pub fn status(&self) -> &OrderStatus {
-        &self.status
-    }
-
-    /// When the order came into it, if the service says so.
-    #[must_use]
-    pub fn time(&self) -> Option<&WireTime> {
-        self.time.as_ref()
-    }
-}
 
 impl From<EntryFields> for HistoryEntry {
     fn from(fields: EntryFields) -> Self {
@@ -406,7 +457,22 @@ mod tests {
         assert_eq!(order.assets()[0].size(), Some(12));
         let history = order.history().unwrap();
         assert_eq!(*history[0].status(), OrderStatus::Scanning);
-        assert!(history[1].time().and_then(WireTime::time).is_some());
+        assert!(history[0].time().is_none() && history[1].time().is_some());
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_is_kept() {
+        let order =
+            read(json!({"id": 1, "status": "Sent", "created": "last Tuesday", "modified": 0}));
+        let order = order.unwrap();
+        assert_eq!(
+            (order.created(), order.modified()),
+            (None, Some(SystemTime::UNIX_EPOCH))
+        );
+        let kept = json!({"createdAt": "last Tuesday"});
+        assert_eq!(Value::from(order.extra()), kept);
+        let again: Order = serde_json::from_str(&serde_json::to_string(&order).unwrap()).unwrap();
+        assert!(again == order);
     }
 
     #[test]

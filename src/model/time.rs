@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::lenient::FromScalar;
+use crate::http_date;
 
 /// A point in time as the service wrote it, and what it means where that can be read.
 ///
@@ -11,29 +12,26 @@ use super::lenient::FromScalar;
 /// with an offset, or without one and then taken as UTC), the dates of HTTP headers, seconds,
 /// milliseconds, microseconds or nanoseconds since 1970 as a number, and `/Date(…)/`.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct WireTime {
+pub(crate) struct WireTime {
     text: Box<str>,
 }
 
 impl WireTime {
     /// Takes what the wire has.
-    #[must_use]
-    pub fn parse(text: impl Into<String>) -> Self {
+    pub(crate) fn parse(text: impl Into<String>) -> Self {
         WireTime {
             text: text.into().into(),
         }
     }
 
     /// The text as it came.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
     /// The time, where the text can be read. It is read now: of most orders in a listing nobody
     /// asks.
-    #[must_use]
-    pub fn time(&self) -> Option<SystemTime> {
+    pub(crate) fn time(&self) -> Option<SystemTime> {
         read(self.text.trim())
     }
 }
@@ -66,7 +64,7 @@ fn read(text: &str) -> Option<SystemTime> {
     if let Some(since) = since_epoch(text) {
         return SystemTime::UNIX_EPOCH.checked_add(since);
     }
-    if let Ok(time) = httpdate::parse_http_date(text) {
+    if let Some(time) = http_date::parse(text) {
         return Some(time);
     }
     if let Ok(time) = text.parse::<jiff::Timestamp>() {

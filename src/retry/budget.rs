@@ -136,7 +136,7 @@ mod tests {
     /// A thousand callers, a service that is down: what reaches it, with the budget and without.
     #[test]
     fn a_thousand_callers_in_an_outage() {
-        use crate::retry::{RetryDecision, RetryPolicy, RetryState};
+        use crate::retry::{RetryPolicy, RetryState};
         let load = |budget: Option<&Budget>| {
             let policy = RetryPolicy::default();
             let error = Error::new(Kind::Broken);
@@ -152,8 +152,7 @@ mod tests {
                         left: Duration::from_secs(60),
                         chance: 0.5,
                     };
-                    let repeats =
-                        matches!(policy.decide(state, &error), RetryDecision::RepeatAfter(_));
+                    let repeats = matches!(policy.decide(state, &error), Ok(_));
                     if !repeats || !budget.is_none_or(|budget| budget.take(&error, Duration::ZERO))
                     {
                         break;

@@ -73,23 +73,22 @@ impl RetryPolicy {
 
     /// What to do after an attempt failed. Pure: all it depends on is passed in. The budget is
     /// not: it is asked last, when this says to repeat.
-    pub(crate) fn decide(&self, state: RetryState, error: &Error) -> RetryDecision {
-        use RetryDecision::{GiveUp, RepeatAfter};
+    pub(crate) fn decide(&self, state: RetryState, error: &Error) -> Result<Duration, GaveUp> {
         if !error.is_transient() {
-            return GiveUp(GaveUp::WouldNotHelp);
+            return Err(GaveUp::WouldNotHelp);
         }
         if !state.repeatable && error.was_sent() != Sent::No {
-            return GiveUp(GaveUp::MayHaveBeenSeen);
+            return Err(GaveUp::MayHaveBeenSeen);
         }
         if state.attempts >= self.attempts {
-            return GiveUp(GaveUp::Attempts);
+            return Err(GaveUp::Attempts);
         }
         let drawn = backoff::full_jitter(self.base, self.cap, state.attempts, state.chance);
         let wait = drawn.max(error.retry_after().unwrap_or_default());
         if wait >= state.left {
-            return GiveUp(GaveUp::Time);
+            return Err(GaveUp::Time);
         }
-        RepeatAfter(wait)
+        Ok(wait)
     }
 }
 
@@ -114,16 +113,6 @@ pub(crate) struct RetryState {
     pub(crate) left: Duration,
     /// From 0 to 1, drawn by the caller.
     pub(crate) chance: f64,
-}
-
-/// What to do after an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RetryDecision {
-    /// Try again after this wait.
-    RepeatAfter(Duration),
-    /// The error is the result.
-    GiveUp(GaveUp),
 }
 
 /// Why a request is not tried again.
@@ -163,8 +152,8 @@ pub struct RetryEvent<'a> {
     pub error: &'a Error,
     /// Attempts made so far.
     pub attempts: u32,
-    /// What follows.
-    pub decision: RetryDecision,
+    /// What follows: it is tried again after this wait, or the error is the result.
+    pub decision: Result<Duration, GaveUp>,
 }
 
 #[cfg(test)]
@@ -172,7 +161,6 @@ mod tests {
     use super::*;
     use crate::error::Kind;
     use GaveUp::*;
-    use RetryDecision::*;
     use http::StatusCode;
 
     fn answered(status: u16) -> Error {
@@ -192,27 +180,27 @@ mod tests {
     #[test]
     fn the_table_of_failures() {
         let policy = RetryPolicy::default();
-        let first = RepeatAfter(Duration::from_millis(250));
+        let first = Ok(Duration::from_millis(250));
         let connect = || Error::new(Kind::Connect("a".into()));
         let timeout = || Error::new(Kind::Timeout(Duration::ZERO));
         let broken = || Error::new(Kind::Broken);
         let broken_body = || broken().with_sent(Sent::Yes);
         let mut table = vec![
             (connect(), first, first),
-            (timeout(), first, GiveUp(MayHaveBeenSeen)),
+            (timeout(), first, Err(MayHaveBeenSeen)),
             (timeout().with_sent(Sent::No), first, first),
-            (broken(), first, GiveUp(MayHaveBeenSeen)),
-            (broken_body(), first, GiveUp(MayHaveBeenSeen)),
+            (broken(), first, Err(MayHaveBeenSeen)),
+            (broken_body(), first, Err(MayHaveBeenSeen)),
             (
                 Error::new(Kind::Cut("x".into())),
                 first,
-                GiveUp(MayHaveBeenSeen),
+                Err(MayHaveBeenSeen),
             ),
         ];
         for status in [408, 429, 500, 502, 503, 504] {
-            table.push((answered(status), first, GiveUp(MayHaveBeenSeen)));
+            table.push((answered(status), first, Err(MayHaveBeenSeen)));
         }
-        let hopeless = GiveUp(WouldNotHelp);
+        let hopeless = Err(WouldNotHelp);
         for status in [301, 400, 401, 403, 404, 409, 410, 412, 422, 501, 505] {
             table.push((answered(status), hopeless, hopeless));
         }
@@ -246,14 +234,14 @@ mod tests {
     fn attempts_and_time_end_it() {
         let policy = RetryPolicy::default();
         let error = answered(503);
-        assert_eq!(policy.decide(state(3, true), &error), GiveUp(Attempts));
+        assert_eq!(policy.decide(state(3, true), &error), Err(Attempts));
         let late = RetryState {
             left: Duration::from_millis(250),
             ..state(1, true)
         };
-        assert_eq!(policy.decide(late, &error), GiveUp(Time));
+        assert_eq!(policy.decide(late, &error), Err(Time));
         let never = RetryPolicy::never();
-        assert_eq!(never.decide(state(1, true), &error), GiveUp(Attempts));
+        assert_eq!(never.decide(state(1, true), &error), Err(Attempts));
     }
 
     #[test]
@@ -263,21 +251,21 @@ mod tests {
             let wait = Some(Duration::from_secs(seconds));
             answered(429).with_answer(StatusCode::TOO_MANY_REQUESTS, None, wait)
         };
-        let wait = RepeatAfter(Duration::from_secs(7));
+        let wait = Ok(Duration::from_secs(7));
         // As GitHub does for its second limit: who asks to come again refuses nothing for good.
         let status = StatusCode::FORBIDDEN;
         let forbidden = answered(403).with_answer(status, None, Some(Duration::from_secs(7)));
         assert_eq!(policy.decide(state(1, true), &forbidden), wait);
         assert_eq!(
             policy.decide(state(1, false), &forbidden),
-            GiveUp(MayHaveBeenSeen)
+            Err(MayHaveBeenSeen)
         );
         assert_eq!(policy.decide(state(1, true), &asked(7)), wait);
         // Longer than the operation may take: fail now, and say when to come back.
-        assert_eq!(policy.decide(state(1, true), &asked(61)), GiveUp(Time));
+        assert_eq!(policy.decide(state(1, true), &asked(61)), Err(Time));
         assert_eq!(asked(61).retry_after(), Some(Duration::from_secs(61)));
         // Our own wait where it is the larger one.
-        let drawn = RepeatAfter(Duration::from_millis(250));
+        let drawn = Ok(Duration::from_millis(250));
         assert_eq!(policy.decide(state(1, true), &asked(0)), drawn);
     }
 

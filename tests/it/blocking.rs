@@ -84,20 +84,22 @@ fn a_handler_that_blocks_may_fail_and_panic() {
     let files = tempfile::tempdir().unwrap();
     let path = files.path().to_owned();
     inbox
-        .for_each(handler(move |delivery| {
-            match counted.fetch_add(1, Ordering::SeqCst) {
-                0 => return Err("the disk is full".into()),
-                1 => panic!("a mistake"),
-                _ => {}
-            }
-            delivery.download_all(&path).wait()?;
-            if counted.load(Ordering::SeqCst) == 4 {
-                let done = done.lock().unwrap().take();
-                done.unwrap().send(()).unwrap();
-            }
-            Ok(())
-        }))
-        .stop_when(async { all_done.await.unwrap() })
+        .for_each_until(
+            async { all_done.await.unwrap() },
+            handler(move |delivery| {
+                match counted.fetch_add(1, Ordering::SeqCst) {
+                    0 => return Err("the disk is full".into()),
+                    1 => panic!("a mistake"),
+                    _ => {}
+                }
+                delivery.download_all(&path).wait()?;
+                if counted.load(Ordering::SeqCst) == 4 {
+                    let done = done.lock().unwrap().take();
+                    done.unwrap().send(()).unwrap();
+                }
+                Ok(())
+            }),
+        )
         .wait()
         .unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), 4);

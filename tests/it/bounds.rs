@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use lab_connector::client::{ClientBuilder, Listing, ListingLimits};
+use lab_connector::clock::Clock;
 use lab_connector::transport::{self, Body, Request};
 use lab_connector::{Error, Lab, Result};
 
@@ -203,6 +204,25 @@ async fn pages_without_an_end_come_to_one() {
     assert_names(listing.problem().unwrap(), "ListingLimits::time");
 }
 
+/// Waits and elapsed time of tokio's paused clock.
+#[derive(Debug)]
+struct TokioClock(tokio::time::Instant);
+
+#[async_trait::async_trait]
+impl Clock for TokioClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
 /// The time of a listing is over while a page arrives: the orders that have come are there.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_does_not_end_in_time_is_read_as_far_as_it_came() {
@@ -224,7 +244,7 @@ async fn a_page_that_does_not_end_in_time_is_read_as_far_as_it_came() {
         });
         let limits = limits(|limits| limits.time = Duration::from_millis(10_500));
         let client = builder("https://lab.example/", &TestClock::new())
-            .clock(lab_connector::clock::SystemClock)
+            .clock(TokioClock(tokio::time::Instant::now()))
             .token_store(store(&TestClock::new(), 1 << 30).await)
             .transport(transport)
             .listing_limits(limits)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lab_connector::auth::TokenKey;
-use lab_connector::retry::{GaveUp, RetryDecision, RetryEvent};
+use lab_connector::retry::{GaveUp, RetryEvent};
 use lab_connector::transport::{self, Body, Request, TransportError};
 use lab_connector::{Client, Error, Lab};
 
@@ -45,7 +45,7 @@ impl Failing {
         builder("https://api.example/", clock)
             .token_store(store)
             .on_retry(move |event: &RetryEvent<'_>| {
-                if let RetryDecision::GiveUp(why) = event.decision {
+                if let Err(why) = event.decision {
                     told.lock().unwrap().push(why);
                 }
             })

@@ -175,7 +175,7 @@ async fn every_timeout_suits_the_network() {
         });
         let client = builder.build().unwrap();
         match client.request(http::Method::GET, "x").send().await {
-            Ok(answer) => assert_eq!(&answer.bytes()[..], b"[]", "{value:?}"),
+            Ok(answer) => assert_eq!(&answer.body()[..], b"[]", "{value:?}"),
             Err(error) => {
                 let slow = error.is_timeout() || error.is_connect();
                 assert!(slow && value < Duration::MAX, "{value:?}: {error}");

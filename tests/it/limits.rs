@@ -10,7 +10,7 @@ use futures_util::poll;
 use http::{Response, StatusCode};
 use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::client::ClientBuilder;
-use lab_connector::clock::{Clock, SystemClock};
+use lab_connector::clock::Clock;
 use lab_connector::transport::{self, Body, Request};
 use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
 use tokio::sync::Semaphore;
@@ -95,7 +95,7 @@ struct NoWaiting;
 #[async_trait::async_trait]
 impl Clock for NoWaiting {
     fn now(&self) -> SystemTime {
-        SystemClock.now()
+        SystemTime::now()
     }
 
     fn elapsed(&self) -> Duration {

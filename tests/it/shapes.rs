@@ -400,8 +400,8 @@ async fn text_in_other_encodings_is_read() {
         assert_eq!(listing.orders()[0].extra()["patient"], patient, "{kind}");
         let order = lab.orders().by_rx(&"r1".into()).await.unwrap();
         assert_eq!(order.extra()["patient"], patient, "{kind}");
-        let raw = lab.call(Operation::GetOrders).send().await.unwrap();
-        let raw: serde_json::Value = raw.decode().unwrap();
+        let raw = lab.call(Operation::GetOrders);
+        let raw: serde_json::Value = raw.fetch().await.unwrap();
         assert_eq!(raw[0]["patient"], patient, "{kind}");
     }
 }
@@ -450,8 +450,8 @@ async fn compression_that_nobody_asked_for_is_named() {
         ] {
             assert!(error.to_string().contains(word), "{error}");
         }
-        let raw = lab.call(Operation::GetOrders).send().await.unwrap();
-        let error = raw.decode::<serde_json::Value>().unwrap_err();
+        let raw = lab.call(Operation::GetOrders);
+        let error = raw.fetch::<serde_json::Value>().await.unwrap_err();
         assert!(error.to_string().contains("compressed"), "{error}");
     }
 }
@@ -518,7 +518,7 @@ async fn shapes_are_settings() {
         );
         assert_eq!(*order.status(), OrderStatus::LabReview);
         let asset = &order.assets()[0];
-        assert_eq!(asset.id().unwrap().as_str(), "f1");
+        assert_eq!(asset.id().unwrap(), "f1");
         assert_eq!(asset.url().unwrap().as_str(), "https://a.example/f");
         assert_eq!(
             *order.history().unwrap()[0].status(),

@@ -42,7 +42,9 @@ const LONG: Duration = Duration::from_secs(60);
 /// # Cancel safety
 ///
 /// Dropped, it leaves its entries in the store.
-pub async fn check_token_store<S, F>(open: impl Fn() -> F) -> Result<(), Violation>
+pub async fn check_token_store<S, F>(
+    open: impl Fn() -> F,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
 where
     S: TokenStore + 'static,
     F: Future<Output = Result<S, Error>>,
@@ -64,7 +66,7 @@ where
         !left,
         "what was cleared is gone, and clearing twice is no error",
     )?;
-    dropped(&store, &other, &login, &account).await
+    Ok(dropped(&store, &other, &login, &account).await?)
 }
 
 async fn entries(
@@ -253,7 +255,7 @@ pub(crate) fn holds(rule: bool, what: &'static str) -> Result<(), Violation> {
 
 /// A rule of [`TokenStore`] or [`CaseStore`](crate::inbox::store::CaseStore) that a store breaks.
 #[derive(Debug)]
-pub struct Violation {
+pub(crate) struct Violation {
     what: &'static str,
     source: Option<Error>,
 }

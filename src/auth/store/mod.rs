@@ -40,9 +40,9 @@ use super::{TokenKey, Tokens};
 use crate::error::Result;
 
 #[cfg(feature = "store-tests")]
-pub use conformance::{Violation, check_token_store};
+pub use conformance::check_token_store;
 #[cfg(feature = "store-tests")]
-pub(crate) use conformance::{attempt, holds};
+pub(crate) use conformance::{Violation, attempt, holds};
 pub use file::FileTokenStore;
 pub use memory::MemoryTokenStore;
 

@@ -125,11 +125,13 @@ impl<'a> Download<'a> {
     /// its name, dropping it does not stop that.
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<Downloaded> {
         let path = path.as_ref();
+        let asset = self.asset.clone();
         let source = Source::new(self.lab, self.order, self.asset).await?;
         // Before anything is asked for: what cannot be kept should not count as downloaded.
         let sink = Sink::file(path, self.wanted()).await.map_err(named)?;
         let Received { bytes, sha256 } = Transfer::new(source, sink, self.report).run().await?;
         Ok(Downloaded {
+            asset,
             path: path.to_owned(),
             bytes,
             sha256,
@@ -185,7 +187,7 @@ impl<'a> Download<'a> {
                 asset.id().map(AsRef::as_ref),
                 asset.kind(),
                 size.as_deref(),
-                asset.modified().map(|time| time.as_str()),
+                asset.modified_text(),
                 // What has no id is known by where it is; a signature is no part of that.
                 place.map(url::Url::path),
             ]),

@@ -88,7 +88,7 @@ impl<'a> Source<'a> {
             other.id() == asset.id()
                 && other.kind() == asset.kind()
                 && other.size() == asset.size()
-                && other.modified() == asset.modified()
+                && other.modified_text() == asset.modified_text()
                 && other.digests().max() == asset.digests().max()
         };
         let mut assets = order.assets().iter().filter(same);
@@ -192,7 +192,7 @@ fn endpoint(lab: &Lab, order: &Order, asset: &Asset) -> Result<(Url, Arc<str>)> 
     let variables = [
         ("account_id", lab.id.as_str()),
         ("order_id", order.id().as_str()),
-        ("asset_id", id.as_str()),
+        ("asset_id", id),
     ];
     let url = endpoint.template.expand(&variables).map_err(named)?;
     Ok((url, endpoint.template.shared()))

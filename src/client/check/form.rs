@@ -44,7 +44,7 @@ fn form_of(text: &str) -> &'static str {
         }
         _ if text.parse::<jiff::civil::Date>().is_ok() => "date",
         _ if text.starts_with("/Date(") => "time of old .NET",
-        _ if httpdate::parse_http_date(text).is_ok() => "time of HTTP",
+        _ if crate::http_date::parse(text).is_some() => "time of HTTP",
         _ if is_url() => "URL",
         _ => "text",
     }

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::claim::{Claim, Dropped};
 use self::place::Place;
-use super::digest::{Digest, Hashers, Sha256};
+use super::digest::{Digest, Hashers};
 use super::resume::{Held, Validator};
 use super::verify::{Check, verify};
 use crate::access::Access;
@@ -66,7 +66,7 @@ pub(crate) struct Part {
 enum Job {
     Begin(u64, Option<State>, Box<Hashers>),
     Write(Bytes),
-    Finish(Check, oneshot::Sender<Result<Option<Sha256>>>),
+    Finish(Check, oneshot::Sender<Result<Option<String>>>),
     Leave(oneshot::Sender<()>),
 }
 
@@ -123,7 +123,7 @@ impl Part {
     }
 
     /// Gives the file its name if it is whole.
-    pub(crate) async fn finish(&self, check: Check) -> Result<Option<Sha256>> {
+    pub(crate) async fn finish(&self, check: Check) -> Result<Option<String>> {
         let (sender, done) = oneshot::channel();
         self.send(Job::Finish(check, sender)).await?;
         done.await.unwrap_or_else(|_| Err(self.gone()))
@@ -289,7 +289,7 @@ impl PartFile {
         Ok(())
     }
 
-    fn finish(&mut self, check: &Check) -> Result<Option<Sha256>> {
+    fn finish(&mut self, check: &Check) -> Result<Option<String>> {
         let edges = self.edges().map_err(failed)?;
         if let Err(error) = verify(self.written, check, &edges, &self.hashers) {
             if matches!(error.kind(), Kind::Incomplete(_)) {

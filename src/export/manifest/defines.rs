@@ -2,33 +2,6 @@
 
 use super::super::xml::Element;
 
-/// A value that may be a code.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Coded {
-    code: String,
-    name: Option<String>,
-}
-
-impl Coded {
-    /// What stands in the manifest: a number, or a name already.
-    #[must_use]
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-
-    /// What the manifest's own tables call it, if they have it.
-    #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// The name, or else the code.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.code)
-    }
-}
-
 /// `RxDefines`: a table for each element in it, a row for each element in that.
 ///
 /// The form of rows is our model: the code is the attribute or element `Id`, `Code`, `Value` or
@@ -57,10 +30,10 @@ impl Defines {
         }
     }
 
-    /// What a field's value is called: by the field's own table, or not at all. That a table's
+    /// What a field's value is called by the field's own table; else the value itself. That a table's
     /// name merely ends alike says nothing: `BridgeID` is the number of a bridge, and
     /// `BridgeTypes` are no numbers of bridges.
-    pub(super) fn resolve(&self, field: &str, code: String) -> Coded {
+    pub(super) fn resolve(&self, field: &str, code: String) -> String {
         let keys = keys(field);
         let mut tables = keys.iter().flat_map(|key| {
             let tables = self.tables.iter();
@@ -71,7 +44,7 @@ impl Defines {
             let row = rows.find(|(row, _)| row.eq_ignore_ascii_case(&code));
             row.map(|(_, name)| name.clone())
         });
-        Coded { code, name }
+        name.unwrap_or(code)
     }
 }
 

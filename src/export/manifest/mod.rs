@@ -10,19 +10,15 @@ mod tooth;
 use std::fmt;
 use std::time::SystemTime;
 
-pub use self::date::Day;
-pub use self::defines::Coded;
-pub use self::object::Object;
-pub use self::tooth::{Bridge, Tooth};
+use serde_json::{Map, Value};
+
+pub(super) use self::object::Object;
 
 use self::defines::Defines;
 use super::error::{Error, Reason, Result};
-use super::file::PackedFile;
-use super::jaw::Jaw;
 use super::limits::Limits;
 use super::xml::{self, Element};
-use crate::model::OrderId;
-use crate::sensitive::Sensitive;
+use crate::model::{self, OrderId, Prescription};
 
 /// What a manifest says about the case.
 ///
@@ -31,27 +27,20 @@ use crate::sensitive::Sensitive;
 /// attribute or an element, the spelling of its name does not matter, and what no field took is
 /// kept in [`Manifest::extra`].
 ///
-/// What concerns people is [`Sensitive`]: the patient, the doctor and the licence, the chart
-/// number, the notes. `Debug` shows none of it.
+/// What it says about people is in its [`Prescription`], as before the download in that of the order,
+/// and in what it says besides. `Debug` shows none of it. What it says about files is told by
+/// [`Contents`](super::Contents).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Manifest {
     version: Option<String>,
     order_id: Option<OrderId>,
     order_code: Option<String>,
     modeled: Option<bool>,
-    patient: Option<Sensitive<String>>,
-    chart_number: Option<Sensitive<String>>,
-    doctor: Option<Sensitive<String>>,
-    doctor_license: Option<Sensitive<String>>,
     lab_name: Option<String>,
     lab_id: Option<String>,
-    due_date: Option<String>,
     export_time: Option<String>,
     utc_offset: Option<String>,
-    procedure: Option<Coded>,
-    teeth: Vec<Tooth>,
-    bridges: Vec<Bridge>,
-    notes: Option<Sensitive<String>>,
+    prescription: Prescription,
     objects: Vec<Object>,
     extra: Element,
 }
@@ -83,12 +72,18 @@ impl Manifest {
         // Where they stand, at the root or with the prescription, may differ by version.
         let mut section = |name| root.take_child(name).or_else(|| rx.take_child(name));
         let defines = Defines::read(section("rxdefines"));
-        let objects = section("exportedobjects");
-        let teeth = section("teeth");
-        let bridges = section("bridges");
-
-        let teeth = children(teeth, |tooth| Tooth::read(tooth, &defines));
-        let bridges = children(bridges, |bridge| Bridge::read(bridge, &defines, &teeth));
+        let sections = [
+            section("teeth"),
+            section("bridges"),
+            section("exportedobjects"),
+        ];
+        let [mut teeth, mut bridges, mut objects] = sections.map(Option::unwrap_or_default);
+        let read_teeth = tooth::teeth(&mut teeth, &defines);
+        let read_bridges = tooth::bridges(&mut bridges, &defines, &read_teeth);
+        let read_objects = objects.children.iter_mut();
+        let read_objects = read_objects
+            .map(|object| Object::read(object, &defines))
+            .collect();
 
         let mut field = |names: &[&str]| rx.take(names).or_else(|| root.take(names));
         let procedure = field(&["procedure"]).map(|text| ("procedure", text));
@@ -99,25 +94,31 @@ impl Manifest {
             order_id: field(&["orderid", "caseid"]).map(OrderId::from),
             order_code: field(&["ordercode"]),
             modeled: field(&["modeled"]).as_deref().and_then(yes_or_no),
-            patient: field(&["patient"]).map(Sensitive::new),
-            chart_number: field(&["chartnumber"]).map(Sensitive::new),
-            doctor: field(&["doctor"]).map(Sensitive::new),
-            doctor_license: field(&["doctorlicense"]).map(Sensitive::new),
             lab_name: field(&["labname"]),
             lab_id: field(&["labid"]),
-            due_date: field(&["duedate"]),
             export_time: field(&["exporttime"]),
             utc_offset: field(&["utcoffset"]),
-            notes: field(&["notes"]).map(Sensitive::new),
-            procedure: procedure.map(|(name, code)| defines.resolve(name, code)),
-            teeth,
-            bridges,
-            objects: children(objects, |object| Object::read(object, &defines)),
+            prescription: Prescription {
+                patient: field(&["patient"]),
+                chart_number: field(&["chartnumber"]),
+                doctor: field(&["doctor"]),
+                doctor_license: field(&["doctorlicense"]),
+                due: field(&["duedate"]).map(model::day),
+                procedure: procedure.map(|(name, code)| defines.resolve(name, code)),
+                teeth: read_teeth.into_iter().map(|(tooth, _)| tooth).collect(),
+                bridges: read_bridges,
+                notes: field(&["notes"]),
+            },
+            objects: read_objects,
             extra: Element::default(),
         };
-        if !rx.is_empty() {
-            root.children.insert(0, rx);
-        }
+        // What is left of each section.
+        let rest = [rx, teeth, bridges, objects].map(|mut section| {
+            section.children.retain(|child| !child.is_empty());
+            section
+        });
+        let rest = rest.into_iter().filter(|section| !section.is_empty());
+        root.children.extend(rest);
         Ok(Manifest {
             extra: root,
             ..manifest
@@ -148,36 +149,10 @@ impl Manifest {
         self.modeled
     }
 
-    /// The patient, as `Last, First`.
+    /// What the doctor prescribed.
     #[must_use]
-    pub fn patient(&self) -> Option<&Sensitive<String>> {
-        self.patient.as_ref()
-    }
-
-    /// The patient's last and first name. What has no comma is a last name.
-    #[must_use]
-    pub fn patient_names(&self) -> Option<Sensitive<(&str, &str)>> {
-        let patient = self.patient.as_ref()?.reveal();
-        let (last, first) = patient.split_once(',').unwrap_or((patient, ""));
-        Some(Sensitive::new((last.trim(), first.trim())))
-    }
-
-    /// The number of the patient's chart at the clinic.
-    #[must_use]
-    pub fn chart_number(&self) -> Option<&Sensitive<String>> {
-        self.chart_number.as_ref()
-    }
-
-    /// The doctor.
-    #[must_use]
-    pub fn doctor(&self) -> Option<&Sensitive<String>> {
-        self.doctor.as_ref()
-    }
-
-    /// The number of the doctor's licence: labs match a case to a customer by it.
-    #[must_use]
-    pub fn doctor_license(&self) -> Option<&Sensitive<String>> {
-        self.doctor_license.as_ref()
+    pub fn prescription(&self) -> &Prescription {
+        &self.prescription
     }
 
     /// The lab's name.
@@ -192,70 +167,22 @@ impl Manifest {
         self.lab_id.as_deref()
     }
 
-    /// When the doctor wants the work, where the text can be read.
-    #[must_use]
-    pub fn due_date(&self) -> Option<Day> {
-        self.due_date.as_deref().and_then(Day::parse)
-    }
-
-    /// The due date as it stands there, `MM/dd/yyyy`.
-    #[must_use]
-    pub fn due_date_text(&self) -> Option<&str> {
-        self.due_date.as_deref()
-    }
-
     /// When the package was made, if the time and its `UtcOffset` (in hours) can be read.
     #[must_use]
     pub fn export_time(&self) -> Option<SystemTime> {
         date::instant(self.export_time.as_deref()?, self.utc_offset.as_deref()?)
     }
 
-    /// What is to be made: `Procedure`, or `CaseTypeName`.
-    #[must_use]
-    pub fn procedure(&self) -> Option<&Coded> {
-        self.procedure.as_ref()
-    }
-
-    /// The teeth that the prescription is about.
-    #[must_use]
-    pub fn teeth(&self) -> &[Tooth] {
-        &self.teeth
-    }
-
-    /// The bridges.
-    #[must_use]
-    pub fn bridges(&self) -> &[Bridge] {
-        &self.bridges
-    }
-
-    /// The doctor's notes: free text, so what is in it is not known.
-    #[must_use]
-    pub fn notes(&self) -> Option<&Sensitive<String>> {
-        self.notes.as_ref()
-    }
-
     /// The files that were exported.
-    #[must_use]
-    pub fn objects(&self) -> &[Object] {
+    pub(super) fn objects(&self) -> &[Object] {
         &self.objects
     }
 
-    /// The files of one jaw.
-    pub fn objects_of(&self, jaw: Jaw) -> impl Iterator<Item = &Object> {
-        let objects = self.objects.iter();
-        objects.filter(move |object| object.jaw() == Some(jaw))
-    }
-
-    /// What the manifest says about a file of the package.
+    /// What no field took, by names: attributes, and elements with what is in them; of several with one
+    /// name a list, and a text beside others by the name `text`. It may hold patient data.
     #[must_use]
-    pub fn object_of(&self, file: &PackedFile) -> Option<&Object> {
-        self.objects.iter().find(|object| object.names(file))
-    }
-
-    /// The root with all that no field took.
-    #[must_use]
-    pub fn extra(&self) -> &Element {
-        &self.extra
+    pub fn extra(&self) -> Map<String, Value> {
+        self.extra.to_map()
     }
 }
 
@@ -266,19 +193,10 @@ impl fmt::Debug for Manifest {
             .field("version", &self.version)
             .field("order_id", &self.order_id)
             .field("modeled", &self.modeled)
-            .field("due_date", &self.due_date)
-            .field("procedure", &self.procedure)
-            .field("teeth", &self.teeth)
-            .field("bridges", &self.bridges)
+            .field("prescription", &self.prescription)
             .field("objects", &self.objects)
-            .field("extra", &self.extra)
             .finish_non_exhaustive()
     }
-}
-
-fn children<T>(section: Option<Element>, read: impl Fn(Element) -> T) -> Vec<T> {
-    let children = section.map(|section| section.children).unwrap_or_default();
-    children.into_iter().map(read).collect()
 }
 
 fn yes_or_no(text: &str) -> Option<bool> {

@@ -5,76 +5,42 @@ use std::fmt;
 use super::super::file::PackedFile;
 use super::super::jaw::Jaw;
 use super::super::xml::Element;
-use super::defines::{Coded, Defines};
+use super::defines::Defines;
+use crate::model;
 
 /// A file that was exported.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Object {
-    object_type: Option<Coded>,
-    sub_type: Option<Coded>,
-    jaw: Option<Coded>,
-    ada_id: Option<String>,
-    file_name: Option<String>,
-    extra: Element,
+pub(in super::super) struct Object {
+    pub(in super::super) kind: Option<String>,
+    pub(in super::super) sub_kind: Option<String>,
+    pub(in super::super) jaw: Option<Jaw>,
+    pub(in super::super) tooth: Option<u8>,
+    /// As the manifest has it: foreign text, and no path.
+    pub(in super::super) file_name: Option<String>,
 }
 
 impl Object {
-    pub(super) fn read(mut element: Element, defines: &Defines) -> Self {
+    /// Takes out what it reads; what cannot be read stays.
+    pub(super) fn read(element: &mut Element, defines: &Defines) -> Self {
         let mut coded = |name: &str, key: &str| {
-            let code = element.take(&[key]);
-            code.map(|code| defines.resolve(name, code))
+            let code = element.take(&[key])?;
+            Some(defines.resolve(name, code))
         };
+        let kind = coded("ObjectType", "objecttype");
+        let sub_kind = coded("SubType", "subtype");
+        let jaw_id = coded("JawId", "jawid");
+        let ada_id = element.take(&["adaid"]);
+        let jaw = jaw_id.as_deref().and_then(Jaw::of);
+        let tooth = ada_id.as_deref().and_then(model::tooth_number);
+        element.put_back("JawId", jaw_id.filter(|_| jaw.is_none()));
+        element.put_back("AdaId", ada_id.filter(|_| tooth.is_none()));
         Object {
-            object_type: coded("ObjectType", "objecttype"),
-            sub_type: coded("SubType", "subtype"),
-            jaw: coded("JawId", "jawid"),
-            ada_id: element.take(&["adaid"]),
+            kind,
+            sub_kind,
+            jaw,
+            tooth,
             file_name: element.take(&["filename"]),
-            extra: element,
         }
-    }
-
-    /// What kind of object it is.
-    #[must_use]
-    pub fn object_type(&self) -> Option<&Coded> {
-        self.object_type.as_ref()
-    }
-
-    /// What kind of its kind.
-    #[must_use]
-    pub fn sub_type(&self) -> Option<&Coded> {
-        self.sub_type.as_ref()
-    }
-
-    /// The jaw, where its name or its code is one.
-    #[must_use]
-    pub fn jaw(&self) -> Option<Jaw> {
-        Jaw::of(self.jaw.as_ref()?.text())
-    }
-
-    /// The jaw as the manifest has it.
-    #[must_use]
-    pub fn jaw_id(&self) -> Option<&Coded> {
-        self.jaw.as_ref()
-    }
-
-    /// The number of the tooth, 1 to 32 in the American way, if it is of one tooth.
-    #[must_use]
-    pub fn tooth(&self) -> Option<u8> {
-        super::tooth::number(self.ada_id.as_deref()?)
-    }
-
-    /// The file's name as the manifest has it. It is foreign text, and no path: compare with
-    /// it, by [`Manifest::object_of`](super::Manifest::object_of), and open the package's file.
-    #[must_use]
-    pub fn file_name(&self) -> Option<&str> {
-        self.file_name.as_deref()
-    }
-
-    /// What no field took.
-    #[must_use]
-    pub fn extra(&self) -> &Element {
-        &self.extra
     }
 
     /// Whether it is this file. Directories do not count, since a package may have a top
@@ -92,10 +58,10 @@ impl Object {
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Object")
-            .field("object_type", &self.object_type)
-            .field("sub_type", &self.sub_type)
+            .field("kind", &self.kind)
+            .field("sub_kind", &self.sub_kind)
             .field("jaw", &self.jaw)
-            .field("ada_id", &self.ada_id)
+            .field("tooth", &self.tooth)
             .finish_non_exhaustive()
     }
 }

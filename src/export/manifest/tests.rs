@@ -1,6 +1,9 @@
 use std::time::{Duration, SystemTime};
 
+use super::super::file::PackedFile;
+use super::super::jaw::Jaw;
 use super::*;
+use crate::sensitive::Sensitive;
 
 const V24: &str = include_str!("fixtures/v24.xml");
 const V30: &str = include_str!("fixtures/v30.xml");
@@ -10,8 +13,8 @@ fn read(text: &str) -> Manifest {
     Manifest::parse(text.as_bytes()).unwrap()
 }
 
-fn shown(value: Option<&Sensitive<String>>) -> Option<&str> {
-    value.map(|value| value.reveal().as_str())
+fn shown(value: Option<Sensitive<&str>>) -> Option<&str> {
+    value.map(|value| *value.reveal())
 }
 
 #[test]
@@ -21,40 +24,48 @@ fn version_2_4_with_elements() {
     assert_eq!(manifest.order_id().map(OrderId::as_str), Some("12345678"));
     assert_eq!(manifest.order_code(), Some("AB12"));
     assert_eq!(manifest.is_modeled(), Some(false));
-    assert_eq!(shown(manifest.patient()), Some("Muster, Erika"));
-    let names = manifest.patient_names().unwrap();
+    assert_eq!(
+        shown(manifest.prescription().patient()),
+        Some("Muster, Erika")
+    );
+    let names = manifest.prescription().patient_names().unwrap();
     assert_eq!(*names.reveal(), ("Muster", "Erika"));
-    assert_eq!(shown(manifest.chart_number()), Some("C-77"));
-    assert_eq!(shown(manifest.doctor()), Some("Dr. Canary"));
-    assert_eq!(shown(manifest.doctor_license()), Some("LIC-4711"));
+    assert_eq!(shown(manifest.prescription().chart_number()), Some("C-77"));
+    assert_eq!(shown(manifest.prescription().doctor()), Some("Dr. Canary"));
+    assert_eq!(
+        shown(manifest.prescription().doctor_license()),
+        Some("LIC-4711")
+    );
     assert_eq!(manifest.lab_name(), Some("Lab & Söhne"));
     assert_eq!(manifest.lab_id(), Some("991"));
-    assert_eq!(manifest.due_date().unwrap().to_string(), "2026-03-14");
+    assert_eq!(manifest.prescription().due(), Some("2026-03-14"));
     let exported = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_134_813);
     assert_eq!(manifest.export_time(), Some(exported));
-    assert_eq!(manifest.procedure().map(Coded::text), Some("Restorative"));
-    assert_eq!(shown(manifest.notes()), Some("Call Erika."));
+    assert_eq!(manifest.prescription().procedure(), Some("Restorative"));
+    assert_eq!(shown(manifest.prescription().notes()), Some("Call Erika."));
 
-    let [tooth] = manifest.teeth() else { panic!() };
-    assert_eq!((tooth.number(), tooth.ada_id()), (Some(14), Some("14")));
-    assert_eq!(tooth.field("Tooth_Type").map(Coded::text), Some("Crown"));
-    let shade = tooth.field("shade").unwrap();
-    assert_eq!((shade.code(), shade.name()), ("A2", None));
+    let [tooth] = manifest.prescription().teeth() else {
+        panic!()
+    };
+    assert_eq!(tooth.number(), Some(14));
+    assert_eq!(tooth.field("Tooth_Type"), Some("Crown"));
+    assert_eq!(tooth.field("shade"), Some("A2"));
 
-    let of = |jaw| manifest.objects_of(jaw).filter_map(Object::file_name);
+    let objects = manifest.objects();
+    let of = |jaw| {
+        let objects = objects.iter().filter(move |object| object.jaw == Some(jaw));
+        objects.filter_map(|object| object.file_name.as_deref())
+    };
     let upper: Vec<_> = of(Jaw::Upper).collect();
     assert_eq!(upper, ["12345678_UpperJaw.stl", "12345678_die_14.stl"]);
     assert_eq!(of(Jaw::Lower).count(), 1);
-    let die = &manifest.objects()[2];
-    assert_eq!(die.object_type().map(Coded::text), Some("Die"));
-    assert_eq!(die.tooth(), Some(14));
+    assert_eq!(objects[2].kind.as_deref(), Some("Die"));
+    assert_eq!(objects[2].tooth, Some(14));
 
-    let [rx] = manifest.extra().children() else {
-        panic!("{:?}", manifest.extra())
-    };
-    let kept: Vec<_> = rx.children().iter().map(Element::name).collect();
-    assert_eq!(kept, ["ScannerSoftware"]);
-    assert_eq!(*rx.children()[0].text().reveal(), "canary-unknown");
+    assert_eq!(
+        serde_json::Value::from(manifest.extra()),
+        serde_json::json!({"RxInfo": {"ScannerSoftware": "canary-unknown"}})
+    );
 }
 
 #[test]
@@ -62,26 +73,31 @@ fn version_3_0_with_tables_in_the_prescription() {
     let manifest = read(V30);
     assert_eq!(manifest.order_id().map(OrderId::as_str), Some("123456789"));
     assert_eq!(manifest.is_modeled(), Some(true));
-    assert_eq!(*manifest.patient_names().unwrap().reveal(), ("Muster", ""));
-    assert!(manifest.doctor_license().is_none(), "an empty text is none");
-    assert_eq!(manifest.due_date(), None);
-    assert_eq!(manifest.due_date_text(), Some("tomorrow"));
-    assert_eq!(manifest.procedure().unwrap().name(), None);
-    assert_eq!(manifest.procedure().unwrap().text(), "Fixed Restorative");
-    let procedure = manifest.teeth()[1].field("Procedure").unwrap();
     assert_eq!(
-        (procedure.code(), procedure.text()),
-        ("10", "Bridge abutment")
+        *manifest.prescription().patient_names().unwrap().reveal(),
+        ("Muster", "")
     );
-    assert_eq!(manifest.bridges()[0].teeth(), [3, 4, 5]);
+    assert!(
+        manifest.prescription().doctor_license().is_none(),
+        "an empty text is none"
+    );
+    assert_eq!(manifest.prescription().due(), Some("tomorrow"));
+    assert_eq!(
+        manifest.prescription().procedure(),
+        Some("Fixed Restorative")
+    );
+    let procedure = manifest.prescription().teeth()[1].field("Procedure");
+    assert_eq!(procedure, Some("Bridge abutment"));
+    assert_eq!(manifest.prescription().bridges()[0], [3, 4, 5]);
     let [scan, bite] = manifest.objects() else {
         panic!()
     };
-    assert_eq!(scan.jaw(), Some(Jaw::Lower));
+    assert_eq!(scan.jaw, Some(Jaw::Lower));
     let file = PackedFile::new(0, "top/123456789_L.PLY".to_owned(), 1);
-    assert!(scan.names(&file) && manifest.object_of(&file) == Some(scan));
-    assert_eq!((bite.jaw(), bite.file_name()), (None, None));
-    assert_eq!(bite.jaw_id().map(Coded::code), Some("9"));
+    assert!(scan.names(&file));
+    assert_eq!((bite.jaw, bite.file_name.as_deref()), (None, None));
+    let left = &manifest.extra()["ExportedObjects"]["Object"]["JawId"];
+    assert_eq!(left, "9", "what is no jaw");
 }
 
 #[test]
@@ -89,54 +105,54 @@ fn version_5_0_with_attributes() {
     let manifest = read(V50);
     assert_eq!(manifest.version(), Some("5.0"));
     assert_eq!(manifest.order_code(), Some("ZX-9"));
-    assert_eq!(manifest.procedure().map(Coded::text), Some("Implant"));
-    let notes = shown(manifest.notes()).unwrap();
+    assert_eq!(manifest.prescription().procedure(), Some("Implant"));
+    let notes = shown(manifest.prescription().notes()).unwrap();
     assert!(notes.starts_with("Margin <b>"));
-    let tooth = &manifest.teeth()[0];
-    assert_eq!(tooth.field("material").map(Coded::text), Some("Zirconia"));
-    assert_eq!(tooth.extra().children()[0].name(), "Implant");
-    assert!(manifest.bridges().is_empty());
-    let jaws: Vec<_> = manifest.objects().iter().map(Object::jaw).collect();
+    let tooth = &manifest.prescription().teeth()[0];
+    assert_eq!(tooth.field("material"), Some("Zirconia"));
+    assert!(manifest.prescription().bridges().is_empty());
+    let jaws: Vec<_> = manifest.objects().iter().map(|object| object.jaw).collect();
     assert_eq!(jaws, [Some(Jaw::Upper), Some(Jaw::Lower)]);
-    let sub_type = |n: usize| manifest.objects()[n].sub_type().map(Coded::text);
+    let sub_kind = |n: usize| manifest.objects()[n].sub_kind.as_deref();
     assert_eq!(
-        (sub_type(0), sub_type(1)),
+        (sub_kind(0), sub_kind(1)),
         (Some("With scan body"), Some("5"))
     );
-    assert_eq!(manifest.objects()[0].extra().attributes().count(), 1);
-    let kept: Vec<_> = manifest
-        .extra()
-        .attributes()
-        .map(|(name, _)| name)
-        .collect();
-    assert!(kept.contains(&"Release"), "{kept:?}");
-    assert_eq!(manifest.extra().children()[0].children()[0].name(), "Cloud");
+    let extra = manifest.extra();
+    assert_eq!(extra["ExportedObjects"]["Object"]["Hash"], "canary");
+    assert_eq!(extra["Release"], "2026.1");
+    assert_eq!(extra["RxInfo"]["Cloud"]["Link"], "canary");
+    let tooth = &extra["Teeth"]["Tooth"];
+    assert_eq!(
+        (&tooth["AdaId"], &tooth["Implant"]["Maker"]),
+        (&"8".into(), &"canary".into())
+    );
 }
 
 #[test]
 fn coded_fields_have_tables_of_their_own() {
     let manifest = read(include_str!("fixtures/v50_bridge.xml"));
-    let [bridge] = manifest.bridges() else {
+    let [bridge] = manifest.prescription().bridges() else {
         panic!()
     };
-    assert_eq!((bridge.id(), bridge.teeth()), (Some("1"), &[3, 4, 5][..]));
-    assert_eq!(bridge.bridge_type().map(Coded::text), Some("Traditional"));
-    let fields = |n: usize| -> Vec<_> {
-        let fields = manifest.teeth()[n].fields();
-        fields
-            .map(|(name, value)| (name, value.code(), value.name()))
-            .collect()
-    };
+    assert_eq!(*bridge, [3, 4, 5]);
+    let extra = manifest.extra();
+    let rest = &extra["Bridges"]["Bridge"];
+    assert_eq!(
+        (&rest["Id"], &rest["Type"]),
+        (&"1".into(), &"Traditional".into())
+    );
+    let fields = |n: usize| -> Vec<_> { manifest.prescription().teeth()[n].fields().collect() };
     assert_eq!(
         fields(0),
         [
-            ("RestorationType", "2", Some("Crown")),
-            ("ToothMaterial", "2009", Some("Ceramic: Zirconia")),
-            ("TypeInBridge", "1", Some("Abutment")),
-            ("BridgeID", "1", None),
+            ("RestorationType", "Crown"),
+            ("ToothMaterial", "Ceramic: Zirconia"),
+            ("TypeInBridge", "Abutment"),
+            ("BridgeID", "1"),
         ]
     );
-    assert_eq!(fields(1)[1], ("TypeInBridge", "2", Some("Pontic")));
+    assert_eq!(fields(1)[1], ("TypeInBridge", "Pontic"));
 }
 
 #[test]
@@ -146,7 +162,7 @@ fn a_bridge_may_name_its_teeth_in_three_ways() {
         let teeth = [20, 19].map(tooth).concat();
         let text =
             format!("<iTeroExport><Teeth>{teeth}</Teeth><Bridges>{bridge}</Bridges></iTeroExport>");
-        read(&text).bridges()[0].teeth().to_vec()
+        read(&text).prescription().bridges()[0].clone()
     };
     assert_eq!(
         teeth("<Bridge Id='1' FromAdaId='30' ToAdaId='28'/>"),

@@ -1,144 +1,70 @@
-//! Teeth and bridges of a prescription.
-
-use std::fmt;
+//! Teeth and bridges of a manifest.
 
 use super::super::xml::Element;
-use super::defines::{Coded, Defines};
+use super::defines::Defines;
 use crate::key::same_key;
+use crate::model::{self, Tooth};
 
-/// A tooth that the prescription is about.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Tooth {
-    ada_id: Option<String>,
-    fields: Vec<(String, Coded)>,
-    extra: Element,
+/// The teeth, each with the number of the bridge that it is of. Attributes are taken out of the
+/// section, elements in a tooth stay, with the tooth's number beside them.
+pub(super) fn teeth(section: &mut Element, defines: &Defines) -> Vec<(Tooth, Option<String>)> {
+    let teeth = section.children.iter_mut();
+    teeth.map(|element| tooth(element, defines)).collect()
 }
 
-impl Tooth {
-    pub(super) fn read(mut element: Element, defines: &Defines) -> Self {
-        let ada_id = element.take(&["adaid"]);
-        let attributes = std::mem::take(&mut element.attributes);
-        let fields = attributes.into_iter().map(|(name, code)| {
-            let value = defines.resolve(&name, code);
-            (name, value)
-        });
-        Tooth {
-            ada_id,
-            fields: fields.collect(),
-            extra: element,
-        }
+fn tooth(element: &mut Element, defines: &Defines) -> (Tooth, Option<String>) {
+    let ada_id = element.take(&["adaid"]);
+    let attributes = std::mem::take(&mut element.attributes);
+    let mut attributes_of_bridge = attributes.iter();
+    let bridge = attributes_of_bridge.find(|(name, _)| same_key(name, "bridgeid"));
+    let bridge = bridge.map(|(_, code)| code.clone());
+    let number = ada_id.as_deref().and_then(model::tooth_number);
+    let fields = attributes.into_iter().map(|(name, code)| {
+        let value = defines.resolve(&name, code);
+        (name, value)
+    });
+    let unread = ada_id.clone().filter(|_| number.is_none());
+    let unread = unread.map(|id| ("AdaId".to_owned(), id));
+    let tooth = Tooth {
+        number,
+        fields: unread.into_iter().chain(fields).collect(),
+    };
+    if !element.is_empty() {
+        element.put_back("AdaId", ada_id);
     }
-
-    /// Its number, 1 to 32 in the American way.
-    #[must_use]
-    pub fn number(&self) -> Option<u8> {
-        number(self.ada_id.as_deref()?)
-    }
-
-    /// Its number as it stands there.
-    #[must_use]
-    pub fn ada_id(&self) -> Option<&str> {
-        self.ada_id.as_deref()
-    }
-
-    /// The other attributes by their names, such as what is made of which material. Which
-    /// there are depends on the version and on the procedure.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &Coded)> {
-        self.fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
-    }
-
-    /// One of them; the spelling of the name does not matter.
-    #[must_use]
-    pub fn field(&self, name: &str) -> Option<&Coded> {
-        let name: String = name.chars().filter(|c| !matches!(c, '_' | '-')).collect();
-        let name = name.to_ascii_lowercase();
-        let mut fields = self.fields.iter();
-        let found = fields.find(|(key, _)| same_key(key, &name));
-        found.map(|(_, value)| value)
-    }
-
-    /// What is in the element besides.
-    #[must_use]
-    pub fn extra(&self) -> &Element {
-        &self.extra
-    }
+    (tooth, bridge)
 }
 
-/// The names of its fields, and no values: some are free text.
-impl fmt::Debug for Tooth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fields: Vec<_> = self.fields.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Tooth")
-            .field("ada_id", &self.ada_id)
-            .field("fields", &fields)
-            .finish_non_exhaustive()
-    }
+/// The teeth that each bridge goes over; where the bridge names none, those that name it. What else is
+/// said of a bridge stays.
+pub(super) fn bridges(
+    section: &mut Element,
+    defines: &Defines,
+    teeth: &[(Tooth, Option<String>)],
+) -> Vec<Vec<u8>> {
+    let bridges = section.children.iter_mut();
+    bridges
+        .map(|element| bridge(element, defines, teeth))
+        .collect()
 }
 
-/// A bridge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bridge {
-    id: Option<String>,
-    bridge_type: Option<Coded>,
-    teeth: Vec<u8>,
-    extra: Element,
-}
-
-impl Bridge {
-    /// `teeth` are those of the prescription: where the bridge names none, those that name it.
-    pub(super) fn read(mut element: Element, defines: &Defines, teeth: &[Tooth]) -> Self {
-        let id = element.take(&["id", "bridgeid"]);
-        let bridge_type = element.take(&["type", "bridgetype"]);
-        let ends = [element.take(&["fromadaid"]), element.take(&["toadaid"])];
-        let ends = ends.map(|end| end.as_deref().and_then(number));
-        let mut over = match ends {
-            [Some(from), Some(to)] => between(from, to),
-            ends => ends.into_iter().flatten().collect(),
-        };
-        collect(&element, &mut over);
-        if over.is_empty() && id.is_some() {
-            let of_bridge = |tooth: &&Tooth| {
-                let bridge = tooth.field("bridgeid").map(Coded::code);
-                bridge == id.as_deref()
-            };
-            let members = teeth.iter().filter(of_bridge);
-            over = members.filter_map(Tooth::number).collect();
-        }
-        Bridge {
-            bridge_type: bridge_type.map(|code| defines.resolve("BridgeType", code)),
-            id,
-            teeth: over,
-            extra: element,
-        }
+fn bridge(element: &mut Element, defines: &Defines, teeth: &[(Tooth, Option<String>)]) -> Vec<u8> {
+    let id = element.take(&["id", "bridgeid"]);
+    let kind = element.take(&["type", "bridgetype"]);
+    let ends = [element.take(&["fromadaid"]), element.take(&["toadaid"])];
+    let ends = ends.map(|end| end.as_deref().and_then(model::tooth_number));
+    let mut over = match ends {
+        [Some(from), Some(to)] => between(from, to),
+        ends => ends.into_iter().flatten().collect(),
+    };
+    collect(element, &mut over);
+    if over.is_empty() && id.is_some() {
+        let members = teeth.iter().filter(|(_, bridge)| *bridge == id);
+        over = members.filter_map(|(tooth, _)| tooth.number()).collect();
     }
-
-    /// What teeth call it in their field `BridgeID`.
-    #[must_use]
-    pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
-    }
-
-    /// What kind of bridge it is.
-    #[must_use]
-    pub fn bridge_type(&self) -> Option<&Coded> {
-        self.bridge_type.as_ref()
-    }
-
-    /// The teeth it goes over: from `FromAdaId` to `ToAdaId`, and each `AdaId` in it; where there
-    /// are none, the teeth of the prescription whose `BridgeID` it is. Seen in exports, not
-    /// documented.
-    #[must_use]
-    pub fn teeth(&self) -> &[u8] {
-        &self.teeth
-    }
-
-    /// What no field took.
-    #[must_use]
-    pub fn extra(&self) -> &Element {
-        &self.extra
-    }
+    element.put_back("Type", kind.map(|code| defines.resolve("BridgeType", code)));
+    element.put_back("Id", id);
+    over
 }
 
 /// The teeth from one to another, of the same jaw: 1 to 16 are the upper ones. What goes from
@@ -157,16 +83,11 @@ fn between(from: u8, to: u8) -> Vec<u8> {
 fn collect(element: &Element, teeth: &mut Vec<u8>) {
     let attributes = element.attributes.iter();
     let ids = attributes.filter(|(key, _)| same_key(key, "adaid"));
-    teeth.extend(ids.filter_map(|(_, id)| number(id)));
+    teeth.extend(ids.filter_map(|(_, id)| model::tooth_number(id)));
     if element.is("adaid") {
-        teeth.extend(number(&element.text));
+        teeth.extend(model::tooth_number(&element.text));
     }
     for child in &element.children {
         collect(child, teeth);
     }
-}
-
-pub(super) fn number(ada_id: &str) -> Option<u8> {
-    let number = ada_id.trim().parse().ok()?;
-    (1..=32).contains(&number).then_some(number)
 }

@@ -11,8 +11,8 @@ use super::scenario::Scenario;
 use super::set::Set;
 use crate::status::Holder;
 
-/// A picture of the model, made from the phase table: [Graphviz](https://graphviz.org) DOT, or
-/// [Mermaid](https://mermaid.js.org), which code hosts draw by themselves.
+/// A picture of the model as a [Mermaid](https://mermaid.js.org) flowchart, which code hosts draw by
+/// themselves; made from the phase table.
 ///
 /// A box is a [`Phase`]: the status that it shows and the stage below it. Boxes stand in groups,
 /// one a scenario. Most of the table's steps are the same few over and over, so that they are
@@ -20,61 +20,51 @@ use crate::status::Holder;
 /// from those the lab may start something new. Nothing is lost by that. A dashed arrow skips a
 /// quiet status that may have been missed.
 ///
-/// How it looks, and so the text, may change with any release.
+/// How it looks, and so the text, may change with any release. [`History::mermaid`] draws the way of a
+/// history into it.
 ///
 /// ```
-/// use lab_connector::flow::{Diagram, History};
-///
-/// let mermaid = Diagram::model().mermaid();
-/// assert!(mermaid.contains("rescan --> at_lab_again"));
-///
-/// // With the numbers of the arrivals at every phase that was possible after them.
-/// let history = History::complete(["Lab Review", "iTero Milling"]);
-/// let dot = Diagram::of(&history).dot();
-/// assert!(dot.starts_with("digraph flow {"));
+/// assert!(lab_connector::flow::mermaid().contains("rescan --> at_lab_again"));
 /// ```
-///
-/// The picture of the model stands on the [page of `flow`](super). This is *Ready for Download*,
-/// *Lab Review*, *iTero Milling*, *Lab Review*, known from the first event: only the review after
-/// interpretation 2 is possible at the end.
-///
-#[doc = include_str!("../../../docs/flow-path.svg")]
-#[derive(Clone, Copy, Debug)]
-pub struct Diagram<'a> {
-    history: Option<&'a History>,
+#[must_use]
+pub fn mermaid() -> String {
+    mermaid::Mermaid(&Picture::new(None)).to_string()
 }
 
-impl Diagram<'static> {
-    /// The model alone.
-    #[must_use]
-    pub const fn model() -> Self {
-        Diagram { history: None }
-    }
+/// The same picture as [`mermaid`] draws, in the language of
+/// [Graphviz](https://graphviz.org): `dot -Tsvg` draws it.
+#[must_use]
+pub fn dot() -> String {
+    dot::Dot(&Picture::new(None)).to_string()
 }
 
-impl<'a> Diagram<'a> {
-    /// The model, and in it the way of a history: after each arrival the phases that were
-    /// possible, by its index; those that are possible now stand out. An arrival that deviates
-    /// has `!` after its index, and no arrow leads to it.
+impl History {
+    /// The picture of the model, see [`mermaid`](super::mermaid), and in it the way of this history:
+    /// after each arrival the phases that were possible, by its index; those that are possible now
+    /// stand out. An arrival that deviates has `!` after its index, and no arrow leads to it.
     ///
     /// Statuses are all that is printed; the text of an unknown one is escaped and cut short.
     #[must_use]
-    pub const fn of(history: &'a History) -> Self {
-        Diagram {
-            history: Some(history),
-        }
+    pub fn mermaid(&self) -> String {
+        mermaid::Mermaid(&Picture::new(Some(self))).to_string()
     }
 
-    /// As a DOT digraph: `dot -Tsvg` draws it.
+    /// The same picture in the language of [Graphviz](https://graphviz.org).
+    ///
+    /// ```
+    /// use lab_connector::flow::History;
+    ///
+    /// let history = History::complete(["Lab Review", "iTero Milling"]);
+    /// assert!(history.dot().starts_with("digraph flow {"));
+    /// ```
+    ///
+    /// This is *Ready for Download*, *Lab Review*, *iTero Milling*, *Lab Review*, known from the first
+    /// event: only the review after interpretation 2 is possible at the end.
+    ///
+    #[doc = include_str!("../../../docs/flow-path.svg")]
     #[must_use]
     pub fn dot(&self) -> String {
-        dot::Dot(&Picture::new(self.history)).to_string()
-    }
-
-    /// As a Mermaid flowchart.
-    #[must_use]
-    pub fn mermaid(&self) -> String {
-        mermaid::Mermaid(&Picture::new(self.history)).to_string()
+        dot::Dot(&Picture::new(Some(self))).to_string()
     }
 }
 
@@ -251,7 +241,7 @@ fn skips(steps: Set<Phase>, to: Phase) -> bool {
     let mut over: Set<Phase> = steps.iter().filter(|phase| quiet(*phase)).collect();
     loop {
         let before = over;
-        for phase in before {
+        for phase in before.iter() {
             let next = phase.may_be_followed_by();
             if next.contains(to) {
                 return true;
@@ -290,7 +280,7 @@ impl Path {
             let before = reading.phases();
             reading = reading.observe(status);
             path.now = reading.phases();
-            for to in path.now {
+            for to in path.now.iter() {
                 path.possible[to as usize].push(Visit { index, deviates });
                 if deviates {
                     continue;
@@ -298,7 +288,7 @@ impl Path {
                 if before.is_empty() && history.is_complete() {
                     path.take(edges, Node::Start, to);
                 }
-                for from in before {
+                for from in before.iter() {
                     if from.may_be_followed_by().contains(to) {
                         path.take(edges, Node::Phase(from), to);
                     }

@@ -102,21 +102,21 @@ impl Seen {
 
 fn table() -> Steps {
     let mut steps = Steps::new();
-    for to in Phase::beginnings() {
+    for to in Phase::beginnings().iter() {
         steps.insert(("start".to_owned(), to.to_string()));
     }
     for from in Phase::ALL {
-        for to in from.may_be_followed_by() {
+        for to in from.may_be_followed_by().iter() {
             steps.insert((from.to_string(), to.to_string()));
         }
     }
     steps
 }
 
-fn seen(diagram: Diagram<'_>) -> [Seen; 2] {
+fn seen(history: Option<&History>) -> [Seen; 2] {
     [
-        Seen::in_dot(&diagram.dot()),
-        Seen::in_mermaid(&diagram.mermaid()),
+        Seen::in_dot(&history.map_or_else(dot, History::dot)),
+        Seen::in_mermaid(&history.map_or_else(mermaid, History::mermaid)),
     ]
 }
 
@@ -125,8 +125,8 @@ fn the_condensed_edges_are_exactly_the_steps_of_the_table() {
     let table = table();
     assert!(table.len() > 100, "{}", table.len());
     let history = History::complete([Symbol::F, Symbol::I, Symbol::D]);
-    for diagram in [Diagram::model(), Diagram::of(&history)] {
-        for seen in seen(diagram) {
+    for history in [None, Some(&history)] {
+        for seen in seen(history) {
             assert_eq!(seen.steps(), table);
             // And it is worth it.
             assert!(seen.edges.len() * 2 < table.len(), "{}", seen.edges.len());
@@ -136,7 +136,7 @@ fn the_condensed_edges_are_exactly_the_steps_of_the_table() {
 
 #[test]
 fn dashed_edges_skip_a_quiet_phase() {
-    for seen in seen(Diagram::model()) {
+    for seen in seen(None) {
         let dashed = |from: &str, to: &str| {
             let edge = (from.to_owned(), to.to_owned());
             assert!(seen.edges.contains(&edge), "{edge:?}");
@@ -184,7 +184,7 @@ fn a_history_is_drawn_with_the_phases_that_were_possible() {
         if history.arrivals()[index].status().symbol().is_none() {
             continue;
         }
-        for phase in reading.phases() {
+        for phase in reading.phases().iter() {
             let text = &mut expected[phase as usize];
             if !text.is_empty() {
                 text.push(' ');
@@ -225,7 +225,7 @@ fn the_edges_of_a_history_are_marked() {
         } else {
             History::partial(symbols.iter().copied())
         };
-        let text = Diagram::of(&history).dot();
+        let text = history.dot();
         let lines = text.lines().filter(|line| line.contains("penwidth=2"));
         lines
             .filter_map(|line| line.trim().split_once(" ["))
@@ -263,7 +263,6 @@ fn the_edges_of_a_history_are_marked() {
 #[test]
 fn foreign_text_stays_text() {
     let history = History::complete(["\"];\nx --> y\\\"</b>&amp; `#35;`"]);
-    let diagram = Diagram::of(&history);
     let line = |text: String| {
         let arrivals = text.lines().find(|line| line.contains(" arrivals"));
         arrivals
@@ -271,19 +270,19 @@ fn foreign_text_stays_text() {
             .map(str::to_owned)
     };
     assert_eq!(
-        line(diagram.mermaid()).as_deref(),
+        line(history.mermaid()).as_deref(),
         Some(
             "  arrivals[\"0 #34;#92;#8203;#34;#93;#59;#92;#8203;nx #45;#45;#62; y#92;#8203;\
              #92;#8203;#92;#8203;#34;#60;#47;b#62;#38;amp#59; #96;#35;35#59;#96;#34;\"]"
         )
     );
-    let dot = line(diagram.dot());
+    let dot = line(history.dot());
     assert!(
         dot.as_deref().is_some_and(|line| line
             .ends_with(r#"label="0 \"\\\"];\\nx --> y\\\\\\\"</b>&amp;amp; `#35;`\"\l"]"#)),
         "{dot:?}"
     );
-    for seen in seen(diagram) {
+    for seen in seen(Some(&history)) {
         assert_eq!(seen.steps(), table());
     }
 }
@@ -294,33 +293,27 @@ fn foreign_text_stays_text() {
 fn the_pictures_are_drawn_from_the_table() {
     let history = History::complete([Symbol::F, Symbol::R, Symbol::I, Symbol::R]);
     let pictures = [
-        (
-            "flow",
-            Diagram::model(),
-            include_str!("../../../docs/flow.svg"),
-        ),
+        ("flow", dot(), include_str!("../../../docs/flow.svg")),
         (
             "flow-path",
-            Diagram::of(&history),
+            history.dot(),
             include_str!("../../../docs/flow-path.svg"),
         ),
     ];
     let directory = std::env::var_os("DIAGRAM_SOURCES").map(std::path::PathBuf::from);
     if let Some(directory) = directory {
-        std::fs::write(directory.join("flow.mmd"), Diagram::model().mermaid()).unwrap();
-        for (name, diagram, _) in &pictures {
-            let dot = diagram.dot();
-            std::fs::write(directory.join(format!("{name}.stamp")), stamp(&dot)).unwrap();
+        std::fs::write(directory.join("flow.mmd"), mermaid()).unwrap();
+        for (name, dot, _) in &pictures {
+            std::fs::write(directory.join(format!("{name}.stamp")), stamp(dot)).unwrap();
             std::fs::write(directory.join(format!("{name}.dot")), dot).unwrap();
         }
     }
-    for (name, diagram, svg) in pictures {
+    for (name, dot, svg) in pictures {
         assert!(
-            svg.contains(&stamp(&diagram.dot())),
+            svg.contains(&stamp(&dot)),
             "docs/{name}.svg is of another table: run scripts/diagram"
         );
         // Nothing was lost on the way.
-        let dot = diagram.dot();
         for edge in dot.lines().filter(|line| line.contains(" -> ")) {
             let nodes = edge.split('[').next().unwrap_or_default().trim();
             let title = nodes.replace(" -> ", "&#45;&gt;");
@@ -332,7 +325,7 @@ fn the_pictures_are_drawn_from_the_table() {
     assert!(
         include_str!("../../../docs/flow.mmd")
             .lines()
-            .eq(Diagram::model().mermaid().lines()),
+            .eq(mermaid().lines()),
         "docs/flow.mmd is of another table: run scripts/diagram"
     );
 }

@@ -10,7 +10,7 @@ use super::phase::Phase;
 use super::scenario::Scenario;
 use super::set::{Member, Set};
 use super::stage::Stage;
-use crate::status::{OrderStatus, Symbol};
+use crate::status::Symbol;
 pub(super) use text::{Shown, words};
 
 /// Why a history reads as it does.
@@ -41,7 +41,7 @@ pub(super) use text::{Shown, words};
 pub struct Explanation<'a> {
     history: Option<&'a History>,
     reading: Reading,
-    deviations: Vec<Deviation<'a>>,
+    deviations: Vec<(usize, Set<Symbol>)>,
     excluded: Vec<(Scenario, Why)>,
     last_possible: [Option<usize>; Scenario::ALL.len()],
 }
@@ -61,13 +61,9 @@ impl History {
             let before = reading;
             reading = reading.observe(arrival.status());
             if deviates(before, arrival) {
-                deviations.push(Deviation {
-                    index,
-                    status: arrival.status(),
-                    expected: before.expected(),
-                });
+                deviations.push((index, before.expected()));
             }
-            for scenario in reading.candidates() {
+            for scenario in reading.candidates().iter() {
                 last_possible[usize::from(scenario.index())] = Some(index);
             }
         }
@@ -156,10 +152,11 @@ impl<'a> Explanation<'a> {
         self.last_possible[usize::from(scenario.index())]
     }
 
-    /// The arrivals that the model has no explanation for. Empty for a reading alone, which
-    /// knows only [how many](Reading::deviations) there were.
+    /// The arrivals that the model has no explanation for, by their indexes, each with what would
+    /// have been expected instead. Empty for a reading alone, which knows only
+    /// [how many](Reading::deviations) there were.
     #[must_use]
-    pub fn deviations(&self) -> &[Deviation<'a>] {
+    pub fn deviations(&self) -> &[(usize, Set<Symbol>)] {
         &self.deviations
     }
 
@@ -202,34 +199,6 @@ pub enum Why {
     Before,
 }
 
-/// An arrival that the model has no explanation for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deviation<'a> {
-    index: usize,
-    status: &'a OrderStatus,
-    expected: Set<Symbol>,
-}
-
-impl<'a> Deviation<'a> {
-    /// Its index: from 0, counting every arrival.
-    #[must_use]
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    /// What arrived.
-    #[must_use]
-    pub fn status(&self) -> &'a OrderStatus {
-        self.status
-    }
-
-    /// What would have been expected instead.
-    #[must_use]
-    pub fn expected(&self) -> Set<Symbol> {
-        self.expected
-    }
-}
-
 pub(super) fn deviates(before: Reading, arrival: &Arrival) -> bool {
     let after = before.deviations_forgotten().observe(arrival.status());
     after.deviations() > 0
@@ -248,7 +217,7 @@ fn excluded(reading: Reading, why: impl Fn(Scenario) -> Why) -> Vec<(Scenario, W
 
 /// Walks back from the last arrival along every way that ends in the scenario, until none is
 /// left: the arrivals walked over are the reason.
-fn why_not(scenario: Scenario, arrivals: &[Arrival], deviations: &[Deviation<'_>]) -> Why {
+fn why_not(scenario: Scenario, arrivals: &[Arrival], deviations: &[(usize, Set<Symbol>)]) -> Why {
     let mut seen = arrivals
         .iter()
         .enumerate()
@@ -263,7 +232,7 @@ fn why_not(scenario: Scenario, arrivals: &[Arrival], deviations: &[Deviation<'_>
     }
     loop {
         // None is skipped on the way back: the last one is met first.
-        if deviations.last().is_some_and(|last| last.index == index) {
+        if deviations.last().is_some_and(|(last, _)| *last == index) {
             // Every phase that shows the symbol is possible again here, but the first scan.
             return Why::FirstScanIsOver { deviation: index };
         }

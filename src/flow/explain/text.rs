@@ -57,10 +57,17 @@ impl Explanation<'_> {
             }
             f.write_char('\n')?;
         }
-        for deviation in self.deviations.iter().rev().take(SHOWN).rev() {
-            let status = Shown(deviation.status);
-            write!(f, "deviates: [{}] {status}, expected ", deviation.index)?;
-            writeln!(f, "{}", AnyOf(deviation.expected))?;
+        let arrivals = self.history.map(History::arrivals).unwrap_or_default();
+        for (index, expected) in self.deviations.iter().rev().take(SHOWN).rev() {
+            let Some(arrival) = arrivals.get(*index) else {
+                continue;
+            };
+            let status = Shown(arrival.status());
+            writeln!(
+                f,
+                "deviates: [{index}] {status}, expected {}",
+                AnyOf(*expected)
+            )?;
         }
         if self.deviations.len() > SHOWN {
             let earlier = self.deviations.len() - SHOWN;
@@ -100,8 +107,8 @@ impl Explanation<'_> {
             1 => f.write_str("; 1 deviation")?,
             count => write!(f, "; {count} deviations")?,
         }
-        if let Some(last) = self.deviations.last() {
-            write!(f, ", last at [{}]", last.index)?;
+        if let Some((last, _)) = self.deviations.last() {
+            write!(f, ", last at [{last}]")?;
         }
         write!(f, "; next {}", AnyOf(self.expected()))?;
         write!(f, "; {}", self.action().advice())

@@ -75,8 +75,6 @@ use crate::error::Result;
 use crate::model::{AccountId, OrderId};
 
 pub use super::due::DueTime;
-#[cfg(feature = "store-tests")]
-pub use crate::auth::Violation;
 pub use crate::inbox::plan::{ListingCoverage, NewArrival};
 pub use account::{AccountState, Counts, Forget, PollRight, Poller};
 pub use case::Case;

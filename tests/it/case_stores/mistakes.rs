@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use lab_connector::inbox::store::{
     AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, MemoryStore,
-    Outcome, PollRight, Save, Settlement, Stored, Violation, check_case_store,
+    Outcome, PollRight, Save, Settlement, Stored, check_case_store,
 };
 use lab_connector::{AccountId, OrderId, Result};
 
@@ -566,7 +566,9 @@ impl CaseStore for Wrong {
     }
 }
 
-async fn check(mistake: Mistake) -> std::result::Result<(), Violation> {
+async fn check(
+    mistake: Mistake,
+) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let store = Arc::new(Wrong::new(mistake));
     check_case_store(|| ready(Ok(Arc::clone(&store)))).await
 }

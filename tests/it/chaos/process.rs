@@ -245,7 +245,7 @@ impl Software {
         match delivery.download_all(&self.files).await {
             Ok(files) => {
                 for file in files.iter() {
-                    say(format_args!("file {name} {}", file.path().display()));
+                    say(format_args!("file {name} {}", file.path.display()));
                 }
             }
             Err(error) => {

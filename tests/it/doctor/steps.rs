@@ -88,8 +88,8 @@ async fn no_value_of_an_answer_is_in_the_report() -> Result {
     let report = scene.check().zip().await;
     let text = format!("{report} {report:?} {}", serde_json::to_string(&report)?);
     let mut values = Vec::new();
-    let raw = scene.lab.call(Operation::GetOrders).send().await?;
-    leaves(&raw.decode::<Value>()?, &mut values);
+    let raw: Value = scene.lab.call(Operation::GetOrders).fetch().await?;
+    leaves(&raw, &mut values);
     values.retain(|value| value.len() > 3);
     // Those that may be shown, and words that the report has of its own.
     values

@@ -34,7 +34,7 @@ async fn digests_are_compared_and_returned() {
             let result = bench.download(&bench.lab, &order).await;
             assert_eq!(ranges(&bench.server), [(part > 0).then_some(part)]);
             match result {
-                Ok(file) => assert!(fits && file.sha256.unwrap().to_string() == sha256),
+                Ok(file) => assert!(fits && file.sha256.unwrap() == sha256),
                 Err(error) => {
                     assert!(!fits && error.is_incomplete(), "{error}");
                     assert!(error.to_string().contains("SHA-256"), "{error}");
@@ -67,7 +67,7 @@ async fn digests_are_compared_and_returned() {
         .play(move |_, request| honest(request, None, &source, Framing::Length));
     let download = || bench.lab.assets().download(&order, &order.assets()[0]);
     let file = download().sha256().to_file(bench.target()).await.unwrap();
-    assert_eq!(file.sha256.unwrap().to_string(), sha256);
+    assert_eq!(file.sha256.unwrap(), sha256);
     assert_eq!(
         download().to_file(bench.target()).await.unwrap().sha256,
         None

@@ -389,8 +389,7 @@ fn each_hostile_archive_ends_as_the_table_says() {
                     assert!(!printed.contains(hidden), "{}: {printed}", case.name);
                 }
             }
-            (Outcome::Extracted(files), Ok(extracted)) => {
-                assert_eq!(extracted.files, files.len(), "{}", case.name);
+            (Outcome::Extracted(files), Ok(())) => {
                 for (name, content) in files {
                     let found = fs::read(target.join(name)).unwrap();
                     assert!(found == *content, "{}: {name}", case.name);

@@ -27,7 +27,7 @@ async fn downloads(
     let directory = tempfile::tempdir()?;
     let mut files = Vec::new();
     for file in delivery.download_all(directory.path()).await?.iter() {
-        files.push(std::fs::read(file.path())?);
+        files.push(std::fs::read(&file.path)?);
     }
     let true_files = KINDS.map(|kind| service.file(order, revision, kind).unwrap());
     assert!(files == true_files, "{} files", files.len());

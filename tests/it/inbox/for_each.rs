@@ -51,7 +51,7 @@ async fn what_fails_or_panics_comes_again_with_growing_delay_and_the_rest_goes_o
     };
     let running = tokio::spawn({
         let inbox = inbox.clone();
-        async move { inbox.for_each(handler).stop_when(stopped.map(drop)).await }
+        async move { inbox.for_each_until(stopped.map(drop), handler).await }
     });
     let mut first = Vec::new();
     for _ in 0..3 {
@@ -92,7 +92,7 @@ async fn it_goes_on_through_what_can_heal_and_says_what_it_is() {
     let running = tokio::spawn({
         let inbox = inbox.clone();
         let done = |_: Delivery| async { Handled::Ok(()) };
-        async move { inbox.for_each(done).stop_when(stopped.map(drop)).await }
+        async move { inbox.for_each_until(stopped.map(drop), done).await }
     });
     until(async || inbox.stats().await.unwrap().poll_state == PollState::Good).await;
     for (status, state) in [
@@ -138,7 +138,7 @@ async fn it_goes_on_when_somebody_has_signed_in_again() {
     let running = tokio::spawn({
         let inbox = inbox.clone();
         let done = |_: Delivery| async { Handled::Ok(()) };
-        async move { inbox.for_each(done).stop_when(stopped.map(drop)).await }
+        async move { inbox.for_each_until(stopped.map(drop), done).await }
     });
     until(async || {
         service.pass(MINUTE);
@@ -187,8 +187,8 @@ async fn a_delivery_is_held_for_as_long_as_its_handler_takes_and_others_go_on_be
             }
         };
         async move {
-            let work = inbox.for_each(handler).concurrency(2);
-            work.stop_when(stopped.map(drop)).await
+            let inbox = inbox.concurrency(2);
+            inbox.for_each_until(stopped.map(drop), handler).await
         }
     });
     until(async || begun.load(Ordering::SeqCst) == 2).await;
@@ -228,8 +228,8 @@ async fn what_takes_too_long_at_the_end_is_given_back_and_so_is_the_right_to_pol
             }
         };
         async move {
-            let work = inbox.for_each(handler).grace(MINUTE);
-            work.stop_when(stopped.map(drop)).await
+            let inbox = inbox.grace(MINUTE);
+            inbox.for_each_until(stopped.map(drop), handler).await
         }
     });
     begun.notified().await;

@@ -189,7 +189,7 @@ async fn an_order_that_is_listed_with_two_kinds_of_files_is_fetched_too() {
     assert_eq!(symbols(&inbox, "7").await, "F");
     let delivery = inbox.claim(1).await.unwrap().remove(0);
     let files = delivery.order().assets().iter();
-    let files: Vec<_> = files.map(|file| file.id().unwrap().as_str()).collect();
+    let files: Vec<_> = files.map(|file| file.id().unwrap()).collect();
     assert_eq!(files, ["new"]);
     // Twice the same contradicts nothing.
     service.state().orders = [(1, order("new")), (2, order("new"))].into();

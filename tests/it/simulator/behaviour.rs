@@ -411,8 +411,8 @@ async fn a_history_is_the_one_that_was_played() -> Result {
     service.send_to_modeling(&order)?;
     service.finish_modeling(&order)?;
     let shown = lab.orders().by_rx(&rx).await?;
-    let history = shown.history().unwrap().iter();
-    let statuses: Vec<_> = history.map(|entry| entry.status().clone()).collect();
+    let history = shown.history().unwrap();
+    let statuses: Vec<_> = history.iter().map(|entry| entry.status().clone()).collect();
     use OrderStatus::*;
     let expected = [RxCreated, ReadyForDownload, IteroModeling, LabReview];
     assert_eq!(statuses, expected);

@@ -243,7 +243,7 @@ async fn files_that_were_replaced_unseen_are_fetched_as_they_are_now() -> Result
         let directory = tempfile::tempdir()?;
         let mut files = Vec::new();
         for file in delivery.download_all(directory.path()).await?.iter() {
-            files.push(std::fs::read(file.path())?);
+            files.push(std::fs::read(&file.path)?);
         }
         let true_files = ["IMAGE_GALLERY", "IDE"].map(|kind| service.file(&order, 2, kind));
         assert_eq!(files, true_files.map(Option::unwrap));

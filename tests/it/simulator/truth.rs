@@ -39,6 +39,7 @@ async fn a_seed_makes_the_world() -> Result {
 #[tokio::test]
 async fn a_manifest_says_what_the_order_says() -> Result {
     use lab_connector::export::Package;
+    use lab_connector::model::{Prescription, Tooth};
     let (service, lab) = paired(Behaviour::default()).await?;
     let mut patients = BTreeSet::new();
     for _ in 0..12 {
@@ -55,39 +56,49 @@ async fn a_manifest_says_what_the_order_says() -> Result {
         lab.assets().download(order, export).to_file(&path).await?;
         let manifest = Package::open(&path)?.manifest()?.unwrap();
         let said = order.extra();
+        let (before, rx) = (order.prescription(), manifest.prescription());
+        assert_eq!(before.patient(), rx.patient());
+        assert_eq!(before.chart_number(), rx.chart_number());
+        assert_eq!(before.doctor(), rx.doctor());
+        assert_eq!(before.doctor_license(), rx.doctor_license());
+        assert_eq!(
+            (before.due(), before.procedure()),
+            (rx.due(), rx.procedure())
+        );
+        assert_eq!(before.notes(), rx.notes());
+        let numbers =
+            |rx: &Prescription| -> Vec<_> { rx.teeth().iter().map(Tooth::number).collect() };
+        assert_eq!(numbers(&before), numbers(rx));
         let patient = &said["patient"];
         let name = format!(
             "{}, {}",
             patient["lastName"].as_str().unwrap(),
             patient["firstName"].as_str().unwrap()
         );
-        assert_eq!(manifest.patient().unwrap().reveal(), &name);
+        assert_eq!(*rx.patient().unwrap().reveal(), name);
         assert_eq!(manifest.order_id(), Some(order.id()));
-        let chart = manifest.chart_number().unwrap().reveal();
-        assert_eq!(patient["chartNumber"], chart.as_str());
+        assert_eq!(patient["chartNumber"], *rx.chart_number().unwrap().reveal());
         let doctor = &said["doctor"];
-        assert_eq!(doctor["name"], manifest.doctor().unwrap().reveal().as_str());
+        assert_eq!(doctor["name"], *rx.doctor().unwrap().reveal());
         assert_eq!(
             doctor["licenseNumber"],
-            manifest.doctor_license().unwrap().reveal().as_str()
+            *rx.doctor_license().unwrap().reveal()
         );
-        let teeth = manifest
+        let teeth = rx
             .teeth()
             .iter()
-            .map(|tooth| tooth.ada_id().unwrap().to_string());
+            .map(|tooth| tooth.number().unwrap().to_string());
         let listed = said["teeth"]
             .as_array()
             .unwrap()
             .iter()
             .map(Value::to_string);
         assert_eq!(teeth.collect::<Vec<_>>(), listed.collect::<Vec<_>>());
-        let due = manifest.due_date().unwrap().to_string();
-        assert_eq!(said["dueDate"], due);
-        assert_eq!(said["procedure"], manifest.procedure().unwrap().text());
-        let bridged = manifest.bridges().iter().flat_map(|bridge| bridge.teeth());
-        let bridged = bridged.count();
+        assert_eq!(said["dueDate"], rx.due().unwrap());
+        assert_eq!(said["procedure"], rx.procedure().unwrap());
+        let bridged = rx.bridges().iter().flatten().count();
         let is_bridge = said["procedure"] == "Bridge";
-        assert_eq!(bridged, if is_bridge { manifest.teeth().len() } else { 0 });
+        assert_eq!(bridged, if is_bridge { rx.teeth().len() } else { 0 });
         patients.insert(name);
     }
     assert!(patients.len() > 5, "{patients:?}");

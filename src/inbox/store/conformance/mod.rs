@@ -51,7 +51,9 @@ use crate::model::{AccountId, Order, OrderId, RxId};
 /// # Cancel safety
 ///
 /// Dropped, it leaves entries in the store, as it does when it is done.
-pub async fn check_case_store<S, F>(open: impl Fn() -> F) -> Result<(), Violation>
+pub async fn check_case_store<S, F>(
+    open: impl Fn() -> F,
+) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
 where
     S: CaseStore + 'static,
     F: Future<Output = Result<S>>,
@@ -84,7 +86,7 @@ where
     races::settlements(&mut Check::new(store).await?).await?;
     dropped::operations(&mut Check::new(store).await?).await?;
     dropped::wholes(&mut Check::new(store).await?).await?;
-    clocks::set(&mut Check::new(store).await?).await
+    Ok(clocks::set(&mut Check::new(store).await?).await?)
 }
 
 /// A time that the check waits for where it must.

@@ -18,6 +18,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use lab_connector::OrderStatus;
+use lab_connector::flow::Origin;
 use lab_connector::inbox::{Inbox, MemoryStore};
 use lab_connector::simulator::Faults;
 use lab_connector::{Lab, OrderId};
@@ -341,8 +342,12 @@ impl Play {
             assert!(!now.is_listed(), "{id} is listed and was never seen");
             return;
         };
-        let to_hand_out = history.deliveries().filter(|d| d.is_handed_out());
-        let to_hand_out: Vec<_> = to_hand_out.map(|d| (d.ordinal(), d.status())).collect();
+        let to_hand_out = history
+            .deliveries()
+            .filter(|(_, arrival)| arrival.origin() != Some(Origin::Imported));
+        let to_hand_out: Vec<_> = to_hand_out
+            .map(|(ordinal, arrival)| (ordinal, arrival.status()))
+            .collect();
         let were: Vec<_> = handed_out
             .iter()
             .map(|(name, out)| (name.1, &out.status))
