@@ -116,30 +116,30 @@ mod process;
 mod record;
 mod report;
 mod run;
+mod settings;
 mod stats;
 pub mod store;
 mod trace;
+mod work;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use futures_core::Stream;
-use futures_util::stream;
 use tokio::sync::watch;
 
 use crate::client::Lab;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::model::{AccountId, Notification, OrderId, RxId};
 use plan::Evidence;
 use plan::queue::Hints;
 use poll::KnownCoverage;
 use record::{CaseObservation, Moment, record_one};
-use run::{Patience, Runner, Running};
+use run::Runner;
+use settings::Settings;
 use stats::Counters;
-use store::{Outcome, Settlement};
+use store::Settlement;
 
 pub use delivery::Delivery;
 pub use delivery_files::DeliveryFiles;
@@ -162,18 +162,6 @@ pub struct Inbox {
     shared: Arc<Shared>,
 }
 
-#[derive(Clone, Debug)]
-struct Settings {
-    policy: Policy,
-    interval: Duration,
-    initial_jitter: Duration,
-    claim_lease: Duration,
-    failure_delays: (Duration, Duration),
-    max_fetches_per_poll: usize,
-    concurrency: usize,
-    grace: Duration,
-}
-
 struct Shared {
     store: Arc<dyn CaseStore>,
     coverage: Mutex<KnownCoverage>,
@@ -189,9 +177,6 @@ struct Shared {
     observer: Mutex<Option<Observer>>,
 }
 
-/// No setting is longer.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
 type Observer = Arc<dyn Fn(&Result<PollReport>) + Send + Sync>;
 
 impl Lab {
@@ -200,16 +185,7 @@ impl Lab {
     pub fn inbox(&self, store: impl CaseStore + 'static) -> Inbox {
         Inbox {
             lab: self.clone(),
-            settings: Arc::new(Settings {
-                policy: Policy::default(),
-                interval: Duration::from_secs(5 * 60),
-                initial_jitter: Duration::ZERO,
-                claim_lease: Duration::from_secs(15 * 60),
-                failure_delays: (Duration::from_secs(60), Duration::from_secs(60 * 60)),
-                max_fetches_per_poll: 200,
-                concurrency: 1,
-                grace: Duration::from_secs(30),
-            }),
+            settings: Arc::new(Settings::default()),
             shared: Arc::new(Shared {
                 store: Arc::new(store),
                 coverage: Mutex::default(),
@@ -226,93 +202,6 @@ impl Lab {
     }
 }
 
-/// Settings.
-impl Inbox {
-    /// Other limits of the plan than those of [`Policy::default`].
-    #[must_use]
-    pub fn policy(mut self, policy: Policy) -> Self {
-        let settings = self.settings_mut();
-        settings.policy = policy;
-        settings.policy.poll_interval = settings.interval;
-        self
-    }
-
-    /// The time between two polls; up to a tenth is added by chance. Default: 5 minutes, a
-    /// convention. At least a second.
-    #[must_use]
-    pub fn interval(mut self, interval: Duration) -> Self {
-        let settings = self.settings_mut();
-        settings.interval = interval.clamp(Duration::from_secs(1), LONGEST);
-        settings.policy.poll_interval = settings.interval;
-        self
-    }
-
-    /// Within which time from the start the first poll of [`Inbox::run`] and the streams comes, by
-    /// chance. Default: at once. Software that starts with many labs gives the interval here, so
-    /// that their polls are spread over it and stay so; deliveries that are in the store
-    /// already are delivered meanwhile, and notified orders are fetched.
-    #[must_use]
-    pub fn initial_jitter(mut self, time: Duration) -> Self {
-        self.settings_mut().initial_jitter = time.min(LONGEST);
-        self
-    }
-
-    /// For how long a claimed delivery is held: after that it comes again.
-    /// Default: 15 minutes. At least a second.
-    #[must_use]
-    pub fn claim_lease(mut self, claim_lease: Duration) -> Self {
-        self.settings_mut().claim_lease = claim_lease.clamp(Duration::from_secs(1), LONGEST);
-        self
-    }
-
-    /// How many deliveries [`Inbox::for_each`] works on at a time, of different orders. Default: 1,
-    /// which is the least.
-    #[must_use]
-    pub fn concurrency(mut self, deliveries: usize) -> Self {
-        self.settings_mut().concurrency = deliveries.max(1);
-        self
-    }
-
-    /// How long the handlers that are at work are waited for when [`Inbox::for_each_until`] ends.
-    /// Those that take longer are dropped, and their deliveries come again at once. Default: 30
-    /// seconds.
-    #[must_use]
-    pub fn grace(mut self, time: Duration) -> Self {
-        self.settings_mut().grace = time.min(LONGEST);
-        self
-    }
-
-    /// How long a delivery that failed waits for its next try: the first time, then twice as long each
-    /// time, up to the longest. Default: a minute, and an hour.
-    #[must_use]
-    pub fn failure_delays(mut self, first: Duration, longest: Duration) -> Self {
-        let first = first.min(LONGEST);
-        self.settings_mut().failure_delays = (first, longest.clamp(first, LONGEST));
-        self
-    }
-
-    /// How many orders a poll fetches one by one; others wait for the next. Default: 200. At
-    /// least 1.
-    #[must_use]
-    pub fn max_fetches_per_poll(mut self, orders: usize) -> Self {
-        self.settings_mut().max_fetches_per_poll = orders.max(1);
-        self
-    }
-
-    /// Is called with the result of each round: a poll that was made, or the reason why one that was
-    /// due did not come about. To print or count them. This inbox and all its clones have one
-    /// observer. It is called between rounds: what takes long delays them.
-    #[must_use]
-    pub fn on_round(self, observer: impl Fn(&Result<PollReport>) + Send + Sync + 'static) -> Self {
-        *self.lock_observer() = Some(Arc::new(observer));
-        self
-    }
-
-    fn settings_mut(&mut self) -> &mut Settings {
-        Arc::make_mut(&mut self.settings)
-    }
-}
-
 /// Looking at the service.
 impl Inbox {
     /// One poll: lists the orders, fetches those that are due, the longest due first, and keeps what is
@@ -324,7 +213,7 @@ impl Inbox {
     /// # Errors
     ///
     /// The orders cannot be listed, of which no conclusion is drawn; what is due may have been fetched
-    /// all the same. Or [`Error::is_store`].
+    /// all the same. Or [`Error::is_store`](crate::Error::is_store).
     ///
     /// # Cancel safety
     ///
@@ -375,207 +264,6 @@ impl Inbox {
         if store::fits(rx_id) {
             self.lock_hints().add(rx_id, self.elapsed());
         }
-    }
-}
-
-/// Working on what is new.
-impl Inbox {
-    /// Takes deliveries to work on, at most `limit`, without waiting. Those of different orders
-    /// come in the order of their arrival; of one order one comes after the other.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_store`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped, it may have taken deliveries; they come again after the
-    /// [claim lease](Inbox::claim_lease).
-    pub async fn claim(&self, limit: usize) -> Result<Vec<Delivery>> {
-        let token: Arc<str> = token().into();
-        let (store, account) = (self.store(), self.account());
-        let claim_lease = self.settings.claim_lease;
-        let claimed = store.claim(account, &token, limit, claim_lease, self.local_now());
-        let claimed = claimed.await?;
-        claimed.iter().for_each(trace::claimed);
-        let claimed = claimed.into_iter();
-        let deliveries = claimed.map(|claimed| Delivery::new(self, claimed, &token));
-        deliveries.collect()
-    }
-
-    /// Deliveries to work on, one after the other, without end. While it waits for the next, it
-    /// does what [`Inbox::run`] does, unless that runs.
-    ///
-    /// Each delivery is taken when the stream is asked for it. Work on several at a time with
-    /// several streams, or with `buffer_unordered`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Inbox::run`]; the stream goes on when it is asked again.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe between two items. A stream that is dropped while it waits may have taken one
-    /// delivery, which comes again after the [claim lease](Inbox::claim_lease).
-    pub fn deliveries(&self) -> impl Stream<Item = Result<Delivery>> + Send + Unpin + '_ {
-        let begin = (self.shared.news.subscribe(), Running::new(self));
-        Box::pin(stream::unfold(
-            begin,
-            move |(mut news, running)| async move {
-                let next = self.next_delivery(&mut news).await;
-                Some((next, (news, running)))
-            },
-        ))
-    }
-
-    async fn next_delivery(&self, news: &mut watch::Receiver<()>) -> Result<Delivery> {
-        let mut patience = Patience::default();
-        loop {
-            match self.claim_or_wait(news).await {
-                Ok(Some(delivery)) => return Ok(delivery),
-                Ok(None) => patience.succeeded(),
-                Err(error) => patience.wait(self, error).await?,
-            }
-        }
-    }
-
-    async fn claim_or_wait(&self, news: &mut watch::Receiver<()>) -> Result<Option<Delivery>> {
-        news.borrow_and_update();
-        // Also while there is always something to do.
-        self.turn().await?;
-        let claimed = self.claim(1).await?.pop();
-        if claimed.is_none() {
-            self.wait(news).await?;
-        }
-        Ok(claimed)
-    }
-
-    /// Acknowledges several deliveries of this inbox at once; see [`Delivery::acknowledge`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_lease_lost`] if one of them was held for too long and somebody else got it; the
-    /// others are acknowledged. [`Error::is_store`]: they may come again.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped, each is acknowledged or comes again.
-    pub async fn acknowledge_all(
-        &self,
-        deliveries: impl IntoIterator<Item = &Delivery>,
-    ) -> Result<()> {
-        let (settlements, tried): (Vec<_>, Vec<_>) = deliveries
-            .into_iter()
-            .map(|delivery| {
-                let done = delivery.settlement(Outcome::Acknowledged);
-                (done, delivery.begin_acknowledging())
-            })
-            .unzip();
-        let settled = self.settle(settlements).await?;
-        // One that was acknowledged before, and whose answer was lost, is not open any more.
-        if settled
-            .iter()
-            .zip(tried)
-            .all(|(held, tried)| *held || tried)
-        {
-            return Ok(());
-        }
-        Err(Error::new(Kind::LeaseLost))
-    }
-
-    /// Every arrival behind the number `after` in the account's log, without end: to show them.
-    /// Begin with 0, with the [`LoggedArrival::sequence`] that you saw last, or for new ones only with the
-    /// number of [`arrivals`](store::Counts::arrivals) in [`Stats::store`]. While it waits, it does
-    /// what [`Inbox::run`] does, unless that runs.
-    ///
-    /// # Errors
-    ///
-    /// As [`Inbox::run`]; the stream goes on when it is asked again.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe.
-    pub fn arrivals(
-        &self,
-        after: u64,
-    ) -> impl Stream<Item = Result<LoggedArrival>> + Send + Unpin + '_ {
-        let begin = (self.shared.news.subscribe(), after, VecDeque::new());
-        let running = Running::new(self);
-        Box::pin(stream::unfold(
-            (begin, running),
-            move |((mut news, mut after, mut page), running)| async move {
-                let next = self.next_arrival(&mut news, after, &mut page).await;
-                if let Ok(arrival) = &next {
-                    after = arrival.sequence();
-                }
-                Some((next, ((news, after, page), running)))
-            },
-        ))
-    }
-
-    async fn next_arrival(
-        &self,
-        news: &mut watch::Receiver<()>,
-        after: u64,
-        page: &mut VecDeque<LoggedArrival>,
-    ) -> Result<LoggedArrival> {
-        let mut patience = Patience::default();
-        loop {
-            if let Some(arrival) = page.pop_front() {
-                return Ok(arrival);
-            }
-            match self.read_or_wait(news, after, page).await {
-                Ok(()) => patience.succeeded(),
-                Err(error) => patience.wait(self, error).await?,
-            }
-        }
-    }
-
-    async fn read_or_wait(
-        &self,
-        news: &mut watch::Receiver<()>,
-        after: u64,
-        page: &mut VecDeque<LoggedArrival>,
-    ) -> Result<()> {
-        news.borrow_and_update();
-        self.turn().await?;
-        page.extend(self.arrivals_after(after, 100).await?);
-        if page.is_empty() {
-            self.wait(news).await?;
-        }
-        Ok(())
-    }
-
-    /// The arrivals behind the number `after` in the account's log that are there now, at most
-    /// `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_store`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe.
-    pub async fn arrivals_after(&self, after: u64, limit: usize) -> Result<Vec<LoggedArrival>> {
-        let logged = self.store().arrivals(self.account(), after, limit).await?;
-        logged.into_iter().map(LoggedArrival::new).collect()
-    }
-
-    /// How the inbox is doing.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_store`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe.
-    pub async fn stats(&self) -> Result<Stats> {
-        let now = self.now().await?;
-        let counts = self.store().counts(self.account(), now).await?;
-        let account = self.store().account(self.account(), now).await?;
-        let elapsed = self.elapsed();
-        Ok(self.counters().stats(counts, account.poller, now, elapsed))
     }
 }
 
@@ -679,9 +367,4 @@ impl fmt::Debug for Inbox {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
-}
-
-/// A name that no other claim has.
-fn token() -> String {
-    format!("{:032x}", fastrand::u128(..))
 }
