@@ -10,9 +10,10 @@ use futures_util::future::{Either, select};
 
 use super::Inbox;
 use super::delivery_files::DeliveryFiles;
+use super::fetch;
 use super::files;
 use super::plan::Evidence;
-use super::plan::identity::{FetchTarget, Subject};
+use super::plan::identity::Subject;
 use super::record::{CaseObservation, Shown};
 use super::store::{Claimed, Outcome, Settlement};
 use crate::download::safe_name;
@@ -369,9 +370,7 @@ impl Delivery {
         let moment = self.inbox.moment().await?;
         let order = self.inbox.lab.orders().by_rx_unchecked(rx_id).await?;
         let case = self.order_id();
-        let asked = FetchTarget::new(case.as_str(), rx_id.as_str());
-        let own_id = order.own_id().map(OrderId::as_str);
-        if asked.subject(own_id, order.rx_id().map(RxId::as_str)) != Subject::Asked {
+        if fetch::subject(Some(case), rx_id, &order) != Subject::Asked {
             return Ok(None);
         }
         let shown = Shown::new(order);

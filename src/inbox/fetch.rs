@@ -219,6 +219,14 @@ async fn take_in(
     record(inbox, moment, &known, &observations, report).await
 }
 
+/// Whether the answer to a fetch is about the order that was asked for.
+pub(super) fn subject<'a>(case: Option<&OrderId>, rx_id: &RxId, order: &'a Order) -> Subject<'a> {
+    let rx_id = rx_id.as_str();
+    let asked = FetchTarget::new(case.map_or(rx_id, OrderId::as_str), rx_id);
+    let own_id = order.own_id().map(OrderId::as_str);
+    asked.subject(own_id, order.rx_id().map(RxId::as_str))
+}
+
 fn judge(
     inbox: &Inbox,
     target: &Target,
@@ -232,29 +240,23 @@ fn judge(
             .push(Problem::new(kind, case.cloned(), error));
     };
     match answer {
-        Ok(order) => {
-            let rx_id = target.rx_id.as_str();
-            let asked = FetchTarget::new(case.map_or(rx_id, OrderId::as_str), rx_id);
-            let own_id = order.own_id().map(OrderId::as_str);
-            match asked.subject(own_id, order.rx_id().map(RxId::as_str)) {
-                Subject::Asked => {
-                    let own_id = order.own_id().filter(|id| present(id.as_str()).is_some());
-                    let new =
-                        || OrderId::new(own_id.map_or(target.rx_id.as_str(), OrderId::as_str));
-                    let case = case.cloned().unwrap_or_else(new);
-                    let shown = Shown::new(order);
-                    note_other_accounts(inbox, [&shown], report);
-                    Some(About::Case(case, target.rx_id.clone(), shown))
-                }
-                Subject::Other { hint } => {
-                    if let Some(rx_id) = hint {
-                        inbox.add_hint(rx_id);
-                    }
-                    problem(ProblemKind::OtherOrder, None);
-                    case.map(|case| About::Nothing(case.clone(), Evidence::FetchFailed))
-                }
+        Ok(order) => match subject(case, &target.rx_id, &order) {
+            Subject::Asked => {
+                let own_id = order.own_id().filter(|id| present(id.as_str()).is_some());
+                let new = || OrderId::new(own_id.map_or(target.rx_id.as_str(), OrderId::as_str));
+                let case = case.cloned().unwrap_or_else(new);
+                let shown = Shown::new(order);
+                note_other_accounts(inbox, [&shown], report);
+                Some(About::Case(case, target.rx_id.clone(), shown))
             }
-        }
+            Subject::Other { hint } => {
+                if let Some(rx_id) = hint {
+                    inbox.add_hint(rx_id);
+                }
+                problem(ProblemKind::OtherOrder, None);
+                case.map(|case| About::Nothing(case.clone(), Evidence::FetchFailed))
+            }
+        },
         Err(error) if error.is_not_found() => {
             case.map(|case| About::Nothing(case.clone(), Evidence::NotFound))
         }
