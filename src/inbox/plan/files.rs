@@ -71,13 +71,8 @@ impl Files {
 
     /// Whether a later answer adds nothing, not even a part.
     pub(super) fn cover(&self, later: &Files) -> bool {
-        later.0.iter().all(|file| {
-            self.find(&file.id).is_some_and(|known| {
-                let mut more = known.clone();
-                more.replace_with(file);
-                more == *known
-            })
-        })
+        let carries = |file: &File| self.find(&file.id).is_some_and(|known| known.carries(file));
+        later.0.iter().all(carries)
     }
 
     /// Whether both show one and the same change.
@@ -175,6 +170,13 @@ impl File {
         (shared || bare) && self.change(other).is_none()
     }
 
+    /// Whether a later description has no part that this one lacks or has otherwise.
+    fn carries(&self, later: &File) -> bool {
+        (later.size.is_none() || later.size == self.size)
+            && (later.modified.is_none() || later.modified == self.modified)
+            && (later.digest.is_none() || later.digest == self.digest)
+    }
+
     fn fill(&mut self, other: &File) {
         self.size = self.size.or(other.size);
         self.modified = self.modified.or(other.modified);
@@ -217,6 +219,30 @@ mod tests {
         let more = Files::new([File::new("a").digest("x")]);
         assert!(known.changes(&more).is_none() && !known.cover(&more));
         assert!(Files::none().changes(&known).is_none());
+    }
+
+    #[test]
+    fn what_is_covered_lets_nothing_grow() {
+        let mut all = vec![Files::none()];
+        for id in ["a", "b"] {
+            for size in [None, Some(1), Some(2)] {
+                for modified in [None, Some(SystemTime::UNIX_EPOCH)] {
+                    for digest in [None, Some("x"), Some("y")] {
+                        let mut file = File::new(id);
+                        (file.size, file.modified) = (size, modified);
+                        file.digest = digest.map(Into::into);
+                        all.push(Files::new([file]));
+                    }
+                }
+            }
+        }
+        for known in &all {
+            for later in &all {
+                let mut grown = known.clone();
+                grown.grow(later);
+                assert_eq!(known.cover(later), grown == *known, "{known:?} {later:?}");
+            }
+        }
     }
 
     #[test]
