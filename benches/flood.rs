@@ -20,7 +20,7 @@ use lab_connector::{Lab, Notification};
 use lab_connector_benches::{Figures, figures_wanted};
 use tokio::runtime::{Builder, Runtime};
 
-use counting::Counting;
+use counting::{Counting, HookedStore};
 
 const NOTIFICATIONS: usize = 10_000;
 const KNOWN: usize = 1_000;
@@ -46,9 +46,10 @@ fn main() -> ExitCode {
 
 /// What the project holds itself to.
 fn figures(runtime: &Runtime, lab: &Lab) -> ExitCode {
-    let store = Arc::new(Counting::default());
+    let store = Arc::new(HookedStore::new(Counting::default()));
     let inbox = lab.inbox(Arc::clone(&store));
-    let counts = || [&store.reads, &store.writes].map(|count| count.load(Ordering::Relaxed));
+    let hook = &store.hook;
+    let counts = || [&hook.reads, &hook.writes].map(|count| count.load(Ordering::Relaxed));
     let [reads, writes] = runtime.block_on(async {
         inbox.poll().await.expect("a poll");
         let before = counts();

@@ -4,6 +4,7 @@ mod deliveries;
 mod files;
 mod for_each;
 mod hints;
+mod hooked_store;
 mod killed;
 mod model;
 mod odd;

@@ -4,14 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::TryStreamExt;
-use lab_connector::History;
-use lab_connector::inbox::store::{AccountState, PollRight};
-use lab_connector::inbox::store::{Case, CaseKey, Claimed, Commit, Counts, Forget, LogEntry};
-use lab_connector::inbox::store::{Settlement, Stored};
-use lab_connector::inbox::{CaseHistory, CaseStore, MemoryStore, ProblemKind};
-use lab_connector::{AccountId, OrderId};
+use lab_connector::inbox::{CaseHistory, ProblemKind};
+use lab_connector::{History, OrderId, Result};
 use serde_json::json;
 
+use super::hooked_store::{Call, Hook, HookedStore};
 use super::{HOUR, Service, kinds, names, symbols};
 
 #[tokio::test]
@@ -324,180 +321,62 @@ async fn histories_are_exported_and_read_back() {
     assert!(inbox.import(empty).await.unwrap());
 }
 
-/// Counts what is written, and is sometimes slower than another process.
+/// Counts commits, and is sometimes slower than another process.
 #[derive(Debug, Default)]
 struct Counting {
-    store: MemoryStore,
-    commits: Arc<AtomicUsize>,
+    commits: AtomicUsize,
     /// So many commits find that somebody else was quicker.
     conflicts: AtomicUsize,
 }
 
-#[async_trait::async_trait]
-impl CaseStore for Counting {
-    async fn poll_right(
-        &self,
-        account: &AccountId,
-        process: &str,
-        lease: std::time::Duration,
-        now: std::time::SystemTime,
-    ) -> lab_connector::Result<PollRight> {
-        self.store.poll_right(account, process, lease, now).await
-    }
-
-    async fn release_poll_right(
-        &self,
-        account: &AccountId,
-        process: &str,
-    ) -> lab_connector::Result<()> {
-        self.store.release_poll_right(account, process).await
-    }
-
-    async fn account(
-        &self,
-        account: &AccountId,
-        now: std::time::SystemTime,
-    ) -> lab_connector::Result<AccountState> {
-        self.store.account(account, now).await
-    }
-
-    async fn reopen(
-        &self,
-        account: &AccountId,
-        order: &OrderId,
-        now: std::time::SystemTime,
-    ) -> lab_connector::Result<bool> {
-        self.store.reopen(account, order, now).await
-    }
-
-    async fn expected(
-        &self,
-        account: &AccountId,
-        orders: &[OrderId],
-    ) -> lab_connector::Result<Vec<Case>> {
-        self.store.expected(account, orders).await
-    }
-
-    async fn find(
-        &self,
-        account: &AccountId,
-        case: CaseKey<'_>,
-    ) -> lab_connector::Result<Option<Stored>> {
-        self.store.find(account, case).await
-    }
-
-    async fn due(
-        &self,
-        account: &AccountId,
-        now: std::time::SystemTime,
-        limit: usize,
-    ) -> lab_connector::Result<Vec<Case>> {
-        self.store.due(account, now, limit).await
-    }
-
-    async fn commit(
-        &self,
-        account: &AccountId,
-        commit: &Commit,
-        now: std::time::SystemTime,
-    ) -> lab_connector::Result<bool> {
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        let left = self.conflicts.load(Ordering::Relaxed);
-        if left > 0 {
-            self.conflicts.store(left - 1, Ordering::Relaxed);
-            return Ok(false);
+impl Hook for Counting {
+    fn before(&self, call: Call) -> Result<()> {
+        if call == Call::Commit {
+            self.commits.fetch_add(1, Ordering::Relaxed);
         }
-        self.store.commit(account, commit, now).await
+        Ok(())
     }
 
-    async fn claim(
-        &self,
-        account: &AccountId,
-        token: &str,
-        limit: usize,
-        lease: std::time::Duration,
-        now: std::time::SystemTime,
-    ) -> lab_connector::Result<Vec<Claimed>> {
-        self.store.claim(account, token, limit, lease, now).await
-    }
-
-    async fn settle(
-        &self,
-        account: &AccountId,
-        settlements: &[Settlement],
-        now: std::time::SystemTime,
-    ) -> lab_connector::Result<Vec<bool>> {
-        self.store.settle(account, settlements, now).await
-    }
-
-    async fn arrivals(
-        &self,
-        account: &AccountId,
-        after: u64,
-        limit: usize,
-    ) -> lab_connector::Result<Vec<LogEntry>> {
-        self.store.arrivals(account, after, limit).await
-    }
-
-    async fn cases(
-        &self,
-        account: &AccountId,
-        after: Option<&OrderId>,
-        limit: usize,
-    ) -> lab_connector::Result<Vec<Stored>> {
-        self.store.cases(account, after, limit).await
-    }
-
-    async fn counts(
-        &self,
-        account: &AccountId,
-        now: std::time::SystemTime,
-    ) -> lab_connector::Result<Counts> {
-        self.store.counts(account, now).await
-    }
-
-    async fn forget(
-        &self,
-        account: &AccountId,
-        which: Forget<'_>,
-        limit: usize,
-    ) -> lab_connector::Result<u64> {
-        self.store.forget(account, which, limit).await
+    fn is_overtaken(&self) -> bool {
+        let left = self.conflicts.load(Ordering::Relaxed);
+        self.conflicts
+            .store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
     }
 }
 
 #[tokio::test]
 async fn a_round_in_which_nothing_changed_writes_nothing() {
     let service = Service::new();
-    let store = Arc::new(Counting::default());
+    let store = Arc::new(HookedStore::new(Counting::default()));
     let inbox = service.inbox_on(Arc::clone(&store)).await;
     for number in 1..=20 {
         service.show(number, "Ready for Download");
     }
     inbox.poll().await.unwrap();
-    let written = store.commits.load(Ordering::Relaxed);
+    let written = store.hook.commits.load(Ordering::Relaxed);
     for _ in 0..10 {
         inbox.poll().await.unwrap();
     }
-    assert_eq!(store.commits.load(Ordering::Relaxed), written);
+    assert_eq!(store.hook.commits.load(Ordering::Relaxed), written);
     // That the account was listed is written now and then, for the next start.
     service.pass(HOUR * 2);
     inbox.poll().await.unwrap();
-    assert_eq!(store.commits.load(Ordering::Relaxed), written + 1);
+    assert_eq!(store.hook.commits.load(Ordering::Relaxed), written + 1);
 }
 
 #[tokio::test]
 async fn a_commit_that_came_too_late_is_made_again() {
     let service = Service::new();
-    let store = Arc::new(Counting::default());
+    let store = Arc::new(HookedStore::new(Counting::default()));
     let inbox = service.inbox_on(Arc::clone(&store)).await;
     service.show(1, "Ready for Download");
-    store.conflicts.store(3, Ordering::Relaxed);
+    store.hook.conflicts.store(3, Ordering::Relaxed);
     assert_eq!(inbox.poll().await.unwrap().deliveries(), 1);
     assert_eq!(inbox.claim(10).await.unwrap().len(), 1);
-    store.conflicts.store(usize::MAX, Ordering::Relaxed);
+    store.hook.conflicts.store(usize::MAX, Ordering::Relaxed);
     service.show(1, "Lab Review");
     assert!(inbox.poll().await.unwrap_err().is_store());
-    store.conflicts.store(0, Ordering::Relaxed);
+    store.hook.conflicts.store(0, Ordering::Relaxed);
     assert_eq!(inbox.poll().await.unwrap().deliveries(), 1);
 }

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::{FutureExt, TryStreamExt};
-use lab_connector::inbox::store::PostgresStore;
-use lab_connector::inbox::store::{
-    AccountState, Case, CaseKey, Claimed, Commit, Counts, Forget, LogEntry, PollRight, Settlement,
-    Stored,
-};
+use lab_connector::inbox::store::{PollRight, PostgresStore};
 use lab_connector::inbox::{CaseStore, Inbox, MemoryStore, PolledBy};
 use lab_connector::simulator::Behaviour;
-use lab_connector::{AccountId, Error, OrderId};
+use lab_connector::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use super::hooked_store::{Call, Hook, HookedStore};
 use super::{HOUR, Service, notification, symbols};
 use crate::own_postgres::Cluster;
 use lab_connector::clock::Clock;
@@ -246,26 +243,30 @@ async fn a_clock_that_is_set_back_stops_nothing() {
     assert_eq!(service.state().lists, 2);
 }
 
-/// A store that is not there for some calls.
+/// What becomes of a store that is not there for some calls.
 #[derive(Debug)]
 struct Flaky {
-    store: MemoryStore,
     /// So many calls fail.
     failures: AtomicUsize,
     lasting: bool,
 }
 
-/// A store that fails for good.
-pub(super) fn broken_store() -> impl CaseStore + 'static {
-    Flaky {
-        store: MemoryStore::new(),
-        failures: AtomicUsize::new(usize::MAX),
-        lasting: true,
+impl Flaky {
+    fn store(failures: usize, lasting: bool) -> HookedStore<Flaky> {
+        HookedStore::new(Flaky {
+            failures: failures.into(),
+            lasting,
+        })
     }
 }
 
-impl Flaky {
-    fn fail(&self) -> Result<(), Error> {
+/// A store that fails for good.
+pub(super) fn broken_store() -> impl CaseStore + 'static {
+    Flaky::store(usize::MAX, true)
+}
+
+impl Hook for Flaky {
+    fn before(&self, _: Call) -> Result<(), Error> {
         let left = self.failures.load(Ordering::SeqCst);
         if left == 0 {
             return Ok(());
@@ -279,138 +280,13 @@ impl Flaky {
     }
 }
 
-#[async_trait::async_trait]
-impl CaseStore for Flaky {
-    async fn poll_right(
-        &self,
-        account: &AccountId,
-        process: &str,
-        lease: Duration,
-        now: SystemTime,
-    ) -> Result<PollRight, Error> {
-        self.fail()?;
-        self.store.poll_right(account, process, lease, now).await
-    }
-
-    async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<(), Error> {
-        self.fail()?;
-        self.store.release_poll_right(account, process).await
-    }
-
-    async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState, Error> {
-        self.fail()?;
-        self.store.account(account, now).await
-    }
-
-    async fn reopen(
-        &self,
-        account: &AccountId,
-        order: &OrderId,
-        now: SystemTime,
-    ) -> Result<bool, Error> {
-        self.fail()?;
-        self.store.reopen(account, order, now).await
-    }
-
-    async fn expected(&self, account: &AccountId, ids: &[OrderId]) -> Result<Vec<Case>, Error> {
-        self.fail()?;
-        self.store.expected(account, ids).await
-    }
-
-    async fn find(&self, account: &AccountId, key: CaseKey<'_>) -> Result<Option<Stored>, Error> {
-        self.fail()?;
-        self.store.find(account, key).await
-    }
-
-    async fn due(
-        &self,
-        account: &AccountId,
-        now: SystemTime,
-        limit: usize,
-    ) -> Result<Vec<Case>, Error> {
-        self.fail()?;
-        self.store.due(account, now, limit).await
-    }
-
-    async fn commit(
-        &self,
-        account: &AccountId,
-        commit: &Commit,
-        now: SystemTime,
-    ) -> Result<bool, Error> {
-        self.fail()?;
-        self.store.commit(account, commit, now).await
-    }
-
-    async fn claim(
-        &self,
-        account: &AccountId,
-        token: &str,
-        limit: usize,
-        lease: Duration,
-        now: SystemTime,
-    ) -> Result<Vec<Claimed>, Error> {
-        self.fail()?;
-        self.store.claim(account, token, limit, lease, now).await
-    }
-
-    async fn settle(
-        &self,
-        account: &AccountId,
-        settlements: &[Settlement],
-        now: SystemTime,
-    ) -> Result<Vec<bool>, Error> {
-        self.fail()?;
-        self.store.settle(account, settlements, now).await
-    }
-
-    async fn arrivals(
-        &self,
-        account: &AccountId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<LogEntry>, Error> {
-        self.fail()?;
-        self.store.arrivals(account, after, limit).await
-    }
-
-    async fn cases(
-        &self,
-        account: &AccountId,
-        after: Option<&OrderId>,
-        limit: usize,
-    ) -> Result<Vec<Stored>, Error> {
-        self.fail()?;
-        self.store.cases(account, after, limit).await
-    }
-
-    async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts, Error> {
-        self.fail()?;
-        self.store.counts(account, now).await
-    }
-
-    async fn forget(
-        &self,
-        account: &AccountId,
-        which: Forget<'_>,
-        limit: usize,
-    ) -> Result<u64, Error> {
-        self.fail()?;
-        self.store.forget(account, which, limit).await
-    }
-}
-
 #[tokio::test]
 async fn it_goes_on_through_failures_of_the_store_that_pass_and_no_others() {
     for failures in 1..=12 {
         // Time passes by itself while it waits.
         let service = Service::hasty();
         service.show(1, "Lab Review");
-        let store = Arc::new(Flaky {
-            store: MemoryStore::new(),
-            failures: failures.into(),
-            lasting: false,
-        });
+        let store = Arc::new(Flaky::store(failures, false));
         let inbox = service.inbox_on(Arc::clone(&store)).await;
         let begun = service.clock.now();
         let delivery = inbox.deliveries().try_next().await.unwrap().unwrap();
@@ -421,24 +297,20 @@ async fn it_goes_on_through_failures_of_the_store_that_pass_and_no_others() {
         let waited = service.clock.now().duration_since(begun).unwrap();
         assert!(waited >= Duration::from_millis(500), "{waited:?}");
 
-        store.failures.store(failures, Ordering::SeqCst);
+        store.hook.failures.store(failures, Ordering::SeqCst);
         let arrival = inbox.arrivals(0).try_next().await.unwrap().unwrap();
         assert_eq!(arrival.sequence(), 1);
         service.pass(HOUR);
-        store.failures.store(failures, Ordering::SeqCst);
-        run_until(&inbox, || store.failures.load(Ordering::SeqCst) == 0).await;
+        store.hook.failures.store(failures, Ordering::SeqCst);
+        run_until(&inbox, || store.hook.failures.load(Ordering::SeqCst) == 0).await;
     }
 
     let service = Service::hasty();
-    let store = Arc::new(Flaky {
-        store: MemoryStore::new(),
-        failures: 1.into(),
-        lasting: true,
-    });
+    let store = Arc::new(Flaky::store(1, true));
     let inbox = service.inbox_on(Arc::clone(&store)).await;
     let error = inbox.deliveries().try_next().await.unwrap_err();
     assert!(error.is_store() && !error.is_retryable(), "{error}");
-    store.failures.store(1, Ordering::SeqCst);
+    store.hook.failures.store(1, Ordering::SeqCst);
     let error = inbox.run().await.unwrap_err();
     assert!(error.is_store() && !error.is_retryable(), "{error}");
 }
