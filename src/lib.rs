@@ -25,7 +25,7 @@
 //!     inbox
 //!         .for_each(|delivery| async move {
 //!             let files = delivery.download_all("cases").await?;
-//!             println!("{}: {}", delivery.order_id(), delivery.reading().action());
+//!             println!("{}: {}", delivery.order_id(), delivery.reading().action().advice());
 //!             println!("{} files", files.iter().len());
 //!             Ok(()) // acknowledged; an error delivers it again later
 //!         })
