@@ -33,8 +33,8 @@
 //! }
 //! ```
 //!
-//! Credentials take months to get. [Getting started](guide::getting_started) has the same program against
-//! a [simulator] of the service, with sign-in and pairing.
+//! Credentials take months to get. [`guide::getting_started`] has the same program against a [simulator] of
+//! the service, with sign-in and pairing.
 //!
 //! # I want to …
 //!
@@ -147,8 +147,7 @@
     doc = "[`guide::going_live`]: https://docs.rs/lab-connector/latest/lab_connector/guide/going_live/",
     doc = "[`guide::migrating`]: https://docs.rs/lab-connector/latest/lab_connector/guide/migrating/",
     doc = "[`guide::security`]: https://docs.rs/lab-connector/latest/lab_connector/guide/security/",
-    doc = "[`guide::design`]: https://docs.rs/lab-connector/latest/lab_connector/guide/design/",
-    doc = "[guide::getting_started]: https://docs.rs/lab-connector/latest/lab_connector/guide/getting_started/"
+    doc = "[`guide::design`]: https://docs.rs/lab-connector/latest/lab_connector/guide/design/"
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
