@@ -44,6 +44,8 @@
 //! | know which scenario a history is | [`History`], [`flow`] |
 //! | do the whole job, also after a crash | [`inbox`]; example [`lab_inbox`] |
 //! | sign in and pair | [`Login`]; example [`authorize`] |
+//! | read settings from a file or the environment | [`config`] |
+//! | see what a real service keeps of the conventions | example [`doctor`] |
 //! | make a single call: list, fetch, return a scan | [`Client`], [`Lab`] |
 //! | download files, resumed and checked | [`download`]; example [`download`][example-download] |
 //! | look into the zip of a case | [`export`]; example [`inspect_export`] |
@@ -63,6 +65,7 @@
 //! [`inspect_export`]: https://github.com/lab-connector/lab-connector/blob/main/examples/inspect_export.rs
 //! [`receive_notifications`]: https://github.com/lab-connector/lab-connector/blob/main/examples/receive_notifications.rs
 //! [`many_labs`]: https://github.com/lab-connector/lab-connector/blob/main/examples/many_labs.rs
+//! [`doctor`]: https://github.com/lab-connector/lab-connector/blob/main/examples/doctor.rs
 //! [`desktop`]: https://github.com/lab-connector/lab-connector/blob/main/examples/desktop.rs
 //! [`custom_transport`]: https://github.com/lab-connector/lab-connector/blob/main/examples/custom_transport.rs
 //! [example-download]: https://github.com/lab-connector/lab-connector/blob/main/examples/download.rs
@@ -124,6 +127,7 @@
     doc = "[`Lab`]: https://docs.rs/lab-connector/latest/lab_connector/client/struct.Lab.html",
     doc = "[`Login`]: https://docs.rs/lab-connector/latest/lab_connector/client/struct.Login.html",
     doc = "[`Notification`]: https://docs.rs/lab-connector/latest/lab_connector/model/struct.Notification.html",
+    doc = "[`config`]: https://docs.rs/lab-connector/latest/lab_connector/config/",
     doc = "[`download`]: https://docs.rs/lab-connector/latest/lab_connector/download/",
     doc = "[`inbox`]: https://docs.rs/lab-connector/latest/lab_connector/inbox/",
     doc = "[`inbox::store`]: https://docs.rs/lab-connector/latest/lab_connector/inbox/store/"
