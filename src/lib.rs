@@ -1,23 +1,78 @@
 //! Follow iTero cases through a dental lab, over Align's *Lab Connector* API, without losing one
 //! or doing one twice.
 //!
-//! A lab's software sees of a case its order id, its status and its history. From these it has to
-//! follow every way the case can go: direct to the lab, after modeling, after a rescan, milling,
-//! interpretation 2. This crate is a typed client for the API ([`client`]), a pure module that reads
-//! a history and says which scenarios it can be ([`flow`]), an inbox that turns polling and
-//! notifications into deliveries that come until they are acknowledged ([`inbox`]), and a simulator of the service ([`simulator`]), since credentials take
-//! months to get.
+//! ```sh
+//! cargo add lab-connector --features sqlite
+//! ```
 //!
-//! # Where to begin
+//! The whole job of a lab's software: poll, save, download, and deliver each piece of work until it is
+//! acknowledged.
 //!
-//! * *Which scenario is it?* [`History`] and the page of [`flow`].
-//! * *The whole job*: [`inbox`], and the example `lab_inbox`, which runs against the simulator
-//!   without any setup.
-//! * *A web server for notifications*, and *hundreds of labs*: the examples
-//!   `receive_notifications` and `many_labs`.
-//! * *Single calls*: [`Client`].
-//! * *No credentials yet*: [`simulator`].
-//! * *Why is it so?* [`design`].
+#![cfg_attr(feature = "sqlite", doc = "```no_run")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+//! use lab_connector::inbox::store::SqliteStore;
+//! use lab_connector::{Client, Endpoints, FileTokenStore};
+//!
+//! #[tokio::main]
+//! async fn main() -> lab_connector::Result<()> {
+//!     let client = Client::builder()
+//!         .endpoints(Endpoints::from_file("lab-connector.json")?)
+//!         .credentials("client id", "client secret")
+//!         .token_store(FileTokenStore::open("tokens")?)
+//!         .build()?;
+//!     let lab = client.account("4711"); // paired before, once
+//!     let inbox = lab.inbox(SqliteStore::open("cases.db").await?);
+//!     inbox
+//!         .for_each(|delivery| async move {
+//!             let files = delivery.download_all("cases").await?;
+//!             println!("{}: {}", delivery.order_id(), delivery.reading().action().advice());
+//!             println!("{} files", files.iter().len());
+//!             Ok(()) // acknowledged; an error delivers it again later
+//!         })
+//!         .await
+//! }
+//! ```
+//!
+//! Credentials take months to get. [`guide::getting_started`] has the same program against a [simulator] of
+//! the service, with sign-in and pairing.
+//!
+//! # I want to …
+//!
+//! | I want to … | go to |
+//! |---|---|
+//! | have a first delivery today | [`guide::getting_started`] |
+//! | know which scenario a history is | [`History`], [`flow`] |
+//! | do the whole job, also after a crash | [`inbox`]; example [`lab_inbox`] |
+//! | sign in and pair | [`Login`]; example [`authorize`] |
+//! | read settings from a file or the environment | [`config`] |
+//! | see what a real service keeps of the conventions | example [`doctor`] |
+//! | make a single call: list, fetch, return a scan | [`Client`], [`Lab`] |
+//! | download files, resumed and checked | [`download`]; example [`download`][example-download] |
+//! | look into the zip of a case | [`export`]; example [`inspect_export`] |
+//! | receive notifications | [`Notification`]; example [`receive_notifications`] |
+//! | serve hundreds of labs | example [`many_labs`] |
+//! | write a program without async | [`blocking`]; example [`desktop`] |
+//! | keep cases in SQLite, PostgreSQL or a database of my own | [`inbox::store`] |
+//! | test my software | [`guide::testing`], [`simulator`]; example [`custom_transport`] |
+//! | know what to do about an error | [`guide::errors`] |
+//! | go to Align's service, and into operation | [`guide::going_live`] |
+//! | replace software with one row per order | [`guide::migrating`] |
+//! | protect patient data | [`guide::security`] |
+//! | know why it is so | [`guide::design`] |
+//!
+//! [`lab_inbox`]: https://github.com/lab-connector/lab-connector/blob/main/examples/lab_inbox.rs
+//! [`authorize`]: https://github.com/lab-connector/lab-connector/blob/main/examples/authorize.rs
+//! [`inspect_export`]: https://github.com/lab-connector/lab-connector/blob/main/examples/inspect_export.rs
+//! [`receive_notifications`]: https://github.com/lab-connector/lab-connector/blob/main/examples/receive_notifications.rs
+//! [`many_labs`]: https://github.com/lab-connector/lab-connector/blob/main/examples/many_labs.rs
+//! [`doctor`]: https://github.com/lab-connector/lab-connector/blob/main/examples/doctor.rs
+//! [`desktop`]: https://github.com/lab-connector/lab-connector/blob/main/examples/desktop.rs
+//! [`custom_transport`]: https://github.com/lab-connector/lab-connector/blob/main/examples/custom_transport.rs
+//! [example-download]: https://github.com/lab-connector/lab-connector/blob/main/examples/download.rs
+//!
+//! # The model alone
+//!
+//! Without features the crate is a pure function from a history to what is known of the case:
 //!
 //! ```
 //! use lab_connector::{History, Scenario};
@@ -56,7 +111,8 @@
 #![cfg_attr(
     not(feature = "simulator"),
     doc = "",
-    doc = "[`simulator`]: https://docs.rs/lab-connector/latest/lab_connector/simulator/"
+    doc = "[`simulator`]: https://docs.rs/lab-connector/latest/lab_connector/simulator/",
+    doc = "[simulator]: https://docs.rs/lab-connector/latest/lab_connector/simulator/"
 )]
 #![cfg_attr(
     not(feature = "export"),
@@ -68,6 +124,11 @@
     doc = "",
     doc = "[`client`]: https://docs.rs/lab-connector/latest/lab_connector/client/",
     doc = "[`Client`]: https://docs.rs/lab-connector/latest/lab_connector/client/struct.Client.html",
+    doc = "[`Lab`]: https://docs.rs/lab-connector/latest/lab_connector/client/struct.Lab.html",
+    doc = "[`Login`]: https://docs.rs/lab-connector/latest/lab_connector/client/struct.Login.html",
+    doc = "[`Notification`]: https://docs.rs/lab-connector/latest/lab_connector/model/struct.Notification.html",
+    doc = "[`config`]: https://docs.rs/lab-connector/latest/lab_connector/config/",
+    doc = "[`download`]: https://docs.rs/lab-connector/latest/lab_connector/download/",
     doc = "[`inbox`]: https://docs.rs/lab-connector/latest/lab_connector/inbox/",
     doc = "[`inbox::store`]: https://docs.rs/lab-connector/latest/lab_connector/inbox/store/"
 )]
@@ -75,6 +136,22 @@
     not(feature = "blocking"),
     doc = "",
     doc = "[`blocking`]: https://docs.rs/lab-connector/latest/lab_connector/blocking/"
+)]
+#![cfg_attr(
+    not(all(
+        feature = "blocking",
+        feature = "export",
+        feature = "simulator",
+        feature = "sqlite"
+    )),
+    doc = "",
+    doc = "[`guide::getting_started`]: https://docs.rs/lab-connector/latest/lab_connector/guide/getting_started/",
+    doc = "[`guide::testing`]: https://docs.rs/lab-connector/latest/lab_connector/guide/testing/",
+    doc = "[`guide::errors`]: https://docs.rs/lab-connector/latest/lab_connector/guide/errors/",
+    doc = "[`guide::going_live`]: https://docs.rs/lab-connector/latest/lab_connector/guide/going_live/",
+    doc = "[`guide::migrating`]: https://docs.rs/lab-connector/latest/lab_connector/guide/migrating/",
+    doc = "[`guide::security`]: https://docs.rs/lab-connector/latest/lab_connector/guide/security/",
+    doc = "[`guide::design`]: https://docs.rs/lab-connector/latest/lab_connector/guide/design/"
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -100,8 +177,6 @@ pub mod client;
 pub mod clock;
 #[cfg(feature = "client")]
 pub mod config;
-#[doc = include_str!("../DESIGN.md")]
-pub mod design {}
 #[cfg(feature = "client")]
 pub mod download;
 #[cfg(feature = "client")]
@@ -112,6 +187,15 @@ pub mod endpoints;
 mod error;
 #[cfg(feature = "export")]
 pub mod export;
+// For readers alone. They name items of all these features.
+#[cfg(all(
+    any(doc, doctest),
+    feature = "blocking",
+    feature = "export",
+    feature = "simulator",
+    feature = "sqlite"
+))]
+pub mod guide;
 #[cfg(feature = "client")]
 mod http_date;
 #[cfg(feature = "client")]
@@ -151,11 +235,6 @@ pub use {
 };
 
 /// The README's examples compile and hold.
-#[cfg(all(doctest, feature = "client"))]
+#[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// And so does the guide's.
-#[cfg(all(doctest, feature = "simulator"))]
-#[doc = include_str!("../docs/integration-testing.md")]
-struct IntegrationTesting;

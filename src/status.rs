@@ -39,6 +39,16 @@ macro_rules! statuses {
         ///
         /// Two unknown statuses are equal when that reading makes them the same, however they
         /// are spelled, just as two known ones are.
+        ///
+        /// ```
+        /// use lab_connector::OrderStatus;
+        ///
+        /// match OrderStatus::from("labReview") {
+        ///     OrderStatus::LabReview => println!("review the model"),
+        ///     status if !status.is_known() => println!("new to us: {status}"),
+        ///     _ => {}
+        /// }
+        /// ```
         #[derive(Clone)]
         #[non_exhaustive]
         pub enum OrderStatus {

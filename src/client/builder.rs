@@ -25,6 +25,23 @@ use crate::transport::wire::{ANSWER_LIMIT, ExtraHeaders, Wire};
 use crate::transport::{Network, Proxy, Reqwest, Timeouts, Transport};
 
 /// Sets up a [`Client`]. Setters take anything; [`ClientBuilder::build`] checks it.
+///
+/// ```no_run
+/// use lab_connector::{Client, Endpoints, FileTokenStore};
+/// use std::time::Duration;
+///
+/// # fn example(secret: String) -> lab_connector::Result<()> {
+/// let client = Client::builder()
+///     .endpoints(Endpoints::from_base_url("https://lab-connector.example/")?)
+///     .credentials("client id", secret)
+///     .redirect_url("https://lab.example/callback")
+///     .token_store(FileTokenStore::open("tokens")?)
+///     .allow_host(".eu.lab-connector.example") // the region that Discovery names
+///     .total_rate(60, Duration::from_secs(60))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct ClientBuilder {
     endpoints: Option<Endpoints>,

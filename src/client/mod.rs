@@ -64,6 +64,25 @@ pub use paging::{NextPage, Page, Paging};
 pub use raw::RawRequest;
 
 /// A client of the Lab Connector API.
+///
+/// ```no_run
+/// # async fn example(client: lab_connector::Client) -> lab_connector::Result<()> {
+/// // Once for each lab, with a person at a browser:
+/// let login = client.login("front desk");
+/// let request = login.authorize()?;
+/// println!("open {}", request.url());
+/// # let redirected = request.url().clone();
+/// login.finish(&request, &redirected).await?;
+/// login.pair("4711").await?;
+/// // From then on, at every start:
+/// let lab = client.account("4711");
+/// let listing = lab.orders().list().await?;
+/// println!("{} orders wait", listing.orders().len());
+/// // Before the program ends: a refresh may be under way.
+/// client.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -235,6 +254,19 @@ impl fmt::Debug for Client {
 }
 
 /// One account of a client: a lab.
+///
+/// ```no_run
+/// # async fn example(client: lab_connector::Client) -> lab_connector::Result<()> {
+/// let lab = client.account("4711");
+/// if lab.health().await?.is_reauthorization_needed() {
+///     println!("lab {}: please sign in again", lab.id());
+/// }
+/// for order in lab.orders().list().await?.orders() {
+///     println!("{} {}", order.id(), order.status());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Lab {
     caller: Caller,

@@ -24,6 +24,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// write into a ticket. `Display` is one line; it names the operation, says what to do, and never holds a secret,
 /// an id, a URL's values, a payload or a text of the service's: of what the service says there are
 /// its status and its code, and the rest is at [`Error::service_message`].
+///
+/// ```
+/// # fn example(error: lab_connector::Error) {
+/// if error.is_reauthorization_needed() {
+///     println!("please sign in again");
+/// } else if error.is_retryable() {
+///     println!("later, in {:?}", error.retry_after());
+/// } else {
+///     eprintln!("{}", error.report());
+/// }
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 

@@ -35,6 +35,19 @@ const LONGEST_REASON: usize = 500;
 ///
 /// Whoever has it holds it for the [claim lease](Inbox::claim_lease): until then nobody else gets
 /// it. Dropped, it comes again after that.
+///
+/// ```no_run
+/// # use lab_connector::inbox::{Delivery, Handled};
+/// async fn handle(delivery: Delivery) -> Handled {
+///     if delivery.is_superseded() {
+///         return Ok(()); // a newer scan is on its way, under the next name
+///     }
+///     let name = format!("{}-{}", delivery.order_id(), delivery.ordinal());
+///     let files = delivery.download_all("cases").await?;
+///     println!("{name}: {} files, {}", files.iter().len(), delivery.reading().action());
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Delivery {
     pub(super) inbox: Inbox,

@@ -155,6 +155,24 @@ pub use store::{CaseStore, MemoryStore};
 /// The cases of a lab: what the service showed of them, and what is to be done.
 ///
 /// Clones share everything but later changes of the settings.
+///
+/// ```no_run
+/// use lab_connector::inbox::MemoryStore;
+/// use std::time::Duration;
+///
+/// # async fn example(lab: lab_connector::Lab) -> lab_connector::Result<()> {
+/// let inbox = lab
+///     .inbox(MemoryStore::new())
+///     .interval(Duration::from_secs(120))
+///     .concurrency(2);
+/// inbox
+///     .for_each(|delivery| async move {
+///         delivery.download_all("cases").await?;
+///         Ok(())
+///     })
+///     .await
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Inbox {
     lab: Lab,

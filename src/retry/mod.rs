@@ -38,6 +38,17 @@ use crate::error::{Error, Sent};
 pub(crate) use budget::Budget;
 
 /// How often, and after which waits, a request is tried.
+///
+/// ```
+/// use lab_connector::retry::RetryPolicy;
+/// use std::time::Duration;
+///
+/// // Patient: for a line that is down for a minute now and then.
+/// let patient = RetryPolicy::default()
+///     .attempts(6)
+///     .backoff(Duration::from_secs(1), Duration::from_secs(60));
+/// assert_ne!(patient, RetryPolicy::never());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     attempts: u32,

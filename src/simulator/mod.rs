@@ -133,6 +133,20 @@ pub use settings::InvalidSettings;
 pub use truth::{Shown, Truth};
 
 /// A running simulator. It stops when it is dropped; many can run at once.
+///
+/// ```
+/// use lab_connector::simulator::{Action, Simulator};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let service = Simulator::builder().seed(7).start().await?;
+/// let order = service.scan("L-1")?; // a doctor
+/// service.act(&order, Action::RequestMilling)?; // the lab, in the portal
+/// service.finish_modeling(&order)?; // Align
+/// println!("{}", service.base_url());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Simulator {
     shared: Arc<Shared>,
     address: SocketAddr,

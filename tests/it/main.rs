@@ -24,6 +24,7 @@ mod downloads_server;
 mod export;
 mod extremes;
 mod flow;
+mod guides;
 mod hostile;
 mod inbox;
 mod interop;

@@ -25,6 +25,19 @@ use crate::zip_end::{self, Edges, End};
 /// A downloaded package, checked from end to end; nothing of it is decompressed yet.
 ///
 /// Reading blocks. In async code use it inside `tokio::task::spawn_blocking`.
+///
+/// ```no_run
+/// use lab_connector::export::Package;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut package = Package::open("case.zip")?;
+/// for file in package.files() {
+///     println!("{}", file.name());
+/// }
+/// package.extract_to("case")?; // all files or none
+/// # Ok(())
+/// # }
+/// ```
 pub struct Package<R> {
     archive: ZipArchive<Meter<R>>,
     limits: Limits,

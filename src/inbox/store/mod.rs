@@ -144,13 +144,15 @@ pub use sqlite::SqliteStore;
 /// disk) is an [`Error::store_unavailable`](crate::Error::store_unavailable): the inbox waits and
 /// goes on. Any other is an [`Error::store`](crate::Error::store), and ends what runs.
 ///
+/// `check_case_store`, with the feature `store-tests`, says whether an implementation keeps
+/// these rules.
+///
+/// # Cancel safety
+///
 /// The future of each method may be dropped at any of its polls, as a web handler is whose client
 /// left. What a method does is done from its beginning to its end or not at all, and the next call
 /// finds the store as if nothing had been dropped: do it on a task or a thread of its own where the
 /// database's driver does not see to that.
-///
-/// `check_case_store`, with the feature `store-tests`, says whether an implementation keeps
-/// these rules.
 #[async_trait]
 pub trait CaseStore: fmt::Debug + Send + Sync {
     /// The time that counts: `local`, unless the store has a better clock.
