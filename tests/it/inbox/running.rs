@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt, TryStreamExt};
+use lab_connector::Error;
 use lab_connector::inbox::store::{PollRight, PostgresStore};
 use lab_connector::inbox::{CaseStore, Inbox, MemoryStore, PolledBy};
 use lab_connector::simulator::Behaviour;
-use lab_connector::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use super::hooked_store::{Call, Hook, HookedStore};
