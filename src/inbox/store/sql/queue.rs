@@ -46,16 +46,22 @@ pub(super) async fn claim<S: Session>(
     let statement = concat!(
         "UPDATE @deliveries AS d SET token = $2, since = $3, due = $4, attempts = d.attempts + 1
          FROM ROWS(5: sequence number) WHERE d.account = $1 AND d.sequence = u.sequence AND ",
-        none_before!(),
-        " RETURNING d.sequence"
+        none_before!()
     );
     let now = session.now();
     let due = now.saturating_add(span(lease));
     let times = [now, due].map(|time| Value::Time(Some(time)));
     let values = [account.into(), token.into(), times[0], times[1]];
-    let ours = session.query_each(statement, &values, &taken, |row| row.unsigned(0));
-    let ours: HashSet<u64> = ours.await?.into_iter().collect();
-    claimed.retain(|claimed| ours.contains(&claimed.sequence));
+    let written = session.execute_each(statement, &values, &taken).await?;
+    if usize::try_from(written) != Ok(claimed.len()) {
+        let statement = "
+            SELECT d.sequence FROM ROWS(3: sequence number) JOIN @deliveries d
+            ON d.account = $1 AND d.token = $2 AND d.sequence = u.sequence";
+        let values = [account.into(), token.into()];
+        let ours = session.query_each(statement, &values, &taken, |row| row.unsigned(0));
+        let ours: HashSet<u64> = ours.await?.into_iter().collect();
+        claimed.retain(|claimed| ours.contains(&claimed.sequence));
+    }
     Ok(claimed)
 }
 
