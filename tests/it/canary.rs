@@ -100,6 +100,10 @@ const PLAIN: &[&str] = &[
     "Timeouts",
 ];
 
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap()
+}
+
 #[tokio::test]
 async fn no_type_that_can_hold_a_secret_prints_it() {
     let mut printed = Printed::default();
@@ -234,6 +238,21 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.debug("Client", &client);
     printed.debug("Login", &login);
     printed.debug("Lab", &lab);
+
+    let check = client.check().login("canary@example.org").account("L-1");
+    printed.debug("Check", &check);
+    let report = check.zip().await;
+    assert!(report.is_good(), "{report}");
+    printed.debug("CheckReport", &report);
+    printed
+        .0
+        .push(("CheckReport", format!("{report} {}", json(&report))));
+    printed.debug("ClosingClient", &ClosingClient::new(client.clone()));
+    let mut config = Config::default();
+    config.client_secret = Some("client-secret-canary".into());
+    config.proxy = Some("http://me:client-secret-canary@proxy.example".into());
+    printed.debug("Config", &config);
+    printed.0.push(("Config", config.to_json().to_string()));
     printed.debug("Endpoints", &client.endpoints());
     printed.debug("Account", &account);
     printed.debug("Orders", &lab.orders());
