@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use lab_connector::{Account, Client, Config};
+use lab_connector::{Account, AccountId, Client, Config, Lab, Login};
 use url::Url;
 
 /// The login that the examples share: what one of them has authorized, the other can use.
@@ -34,6 +34,51 @@ pub async fn connect(path: &Path, tokens: Option<&Path>) -> Result<(Client, Conf
         bail!(error);
     }
     Ok((client, config))
+}
+
+/// The paired lab: signs in and pairs where that was not done before.
+#[allow(dead_code, reason = "not every example works with a lab")]
+pub async fn lab(client: &Client, account: Option<&str>) -> Result<Lab> {
+    let login = client.login(LOGIN);
+    if !login.is_signed_in().await? {
+        sign_in(&login).await?;
+    }
+    let accounts = match login.accounts().await {
+        Err(error) if error.is_reauthorization_needed() => {
+            eprintln!("{error}");
+            sign_in(&login).await?;
+            login.accounts().await?
+        }
+        accounts => accounts?,
+    };
+    let chosen = choose(&accounts, account)?;
+    let lab = client.account(chosen.id());
+    if lab.is_paired().await? {
+        return Ok(lab);
+    }
+    pair(&login, chosen.id()).await
+}
+
+/// Pairs, and signs in before it where the login's own tokens are not taken any more.
+#[allow(dead_code, reason = "not every example works with a lab")]
+pub async fn pair(login: &Login, account: &AccountId) -> Result<Lab> {
+    match login.pair(account.clone()).await {
+        Err(error) if error.is_reauthorization_needed() => {
+            eprintln!("{error}");
+            sign_in(login).await?;
+            Ok(login.pair(account.clone()).await?)
+        }
+        paired => Ok(paired?),
+    }
+}
+
+#[allow(dead_code, reason = "not every example works with a lab")]
+async fn sign_in(login: &Login) -> Result<()> {
+    let request = login.authorize()?;
+    eprintln!("Open this page and sign in:\n\n  {}\n", request.url());
+    // A person may take long.
+    let redirected = tokio::task::spawn_blocking(pasted).await??;
+    Ok(login.finish(&request, &redirected).await?)
 }
 
 /// The account that is wanted, or the only one.

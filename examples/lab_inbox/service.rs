@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use futures_util::{FutureExt, TryStreamExt};
 use lab_connector::inbox::store::SqliteStore;
-use lab_connector::{AccountId, Client, Error, Lab, Login};
+use lab_connector::{Client, Error, Lab};
 use tokio::sync::Notify;
 
 use crate::Arguments;
@@ -20,7 +20,7 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
     let interval = interval
         .or(config.poll_interval)
         .unwrap_or(Duration::from_secs(300));
-    let lab = lab(&client, arguments.account.as_deref()).await?;
+    let lab = config::lab(&client, arguments.account.as_deref()).await?;
     let cases = SqliteStore::open(&arguments.cases).await?;
     let lost = Arc::new(Notify::new());
     let noticed = Arc::clone(&lost);
@@ -69,57 +69,15 @@ async fn changes(desk: &Desk) -> Result<()> {
     }
 }
 
-/// The paired lab: signs in and pairs where that was not done before.
-async fn lab(client: &Client, account: Option<&str>) -> Result<Lab> {
-    let login = client.login(config::LOGIN);
-    if !login.is_signed_in().await? {
-        sign_in(&login).await?;
-    }
-    let accounts = match login.accounts().await {
-        Err(error) if error.is_reauthorization_needed() => {
-            eprintln!("{error}");
-            sign_in(&login).await?;
-            login.accounts().await?
-        }
-        accounts => accounts?,
-    };
-    let chosen = config::choose(&accounts, account)?;
-    let lab = client.account(chosen.id());
-    if lab.is_paired().await? {
-        return Ok(lab);
-    }
-    pair(&login, chosen.id()).await
-}
-
 /// Pairs again whenever the service takes the account's tokens no more. The inbox goes on meanwhile.
 async fn keep_paired(client: &Client, lab: &Lab, lost: &Notify) {
     let login = client.login(config::LOGIN);
     loop {
         lost.notified().await;
-        match pair(&login, lab.id()).await {
+        match config::pair(&login, lab.id()).await {
             Ok(_) => eprintln!("account {} is paired again", lab.id()),
             // The next round asks for it again.
             Err(error) => eprintln!("account {} cannot be paired: {error}", lab.id()),
         }
     }
-}
-
-/// Pairs, and signs in before it where the login's own tokens are not taken any more.
-async fn pair(login: &Login, account: &AccountId) -> Result<Lab> {
-    match login.pair(account.clone()).await {
-        Err(error) if error.is_reauthorization_needed() => {
-            eprintln!("{error}");
-            sign_in(login).await?;
-            Ok(login.pair(account.clone()).await?)
-        }
-        paired => Ok(paired?),
-    }
-}
-
-async fn sign_in(login: &Login) -> Result<()> {
-    let request = login.authorize()?;
-    eprintln!("Open this page and sign in:\n\n  {}\n", request.url());
-    // A person may take long.
-    let redirected = tokio::task::spawn_blocking(config::pasted).await??;
-    Ok(login.finish(&request, &redirected).await?)
 }

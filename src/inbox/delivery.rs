@@ -257,6 +257,15 @@ impl Delivery {
         self.settle(Outcome::Extended(claim_lease)).await
     }
 
+    /// The name of the directory that [`Delivery::download_all`] makes: the order's id, in a form that
+    /// is a file name on every system, and the ordinal. No other delivery of the account has it. A
+    /// convention of ours.
+    #[must_use]
+    pub fn directory_name(&self) -> PathBuf {
+        let (order, ordinal) = (safe_name(self.order_id().as_str()), self.ordinal());
+        format!("{order}-{ordinal}").into()
+    }
+
     /// Downloads all files of the order, below `directory`, which exists, into one that has the
     /// order's id and the ordinal in its name. Thumbnails come first and the zip last: what
     /// marks an order *Downloaded* is not documented. Then it is recorded that the files were
@@ -331,11 +340,6 @@ impl Delivery {
             return Err(error);
         }
         self.inbox.did(self.order_id(), Evidence::Returned).await
-    }
-
-    fn directory_name(&self) -> PathBuf {
-        let (order, ordinal) = (safe_name(self.order_id().as_str()), self.ordinal());
-        format!("{order}-{ordinal}").into()
     }
 
     async fn fetch(&self, order: &Order, directory: &Path) -> Result<DeliveryFiles> {

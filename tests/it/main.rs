@@ -45,6 +45,7 @@ mod simulator;
 mod simulator_board;
 mod simulator_control;
 mod spans;
+mod spool;
 mod time;
 mod token_life;
 mod tokens;
