@@ -125,16 +125,14 @@ async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let look = Duration::from_millis(arguments.look);
-    inbox
-        .for_each(|delivery| async move {
-            let done = spool.hand_over(&delivery, look).await;
-            done.inspect_err(|error| eprintln!("order {}: {error}", delivery.order_id()))
-        })
-        .concurrency(arguments.open as usize)
-        .stop_when(stop)
-        // Folders stay as they are: the next process goes on with them.
-        .grace(Duration::ZERO)
-        .await?;
+    // Folders stay as they are: the next process goes on with them.
+    let inbox = inbox.clone().grace(Duration::ZERO);
+    let inbox = inbox.concurrency(arguments.open as usize);
+    let work = inbox.for_each_until(stop, |delivery| async move {
+        let done = spool.hand_over(&delivery, look).await;
+        done.inspect_err(|error| eprintln!("order {}: {error}", delivery.order_id()))
+    });
+    work.await?;
     Ok(())
 }
 

@@ -201,14 +201,14 @@ fn describe(account: &str, delivery: &Delivery, files: &DeliveryFiles) -> Value 
     let arrived = delivery.arrived_at().duration_since(UNIX_EPOCH);
     let arrivals = delivery.history().arrivals().iter();
     let files = files.iter().map(|file| {
-        let name = file.path().file_name().unwrap_or_default();
+        let name = file.path.file_name().unwrap_or_default();
         json!({
             "name": name.to_string_lossy(),
-            "bytes": file.bytes(),
-            "kind": file.asset().kind(),
-            "isExport": file.asset().is_export(),
-            "isThumbnails": file.asset().is_thumbnails(),
-            "originalName": file.original_name(),
+            "bytes": file.bytes,
+            "kind": file.asset.kind(),
+            "isExport": file.asset.is_export(),
+            "isThumbnails": file.asset.is_thumbnails(),
+            "originalName": file.asset.original_name(),
         })
     });
     json!({

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::future::IntoFuture;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -55,14 +54,16 @@ async fn sign_in(service: &Simulator, client: &Client) {
 /// Serves until the other side is through.
 async fn serve(spool: &Spool, inbox: &Inbox, other_side: impl Future<Output = ()>) {
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let work = inbox.for_each(|delivery| async move { spool.hand_over(&delivery, LOOK).await });
-    let work = work.concurrency(100).grace(Duration::ZERO);
-    let work = work.stop_when(async { drop(ended.await) });
+    let inbox = inbox.clone().concurrency(100).grace(Duration::ZERO);
+    let ended = async { drop(ended.await) };
+    let work = inbox.for_each_until(ended, |delivery| async move {
+        spool.hand_over(&delivery, LOOK).await
+    });
     let other_side = async {
         other_side.await;
         drop(end);
     };
-    let (worked, ()) = futures_util::join!(work.into_future(), other_side);
+    let (worked, ()) = futures_util::join!(work, other_side);
     worked.unwrap();
 }
 
