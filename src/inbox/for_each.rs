@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -61,12 +61,12 @@ impl Inbox {
     ///
     /// Dropped, the handlers that are at work are dropped too, and their deliveries come again after
     /// the [claim lease](Inbox::claim_lease). End it with [`Inbox::for_each_until`].
-    pub async fn for_each<H, F>(&self, handler: H) -> Result<()>
+    pub fn for_each<'a, H, F>(&'a self, handler: H) -> impl Future<Output = Result<()>> + Send + 'a
     where
-        H: FnMut(Delivery) -> F + Send,
-        F: Future<Output = Handled> + Send,
+        H: FnMut(Delivery) -> F + Send + 'a,
+        F: Future<Output = Handled> + Send + 'a,
     {
-        self.for_each_until(std::future::pending(), handler).await
+        self.for_each_until(std::future::pending(), handler)
     }
 
     /// The same until `stop` is done. No further delivery is taken then; the handlers that are at work
@@ -87,47 +87,53 @@ impl Inbox {
     /// # Cancel safety
     ///
     /// As [`Inbox::for_each`].
-    pub async fn for_each_until<H, F>(
-        &self,
-        stop: impl Future<Output = ()> + Send,
+    pub fn for_each_until<'a, H, F>(
+        &'a self,
+        stop: impl Future<Output = ()> + Send + 'a,
         handler: H,
-    ) -> Result<()>
+    ) -> Working<'a>
     where
-        H: FnMut(Delivery) -> F + Send,
-        F: Future<Output = Handled> + Send,
+        H: FnMut(Delivery) -> F + Send + 'a,
+        F: Future<Output = Handled> + Send + 'a,
     {
+        let stop = Box::pin(stop);
         let inbox = self;
-        let (concurrency, grace) = (self.settings.concurrency, self.settings.grace);
-        let running = Running::new(inbox);
-        let end = watch::Sender::new(false);
-        // Whatever ends first ends the others. On the heap: the two hold all that a poll and a
-        // handler hold, which is too deep a type for programs that put this into more futures.
-        let polling = Box::pin(async {
-            let polled = poll(inbox, ended(&end)).await;
-            end.send_replace(true);
-            polled
-        });
-        let working = Box::pin(async {
-            let mut desk = Desk {
-                inbox,
-                handler,
-                held: HashMap::new(),
+        Box::pin(async move {
+            let (concurrency, grace) = (inbox.settings.concurrency, self.settings.grace);
+            let running = Running::new(inbox);
+            let end = watch::Sender::new(false);
+            // Whatever ends first ends the others.
+            let polling = async {
+                let polled = poll(inbox, ended(&end)).await;
+                end.send_replace(true);
+                polled
             };
-            let worked = desk.work(concurrency, grace, ended(&end)).await;
-            end.send_replace(true);
-            worked
-        });
-        let stopping = async {
-            select(pin!(stop), pin!(ended(&end))).await;
-            end.send_replace(true);
-        };
-        let (polled, worked, ()) = join3(polling, working, stopping).await;
-        drop(running);
-        // A refresh may be under way: what it brings must be stored.
-        inbox.lab.close().await;
-        worked.and(polled)
+            let working = async {
+                let mut desk = Desk {
+                    inbox,
+                    handler,
+                    held: HashMap::new(),
+                };
+                let worked = desk.work(concurrency, grace, ended(&end)).await;
+                end.send_replace(true);
+                worked
+            };
+            let stopping = async {
+                select(stop, pin!(ended(&end))).await;
+                end.send_replace(true);
+            };
+            let (polled, worked, ()) = join3(polling, working, stopping).await;
+            drop(running);
+            // A refresh may be under way: what it brings must be stored.
+            inbox.lab.close().await;
+            worked.and(polled)
+        })
     }
 }
+
+/// Without the future's own type: it is too deep for futures that await it, and where the handler
+/// borrows the compiler cannot tell of it that it is `Send`.
+type Working<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 
 fn ended(end: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
     let mut end = end.subscribe();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use lab_connector::auth::{AuthorizationRequest, ClientAuth, TokenKey, Tokens};
+use lab_connector::blocking::ClosingClient;
 use lab_connector::clock::Clock;
 use lab_connector::inbox::store::{Commit, Outcome, PostgresStore, Save, Settlement, SqliteStore};
 use lab_connector::inbox::{CaseStore, Inbox, MemoryStore};
@@ -13,8 +14,8 @@ use lab_connector::retry::RetryPolicy;
 use lab_connector::simulator::{Fault, FaultRule, Faults, Simulator};
 use lab_connector::transport::{self, Body, Request, TransportError};
 use lab_connector::{
-    Client, Endpoints, Error, FileTokenStore, MemoryTokenStore, Notification, Operation, Order,
-    Secret, TokenStore,
+    Client, Config, Endpoints, Error, FileTokenStore, MemoryTokenStore, Notification, Operation,
+    Order, Secret, TokenStore,
 };
 use serde_json::{Value, json};
 

@@ -413,3 +413,29 @@ async fn a_flood_of_notifications_costs_a_listing_a_minute_and_a_few_fetches() {
     );
     assert!(service.state().lists - lists <= 2);
 }
+
+/// A program may spawn the loop, with a handler that borrows what is of the task.
+#[tokio::test]
+async fn the_loop_can_be_spawned_with_a_handler_that_borrows() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    service.show(1, "Ready for Download");
+    let (done, worked) = oneshot::channel::<()>();
+    let task = tokio::spawn(async move {
+        let desk = String::from("front desk");
+        let done = std::sync::Mutex::new(Some(done));
+        let work = inbox.for_each_until(worked.map(drop), |delivery| {
+            let (desk, done) = (&desk, &done);
+            async move {
+                assert_eq!(
+                    (delivery.order_id().as_str(), desk.as_str()),
+                    ("1", "front desk")
+                );
+                drop(done.lock().unwrap().take());
+                Ok(())
+            }
+        });
+        work.await
+    });
+    task.await.unwrap().unwrap();
+}
