@@ -152,7 +152,7 @@ mod tests {
                         left: Duration::from_secs(60),
                         chance: 0.5,
                     };
-                    let repeats = matches!(policy.decide(state, &error), Ok(_));
+                    let repeats = policy.decide(state, &error).is_ok();
                     if !repeats || !budget.is_none_or(|budget| budget.take(&error, Duration::ZERO))
                     {
                         break;
