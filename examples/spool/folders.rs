@@ -121,7 +121,8 @@ impl Spool {
         for entry in fs::read_dir(self.root.join("done"))? {
             let path = entry?.path();
             // Those that were put aside have a name of their own.
-            if path.to_string_lossy().contains('~') {
+            let name = path.file_name().unwrap_or_default();
+            if name.to_string_lossy().contains('~') {
                 continue;
             }
             let Ok(bytes) = fs::read(path.join("delivery.json")) else {

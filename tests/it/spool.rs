@@ -242,7 +242,8 @@ async fn a_killed_spool_loses_no_folder_and_shows_none_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_that_is_done_comes_again_when_it_is_asked_for() {
     let service = Simulator::start().await.unwrap();
-    let directory = tempfile::tempdir().unwrap();
+    // The short name of a directory on Windows has such a sign too.
+    let directory = tempfile::Builder::new().prefix("lab~").tempdir().unwrap();
     let mut spool = Spool::open(directory.path(), false).unwrap();
     let (client, inbox) = inbox(&url(&service), &mut spool, false).await;
     sign_in(&service, &client).await;
