@@ -24,6 +24,7 @@ pub struct Set<T> {
 pub trait Member: Copy + fmt::Debug + fmt::Display + 'static {
     const ALL: &'static [Self];
 
+    /// Which bit of a set stands for it, from 0.
     fn index(self) -> u8;
 }
 
