@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use lab_connector::simulator::{Behaviour, ClockMode, Faults, Life, Simulator};
+use lab_connector::simulator::{Behaviour, ClockMode, Faults, Simulator, Workload};
 
 #[path = "common/mod.rs"]
 mod common;
@@ -63,7 +63,7 @@ async fn serve(arguments: &Arguments) -> Result<()> {
         Some(pace) if !(0.0..=1e6).contains(&pace) => bail!("--pace must be from 0 to 1000000"),
         Some(pace) if pace > 0.0 => people::hurried(pace),
         None if arguments.speed == 1.0 => people::hurried(10.0),
-        _ => Life::default(),
+        _ => Workload::default(),
     };
     service.set_life(life)?;
     let still = arguments.pace == Some(0.0);

@@ -54,7 +54,7 @@ use futures_util::StreamExt as _;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::client::Client;
-use crate::inbox::{Delivery, Handled};
+use crate::inbox::{Delivery, HandlerResult};
 
 /// `.wait()` in place of `.await`.
 ///
@@ -106,7 +106,7 @@ pub fn iter<S: Stream + Unpin>(stream: S) -> impl Iterator<Item = S::Item> {
 /// delivery comes again.
 pub fn handler<H>(handler: H) -> impl FnMut(Delivery) -> HandlerFuture + Send
 where
-    H: Fn(Delivery) -> Handled + Send + Sync + 'static,
+    H: Fn(Delivery) -> HandlerResult + Send + Sync + 'static,
 {
     let handler = Arc::new(handler);
     move |delivery| {
@@ -125,7 +125,7 @@ where
     }
 }
 
-type HandlerFuture = Pin<Box<dyn Future<Output = Handled> + Send>>;
+type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 
 /// A client that waits for what is under way when it is dropped.
 ///

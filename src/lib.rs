@@ -52,6 +52,7 @@
 //! | receive notifications | [`Notification`]; example [`receive_notifications`] |
 //! | serve hundreds of labs | example [`many_labs`] |
 //! | write a program without async | [`blocking`]; example [`desktop`] |
+//! | write it in another language | example [`spool`]: deliveries as folders |
 //! | keep cases in SQLite, PostgreSQL or a database of my own | [`inbox::store`] |
 //! | test my software | [`guide::testing`], [`simulator`]; example [`custom_transport`] |
 //! | know what to do about an error | [`guide::errors`] |
@@ -67,6 +68,7 @@
 //! [`many_labs`]: https://github.com/lab-connector/lab-connector/blob/main/examples/many_labs.rs
 //! [`doctor`]: https://github.com/lab-connector/lab-connector/blob/main/examples/doctor.rs
 //! [`desktop`]: https://github.com/lab-connector/lab-connector/blob/main/examples/desktop.rs
+//! [`spool`]: https://github.com/lab-connector/lab-connector/blob/main/examples/spool.rs
 //! [`custom_transport`]: https://github.com/lab-connector/lab-connector/blob/main/examples/custom_transport.rs
 //! [example-download]: https://github.com/lab-connector/lab-connector/blob/main/examples/download.rs
 //!

@@ -9,12 +9,12 @@ use anyhow::{Context, Result};
 use lab_connector::clock::Clock;
 use lab_connector::inbox::Delivery;
 use lab_connector::inbox::store::SqliteStore;
-use lab_connector::simulator::{Refused, Simulator};
+use lab_connector::simulator::{Refusal, Simulator};
 use lab_connector::{Client, OrderId};
 
 use crate::desk::{self, Desk};
 
-type Act = fn(&Simulator, &OrderId) -> Result<(), Refused>;
+type Act = fn(&Simulator, &OrderId) -> Result<(), Refusal>;
 
 /// What people do with a case, one step after the other.
 enum Step {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use futures_util::TryStreamExt;
 use lab_connector::flow::{History, Reading};
-use lab_connector::inbox::{Delivery, Handled, Inbox, LoggedArrival, PollReport};
+use lab_connector::inbox::{Delivery, HandlerResult, Inbox, LoggedArrival, PollReport};
 use lab_connector::{OrderId, OrderStatus};
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ struct Line<'a> {
 
 impl Desk {
     /// Takes in a delivery: downloads and prints. What fails comes again.
-    pub async fn take(&self, delivery: &Delivery) -> Handled {
+    pub async fn take(&self, delivery: &Delivery) -> HandlerResult {
         if delivery.is_superseded() {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use lab_connector::OrderStatus;
-use lab_connector::inbox::{Delivery, DeliveryFiles, Handled};
+use lab_connector::inbox::{Delivery, DeliveryFiles, HandlerResult};
 use serde_json::{Value, json};
 
 /// The version of `delivery.json`. It grows when a field changes its meaning or goes.
@@ -70,7 +70,7 @@ impl Spool {
     }
 
     /// Shows a delivery as a folder, unless it is shown already, and waits for the answer.
-    pub async fn hand_over(&self, delivery: &Delivery, look: Duration) -> Handled {
+    pub async fn hand_over(&self, delivery: &Delivery, look: Duration) -> HandlerResult {
         let name = delivery.directory_name();
         let (shown, done) = (self.root.join(&name), self.root.join("done").join(&name));
         // Read before anything is shown: it was told while no spool was running, or told before and

@@ -27,7 +27,7 @@ use crate::endpoints::origin::{self, Allowed};
 use crate::endpoints::{Endpoint, Operation};
 use crate::error::{Error, Kind, Result, Sent, answer};
 use crate::secret::Secret;
-use crate::transport::wire::Wire;
+use crate::transport::wire::TimedTransport;
 
 type Client = oauth2::Client<
     BasicErrorResponse,
@@ -42,7 +42,7 @@ type TokenError = RequestTokenError<Error, BasicErrorResponse>;
 /// The authorization services.
 #[derive(Clone, Debug)]
 pub(crate) struct Protocol {
-    pub(crate) wire: Wire,
+    pub(crate) wire: TimedTransport,
     pub(crate) directory: Arc<Directory>,
     pub(crate) allowed: Arc<Allowed>,
     pub(crate) credentials: Arc<Credentials>,

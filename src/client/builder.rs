@@ -21,7 +21,7 @@ use crate::endpoints::origin::{Allowed, Pattern};
 use crate::error::{Error, Result};
 use crate::retry::{Budget, RetryEvent, RetryPolicy};
 use crate::secret::Secret;
-use crate::transport::wire::{ANSWER_LIMIT, ExtraHeaders, Wire};
+use crate::transport::wire::{ANSWER_LIMIT, ExtraHeaders, TimedTransport};
 use crate::transport::{Network, Proxy, Reqwest, Timeouts, Transport};
 
 /// Sets up a [`Client`]. Setters take anything; [`ClientBuilder::build`] checks it.
@@ -433,7 +433,7 @@ impl ClientBuilder {
         Ok(Client {
             inner: Arc::new(Inner {
                 protocol: Protocol {
-                    wire: Wire {
+                    wire: TimedTransport {
                         transport,
                         clock: self.clock,
                         timeouts: self.timeouts,

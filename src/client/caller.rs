@@ -1,4 +1,4 @@
-//! Who calls.
+//! The caller.
 
 use std::sync::Arc;
 

@@ -54,7 +54,7 @@ use pipeline::Call;
 use shared::{Handles, Shared};
 
 pub use accounts::Pairing;
-pub use assets::{Assets, Download, DownloadAll, Fetched};
+pub use assets::{Assets, Download, DownloadAll, FetchedFile};
 pub use builder::ClientBuilder;
 pub use check::{Check, CheckReport};
 pub use listing::ListingLimits;
@@ -156,8 +156,8 @@ impl Client {
         // It comes before there are tokens. Convention.
         let call = Call::new(Operation::Discovery);
         let answer = self.anonymous().send(call).await?;
-        // What is no JSON at all is described as for any other call.
-        let _: serde::de::IgnoredAny = answer.decode("it is no JSON")?;
+        // What is not JSON at all is described as for any other call.
+        let _: serde::de::IgnoredAny = answer.decode("it is not valid JSON")?;
         let protocol = &self.inner.protocol;
         protocol
             .directory

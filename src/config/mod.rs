@@ -202,7 +202,7 @@ impl Config {
     /// # Errors
     ///
     /// [`Error::is_configuration`], which names the file and what is wrong in it and shows no value:
-    /// it cannot be read, it is no JSON object, a key is no setting or given twice, a value is not of
+    /// it cannot be read, it is not a JSON object, a key is no setting or given twice, a value is not of
     /// its setting's type or is empty, or of a secret both the text and the file are given.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();

@@ -101,6 +101,6 @@ pub use sink::{Downloaded, Received};
 
 pub(crate) use digest::{Digest, fingerprint};
 pub(crate) use progress::{Meter, Report};
-pub(crate) use resume::{Head, Held, Plan, Reject, plan};
+pub(crate) use resume::{Head, PartialFile, Plan, Reject, plan};
 pub(crate) use sink::{Sink, Wanted};
 pub(crate) use verify::ZipRule;

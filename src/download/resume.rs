@@ -52,7 +52,7 @@ impl Validator {
 
 /// What is there, and is to be continued.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct PartialFile {
     /// The first byte that is asked for.
     pub(crate) from: u64,
     pub(crate) validator: Validator,
@@ -60,7 +60,7 @@ pub(crate) struct Held {
     pub(crate) total: Option<u64>,
 }
 
-impl Held {
+impl PartialFile {
     /// What to ask for when `bytes` are there. Where they may be all of it, the last one is
     /// asked for again: the answer says how long the file is, and that it is still the same.
     pub(crate) fn new(bytes: u64, validator: Validator, total: Option<u64>) -> Option<Self> {
@@ -70,7 +70,7 @@ impl Held {
             Some(total) if bytes > total => return None,
             _ => bytes.checked_sub(1)?,
         };
-        (from > 0).then_some(Held {
+        (from > 0).then_some(PartialFile {
             from,
             validator,
             total,
@@ -195,7 +195,7 @@ pub(crate) enum Reject {
 
 /// Judges an answer to a request that asked for the rest of what is `held`, or for the whole
 /// file.
-pub(crate) fn plan(held: Option<&Held>, head: &Head) -> Plan {
+pub(crate) fn plan(held: Option<&PartialFile>, head: &Head) -> Plan {
     match (head.status, held) {
         (StatusCode::OK, _) if head.encoded => Plan::Reject(Reject::Encoded),
         (StatusCode::OK, _) => match head.length {
@@ -242,8 +242,8 @@ mod tests {
     #[test]
     fn the_table_of_answers() {
         use Plan::*;
-        let held = Held::new(5, etag("\"a\""), Some(10)).unwrap();
-        let open = Held::new(6, etag("\"a\""), None).unwrap();
+        let held = PartialFile::new(5, etag("\"a\""), Some(10)).unwrap();
+        let open = PartialFile::new(6, etag("\"a\""), None).unwrap();
         assert_eq!((held.from, open.from), (5, 5));
         let restart = |total| Restart { total };
         let append = Append {
@@ -409,7 +409,7 @@ mod tests {
     #[test]
     fn a_part_need_not_repeat_the_date_that_was_asked_for() {
         let date = "Sun, 06 Nov 1994 08:49:37 GMT";
-        let held = Held::new(5, Validator::Modified(date.to_owned()), Some(10)).unwrap();
+        let held = PartialFile::new(5, Validator::Modified(date.to_owned()), Some(10)).unwrap();
         let range = ("content-range", "bytes 5-9/10");
         for (headers, goes_on) in [
             (vec![range], true),
@@ -460,7 +460,8 @@ mod tests {
 
     #[test]
     fn what_is_there_decides_what_is_asked_for() {
-        let held = |bytes, total| Held::new(bytes, etag("\"a\""), total).map(|held| held.from);
+        let held =
+            |bytes, total| PartialFile::new(bytes, etag("\"a\""), total).map(|held| held.from);
         assert_eq!(held(0, Some(10)), None);
         assert_eq!(held(4, Some(10)), Some(4));
         // All is there: the last byte once more.
@@ -468,7 +469,7 @@ mod tests {
         assert_eq!(held(11, Some(10)), None);
         assert_eq!(held(7, None), Some(6));
         assert_eq!(held(1, None), None);
-        let headers = Held::new(4, etag("\"a\""), None).unwrap().headers();
+        let headers = PartialFile::new(4, etag("\"a\""), None).unwrap().headers();
         assert_eq!(headers["range"], "bytes=3-");
         assert_eq!(headers["if-range"], "\"a\"");
     }

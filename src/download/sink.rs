@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::digest::{Digest, Hashers};
 use super::part::{Part, State, failed};
-use super::resume::{Held, Validator};
+use super::resume::{PartialFile, Validator};
 use super::verify::{Check, ZipRule, verify};
 use crate::access::Access;
 use crate::error::{Error, Kind, Result};
@@ -71,7 +71,7 @@ pub(crate) struct Sink<'a> {
 
 enum Out<'a> {
     File(Part),
-    Ordered(Box<Ordered>, Onward<'a>),
+    Ordered(Box<Ordered>, Destination<'a>),
 }
 
 /// What is handed on cannot be taken back.
@@ -83,7 +83,7 @@ struct Ordered {
     skip: u64,
 }
 
-enum Onward<'a> {
+enum Destination<'a> {
     Writer(&'a mut (dyn AsyncWrite + Unpin + Send)),
     Channel(mpsc::Sender<Bytes>),
 }
@@ -104,14 +104,14 @@ impl<'a> Sink<'a> {
 
     pub(crate) fn writer(writer: &'a mut (dyn AsyncWrite + Unpin + Send), wanted: Wanted) -> Self {
         Sink::new(
-            Out::Ordered(Box::new(Ordered::new()), Onward::Writer(writer)),
+            Out::Ordered(Box::new(Ordered::new()), Destination::Writer(writer)),
             wanted,
         )
     }
 
     pub(crate) fn channel(sender: mpsc::Sender<Bytes>, wanted: Wanted) -> Self {
         Sink::new(
-            Out::Ordered(Box::new(Ordered::new()), Onward::Channel(sender)),
+            Out::Ordered(Box::new(Ordered::new()), Destination::Channel(sender)),
             wanted,
         )
     }
@@ -132,8 +132,8 @@ impl<'a> Sink<'a> {
     }
 
     /// What is there and can be continued.
-    pub(crate) fn held(&self) -> Option<Held> {
-        Held::new(self.bytes, self.validator.clone()?, self.total)
+    pub(crate) fn held(&self) -> Option<PartialFile> {
+        PartialFile::new(self.bytes, self.validator.clone()?, self.total)
     }
 
     fn know(&mut self, digests: Vec<Digest>) {
@@ -227,9 +227,9 @@ impl<'a> Sink<'a> {
                 ordered.edges.extend(&chunk);
                 self.bytes += chunk.len() as u64;
                 match onward {
-                    Onward::Writer(writer) => writer.write_all(&chunk).await.map_err(failed),
+                    Destination::Writer(writer) => writer.write_all(&chunk).await.map_err(failed),
                     // Nobody takes it any more: then nobody waits for what is returned either.
-                    Onward::Channel(sender) => {
+                    Destination::Channel(sender) => {
                         let gone = || Error::new(Kind::File("nobody takes it".to_owned()));
                         sender.send(chunk).await.map_err(|_| gone())?;
                         // Until it is taken: what its taker needs is not time that the service
@@ -262,7 +262,7 @@ impl<'a> Sink<'a> {
             Out::Ordered(ordered, onward) => {
                 let hashers = ordered.hashers.get_or_insert_default();
                 verify(self.bytes, &check, &ordered.edges, hashers)?;
-                if let Onward::Writer(writer) = onward {
+                if let Destination::Writer(writer) = onward {
                     writer.flush().await.map_err(failed)?;
                 }
                 Ok(hashers.sha256())
@@ -302,8 +302,8 @@ impl fmt::Debug for Out<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Out::File(_) => "File",
-            Out::Ordered(_, Onward::Writer(_)) => "Writer",
-            Out::Ordered(_, Onward::Channel(_)) => "Channel",
+            Out::Ordered(_, Destination::Writer(_)) => "Writer",
+            Out::Ordered(_, Destination::Channel(_)) => "Channel",
         })
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn error(
     body: &[u8],
     now: SystemTime,
 ) -> Error {
-    let said = Said::of(body);
+    let said = ErrorText::of(body);
     let text = match said.code {
         Some(code) => format!("{status}: {code}"),
         None if is_page(body) => format!("{status}: an HTML page"),
@@ -159,26 +159,26 @@ fn shape(fields: &Map<String, Value>, refuses: bool) -> String {
 
 /// What an answer says of its error.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Said {
+struct ErrorText {
     code: Option<String>,
     /// All that may not be shown.
     message: Option<String>,
 }
 
-impl Said {
+impl ErrorText {
     fn of(body: &[u8]) -> Self {
         if body.len() > DESCRIBED || is_page(body) {
-            return Said::default();
+            return ErrorText::default();
         }
         let fields = match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => fields,
-            Ok(Value::String(text)) => return Said::text(&text),
-            Ok(_) => return Said::default(),
+            Ok(Value::String(text)) => return ErrorText::text(&text),
+            Ok(_) => return ErrorText::default(),
             // A plain text, if it is one.
             Err(_) => {
                 return match std::str::from_utf8(body) {
-                    Ok(text) => Said::text(text.trim()),
-                    Err(_) => Said::default(),
+                    Ok(text) => ErrorText::text(text.trim()),
+                    Err(_) => ErrorText::default(),
                 };
             }
         };
@@ -199,14 +199,14 @@ impl Said {
         let texts: Vec<_> = texts
             .filter(|text| !text.is_empty() && code.as_deref() != Some(*text))
             .collect();
-        Said {
+        ErrorText {
             code,
             message: (!texts.is_empty()).then(|| texts.join(", ")),
         }
     }
 
     fn text(text: &str) -> Self {
-        Said {
+        ErrorText {
             code: None,
             message: (!text.is_empty()).then(|| text.to_owned()),
         }
@@ -275,7 +275,7 @@ mod tests {
             ("  no such\torder", None, Some("no such\torder")),
             ("", None, None),
         ] {
-            let said = Said::of(body.as_bytes());
+            let said = ErrorText::of(body.as_bytes());
             assert_eq!(said.code.as_deref(), code, "{body}");
             assert_eq!(said.message.as_deref(), message, "{body}");
         }

@@ -45,7 +45,7 @@ pub(crate) enum Kind {
     /// The same, where it may pass by itself.
     #[error("the store failed: {0}")]
     StoreUnavailable(String),
-    #[error("the delivery was held for too long, and was handed out to somebody else")]
+    #[error("the delivery was held for too long, and was claimed by somebody else")]
     LeaseLost,
     #[error("the service names no files of the order, as it is now")]
     WithoutFiles,

@@ -196,7 +196,7 @@ impl Error {
     }
 
     /// A delivery was held for longer than its [claim lease](crate::inbox::Inbox::claim_lease) and
-    /// was handed out to somebody else, whose work counts. Usual causes: work that takes long, for
+    /// was claimed by somebody else, whose work counts. Usual causes: work that takes long, for
     /// which there is [`Delivery::extend`](crate::inbox::Delivery::extend); a machine that slept.
     #[must_use]
     pub fn is_lease_lost(&self) -> bool {

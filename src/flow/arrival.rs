@@ -128,7 +128,7 @@ pub enum Origin {
     /// The service told it afterwards, in a history of its own.
     ServiceHistory,
     /// It was taken over from before the integration. Such deliveries have their ordinals but
-    /// are never handed out.
+    /// are never delivered.
     Imported,
 }
 

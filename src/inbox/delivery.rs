@@ -14,8 +14,8 @@ use super::fetch;
 use super::files;
 use super::plan::Evidence;
 use super::plan::identity::Subject;
-use super::record::{CaseObservation, Shown};
-use super::store::{Claimed, Outcome, Settlement};
+use super::record::{CaseObservation, ObservedOrder};
+use super::store::{ClaimedDelivery, Outcome, Settlement};
 use crate::download::safe_name;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Arrival, History, Reading};
@@ -37,8 +37,8 @@ const LONGEST_REASON: usize = 500;
 /// it. Dropped, it comes again after that.
 ///
 /// ```no_run
-/// # use lab_connector::inbox::{Delivery, Handled};
-/// async fn handle(delivery: Delivery) -> Handled {
+/// # use lab_connector::inbox::{Delivery, HandlerResult};
+/// async fn handle(delivery: Delivery) -> HandlerResult {
 ///     if delivery.is_superseded() {
 ///         return Ok(()); // a newer scan is on its way, under the next name
 ///     }
@@ -51,7 +51,7 @@ const LONGEST_REASON: usize = 500;
 #[derive(Clone)]
 pub struct Delivery {
     pub(super) inbox: Inbox,
-    claimed: Arc<Claimed>,
+    claimed: Arc<ClaimedDelivery>,
     order: Arc<Order>,
     history: Arc<History>,
     token: Arc<str>,
@@ -60,7 +60,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(inbox: &Inbox, claimed: Claimed, token: &Arc<str>) -> Result<Self> {
+    pub(super) fn new(inbox: &Inbox, claimed: ClaimedDelivery, token: &Arc<str>) -> Result<Self> {
         let stored = &claimed.stored;
         let order = stored.order.clone().ok_or_else(|| {
             Error::store(format!(
@@ -390,7 +390,7 @@ impl Delivery {
         if fetch::subject(Some(case), rx_id, &order) != Subject::Asked {
             return Ok(None);
         }
-        let shown = Shown::new(order);
+        let shown = ObservedOrder::new(order);
         let observation = CaseObservation::fetched(case.clone(), &shown);
         self.inbox.observe(&moment, observation).await?;
         Ok(Some(shown.order))

@@ -1,6 +1,6 @@
 //! The files of a delivery, once they are here.
 
-use crate::client::Fetched;
+use crate::client::FetchedFile;
 use crate::download::Downloaded;
 use crate::error::Result;
 #[cfg(doc)]
@@ -11,7 +11,7 @@ use crate::model::Asset;
 pub struct DeliveryFiles(Vec<Downloaded>);
 
 impl DeliveryFiles {
-    pub(super) fn of(fetched: Vec<Fetched<'_>>) -> Result<Self> {
+    pub(super) fn of(fetched: Vec<FetchedFile<'_>>) -> Result<Self> {
         let files = fetched.into_iter().map(|fetched| fetched.result);
         files.collect::<Result<_>>().map(DeliveryFiles)
     }

@@ -10,7 +10,7 @@ use super::plan::identity::{FetchTarget, Subject, present};
 use super::plan::queue::share;
 use super::poll::note_other_accounts;
 use super::problem::{Problem, ProblemKind};
-use super::record::{CaseObservation, Cases, Moment, Shown, by_key, record};
+use super::record::{CaseObservation, Cases, Moment, ObservedOrder, by_key, record};
 use super::report::PollReport;
 use super::store::{Case, CaseKey};
 use super::trace;
@@ -175,7 +175,7 @@ async fn fetch(
 
 /// What the answer to a fetch is about.
 enum About {
-    Case(OrderId, RxId, Shown),
+    Case(OrderId, RxId, ObservedOrder),
     /// The order asked for is not there, could not be fetched, or the answer is about another.
     Nothing(OrderId, Evidence<'static>),
 }
@@ -245,7 +245,7 @@ fn judge(
                 let own_id = order.own_id().filter(|id| present(id.as_str()).is_some());
                 let new = || OrderId::new(own_id.map_or(target.rx_id.as_str(), OrderId::as_str));
                 let case = case.cloned().unwrap_or_else(new);
-                let shown = Shown::new(order);
+                let shown = ObservedOrder::new(order);
                 note_other_accounts(inbox, [&shown], report);
                 Some(About::Case(case, target.rx_id.clone(), shown))
             }

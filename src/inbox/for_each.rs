@@ -18,7 +18,7 @@ use super::{Delivery, Inbox};
 use crate::error::{Result, report};
 
 /// What a handler gives: an error of any kind makes its delivery come again.
-pub type Handled = std::result::Result<(), Box<dyn StdError + Send + Sync>>;
+pub type HandlerResult = std::result::Result<(), Box<dyn StdError + Send + Sync>>;
 
 impl Inbox {
     /// Works on deliveries, without end: polls as [`Inbox::run`] does, calls the handler with each
@@ -64,7 +64,7 @@ impl Inbox {
     pub fn for_each<'a, H, F>(&'a self, handler: H) -> impl Future<Output = Result<()>> + Send + 'a
     where
         H: FnMut(Delivery) -> F + Send + 'a,
-        F: Future<Output = Handled> + Send + 'a,
+        F: Future<Output = HandlerResult> + Send + 'a,
     {
         self.for_each_until(std::future::pending(), handler)
     }
@@ -94,7 +94,7 @@ impl Inbox {
     ) -> Working<'a>
     where
         H: FnMut(Delivery) -> F + Send + 'a,
-        F: Future<Output = Handled> + Send + 'a,
+        F: Future<Output = HandlerResult> + Send + 'a,
     {
         let stop = Box::pin(stop);
         let inbox = self;
@@ -164,7 +164,7 @@ struct Desk<'a, H> {
 impl<H, F> Desk<'_, H>
 where
     H: FnMut(Delivery) -> F + Send,
-    F: Future<Output = Handled> + Send,
+    F: Future<Output = HandlerResult> + Send,
 {
     async fn work(
         &mut self,
@@ -255,7 +255,7 @@ where
 /// Holds a delivery for a handler, and writes down what became of it. Gives its number.
 async fn handle<F>(delivery: Delivery, work: std::thread::Result<F>) -> u64
 where
-    F: Future<Output = Handled> + Send,
+    F: Future<Output = HandlerResult> + Send,
 {
     let work = async {
         match work {

@@ -143,7 +143,7 @@ use store::Settlement;
 
 pub use delivery::Delivery;
 pub use delivery_files::DeliveryFiles;
-pub use for_each::Handled;
+pub use for_each::HandlerResult;
 pub use history::CaseHistory;
 pub use logged::LoggedArrival;
 pub use plan::Policy;

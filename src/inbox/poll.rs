@@ -8,7 +8,7 @@ use super::plan::identity::present;
 use super::plan::listing::{KnownCase, KnownIds, ListedOrder, ListedRecord, Listing};
 use super::plan::{Evidence, ListingCoverage};
 use super::problem::{Problem, ProblemKind};
-use super::record::{CaseObservation, Cases, Moment, Shown, by_key, record};
+use super::record::{CaseObservation, Cases, Moment, ObservedOrder, by_key, record};
 use super::report::PollReport;
 use super::store::{Case, CaseKey, fits};
 use crate::client::{self, Unreadable};
@@ -44,11 +44,11 @@ async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
     let is_readable = listing.problem().is_none() && listing.unreadable().len() < UNREADABLE_LIMIT;
     take_problems(&listing, report);
     let (orders, unreadable) = listing.into_parts();
-    let shown: Vec<Shown> = orders.into_iter().map(Shown::new).collect();
+    let shown: Vec<ObservedOrder> = orders.into_iter().map(ObservedOrder::new).collect();
     report.listed = u64::try_from(shown.len()).unwrap_or(u64::MAX);
     note_other_accounts(inbox, &shown, report);
 
-    let known = Known::read(inbox, &shown).await?;
+    let known = KnownCases::read(inbox, &shown).await?;
     // Those of which only an id can be read come last: what is said of the others goes by their places.
     let records = shown.iter().map(listed_record);
     let records: Vec<_> = records
@@ -120,11 +120,11 @@ fn present_record(unreadable: &Unreadable) -> ListedRecord<'_> {
 
 pub(super) fn note_other_accounts<'a>(
     inbox: &Inbox,
-    shown: impl IntoIterator<Item = &'a Shown>,
+    shown: impl IntoIterator<Item = &'a ObservedOrder>,
     report: &mut PollReport,
 ) {
     let ours = inbox.account().as_str();
-    let is_other = |shown: &&Shown| {
+    let is_other = |shown: &&ObservedOrder| {
         let named = shown.order.account_id().and_then(|id| present(id.as_str()));
         named.is_some_and(|named| named != ours)
     };
@@ -135,7 +135,7 @@ pub(super) fn note_other_accounts<'a>(
     }));
 }
 
-fn listed_record(shown: &Shown) -> ListedRecord<'_> {
+fn listed_record(shown: &ObservedOrder) -> ListedRecord<'_> {
     ListedRecord {
         order_id: shown.order.own_id().map(OrderId::as_str),
         rx_id: rx_id_of(shown),
@@ -144,28 +144,29 @@ fn listed_record(shown: &Shown) -> ListedRecord<'_> {
 }
 
 /// An Rx id by which an order can be fetched and found.
-fn rx_id_of(shown: &Shown) -> Option<&str> {
+fn rx_id_of(shown: &ObservedOrder) -> Option<&str> {
     let rx_id = shown.order.rx_id()?.as_str();
     Some(rx_id).filter(|rx_id| fits(rx_id))
 }
 
 /// The cases that a listing is compared with.
-struct Known {
+struct KnownCases {
     cases: Cases,
     /// Of those that are not known by the order id of a record.
     by_rx_id: HashMap<RxId, OrderId>,
 }
 
-impl Known {
-    async fn read(inbox: &Inbox, shown: &[Shown]) -> Result<Self> {
+impl KnownCases {
+    async fn read(inbox: &Inbox, shown: &[ObservedOrder]) -> Result<Self> {
         let (store, account) = (inbox.store(), inbox.account());
-        let own_id = |shown: &Shown| shown.order.own_id().filter(|id| fits(id.as_str())).cloned();
+        let own_id =
+            |shown: &ObservedOrder| shown.order.own_id().filter(|id| fits(id.as_str())).cloned();
         let mut ids: Vec<OrderId> = shown.iter().filter_map(own_id).collect();
         ids.sort_unstable();
         ids.dedup();
         let mut cases = by_key(store.expected(account, &ids).await?);
         // What is new may be known by its Rx id alone.
-        let is_new = |shown: &&Shown| {
+        let is_new = |shown: &&ObservedOrder| {
             let own_id = shown.order.own_id();
             own_id.is_none_or(|id| !cases.contains_key(id))
         };
@@ -179,7 +180,7 @@ impl Known {
             by_rx_id.extend(found.iter().filter_map(ids));
             cases.extend(by_key(found));
         }
-        Ok(Known { cases, by_rx_id })
+        Ok(KnownCases { cases, by_rx_id })
     }
 }
 
@@ -191,7 +192,7 @@ fn known_case(case: &Case) -> KnownCase<'_> {
     }
 }
 
-impl KnownIds for Known {
+impl KnownIds for KnownCases {
     fn by_key(&self, key: &str) -> Option<KnownCase<'_>> {
         self.cases.get(key).map(known_case)
     }
@@ -221,7 +222,7 @@ fn observed<'a>(
     order: &'a ListedOrder<'a>,
     case: OrderId,
     found: Option<&Case>,
-    shown: &'a [Shown],
+    shown: &'a [ObservedOrder],
     is_complete: bool,
 ) -> Option<CaseObservation<'a>> {
     let rx_id = order.new_rx_id(found.and_then(Case::rx_id).map(RxId::as_str), is_complete);

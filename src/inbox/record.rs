@@ -36,16 +36,16 @@ pub(super) struct Moment {
 }
 
 /// An order as an answer showed it, in the planner's words.
-pub(super) struct Shown {
+pub(super) struct ObservedOrder {
     pub(super) order: Arc<Order>,
     files: Files,
     /// What the service itself says of the time before.
     history: Vec<Arrival>,
 }
 
-impl Shown {
+impl ObservedOrder {
     pub(super) fn new(order: Order) -> Self {
-        Shown {
+        ObservedOrder {
             files: fingerprint(&order),
             history: order.history().unwrap_or_default(),
             order: Arc::new(order),
@@ -70,7 +70,7 @@ pub(super) struct CaseObservation<'a> {
     pub(super) rx_id: Option<RxId>,
     pub(super) evidence: Evidence<'a>,
     /// The orders that the evidence is made of.
-    pub(super) shown: Vec<&'a Shown>,
+    pub(super) shown: Vec<&'a ObservedOrder>,
 }
 
 impl<'a> CaseObservation<'a> {
@@ -83,7 +83,7 @@ impl<'a> CaseObservation<'a> {
         }
     }
 
-    pub(super) fn fetched(case: OrderId, shown: &'a Shown) -> Self {
+    pub(super) fn fetched(case: OrderId, shown: &'a ObservedOrder) -> Self {
         CaseObservation {
             shown: vec![shown],
             ..CaseObservation::new(case, Evidence::Fetched(shown.state()))
@@ -213,7 +213,7 @@ fn plan(
     let is_clear = !arrivals.is_empty() || !(contradicts || in_doubt);
     let current = after.as_ref().unwrap_or(before).history().last();
     let is_current =
-        |shown: &&&Shown| current.is_some_and(|one| one.status() == shown.order.status());
+        |shown: &&&ObservedOrder| current.is_some_and(|one| one.status() == shown.order.status());
     let order = observation.shown.iter().rev().find(is_current);
     let order = order.map(|shown| (&shown.order, digest(&shown.order)));
     let order = order
@@ -307,9 +307,9 @@ mod tests {
 
     use super::*;
 
-    fn shown(status: &str, note: &str) -> Shown {
+    fn shown(status: &str, note: &str) -> ObservedOrder {
         let order = serde_json::json!({ "orderId": 1, "rxId": 2, "status": status, "note": note });
-        Shown::new(serde_json::from_value(order).unwrap())
+        ObservedOrder::new(serde_json::from_value(order).unwrap())
     }
 
     fn moment(revision: u64) -> Moment {
@@ -320,7 +320,7 @@ mod tests {
         }
     }
 
-    fn listed(shown: &Shown) -> CaseObservation<'_> {
+    fn listed(shown: &ObservedOrder) -> CaseObservation<'_> {
         CaseObservation {
             shown: vec![shown],
             ..CaseObservation::new("1".into(), Evidence::Listed(shown.state()))

@@ -10,7 +10,7 @@ pub(super) use nothing::*;
 #[cfg(feature = "tracing")]
 mod events {
     use super::super::report::PollReport;
-    use super::super::store::{Claimed, Outcome, Settlement};
+    use super::super::store::{ClaimedDelivery, Outcome, Settlement};
     use crate::error::{Error, Result};
     use crate::flow::Symbol;
 
@@ -64,7 +64,7 @@ mod events {
         );
     }
 
-    pub(in super::super) fn claimed(claimed: &Claimed) {
+    pub(in super::super) fn claimed(claimed: &ClaimedDelivery) {
         tracing::debug!(
             target: "lab_connector",
             sequence = claimed.sequence,
@@ -128,14 +128,14 @@ mod events {
 #[cfg(not(feature = "tracing"))]
 mod nothing {
     use super::super::report::PollReport;
-    use super::super::store::{Claimed, Settlement};
+    use super::super::store::{ClaimedDelivery, Settlement};
     use crate::error::{Error, Result};
     use crate::flow::Symbol;
 
     pub(in super::super) fn polled(_: &Result<PollReport>) {}
     pub(in super::super) fn fetched(_: &PollReport) {}
     pub(in super::super) fn deviates(_: Option<Symbol>) {}
-    pub(in super::super) fn claimed(_: &Claimed) {}
+    pub(in super::super) fn claimed(_: &ClaimedDelivery) {}
     pub(in super::super) fn settled(_: &Settlement, _: bool) {}
     pub(in super::super) fn poll_right(_: bool) {}
     pub(in super::super) fn store_failed(_: &Error) {}

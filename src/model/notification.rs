@@ -132,7 +132,7 @@ fn collect(walk: &mut Walk<'_>, found: &mut Vec<Fields>, depth: usize) -> Result
         Some(b'"') => {
             let text = walk.string()?;
             if text.trim_ascii_start().starts_with(['{', '[']) {
-                // Of what is no JSON, though it looks like it, nothing is taken.
+                // Nothing is taken of a body that only looks like JSON.
                 let _ = collect(&mut Walk::new(&text), found, depth + 1);
             }
             Ok(())

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::lenient::{Entry, FieldName, Fields, Known, Record, Shapes, StatusFields};
+use super::lenient::{Entry, FieldName, Fields, KnownField, Record, Shapes, StatusFields};
 use super::order::HistoryEntry;
 use super::{Account, Asset, Order};
 use crate::key::same_key;
@@ -11,7 +11,7 @@ use crate::key::same_key;
 struct Named {
     name: &'static str,
     what: &'static str,
-    find: fn(&str) -> Option<Known>,
+    find: fn(&str) -> Option<KnownField>,
     field: fn(usize) -> &'static str,
 }
 

@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(repeats(1_000_009), 0);
         assert_eq!(repeats(1_000_010), 1);
         assert_eq!(repeats(1_000_070), 6);
-        // A clock that stands still or goes back brings nothing.
+        // A clock that does not move, or goes back, brings nothing.
         assert_eq!(repeats(1_000_070), 0);
         assert_eq!(repeats(500), 0);
         assert!(!budget.is_full(Duration::from_secs(1_000_100)));

@@ -29,7 +29,7 @@ pub struct Behaviour {
 
     /// Whether a refresh gives a new refresh token, and the old one is used up.
     pub refresh_rotation: bool,
-    /// For so many seconds a refresh token that is used up goes on working.
+    /// Stream so many seconds a refresh token that is used up goes on working.
     pub refresh_grace: u64,
     /// Whether a refresh token that is used twice revokes every token that came from the same
     /// sign-in or pairing, as RFC 9700 section 4.14 recommends and Auth0 does it.
@@ -74,7 +74,7 @@ pub struct Behaviour {
     pub asset_ids: AssetIds,
     /// Where files are.
     pub asset_urls: AssetUrls,
-    /// For so many seconds a signed URL is good.
+    /// Stream so many seconds a signed URL is good.
     pub asset_url_life: u64,
     /// Whether a file's size is told.
     pub asset_sizes: bool,
@@ -164,7 +164,7 @@ impl Behaviour {
     ///
     /// # Errors
     ///
-    /// It is no JSON object, has a key that no switch has or a value that its switch does not
+    /// It is not a JSON object, has a key that no switch has or a value that its switch does not
     /// take; the error names it and says what would do.
     pub fn from_json(json: &str) -> Result<Self, InvalidSettings> {
         let behaviour: Behaviour = settings::read(json)?;
@@ -324,7 +324,7 @@ choices! {
         Camel,
         /// `READY_FOR_DOWNLOAD`.
         ScreamingSnake,
-        /// `Ready for Download (For the Lab)`.
+        /// `Ready for Download (Stream the Lab)`.
         Noted,
     }
 

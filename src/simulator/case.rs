@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::Action;
-use super::dice::Dice;
 use super::files::Facts;
 use super::prescription::{Patient, Prescription, Procedure};
-use super::refused::Refused;
+use super::randomness::Randomness;
+use super::refusal::Refusal;
 use crate::flow::Phase;
 use crate::model::OrderId;
 use crate::status::{OrderStatus, Symbol};
@@ -146,9 +146,9 @@ impl Case {
         upto.any(|entry| entry.phase.shows() == Symbol::R)
     }
 
-    pub(super) fn prescription(&self, dice: Dice) -> Prescription {
+    pub(super) fn prescription(&self, randomness: Randomness) -> Prescription {
         let (patient, procedure) = self.asked.as_deref().cloned().unzip();
-        let mut prescription = Prescription::of(dice, self.number, procedure);
+        let mut prescription = Prescription::of(randomness, self.number, procedure);
         if let Some(patient) = patient {
             prescription.patient = patient;
         }
@@ -178,8 +178,8 @@ impl Case {
     }
 
     /// An action that does not fit the phase.
-    pub(super) fn refuses(&self, action: &'static str) -> Refused {
-        Refused::new(action, Some(self.phase()))
+    pub(super) fn refuses(&self, action: &'static str) -> Refusal {
+        Refusal::new(action, Some(self.phase()))
     }
 }
 

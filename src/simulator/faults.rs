@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::dice::{Dice, For};
+use super::randomness::{Randomness, Stream};
 use super::settings::{self, InvalidSettings};
 use crate::endpoints::Operation;
 use crate::model::AccountId;
@@ -96,7 +96,7 @@ pub enum Fault {
     },
     /// A page for people in place of the answer, with status 200; nothing is done.
     Html,
-    /// The body is no JSON any more. Files are left alone.
+    /// The body is not valid JSON any more. Files are left alone.
     MalformedJson,
     /// One of the listed orders has neither id nor status.
     UnreadableRecord,
@@ -161,7 +161,7 @@ impl Faults {
     ///
     /// # Errors
     ///
-    /// It is no JSON object, or has a key or a value that does not fit; the error names it and
+    /// It is not a JSON object, or has a key or a value that does not fit; the error names it and
     /// says what would do.
     pub fn from_json(json: &str) -> Result<Self, InvalidSettings> {
         let faults: Faults = settings::read(json)?;
@@ -210,7 +210,7 @@ impl Faults {
     /// What goes wrong at the n-th occasion, counted from 1, and for which account it is.
     pub(super) fn draw(
         &self,
-        dice: Dice,
+        randomness: Randomness,
         occasion: Occasion,
         n: u64,
         account: Option<&str>,
@@ -236,7 +236,7 @@ impl Faults {
                 && of_notifications == (occasion == Occasion::Notification)
                 && (rule.probability >= 1.0 || {
                     let number = (place << 40) ^ ((*at as u64) << 56) ^ n;
-                    dice.nth(For::Faults, number).f64() < rule.probability
+                    randomness.nth(Stream::Faults, number).f64() < rule.probability
                 })
         };
         let rules = self.rules.iter().enumerate().filter(happens);
@@ -401,7 +401,7 @@ mod tests {
         let rule = FaultRule::new(Fault::Hang).account("L-2");
         assert_eq!(faults.rules, [rule]);
         let call = Occasion::Call(Operation::GetOrders);
-        let hangs = |account| !faults.draw(Dice::new(7), call, 1, account).is_empty();
+        let hangs = |account| !faults.draw(Randomness::new(7), call, 1, account).is_empty();
         assert!(hangs(Some("L-2")) && !hangs(Some("L-1")) && !hangs(None));
     }
 
@@ -411,7 +411,8 @@ mod tests {
         let hang = FaultRule::new(Fault::Hang).on(Operation::Pair).calls([2]);
         let rare = FaultRule::new(Fault::Html).probability(0.25);
         faults.rules = vec![hang, rare];
-        let draw = |operation, n| faults.draw(Dice::new(7), Occasion::Call(operation), n, None);
+        let draw =
+            |operation, n| faults.draw(Randomness::new(7), Occasion::Call(operation), n, None);
         let hangs = |operation, n| draw(operation, n).contains(&Fault::Hang);
         assert!(hangs(Operation::Pair, 2) && !hangs(Operation::Pair, 1));
         assert!(!hangs(Operation::GetOrders, 2));
@@ -422,7 +423,7 @@ mod tests {
         assert_eq!(draw(Operation::Pair, 9), draw(Operation::Pair, 9));
         assert!(
             faults
-                .draw(Dice::new(7), Occasion::Notification, 1, None)
+                .draw(Randomness::new(7), Occasion::Notification, 1, None)
                 .is_empty()
         );
     }

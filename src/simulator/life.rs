@@ -19,10 +19,10 @@ use crate::model::OrderId;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use lab_connector::simulator::{ClockMode, Life, Simulator};
+/// use lab_connector::simulator::{ClockMode, Workload, Simulator};
 ///
 /// let service = Simulator::builder().seed(7).clock(ClockMode::Stepped).start().await?;
-/// service.set_life(Life::from_json(r#"{ "cases_per_day": 100, "to_milling": 0.5 }"#)?)?;
+/// service.set_life(Workload::from_json(r#"{ "cases_per_day": 100, "to_milling": 0.5 }"#)?)?;
 /// // Software under test looks every hour.
 /// for hour in 0..24 {
 ///     service.live(Duration::from_secs(60 * 60));
@@ -38,7 +38,7 @@ use crate::model::OrderId;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Life {
+pub struct Workload {
     /// How many cases doctors scan in a day, for each lab.
     pub cases_per_day: f64,
     /// How long a scan takes, from prescription to sending.
@@ -84,9 +84,9 @@ pub struct Span {
     pub spread: f64,
 }
 
-impl Default for Life {
+impl Default for Workload {
     fn default() -> Self {
-        Life {
+        Workload {
             cases_per_day: 40.0,
             scan: Span::hours(0.5, 1.5),
             lab: Span::hours(2.0, 2.5),
@@ -126,14 +126,14 @@ pub(super) fn hours(hours: f64) -> Duration {
     Duration::try_from_secs_f64((hours * 3600.0).clamp(0.001, 3.2e9)).unwrap_or_default()
 }
 
-impl Life {
+impl Workload {
     /// Reads it from JSON.
     ///
     /// # Errors
     ///
-    /// It is no JSON object, or has a key or a value that does not fit; the error names it.
+    /// It is not a JSON object, or has a key or a value that does not fit; the error names it.
     pub fn from_json(json: &str) -> Result<Self, InvalidSettings> {
-        let life: Life = settings::read(json)?;
+        let life: Workload = settings::read(json)?;
         life.check()?;
         Ok(life)
     }
@@ -180,7 +180,7 @@ impl Life {
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Deed {
+pub enum WorkflowEvent {
     /// A doctor filled in a prescription.
     Prescribed(OrderId),
     /// Somebody did something with a case.
@@ -190,7 +190,7 @@ pub enum Deed {
 /// What is going to happen.
 #[derive(Debug, Default)]
 pub(super) struct Plans {
-    pub(super) life: Option<Life>,
+    pub(super) life: Option<Workload>,
     /// By time, then in the order in which it was planned.
     pub(super) due: BinaryHeap<Reverse<Plan>>,
     pub(super) planned: u64,
@@ -239,14 +239,14 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        assert_eq!(Life::from_json("{}").unwrap(), Life::default());
+        assert_eq!(Workload::from_json("{}").unwrap(), Workload::default());
         for (json, named) in [
             (r#"{"cases": 1}"#, "unknown field `cases`"),
             (r#"{"to_doctor": 0.6}"#, "together"),
             (r#"{"scan": {"median": 1, "spread": 0.5}}"#, "`spread`"),
             (r#"{"cases_per_day": -1}"#, "`cases_per_day`"),
         ] {
-            let error = Life::from_json(json).unwrap_err().to_string();
+            let error = Workload::from_json(json).unwrap_err().to_string();
             assert!(error.contains(named), "{json}: {error}");
         }
     }

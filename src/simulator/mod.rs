@@ -20,7 +20,7 @@
 //!   that break in the middle of a head, lists that flicker, notifications that are lost.
 //! * [`ClockMode`]: time as the machine's, faster, or by hand. A seed makes names, ids, tokens,
 //!   durations and faults the same in every run.
-//! * [`Life`]: people who act by themselves, so that a month of a busy lab goes by in a second.
+//! * [`Workload`]: people who act by themselves, so that a month of a busy lab goes by in a second.
 //!
 //! [`Simulator::truth`] says what every case showed and what of it was seen, to hold against what
 //! software made of it; [`Simulator::calls`], what the software asked for.
@@ -74,7 +74,6 @@ mod builder;
 mod calls;
 mod case;
 mod clock;
-mod dice;
 mod faults;
 mod files;
 mod grants;
@@ -87,7 +86,8 @@ mod people;
 mod plans;
 mod prescription;
 mod problem;
-mod refused;
+mod randomness;
+mod refusal;
 mod server;
 mod settings;
 mod snapshot;
@@ -111,11 +111,11 @@ use url::Url;
 use crate::endpoints::{Endpoints, Operation};
 use crate::model::AccountId;
 use calls::Calls;
-use dice::For;
 use files::Kind;
 use notify::Notifier;
+use randomness::Stream;
 use transport::Routers;
-use wire::{Line, Wires};
+use wire::{FaultSlot, Wires};
 use world::World;
 
 pub use action::{Action, UnknownAction};
@@ -127,10 +127,10 @@ pub use builder::SimulatorBuilder;
 pub use calls::Call;
 pub use clock::ClockMode;
 pub use faults::{Fault, FaultRule, Faults, ResetAt};
-pub use life::{Deed, Life, Span};
-pub use refused::Refused;
+pub use life::{Span, WorkflowEvent, Workload};
+pub use refusal::Refusal;
 pub use settings::InvalidSettings;
-pub use truth::{Shown, Truth};
+pub use truth::{GroundTruth, ShownState};
 
 /// A running simulator. It stops when it is dropped; many can run at once.
 ///
@@ -364,7 +364,7 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     let other_region = region.local_addr()?;
     let signed_files = files.local_addr()?;
     let shared = Arc::new(Shared {
-        signing_key: world.dice.nth(For::Signatures, 0).u128(..),
+        signing_key: world.randomness.nth(Stream::Signatures, 0).u128(..),
         world: Mutex::new(world),
         calls: Mutex::default(),
         notifier: Notifier::start(),
@@ -378,7 +378,7 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     let mut routers = Routers::default();
     let mut serve = |listener, address, app: axum::Router| {
         routers.add(address, app.clone());
-        let app = app.into_make_service_with_connect_info::<Line>();
+        let app = app.into_make_service_with_connect_info::<FaultSlot>();
         let server = tokio::spawn(async move {
             // Ends with the handle only.
             let _ = axum::serve(Wires(listener), app).await;

@@ -73,9 +73,10 @@ impl Shared {
         let account = Some(notice.account.as_str());
         let (faults, behaviour) = {
             let world = self.world();
-            let faults = world
-                .faults
-                .draw(world.dice, Occasion::Notification, number, account);
+            let faults =
+                world
+                    .faults
+                    .draw(world.randomness, Occasion::Notification, number, account);
             (faults, world.behaviour.clone())
         };
         let mut posting = Posting {

@@ -1,7 +1,7 @@
 //! What people do outside the API: doctors, the lab's people in the portal, modelers, the mill.
 
 use super::case::Case;
-use super::refused::Refused;
+use super::refusal::Refusal;
 use super::world::{Notice, World};
 use super::{Action, Shared, Simulator};
 use crate::model::{AccountId, OrderId};
@@ -14,7 +14,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is not where this can be done, or there is no such case.
-    pub fn act(&self, order: &OrderId, action: Action) -> Result<(), Refused> {
+    pub fn act(&self, order: &OrderId, action: Action) -> Result<(), Refusal> {
         self.shared.act(order, action)
     }
 
@@ -29,7 +29,7 @@ impl Simulator {
     /// # Errors
     ///
     /// There is no such account.
-    pub fn prescribe(&self, account: impl Into<AccountId>) -> Result<OrderId, Refused> {
+    pub fn prescribe(&self, account: impl Into<AccountId>) -> Result<OrderId, Refusal> {
         self.shared.prescribe(&account.into())
     }
 
@@ -38,7 +38,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is scanned already.
-    pub fn begin_scan(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn begin_scan(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::BeginScan)
     }
 
@@ -47,7 +47,7 @@ impl Simulator {
     /// # Errors
     ///
     /// There is no such account.
-    pub fn scan(&self, account: impl Into<AccountId>) -> Result<OrderId, Refused> {
+    pub fn scan(&self, account: impl Into<AccountId>) -> Result<OrderId, Refusal> {
         self.shared.scan(&account.into())
     }
 
@@ -56,7 +56,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is scanned already.
-    pub fn finish_scan(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn finish_scan(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::FinishScan)
     }
 
@@ -65,7 +65,7 @@ impl Simulator {
     /// # Errors
     ///
     /// There is nothing for the lab to fetch.
-    pub fn download(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn download(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::Download)
     }
 
@@ -75,7 +75,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is with the doctor, with Align, or on its way.
-    pub fn send_to_modeling(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn send_to_modeling(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::SendToModeling)
     }
 
@@ -85,7 +85,7 @@ impl Simulator {
     /// # Errors
     ///
     /// As [`Simulator::send_to_modeling`].
-    pub fn request_milling(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn request_milling(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::RequestMilling)
     }
 
@@ -94,7 +94,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is not in modeling.
-    pub fn finish_modeling(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn finish_modeling(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::FinishModeling)
     }
 
@@ -103,7 +103,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is not in review, or milling was not asked for.
-    pub fn proceed(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn proceed(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::Proceed)
     }
 
@@ -113,7 +113,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is not in review, or milling was not asked for.
-    pub fn begin_interpretation(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn begin_interpretation(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::BeginInterpretation)
     }
 
@@ -123,7 +123,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is not in interpretation 2.
-    pub fn interpretation_to_milling(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn interpretation_to_milling(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::InterpretationToMilling)
     }
 
@@ -132,7 +132,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is not in interpretation 2.
-    pub fn interpretation_to_review(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn interpretation_to_review(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::InterpretationToReview)
     }
 
@@ -141,7 +141,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is not in milling.
-    pub fn finish_milling(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn finish_milling(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::FinishMilling)
     }
 
@@ -150,7 +150,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The model is not ready to ship.
-    pub fn ship(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn ship(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::Ship)
     }
 
@@ -160,7 +160,7 @@ impl Simulator {
     /// # Errors
     ///
     /// The case is not with the lab.
-    pub fn return_to_doctor(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn return_to_doctor(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::ReturnToDoctor)
     }
 
@@ -169,24 +169,24 @@ impl Simulator {
     /// # Errors
     ///
     /// The case was not returned.
-    pub fn rescan(&self, order: &OrderId) -> Result<(), Refused> {
+    pub fn rescan(&self, order: &OrderId) -> Result<(), Refusal> {
         self.act(order, Action::Rescan)
     }
 }
 
 impl Shared {
-    pub(super) fn prescribe(&self, account: &AccountId) -> Result<OrderId, Refused> {
+    pub(super) fn prescribe(&self, account: &AccountId) -> Result<OrderId, Refusal> {
         let prescribed = self.world().prescribe(account, None);
-        prescribed.ok_or(Refused::new("prescribe", None))
+        prescribed.ok_or(Refusal::new("prescribe", None))
     }
 
-    pub(super) fn scan(&self, account: &AccountId) -> Result<OrderId, Refused> {
+    pub(super) fn scan(&self, account: &AccountId) -> Result<OrderId, Refusal> {
         let order = self.prescribe(account)?;
         self.act(&order, Action::FinishScan)?;
         Ok(order)
     }
 
-    pub(super) fn act(&self, order: &OrderId, action: Action) -> Result<(), Refused> {
+    pub(super) fn act(&self, order: &OrderId, action: Action) -> Result<(), Refusal> {
         let notice = self.world().act(order, action)?;
         self.post(notice);
         Ok(())
@@ -204,9 +204,9 @@ impl World {
         &mut self,
         order: &OrderId,
         action: Action,
-    ) -> Result<Option<Notice>, Refused> {
+    ) -> Result<Option<Notice>, Refusal> {
         let case = self.case_mut(order);
-        let case = case.ok_or(Refused::new(action.phrase(), None))?;
+        let case = case.ok_or(Refusal::new(action.phrase(), None))?;
         let to = action.leads(case.phase());
         let to = to.ok_or_else(|| case.refuses(action.phrase()))?;
         Ok(match action {

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
-use super::dice::For;
-use super::life::{Deed, Life, Plan, Span, What, hours};
+use super::life::{Plan, Span, What, WorkflowEvent, Workload, hours};
+use super::randomness::Stream;
 use super::settings::InvalidSettings;
 use super::world::{Notice, World};
 use super::{Action, Shared, Simulator};
@@ -13,7 +13,7 @@ use crate::status::Symbol;
 
 impl World {
     /// Makes people act as it says. What they had planned they do.
-    fn live_as(&mut self, life: Life) {
+    fn live_as(&mut self, life: Workload) {
         let old = self.plans.life.replace(life);
         // Where no case came, none is planned that would lead to the next one.
         let begins = old.is_none_or(|old| old.cases_per_day <= 0.0);
@@ -46,7 +46,9 @@ impl World {
             Symbol::F | Symbol::R | Symbol::D => u64::from(case.revision()) | 1 << 15,
             _ => moves as u64,
         };
-        let mut rng = self.dice.nth(For::Life, number << 16 ^ decided);
+        let mut rng = self
+            .randomness
+            .nth(Stream::Workload, number << 16 ^ decided);
         let Some((span, action)) = next(&life, phase, case.was_modeled(), &mut rng) else {
             return;
         };
@@ -70,7 +72,7 @@ impl World {
         let number = self.plans.cases.entry(account).or_default();
         *number += 1;
         let number = u64::from(account) << 40 ^ *number ^ 1 << 63;
-        let mut rng = self.dice.nth(For::Life, number);
+        let mut rng = self.randomness.nth(Stream::Workload, number);
         // Doctors do not know of each other: the time between two cases is exponential.
         let gap = hours(-(1.0 - rng.f64()).ln() * 24.0 / per_day);
         let at = self.now() + gap;
@@ -89,7 +91,7 @@ impl World {
 
     /// Does the next thing that is due by then. What no longer fits, since somebody else has
     /// moved the case, is left.
-    fn do_next(&mut self, by: SystemTime) -> Option<(Deed, Option<Notice>)> {
+    fn do_next(&mut self, by: SystemTime) -> Option<(WorkflowEvent, Option<Notice>)> {
         while self.next_due().is_some_and(|at| at <= by) {
             let Reverse(plan) = self.plans.due.pop()?;
             // At its own time, however late somebody looks.
@@ -103,13 +105,13 @@ impl World {
         None
     }
 
-    fn perform(&mut self, what: What) -> Option<(Deed, Option<Notice>)> {
+    fn perform(&mut self, what: What) -> Option<(WorkflowEvent, Option<Notice>)> {
         match what {
             What::Prescribe { account } => {
                 self.plan_case(account);
                 let id = self.account_at(account)?.id.clone();
                 let order = self.prescribe(&id, None)?;
-                Some((Deed::Prescribed(order), None))
+                Some((WorkflowEvent::Prescribed(order), None))
             }
             What::Act {
                 order,
@@ -119,7 +121,7 @@ impl World {
                 let case = self.numbered(order);
                 let id = case.filter(|case| case.entries().len() == moves)?.id();
                 let notice = self.act(&id, action).ok()?;
-                Some((Deed::Acted(id, action), notice))
+                Some((WorkflowEvent::Acted(id, action), notice))
             }
         }
     }
@@ -127,7 +129,7 @@ impl World {
 
 /// What people do next with a case, and how long it takes them; nothing where it rests.
 fn next(
-    life: &Life,
+    life: &Workload,
     phase: Phase,
     was_modeled: bool,
     rng: &mut fastrand::Rng,
@@ -181,14 +183,14 @@ impl Simulator {
     /// # Errors
     ///
     /// A value is one that cannot be played.
-    pub fn set_life(&self, life: Life) -> Result<(), InvalidSettings> {
+    pub fn set_life(&self, life: Workload) -> Result<(), InvalidSettings> {
         life.check()?;
         self.world().live_as(life);
         Ok(())
     }
 
     /// Lets so much time pass, with all that people do in it, each thing at its time: a day of a
-    /// busy lab takes milliseconds. Lives by [`Life::default`] if no other was set. Says how many
+    /// busy lab takes milliseconds. Lives by [`Workload::default`] if no other was set. Says how many
     /// things were done.
     pub fn live(&self, time: Duration) -> usize {
         let end = self.now() + time;
@@ -203,7 +205,7 @@ impl Simulator {
     }
 
     /// Lets time pass until somebody has done something, and says what; nothing if nobody will.
-    pub fn step(&self) -> Option<Deed> {
+    pub fn step(&self) -> Option<WorkflowEvent> {
         self.shared.step(None)
     }
 
@@ -216,10 +218,10 @@ impl Simulator {
 
 impl Shared {
     /// The next thing, unless it is later than that.
-    pub(super) fn step(&self, end: Option<SystemTime>) -> Option<Deed> {
+    pub(super) fn step(&self, end: Option<SystemTime>) -> Option<WorkflowEvent> {
         let mut world = self.world();
         if world.plans.life.is_none() {
-            world.live_as(Life::default());
+            world.live_as(Workload::default());
         }
         // What no longer fits takes time too.
         let done = loop {
@@ -243,7 +245,7 @@ impl Shared {
         loop {
             let mut world = self.world();
             if world.plans.life.is_none() {
-                world.live_as(Life::default());
+                world.live_as(Workload::default());
             }
             let now = world.now();
             let Some((_, notice)) = world.do_next(now) else {

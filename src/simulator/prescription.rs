@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use super::dice::{Dice, For};
+use super::randomness::{Randomness, Stream};
 
 /// A prescription. The same for the same seed and number.
 #[derive(Clone)]
@@ -105,8 +105,8 @@ const NOTES: [&str; 5] = [
 
 impl Prescription {
     /// The procedure may have been asked for.
-    pub(super) fn of(dice: Dice, number: u64, asked: Option<Procedure>) -> Self {
-        let mut rng = dice.nth(For::People, number);
+    pub(super) fn of(randomness: Randomness, number: u64, asked: Option<Procedure>) -> Self {
+        let mut rng = randomness.nth(Stream::People, number);
         let (name, clinic) = DOCTORS[rng.usize(..DOCTORS.len())];
         let patient = Patient {
             first_name: FIRST[rng.usize(..FIRST.len())].to_owned(),
@@ -165,10 +165,10 @@ mod tests {
 
     #[test]
     fn a_prescription_is_that_of_its_number_and_makes_sense() {
-        let dice = Dice::new(3);
+        let randomness = Randomness::new(3);
         for number in 0..500 {
-            let one = Prescription::of(dice, number, None);
-            let same = Prescription::of(dice, number, None);
+            let one = Prescription::of(randomness, number, None);
+            let same = Prescription::of(randomness, number, None);
             assert_eq!(one.chart, same.chart);
             assert_eq!(one.patient.last_name, same.patient.last_name);
             let teeth: Vec<_> = one.teeth.iter().map(|tooth| tooth.ada).collect();

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::flow::Phase;
-use crate::simulator::refused::Refused;
+use crate::simulator::refusal::Refusal;
 
 /// An error answer, as `application/problem+json`.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ impl Problem {
 }
 
 /// What cannot be done where the case is is a conflict; otherwise there is nothing to do it with.
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
+impl From<Refusal> for Problem {
+    fn from(refused: Refusal) -> Self {
         let status = match refused.phase() {
             Some(_) => StatusCode::CONFLICT,
             None => StatusCode::NOT_FOUND,

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::Action;
 use super::case::Case;
 use super::prescription::Prescription;
-use super::truth::Truth;
+use super::truth::GroundTruth;
 use super::world::World;
 use crate::flow::{Arrival, History};
 use crate::status::OrderStatus;
 
 pub(super) struct Snapshot {
-    pub(super) truth: Truth,
+    pub(super) truth: GroundTruth,
     pub(super) prescription: Prescription,
     /// What can be done now.
     pub(super) actions: Vec<Action>,
@@ -23,8 +23,8 @@ pub(super) struct Snapshot {
 impl Snapshot {
     pub(super) fn of(world: &World, case: &Case) -> Option<Self> {
         Some(Snapshot {
-            truth: Truth::of(world, case)?,
-            prescription: case.prescription(world.dice),
+            truth: GroundTruth::of(world, case)?,
+            prescription: case.prescription(world.randomness),
             actions: case.possible(),
         })
     }

@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use tower_service::Service as _;
 
 use super::Simulator;
-use super::wire::{Line, Place, Plan};
+use super::wire::{CutPoint, FaultPlan, FaultSlot};
 use crate::transport::{Body, Request, Response, Transport, TransportError};
 
 /// What answers at each of its addresses.
@@ -58,7 +58,7 @@ impl Transport for InProcess {
         let Some(mut router) = router.cloned() else {
             return Err(TransportError::connect("nothing listens there"));
         };
-        let line = Line::default();
+        let line = FaultSlot::default();
         let mut request = request.map(axum::body::Body::from);
         request.extensions_mut().insert(ConnectInfo(line.clone()));
         let answer = match router.call(request).await {
@@ -81,9 +81,12 @@ fn whole(answer: axum::response::Response) -> Response {
 }
 
 /// The answer as it comes over a line with this plan.
-async fn broken(answer: axum::response::Response, plan: &Plan) -> Result<Response, TransportError> {
+async fn broken(
+    answer: axum::response::Response,
+    plan: &FaultPlan,
+) -> Result<Response, TransportError> {
     let place = plan.cut.map(|cut| cut.at);
-    if let Some(Place::Start | Place::InsideHead) = place {
+    if let Some(CutPoint::Start | CutPoint::InsideHead) = place {
         return Err(reset());
     }
     let (mut parts, body) = answer.into_parts();
@@ -91,9 +94,9 @@ async fn broken(answer: axum::response::Response, plan: &Plan) -> Result<Respons
     let bytes = body.to_bytes();
     let actual = bytes.len() as u64;
     let mut pass = match place {
-        Some(Place::AfterHead) => 0,
-        Some(Place::InsideBody) if actual > 1 => 1 + plan.choice % (actual - 1),
-        Some(Place::InsideBody) => 0,
+        Some(CutPoint::AfterHead) => 0,
+        Some(CutPoint::InsideBody) if actual > 1 => 1 + plan.choice % (actual - 1),
+        Some(CutPoint::InsideBody) => 0,
         _ => actual,
     };
     let mut told = actual;

@@ -16,7 +16,7 @@ use crate::status::OrderStatus;
 /// The whole life of a case, as it was.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Truth {
+pub struct GroundTruth {
     /// The order.
     pub order_id: OrderId,
     /// Its Rx id, as it is shown now.
@@ -24,13 +24,13 @@ pub struct Truth {
     /// The lab.
     pub account_id: AccountId,
     /// Everything that it showed, oldest first; never empty.
-    pub shown: Vec<Shown>,
+    pub shown: Vec<ShownState>,
 }
 
 /// What a case showed from a time on, until the next one.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Shown {
+pub struct ShownState {
     /// Since when, in simulated time, in whole milliseconds.
     pub at: SystemTime,
     /// Where the case was. A later turn may correct it: that a model is on the way to
@@ -47,7 +47,7 @@ pub struct Shown {
     pub seen: bool,
 }
 
-impl Truth {
+impl GroundTruth {
     /// Where the case is.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -56,21 +56,21 @@ impl Truth {
 
     /// What was for the lab to process: every arrival in *Ready for Download* or *Lab Review*,
     /// whether it was seen or not.
-    pub fn deliveries(&self) -> impl Iterator<Item = &Shown> {
+    pub fn deliveries(&self) -> impl Iterator<Item = &ShownState> {
         self.shown.iter().filter(|shown| shown.status.is_listed())
     }
 }
 
-impl Truth {
-    pub(super) fn of(world: &World, case: &Case) -> Option<Truth> {
-        let shown = case.entries().iter().map(|entry| Shown {
+impl GroundTruth {
+    pub(super) fn of(world: &World, case: &Case) -> Option<GroundTruth> {
+        let shown = case.entries().iter().map(|entry| ShownState {
             at: entry.at(),
             phase: entry.phase,
             status: entry.status().clone(),
             revision: entry.revision.into(),
             seen: entry.seen,
         });
-        Some(Truth {
+        Some(GroundTruth {
             order_id: case.id(),
             rx_id: world.rx_id(case),
             account_id: world.account_of(case)?.id.clone(),
@@ -83,9 +83,9 @@ impl Truth {
 impl Simulator {
     /// The whole life of a case; none if there is no such case.
     #[must_use]
-    pub fn truth(&self, order: &OrderId) -> Option<Truth> {
+    pub fn truth(&self, order: &OrderId) -> Option<GroundTruth> {
         let world = self.world();
-        Truth::of(&world, world.case(order)?)
+        GroundTruth::of(&world, world.case(order)?)
     }
 
     /// Where a case is in truth, and how it came there.
@@ -95,7 +95,7 @@ impl Simulator {
     }
 
     /// The bytes of a file as they truly were when the order's files had changed for the n-th time
-    /// ([`Shown::revision`]): to hold against what was downloaded. `kind` is the one that answers
+    /// ([`ShownState::revision`]): to hold against what was downloaded. `kind` is the one that answers
     /// give, `IDE` or `IMAGE_GALLERY`. None if there is no such file.
     #[must_use]
     pub fn file(&self, order: &OrderId, revision: u32, kind: &str) -> Option<Bytes> {

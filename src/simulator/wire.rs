@@ -21,7 +21,7 @@ use super::head_limit::HeadLimit;
 
 /// What is to happen to one answer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Plan {
+pub(super) struct FaultPlan {
     pub(super) cut: Option<Cut>,
     /// How much more the head says than there is.
     pub(super) length_by: Option<i64>,
@@ -33,13 +33,13 @@ pub(super) struct Plan {
 /// Where an answer ends too early, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cut {
-    pub(super) at: Place,
+    pub(super) at: CutPoint,
     /// Otherwise the connection ends in an orderly way.
     pub(super) reset: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Place {
+pub(super) enum CutPoint {
     Start,
     InsideHead,
     AfterHead,
@@ -47,7 +47,7 @@ pub(super) enum Place {
     AfterBody,
 }
 
-impl Plan {
+impl FaultPlan {
     pub(super) fn is_none(&self) -> bool {
         self.cut.is_none() && self.length_by.is_none() && self.bytes_per_second.is_none()
     }
@@ -55,15 +55,15 @@ impl Plan {
 
 /// The way from a handler to its connection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Line(Arc<Mutex<Option<Plan>>>);
+pub(super) struct FaultSlot(Arc<Mutex<Option<FaultPlan>>>);
 
-impl Line {
-    /// For the answer that goes out next.
-    pub(super) fn plan(&self, plan: Plan) {
+impl FaultSlot {
+    /// Stream the answer that goes out next.
+    pub(super) fn plan(&self, plan: FaultPlan) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
     }
 
-    pub(super) fn take(&self) -> Option<Plan> {
+    pub(super) fn take(&self) -> Option<FaultPlan> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -73,16 +73,16 @@ impl Line {
 pub(super) struct Wires(pub(super) TcpListener);
 
 impl Listener for Wires {
-    type Io = Wire;
+    type Io = FaultyConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Wire, SocketAddr) {
+    async fn accept(&mut self) -> (FaultyConnection, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
         // Small answers are not held back for more. It is only slower where it fails.
         let _ = stream.set_nodelay(true);
-        let wire = Wire {
+        let wire = FaultyConnection {
             stream,
-            line: Line::default(),
+            line: FaultSlot::default(),
             answer: None,
             head_limit: HeadLimit::new(),
         };
@@ -94,7 +94,7 @@ impl Listener for Wires {
     }
 }
 
-impl Connected<IncomingStream<'_, Wires>> for Line {
+impl Connected<IncomingStream<'_, Wires>> for FaultSlot {
     fn connect_info(stream: IncomingStream<'_, Wires>) -> Self {
         stream.io().line.clone()
     }
@@ -102,9 +102,9 @@ impl Connected<IncomingStream<'_, Wires>> for Line {
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct FaultyConnection {
     stream: TcpStream,
-    line: Line,
+    line: FaultSlot,
     /// An answer that has a plan, while it goes out.
     answer: Option<Answer>,
     head_limit: HeadLimit,
@@ -117,13 +117,13 @@ struct Answer {
     /// What is still to go out.
     out: Vec<u8>,
     /// How it goes on when that is out.
-    ended: Option<Then>,
+    ended: Option<NextAction>,
 }
 
 /// What becomes of the bytes of an answer.
 #[derive(Debug)]
 struct Script {
-    plan: Plan,
+    plan: FaultPlan,
     /// The head, for as long as it is not whole.
     head: Vec<u8>,
     /// How much of the body is still to come and to go out, once the head is whole.
@@ -140,7 +140,7 @@ struct Body {
 
 /// How it goes on after some bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Then {
+enum NextAction {
     More,
     /// The answer is whole, and the connection stays.
     Done,
@@ -149,7 +149,7 @@ enum Then {
 }
 
 impl Script {
-    fn new(plan: Plan) -> Self {
+    fn new(plan: FaultPlan) -> Self {
         Script {
             plan,
             head: Vec::new(),
@@ -158,7 +158,7 @@ impl Script {
     }
 
     /// Takes what the server writes, and gives out what is sent of it.
-    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Then {
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> NextAction {
         if let Some(body) = &mut self.body {
             let length = bytes.len() as u64;
             let pass = usize::try_from(body.pass.min(length)).unwrap_or(bytes.len());
@@ -167,16 +167,16 @@ impl Script {
             body.pass = body.pass.saturating_sub(length);
             return self.then();
         }
-        if self.place() == Some(Place::Start) {
+        if self.place() == Some(CutPoint::Start) {
             return self.ended();
         }
         self.head.extend_from_slice(bytes);
         let Some(end) = find(&self.head, b"\r\n\r\n").map(|at| at + 4) else {
-            return Then::More;
+            return NextAction::More;
         };
         let rest = self.head.split_off(end);
         let head = std::mem::take(&mut self.head);
-        if self.place() == Some(Place::InsideHead) {
+        if self.place() == Some(CutPoint::InsideHead) {
             out.extend_from_slice(&head[..head.len() / 2]);
             return self.ended();
         }
@@ -190,10 +190,10 @@ impl Script {
         }
         let left = length.unwrap_or(0);
         let pass = match self.place() {
-            Some(Place::AfterHead) => 0,
+            Some(CutPoint::AfterHead) => 0,
             // At least one byte short, and where it can be not empty.
-            Some(Place::InsideBody) if left > 1 => 1 + self.plan.choice % (left - 1),
-            Some(Place::InsideBody) => 0,
+            Some(CutPoint::InsideBody) if left > 1 => 1 + self.plan.choice % (left - 1),
+            Some(CutPoint::InsideBody) => 0,
             _ => left,
         };
         self.body = Some(Body { left, pass });
@@ -203,25 +203,25 @@ impl Script {
         self.take(&rest, out)
     }
 
-    fn then(&self) -> Then {
+    fn then(&self) -> NextAction {
         match self.body {
-            Some(body) if body.pass > 0 => Then::More,
-            Some(body) if self.plan.cut.is_none() && body.left > 0 => Then::More,
+            Some(body) if body.pass > 0 => NextAction::More,
+            Some(body) if self.plan.cut.is_none() && body.left > 0 => NextAction::More,
             _ => self.ended(),
         }
     }
 
-    fn place(&self) -> Option<Place> {
+    fn place(&self) -> Option<CutPoint> {
         self.plan.cut.map(|cut| cut.at)
     }
 
-    fn ended(&self) -> Then {
+    fn ended(&self) -> NextAction {
         match self.plan.cut {
-            Some(cut) if cut.reset => Then::Reset,
-            Some(_) => Then::Close,
+            Some(cut) if cut.reset => NextAction::Reset,
+            Some(_) => NextAction::Close,
             // What follows would be taken for the rest of this answer.
-            None if self.plan.length_by.is_some() => Then::Close,
-            None => Then::Done,
+            None if self.plan.length_by.is_some() => NextAction::Close,
+            None => NextAction::Done,
         }
     }
 }
@@ -289,7 +289,7 @@ impl Pace {
     }
 }
 
-impl Wire {
+impl FaultyConnection {
     /// Sends what is still to go out.
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(answer) = &mut self.answer else {
@@ -315,20 +315,20 @@ impl Wire {
     fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_drain(context))?;
         match self.answer.as_ref().and_then(|answer| answer.ended) {
-            None | Some(Then::More) => return Poll::Ready(Ok(())),
-            Some(Then::Done) => {
+            None | Some(NextAction::More) => return Poll::Ready(Ok(())),
+            Some(NextAction::Done) => {
                 self.answer = None;
                 return Poll::Ready(Ok(()));
             }
             // Dropped with this option, a connection is reset.
-            Some(Then::Reset) => self.stream.set_zero_linger()?,
-            Some(Then::Close) => ready!(Pin::new(&mut self.stream).poll_shutdown(context))?,
+            Some(NextAction::Reset) => self.stream.set_zero_linger()?,
+            Some(NextAction::Close) => ready!(Pin::new(&mut self.stream).poll_shutdown(context))?,
         }
         Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for FaultyConnection {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -344,7 +344,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for FaultyConnection {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -371,7 +371,7 @@ impl AsyncWrite for Wire {
         ready!(this.poll_drain(context))?;
         if let Some(answer) = &mut this.answer {
             let then = answer.script.take(bytes, &mut answer.out);
-            answer.ended = (then != Then::More).then_some(then);
+            answer.ended = (then != NextAction::More).then_some(then);
         }
         // What was taken is taken, whether it is out by now or not.
         match this.poll_ended(context) {
@@ -422,14 +422,14 @@ mod tests {
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nx: y\r\n\r\n0123456789";
 
     /// The same whatever the pieces in which it is written.
-    fn play(plan: &Plan) -> (String, Then) {
+    fn play(plan: &FaultPlan) -> (String, NextAction) {
         let mut results = Vec::new();
         for size in [1, 7, ANSWER.len()] {
             let (mut script, mut out) = (Script::new(plan.clone()), Vec::new());
-            let mut then = Then::More;
+            let mut then = NextAction::More;
             for piece in ANSWER.chunks(size) {
                 then = script.take(piece, &mut out);
-                if then != Then::More {
+                if then != NextAction::More {
                     break;
                 }
             }
@@ -442,11 +442,11 @@ mod tests {
         results.remove(0)
     }
 
-    fn cut(at: Place, reset: bool) -> Plan {
-        Plan {
+    fn cut(at: CutPoint, reset: bool) -> FaultPlan {
+        FaultPlan {
             cut: Some(Cut { at, reset }),
             choice: 3,
-            ..Plan::default()
+            ..FaultPlan::default()
         }
     }
 
@@ -455,28 +455,28 @@ mod tests {
         let whole = std::str::from_utf8(ANSWER).unwrap();
         let head = whole.len() - 10;
         for (at, sent) in [
-            (Place::Start, 0),
-            (Place::InsideHead, head / 2),
-            (Place::AfterHead, head),
-            (Place::InsideBody, head + 4),
-            (Place::AfterBody, whole.len()),
+            (CutPoint::Start, 0),
+            (CutPoint::InsideHead, head / 2),
+            (CutPoint::AfterHead, head),
+            (CutPoint::InsideBody, head + 4),
+            (CutPoint::AfterBody, whole.len()),
         ] {
             let (out, then) = play(&cut(at, true));
             assert_eq!(
                 (out.as_str(), then),
-                (&whole[..sent], Then::Reset),
+                (&whole[..sent], NextAction::Reset),
                 "{at:?}"
             );
-            assert_eq!(play(&cut(at, false)).1, Then::Close);
+            assert_eq!(play(&cut(at, false)).1, NextAction::Close);
         }
     }
 
     #[test]
     fn a_length_is_made_wrong() {
         for (by, said) in [(5, "15"), (-3, "7"), (-50, "0")] {
-            let plan = Plan {
+            let plan = FaultPlan {
                 length_by: Some(by),
-                ..Plan::default()
+                ..FaultPlan::default()
             };
             let (out, then) = play(&plan);
             assert!(
@@ -484,13 +484,13 @@ mod tests {
                 "{out}"
             );
             assert!(out.ends_with("\r\n\r\n0123456789"), "{out}");
-            assert_eq!(then, Then::Close);
+            assert_eq!(then, NextAction::Close);
         }
     }
 
     #[test]
     fn without_a_fault_an_answer_is_whole() {
-        let (out, then) = play(&Plan::default());
-        assert_eq!((out.as_bytes(), then), (ANSWER, Then::Done));
+        let (out, then) = play(&FaultPlan::default());
+        assert_eq!((out.as_bytes(), then), (ANSWER, NextAction::Done));
     }
 }

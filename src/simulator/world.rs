@@ -8,12 +8,12 @@ use super::behaviour::{Behaviour, Elsewhere, Ids};
 use super::builder::SimulatorBuilder;
 use super::case::Case;
 use super::clock::WorldClock;
-use super::dice::{Dice, For};
 use super::faults::Faults;
 use super::grants::{Code, Grant, RefreshTokens};
 use super::life::Plans;
 use super::page_cache::Pages;
 use super::prescription::{Patient, Procedure};
+use super::randomness::{Randomness, Stream};
 use super::{DEMO, action};
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId, RxId};
@@ -26,7 +26,7 @@ const RX_NUMBERS: u64 = 400_000_000;
 
 #[derive(Debug)]
 pub(super) struct World {
-    pub(super) dice: Dice,
+    pub(super) randomness: Randomness,
     clock: WorldClock,
     /// The time at which something happens that nobody has noted yet.
     pub(super) backdated: Option<SystemTime>,
@@ -74,14 +74,14 @@ pub(super) struct Notice {
 
 impl World {
     pub(super) fn new(set: &SimulatorBuilder) -> Self {
-        let dice = Dice::new(set.seed.unwrap_or_default());
+        let randomness = Randomness::new(set.seed.unwrap_or_default());
         let tokens = match set.seed {
-            Some(_) => dice.nth(For::Tokens, 0),
+            Some(_) => randomness.nth(Stream::Tokens, 0),
             // What an earlier run gave must not be good by chance.
             None => fastrand::Rng::new(),
         };
         let mut world = World {
-            dice,
+            randomness,
             clock: WorldClock::new(set.clock, set.began),
             backdated: None,
             behaviour: Arc::new(set.behaviour.clone()),

@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result, Sent};
 
 /// A transport with its time limits.
 #[derive(Clone, Debug)]
-pub(crate) struct Wire {
+pub(crate) struct TimedTransport {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timeouts: Timeouts,
@@ -54,7 +54,7 @@ pub(crate) const ANSWER_LIMIT: usize = 32 * MIB;
 
 const MIB: usize = 1024 * 1024;
 
-impl Wire {
+impl TimedTransport {
     /// The head of the answer; its body still streams.
     pub(crate) async fn head(&self, url: &Url, mut request: Request) -> Result<Response> {
         if let Some(agent) = &self.headers.user_agent {

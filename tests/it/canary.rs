@@ -62,8 +62,8 @@ const PLAIN: &[&str] = &[
     "ProblemKind",
     // Of settings and a handler; its inbox prints as one.
     "Poller",
-    "Deed",
-    "Life",
+    "WorkflowEvent",
+    "Workload",
     "Span",
     "Action",
     "UnknownAction",
@@ -75,8 +75,8 @@ const PLAIN: &[&str] = &[
     "Faults",
     "ResetAt",
     "InvalidSettings",
-    "Truth",
-    "Shown",
+    "GroundTruth",
+    "ShownState",
     "Received",
     "Day",
     "FileKind",
@@ -95,7 +95,7 @@ const PLAIN: &[&str] = &[
     "InvalidRequest",
     "Operation",
     "Progress",
-    "Refused",
+    "Refusal",
     "RetryPolicy",
     "Sent",
     "Timeouts",
@@ -201,7 +201,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     let claimed = cases.claim(id, "a", 1, std::time::Duration::ZERO, time.now());
     let claimed = claimed.await.unwrap();
     assert!(!claimed.is_empty());
-    printed.debug("Claimed", &claimed);
+    printed.debug("ClaimedDelivery", &claimed);
     printed.debug("Case", &kept[0].case);
     printed.debug("Stored", &kept);
     printed.debug("Save", &save);

@@ -10,7 +10,7 @@ use crate::retry::backoff;
 /// second. Convention.
 const WAITS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5 * 60));
 
-/// What a service asks for is obeyed up to this. A lab without tokens stands still, and a service
+/// What a service asks for is obeyed up to this. A lab without tokens cannot work, and a service
 /// that asked for a day was seen to be well again after a minute. Convention.
 const LONGEST_ASKED: Duration = Duration::from_secs(5 * 60);
 

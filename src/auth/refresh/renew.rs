@@ -195,7 +195,7 @@ fn deserves_another(error: &Error) -> bool {
 }
 
 /// The waits of a process that did not get the lease. Their sum is bounded, also where the
-/// clock of a test stands still: no two leases one after the other, then the caller is told.
+/// clock of a test does not move: no two leases one after the other, then the caller is told.
 struct Waits {
     next: Duration,
     left: Duration,

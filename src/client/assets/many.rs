@@ -27,7 +27,7 @@ type ReportAll<'a> =
 /// What came of one file.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Fetched<'a> {
+pub struct FetchedFile<'a> {
     /// Whose file it is.
     pub order: &'a Order,
     /// Which file.
@@ -84,7 +84,7 @@ impl<'a> DownloadAll<'a> {
     ///
     /// As [`Download::to_file`](super::Download::to_file), for each of them; files that were
     /// whole by then stay.
-    pub async fn to_directory(self, directory: impl AsRef<Path>) -> Vec<Fetched<'a>> {
+    pub async fn to_directory(self, directory: impl AsRef<Path>) -> Vec<FetchedFile<'a>> {
         let directory = directory.as_ref().to_owned();
         let this = &self;
         let plan = plan(self.orders);
@@ -94,14 +94,14 @@ impl<'a> DownloadAll<'a> {
         let fetched = stream::iter(fetching).buffered(self.concurrency);
         let results: Vec<Vec<_>> = fetched.collect().await;
         // What is fetched once is planned before what only repeats it.
-        let mut all: Vec<Fetched<'a>> = Vec::new();
+        let mut all: Vec<FetchedFile<'a>> = Vec::new();
         for (file, result) in plan.iter().flatten().zip(results.into_iter().flatten()) {
             let result = match (&file.to, result) {
                 (To::Name(_), Some(result)) => result,
                 (To::SameAs(first), _) => all[*first].result.clone(),
                 (To::Name(_), None) => continue,
             };
-            all.push(Fetched {
+            all.push(FetchedFile {
                 order: file.order,
                 asset: file.asset,
                 result,

@@ -21,7 +21,7 @@ use crate::model::{Asset, Order};
 use source::Source;
 use transfer::Transfer;
 
-pub use many::{DownloadAll, Fetched};
+pub use many::{DownloadAll, FetchedFile};
 
 /// The files of a lab's orders.
 #[derive(Clone, Copy, Debug)]

@@ -13,10 +13,10 @@ use super::named;
 use super::source::{Source, unfit};
 use crate::auth::Tokens;
 use crate::download::{
-    Digest, Head, Held, Meter, Plan, Progress, Received, Reject, Report, Sink, plan,
+    Digest, Head, Meter, PartialFile, Plan, Progress, Received, Reject, Report, Sink, plan,
 };
 use crate::error::{Error, Kind, Result, Sent};
-use crate::transport::wire::Wire;
+use crate::transport::wire::TimedTransport;
 use crate::transport::{Body, Failure, Response, Timeouts};
 
 pub(super) struct Transfer<'a> {
@@ -27,10 +27,10 @@ pub(super) struct Transfer<'a> {
 }
 
 /// A file that is whole, and the status of the answer that made it so.
-struct Arrived(StatusCode, Received);
+struct WholeFile(StatusCode, Received);
 
 /// What the body that comes next is.
-struct Coming {
+struct ExpectedBody {
     /// Where it ends within the file, if that is known.
     until: Option<u64>,
     total: Option<u64>,
@@ -67,7 +67,7 @@ impl<'a> Transfer<'a> {
         let caller = &self.source.lab.caller;
         let _place = caller.enter().await;
         let subject = self.source.subject();
-        let status = |Arrived(status, _): &Arrived| *status;
+        let status = |WholeFile(status, _): &WholeFile| *status;
         let arrived = Trace::of(&subject, status, async |trace| {
             // Reading a file has no effect, as far as a repeat goes.
             let (budget, title) = (caller.files(), subject.title);
@@ -91,13 +91,13 @@ impl<'a> Transfer<'a> {
                 }
             }
         });
-        let Arrived(_, received) = arrived.await?;
+        let WholeFile(_, received) = arrived.await?;
         Ok(received)
     }
 
-    async fn attempt(&mut self, tokens: Option<Arc<Tokens>>) -> Result<Arrived> {
+    async fn attempt(&mut self, tokens: Option<Arc<Tokens>>) -> Result<WholeFile> {
         let held = self.sink.held();
-        let headers = held.as_ref().map(Held::headers).unwrap_or_default();
+        let headers = held.as_ref().map(PartialFile::headers).unwrap_or_default();
         let answered = self.source.open(tokens.clone(), headers).await?;
         if let Some(arrived) = self.take(held, answered).await? {
             return Ok(arrived);
@@ -111,9 +111,9 @@ impl<'a> Transfer<'a> {
     /// Takes an answer's body; gives nothing if the whole file is to be asked for.
     async fn take(
         &mut self,
-        held: Option<Held>,
+        held: Option<PartialFile>,
         (url, response): (Url, Response),
-    ) -> Result<Option<Arrived>> {
+    ) -> Result<Option<WholeFile>> {
         let head = Head::of(&response);
         let (status, headers) = (response.status(), response.headers());
         let limit = self.source.lab.caller.client.inner.file_limit;
@@ -138,7 +138,7 @@ impl<'a> Transfer<'a> {
             Plan::Restart { total } => {
                 let digests = Digest::of_answer(status, headers);
                 self.sink.restart(head.validator, total, digests).await?;
-                Coming {
+                ExpectedBody {
                     until: total,
                     total,
                     needs_proof: total.is_none() && head.ends_with_connection,
@@ -148,7 +148,7 @@ impl<'a> Transfer<'a> {
                 let digests = Digest::of_answer(status, headers);
                 let from = held.map_or(0, |held| held.from);
                 self.sink.resume(from, total, digests).await?;
-                Coming {
+                ExpectedBody {
                     until: Some(until),
                     total: Some(total),
                     needs_proof: false,
@@ -158,11 +158,11 @@ impl<'a> Transfer<'a> {
         self.fill(&url, response.into_body(), &coming).await?;
         let received = self.sink.finish(coming.needs_proof).await?;
         note_size(self.source.asset.size(), received.bytes);
-        Ok(Some(Arrived(status, received)))
+        Ok(Some(WholeFile(status, received)))
     }
 
     /// Hands on what comes, until the file has all its bytes.
-    async fn fill(&mut self, url: &Url, mut body: Body, coming: &Coming) -> Result<()> {
+    async fn fill(&mut self, url: &Url, mut body: Body, coming: &ExpectedBody) -> Result<()> {
         let client = &self.source.lab.caller.client;
         let (wire, limit) = (&client.protocol().wire, client.inner.file_limit);
         let size = self.source.asset.size();
@@ -227,7 +227,7 @@ fn is_page(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.starts_with("text/html"))
 }
 
-fn too_slow(wire: &Wire) -> Error {
+fn too_slow(wire: &TimedTransport) -> Error {
     Error::new(Kind::Timeout(wire.timeouts.idle)).with_sent(Sent::Yes)
 }
 

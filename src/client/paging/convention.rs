@@ -62,7 +62,7 @@ const TOTALS: [&str; 8] = [
 
 /// The convention.
 pub(super) fn next(page: &Page<'_>) -> NextPage {
-    let said = Said::of(page.around);
+    let said = PageHints::of(page.around);
     let more = said.more();
     if more == Some(false) {
         return NextPage::None;
@@ -99,7 +99,7 @@ pub(super) fn next(page: &Page<'_>) -> NextPage {
 
 /// What an answer says of pages, whether there is a next one or not.
 pub(super) fn signs(headers: &http::HeaderMap, around: &Object) -> BTreeSet<&'static str> {
-    let said = Said::of(around);
+    let said = PageHints::of(around);
     let has = |names: &[&str]| said.find(names, |_, _| Some(())).is_some();
     let signs = [
         ("link in a header", link::next(headers) != NextPage::None),
@@ -132,9 +132,9 @@ fn same(key: &str, name: &str) -> bool {
 }
 
 /// What the answer says of pages: around the list, and in objects made for it.
-struct Said<'a>(Vec<&'a Object>);
+struct PageHints<'a>(Vec<&'a Object>);
 
-impl<'a> Said<'a> {
+impl<'a> PageHints<'a> {
     fn of(around: &'a Object) -> Self {
         let mut scopes = vec![around];
         let mut at = 0;
@@ -152,7 +152,7 @@ impl<'a> Said<'a> {
             }
             at = end;
         }
-        Said(scopes)
+        PageHints(scopes)
     }
 
     /// The first value that says something, by the best name.

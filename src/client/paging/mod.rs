@@ -212,7 +212,7 @@ impl Caller {
             problem: None,
             count: 0,
         };
-        let mut seen = Seen::default();
+        let mut seen = SeenPages::default();
         let mut room = Room::new(self);
         let mut next = None;
         for number in 1.. {
@@ -353,13 +353,13 @@ impl<T> Pages<T> {
 
 /// What was asked for and what came, to notice that it comes again.
 #[derive(Default)]
-struct Seen {
+struct SeenPages {
     urls: HashSet<Url>,
     ids: HashSet<String>,
     last: Option<u64>,
 }
 
-impl Seen {
+impl SeenPages {
     /// Whether the page brings nothing but what was there, and something of that.
     fn repeats<T>(
         &mut self,

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::claim::{Claim, Dropped};
 use self::place::Place;
 use super::digest::{Digest, Hashers};
-use super::resume::{Held, Validator};
+use super::resume::{PartialFile, Validator};
 use super::verify::{Check, verify};
 use crate::access::Access;
 use crate::durable;
@@ -202,7 +202,7 @@ impl PartFile {
                 length.min(stored.synced)
             };
             let total = stored.state.total;
-            if Held::new(bytes, stored.state.validator.clone(), total).is_some() {
+            if PartialFile::new(bytes, stored.state.validator.clone(), total).is_some() {
                 part.written = bytes;
                 part.synced = bytes.min(stored.synced);
                 part.state = Some(stored.state);
@@ -323,7 +323,7 @@ impl PartFile {
     fn settle(mut self) {
         let held = self.state.as_ref().and_then(|state| {
             let validator = state.validator.clone();
-            Held::new(self.written, validator, state.total)
+            PartialFile::new(self.written, validator, state.total)
         });
         let kept = held.is_some() && self.place.is_still(&self.file) && {
             let cut = self.file.set_len(self.written);

@@ -4,7 +4,7 @@ mod dot;
 mod mermaid;
 
 use super::automaton::Reading;
-use super::explain::{Shown, deviates, words};
+use super::explain::{StatusText, deviates, words};
 use super::history::History;
 use super::phase::Phase;
 use super::scenario::Scenario;
@@ -273,7 +273,7 @@ impl Path {
             let deviates = deviates(reading, arrival);
             let mark = if deviates { "!" } else { "" };
             path.arrivals
-                .push(format!("{index}{mark} {}", Shown(status)));
+                .push(format!("{index}{mark} {}", StatusText(status)));
             if status.symbol().is_none() {
                 continue;
             }

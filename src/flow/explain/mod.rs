@@ -11,7 +11,7 @@ use super::scenario::Scenario;
 use super::set::{Member, Set};
 use super::stage::Stage;
 use crate::status::Symbol;
-pub(super) use text::{Shown, words};
+pub(super) use text::{StatusText, words};
 
 /// Why a history reads as it does.
 ///

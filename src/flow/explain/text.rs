@@ -62,7 +62,7 @@ impl Explanation<'_> {
             let Some(arrival) = arrivals.get(*index) else {
                 continue;
             };
-            let status = Shown(arrival.status());
+            let status = StatusText(arrival.status());
             writeln!(
                 f,
                 "deviates: [{index}] {status}, expected {}",
@@ -189,16 +189,16 @@ impl fmt::Display for Arrivals<'_> {
             if self.numbered {
                 write!(f, "[{index}] ")?;
             }
-            write!(f, "{}", Shown(arrival.status()))?;
+            write!(f, "{}", StatusText(arrival.status()))?;
         }
         Ok(())
     }
 }
 
 /// A status as it may stand in a log: the text of an unknown one is foreign.
-pub(in crate::flow) struct Shown<'a>(pub(in crate::flow) &'a OrderStatus);
+pub(in crate::flow) struct StatusText<'a>(pub(in crate::flow) &'a OrderStatus);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for StatusText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LONGEST: usize = 40;
         let text = self.0.as_str();

@@ -19,7 +19,7 @@
 //! what to fetch. Nothing here waits, stores or asks a clock.
 //!
 //! *Time.* [`Observation::now`] should be the later of the wall clock and of the time at which the
-//! process started plus the monotonic time since: then a clock that is set back or stands still
+//! process started plus the monotonic time since: then a clock that is set back or stopped
 //! delays nothing while the process lives.
 
 mod coverage;

@@ -80,7 +80,7 @@ pub(super) enum Presence {
     #[default]
     Unseen,
     Absent,
-    Shown(OrderStatus),
+    ObservedOrder(OrderStatus),
 }
 
 /// News that needs agreement: a status that the case has had, or other files.
@@ -144,7 +144,7 @@ impl CaseRecord {
     }
 
     /// The record of an order that the lab's former software knows. Its history is partial, its
-    /// deliveries keep their ordinals and are never handed out, and its last status is the
+    /// deliveries keep their ordinals and are never delivered, and its last status is the
     /// current one, without files.
     pub(in crate::inbox) fn imported(
         history: &History,
@@ -328,7 +328,7 @@ impl View {
     /// The status that it shows; none while it lacks the order.
     pub(super) fn shows(&self) -> Option<&OrderStatus> {
         match &self.presence {
-            Presence::Shown(status) => Some(status),
+            Presence::ObservedOrder(status) => Some(status),
             Presence::Unseen | Presence::Absent => None,
         }
     }

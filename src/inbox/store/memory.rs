@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use super::{
-    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, DueTime, Forget,
+    AccountState, Case, CaseKey, CaseStore, ClaimedDelivery, Commit, Counts, DueTime, Forget,
     ListingCoverage, LogEntry, Outcome, PollRight, Poller, Save, Settlement, Stored,
 };
 use crate::error::Result;
@@ -179,7 +179,7 @@ impl CaseStore for MemoryStore {
         limit: usize,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<Vec<Claimed>> {
+    ) -> Result<Vec<ClaimedDelivery>> {
         Ok(self.write(account, |account| {
             let token: Arc<str> = token.into();
             // One of each order at a time, whichever of them it is.
@@ -204,7 +204,7 @@ impl CaseStore for MemoryStore {
                 work.due = Some(DueTime::new(now, lease));
                 work.token = Some(Arc::clone(&token));
                 work.attempts = work.attempts.saturating_add(1);
-                claimed.push(Claimed {
+                claimed.push(ClaimedDelivery {
                     sequence: *sequence,
                     stored: stored.clone(),
                     index: work.index,

@@ -84,7 +84,7 @@ pub use conformance::check_case_store;
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresStore, PostgresStoreBuilder};
-pub use queue::{Claimed, Outcome, Settlement};
+pub use queue::{ClaimedDelivery, Outcome, Settlement};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 
@@ -296,7 +296,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
         limit: usize,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<Vec<Claimed>>;
+    ) -> Result<Vec<ClaimedDelivery>>;
 
     /// Says what became of claimed deliveries; one answer for each, in the same order.
     ///
@@ -320,7 +320,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
 
     /// Opens the last delivery of an order again, under its own name, whether or not it is open: nobody
     /// holds it then, it is not hidden, it has no attempts and no failure, and is marked as
-    /// [repeated](Claimed::repeated). Nothing is logged. `false` if the order has none.
+    /// [repeated](ClaimedDelivery::repeated). Nothing is logged. `false` if the order has none.
     ///
     /// # Errors
     ///
@@ -440,7 +440,7 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         limit: usize,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<Vec<Claimed>> {
+    ) -> Result<Vec<ClaimedDelivery>> {
         (**self).claim(account, token, limit, lease, now).await
     }
 

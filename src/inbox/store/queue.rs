@@ -9,7 +9,7 @@ use super::Stored;
 /// A delivery that was claimed.
 #[derive(Clone)]
 #[non_exhaustive]
-pub struct Claimed {
+pub struct ClaimedDelivery {
     /// Its number in the account's log.
     pub sequence: u64,
     /// The case as it is now.
@@ -28,7 +28,7 @@ pub struct Claimed {
     pub repeated: bool,
 }
 
-impl Claimed {
+impl ClaimedDelivery {
     /// A delivery that was claimed for the first time; set the fields for the attempts and the
     /// failure where it was claimed before.
     #[must_use]
@@ -39,7 +39,7 @@ impl Claimed {
         arrived_at: SystemTime,
         stored: Stored,
     ) -> Self {
-        Claimed {
+        ClaimedDelivery {
             sequence,
             stored,
             index,
@@ -94,9 +94,9 @@ pub enum Outcome {
 }
 
 // Reasons are texts of the lab's software: who knows what is in them.
-impl fmt::Debug for Claimed {
+impl fmt::Debug for ClaimedDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claimed")
+        f.debug_struct("ClaimedDelivery")
             .field("sequence", &self.sequence)
             .field("stored", &self.stored)
             .field("index", &self.index)

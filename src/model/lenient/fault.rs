@@ -11,7 +11,7 @@ use super::parse::Broken;
 /// So none of them is ever shown; that nothing can be quoted is a matter of this type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// What came is no JSON at all.
+    /// What came is not JSON at all.
     NotJson,
     /// The record breaks JSON's rules where the rest does not: half an escape in a key.
     Syntax,

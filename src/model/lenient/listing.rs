@@ -114,7 +114,7 @@ pub(crate) fn one<T: Record>(
     }
 }
 
-/// Whether an answer of which nothing is read says that what was asked for was not done.
+/// Whether an answer that is not read says that what was asked for was not done.
 pub(crate) fn is_failure(text: &str) -> bool {
     let mut failed = false;
     // What is no object says nothing.

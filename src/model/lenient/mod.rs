@@ -26,6 +26,6 @@ pub(crate) use fault::{Fault, Ids, Located};
 pub(crate) use limits::{Limits, Over, Stop};
 pub(crate) use listing::{Records, UNREADABLE_LIMIT, is_failure, one, records, wrapper_rank};
 pub(crate) use parse::{Broken, Walk};
-pub(crate) use record::{Fields, Known, Missing, Read, Record, record};
+pub(crate) use record::{Fields, KnownField, Missing, Read, Record, record};
 pub(crate) use shapes::{FieldName, Shapes};
 pub(crate) use value::{Entry, Field, FromScalar, StatusFields, id_text};

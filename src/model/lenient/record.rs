@@ -86,7 +86,7 @@ pub(crate) trait Fields: Default {
     const WHAT: &'static str;
 
     /// The field that goes by a key.
-    fn find(key: &str) -> Option<Known>;
+    fn find(key: &str) -> Option<KnownField>;
 
     /// Gives a field its value, if that has its shape. Either way it is stepped over.
     fn take(&mut self, field: usize, walk: &mut Walk<'_>) -> Result<bool, Broken>;
@@ -99,7 +99,7 @@ pub(crate) trait Fields: Default {
 
 /// A field that goes by a key.
 #[derive(Clone, Copy)]
-pub(crate) struct Known {
+pub(crate) struct KnownField {
     pub(crate) field: usize,
     /// The name's rank among those of the field: 0 is the best.
     pub(crate) rank: usize,
@@ -186,7 +186,7 @@ impl<F: Fields> Read<F> {
             (a.field, a.rank, a_key).cmp(&(b.field, b.rank, b_key))
         });
         found.dedup_by(|(_, later, _), (_, first, _)| later == first);
-        let mut taken: Option<Known> = None;
+        let mut taken: Option<KnownField> = None;
         for (known, key, value) in found {
             match taken.filter(|taken| taken.field == known.field) {
                 Some(taken) if taken.rank == known.rank => {}
@@ -213,7 +213,7 @@ impl<F: Fields> Read<F> {
 
     /// Gives a field its value. One of another shape is kept beside the fields; an explicit null is a
     /// field that is missing.
-    fn take(&mut self, known: Known, key: &str, walk: &mut Walk<'_>) -> Result<bool, Broken> {
+    fn take(&mut self, known: KnownField, key: &str, walk: &mut Walk<'_>) -> Result<bool, Broken> {
         let begin = walk.mark();
         let taken = self.fields.take(known.field, walk)?;
         let value = walk.since(begin);
@@ -230,7 +230,7 @@ impl<F: Fields> Read<F> {
 }
 
 /// The field that goes by a key, by what is configured or by what is usual.
-fn find<F: Fields>(shapes: Option<&Shapes>, key: &str) -> Option<Known> {
+fn find<F: Fields>(shapes: Option<&Shapes>, key: &str) -> Option<KnownField> {
     let configured = shapes.and_then(|shapes| shapes.field(F::WHAT, key));
     F::find(configured.unwrap_or(key))
 }
@@ -250,7 +250,7 @@ macro_rules! record {
         }
 
         const _: () = {
-        use $crate::model::lenient::{self, Field as _, Known};
+        use $crate::model::lenient::{self, Field as _, KnownField};
 
         #[allow(non_camel_case_types, reason = "named as the fields are")]
         enum Field { $($field),+ }
@@ -274,7 +274,7 @@ macro_rules! record {
         impl lenient::Fields for $fields {
             const WHAT: &'static str = $what;
 
-            fn find(key: &str) -> Option<Known> {
+            fn find(key: &str) -> Option<KnownField> {
                 let folded = $crate::key::Folded::new(key);
                 let key = folded.as_str();
                 let field = match key {
@@ -282,7 +282,7 @@ macro_rules! record {
                     _ => return None,
                 };
                 let rank = NAMES[field].iter().position(|name| *name == key)?;
-                Some(Known { field, rank })
+                Some(KnownField { field, rank })
             }
 
             fn take(

@@ -8,7 +8,7 @@ use super::view::View;
 use crate::flow::{Reading, Stage};
 use crate::simulator::Action;
 use crate::simulator::html::{Text, hidden};
-use crate::simulator::{Shown, snapshot::Snapshot};
+use crate::simulator::{ShownState, snapshot::Snapshot};
 use crate::status::{OrderStatus, Symbol};
 
 /// How many of the last arrivals a card has room for.
@@ -100,7 +100,7 @@ fn stage(case: &Snapshot) -> String {
 }
 
 /// The statuses so far, as letters. Those that the software has seen have a frame.
-fn trail(shown: &[Shown]) -> String {
+fn trail(shown: &[ShownState]) -> String {
     let hidden = shown.len().saturating_sub(TRAIL);
     let more = if hidden > 0 {
         format!(r#"<li title="{hidden} before">…</li>"#)
@@ -232,7 +232,7 @@ fn facts(case: &Snapshot) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn step(shown: &Shown) -> String {
+fn step(shown: &ShownState) -> String {
     let seen = if shown.seen {
         r#" <span class="eye" title="The software has seen it">seen</span>"#
     } else {

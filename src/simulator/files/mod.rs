@@ -169,12 +169,12 @@ const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x80\x80\x80\x00\x00\x0
 
 #[cfg(test)]
 mod tests {
-    use super::super::dice::Dice;
+    use super::super::randomness::Randomness;
     use super::*;
 
     fn files(number: u64, revision: u16) -> Files {
         let about = About {
-            prescription: Prescription::of(Dice::new(0), number, None),
+            prescription: Prescription::of(Randomness::new(0), number, None),
             account: "L-1".to_owned(),
             lab: "A Lab".to_owned(),
             created: SystemTime::UNIX_EPOCH,

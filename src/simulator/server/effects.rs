@@ -1,4 +1,4 @@
-//! What a call is to suffer inside its handler.
+//! What a call is to fault_injection inside its handler.
 
 use std::time::{Duration, SystemTime};
 

@@ -14,7 +14,7 @@ pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     }
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
-        _ => Err(Problem::bad_request("the body is no JSON object")),
+        _ => Err(Problem::bad_request("the body is not a JSON object")),
     }
 }
 

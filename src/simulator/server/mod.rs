@@ -4,13 +4,13 @@ mod auth;
 mod contract;
 pub(super) mod control;
 mod effects;
+mod fault_injection;
 pub(super) mod guard;
 mod input;
 mod listing;
 mod login;
 mod orders;
 mod shape;
-mod suffer;
 mod tool;
 
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         let state = (Arc::clone(&shared), *operation);
         let handler = handler
             .layer(map_response(input::in_our_words))
-            .layer(from_fn_with_state(state, suffer::call));
+            .layer(from_fn_with_state(state, fault_injection::call));
         router = router.route(&Shared::path(*operation), handler);
     }
     router
@@ -77,7 +77,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 /// The origin of signed URLs.
 pub(super) fn files_router(shared: Arc<Shared>) -> Router {
     let state = (Arc::clone(&shared), Operation::DownloadAsset);
-    let handler = get(orders::signed).layer(from_fn_with_state(state, suffer::call));
+    let handler = get(orders::signed).layer(from_fn_with_state(state, fault_injection::call));
     Router::new()
         .route("/files/{number}/{revision}/{name}", handler)
         .with_state(shared)

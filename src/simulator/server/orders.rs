@@ -14,7 +14,7 @@ use super::super::Shared;
 use super::super::behaviour::DownloadedBy;
 use super::super::case::Case;
 use super::super::files::{Files, Kind};
-use super::super::refused::Refused;
+use super::super::refusal::Refusal;
 use super::super::world::World;
 use super::effects::Effects;
 use super::input;
@@ -274,7 +274,7 @@ pub(super) async fn return_scan(
     // Who holds it decides: the lab can return what it has.
     let with_lab = matches!(case.phase().shows(), Symbol::F | Symbol::R | Symbol::D);
     if !with_lab || !case.phase().may_be_followed_by().contains(Phase::Rescan) {
-        let why: Refused = case.refuses("return to the doctor");
+        let why: Refusal = case.refuses("return to the doctor");
         let status = StatusCode::from_u16(behaviour.conflict_code);
         return Err(Problem::new(
             status.unwrap_or(StatusCode::CONFLICT),

@@ -111,7 +111,7 @@ impl Shape<'_> {
     pub(super) fn order_at(&self, case: &Case, entry: &Entry, in_listing: bool) -> Option<Value> {
         let (world, behaviour) = (self.world, self.behaviour);
         let account = world.account_of(case)?;
-        let rx = case.prescription(world.dice);
+        let rx = case.prescription(world.randomness);
         let mut order = Map::new();
         let mut put = |key: &str, value: Option<Value>| {
             order.extend(value.map(|value| (key.to_owned(), value)));
@@ -276,7 +276,7 @@ impl Shape<'_> {
                     Some(Symbol::F | Symbol::R | Symbol::D) => "the Lab",
                     _ => "iTero",
                 };
-                format!("{text} (For {holder})").into()
+                format!("{text} (Stream {holder})").into()
             }
         }
     }
@@ -286,7 +286,7 @@ impl Shape<'_> {
 pub(in crate::simulator) fn files(world: &World, case: &Case, entry: &Entry) -> Files {
     let account = world.account_of(case);
     let about = About {
-        prescription: case.prescription(world.dice),
+        prescription: case.prescription(world.randomness),
         account: account
             .map(|account| account.id.as_str().to_owned())
             .unwrap_or_default(),

@@ -103,7 +103,7 @@ fn created(world: &World, order: &OrderId) -> Json<Value> {
 /// By hand: the extractor would answer with codes that the tool does not have, and before the
 /// credentials are looked at.
 fn read(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|_| Problem::bad_request("the body is no JSON"))
+    serde_json::from_slice(body).map_err(|_| Problem::bad_request("the body is not valid JSON"))
 }
 
 fn check(headers: &HeaderMap) -> Result<(), Problem> {

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use lab_connector::inbox::store::{
-    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, MemoryStore,
-    Outcome, PollRight, Save, Settlement, Stored, check_case_store,
+    AccountState, Case, CaseKey, CaseStore, ClaimedDelivery, Commit, Counts, Forget, LogEntry,
+    MemoryStore, Outcome, PollRight, Save, Settlement, Stored, check_case_store,
 };
 use lab_connector::{AccountId, OrderId, Result};
 
@@ -420,7 +420,7 @@ impl CaseStore for Wrong {
         limit: usize,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<Vec<Claimed>> {
+    ) -> Result<Vec<ClaimedDelivery>> {
         let account = self.account(account);
         let lease = match self.mistake {
             Mistake::ClaimsForEver => Duration::MAX,
@@ -434,7 +434,7 @@ impl CaseStore for Wrong {
         match self.mistake {
             Mistake::ClaimsInTwoSteps => {
                 pause().await;
-                let held = |claimed: &Claimed| {
+                let held = |claimed: &ClaimedDelivery| {
                     Settlement::new(claimed.sequence, token.into(), Outcome::Extended(lease))
                 };
                 let held: Vec<_> = claimed.iter().map(held).collect();
@@ -442,7 +442,7 @@ impl CaseStore for Wrong {
             }
             Mistake::HandsOutTheLatestFirst => claimed.reverse(),
             Mistake::HandsOutTwoOfACase => {
-                let done = |claimed: &Claimed| {
+                let done = |claimed: &ClaimedDelivery| {
                     Settlement::new(claimed.sequence, token.into(), Outcome::Acknowledged)
                 };
                 let done: Vec<_> = claimed.iter().map(done).collect();

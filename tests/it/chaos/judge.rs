@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use lab_connector::OrderId;
 use lab_connector::flow::Phase;
-use lab_connector::simulator::{ClockMode, Shown, Simulator};
+use lab_connector::simulator::{ClockMode, ShownState, Simulator};
 use sha2::{Digest as _, Sha256};
 
 use super::mix;
@@ -204,7 +204,7 @@ fn judge_order(world: &mut World, order: &OrderId) {
 
 /// Whether a state was shown long enough to be owed. A status that the case has had before counts when
 /// a later answer agrees, and each time twice as many have to.
-fn is_long_enough(world: &World, id: &str, shown: &[Shown], at: usize) -> bool {
+fn is_long_enough(world: &World, id: &str, shown: &[ShownState], at: usize) -> bool {
     let symbol = shown[at].status.symbol();
     let before = shown[..at].iter();
     let before = before.filter(|one| one.status.symbol() == symbol);
@@ -216,7 +216,12 @@ fn is_long_enough(world: &World, id: &str, shown: &[Shown], at: usize) -> bool {
 /// Which true state each delivery is of, so that the fewest things are unexplained.
 /// Of two deliveries that could be of the same one it is rather the one that no lagging listing
 /// explains.
-fn explain(shown: &[Shown], outs: &[Out], must: &[bool], stale: &[bool]) -> Vec<Option<usize>> {
+fn explain(
+    shown: &[ShownState],
+    outs: &[Out],
+    must: &[bool],
+    stale: &[bool],
+) -> Vec<Option<usize>> {
     // From the end: the least that is unexplained from this delivery and this state on.
     let mut least = vec![vec![0_u32; shown.len() + 1]; outs.len() + 1];
     let missed = |at: usize| if must[at] { UNEXPLAINED } else { 0 };
@@ -263,7 +268,7 @@ fn explain(shown: &[Shown], outs: &[Out], must: &[bool], stale: &[bool]) -> Vec<
 }
 
 /// Whether a delivery may be of this state, by what it shows and when it was seen.
-fn could_be(out: &Out, shown: &[Shown], at: usize) -> bool {
+fn could_be(out: &Out, shown: &[ShownState], at: usize) -> bool {
     let state = &shown[at];
     let same = state.status.symbol().map(|symbol| symbol.as_str()) == Some(&out.symbol);
     let end = shown.get(at + 1).map_or(u64::MAX, |next| millis(next.at));
@@ -275,7 +280,7 @@ fn could_be(out: &Out, shown: &[Shown], at: usize) -> bool {
 /// Whether the state may be in the same status as the last one that was seen before. That is the
 /// last sure one, or any later one of which nobody knows whether it was seen.
 fn is_alike(
-    shown: &[Shown],
+    shown: &[ShownState],
     at: usize,
     sure: &impl Fn(usize) -> bool,
     seen: &impl Fn(usize) -> bool,
@@ -292,19 +297,19 @@ fn is_alike(
     false
 }
 
-fn is_repeated(shown: &[Shown], at: usize) -> bool {
+fn is_repeated(shown: &[ShownState], at: usize) -> bool {
     let mut before = shown[..at].iter();
     before.any(|one| one.status.symbol() == shown[at].status.symbol())
 }
 
-fn has_scenario(out: &Out, shown: &Shown) -> bool {
+fn has_scenario(out: &Out, shown: &ShownState) -> bool {
     let scenario = shown.phase.scenario();
     scenario.is_none_or(|scenario| out.candidates.contains(&scenario.number()))
 }
 
 /// Whether something before this state was not seen that a reading stands on.
 fn is_clouded(
-    shown: &[Shown],
+    shown: &[ShownState],
     fits: &[Option<usize>],
     out: &Out,
     state: usize,

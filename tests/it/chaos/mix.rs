@@ -5,8 +5,8 @@ use fastrand::Rng;
 use lab_connector::Operation;
 use lab_connector::simulator::{
     AssetIds, AssetUrls, Behaviour, DiscoveryForm, DownloadedBy, Elsewhere, EmptyList, ErrorBodies,
-    Fault, FaultRule, Faults, Ids, KeyCase, Life, Lists, NotificationBody, Paging, PairingRevokes,
-    ResetAt, Span, StatusSpelling, Times,
+    Fault, FaultRule, Faults, Ids, KeyCase, Lists, NotificationBody, Paging, PairingRevokes,
+    ResetAt, Span, StatusSpelling, Times, Workload,
 };
 
 fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
@@ -237,8 +237,8 @@ pub(super) fn faults(rng: &mut Rng, behaviour: &Behaviour) -> Faults {
 }
 
 /// Busy people who need hours for what takes days.
-pub(super) fn life(rng: &mut Rng) -> Life {
-    let mut life = Life::default();
+pub(super) fn life(rng: &mut Rng) -> Workload {
+    let mut life = Workload::default();
     life.cases_per_day = 150.0 + rng.f64() * 150.0;
     life.lab = Span::hours(0.5 + rng.f64() * 3.0, 2.5);
     life.modeling = Span::hours(1.5, 2.0);

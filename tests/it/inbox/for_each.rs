@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use http::StatusCode;
 use lab_connector::auth::Tokens;
-use lab_connector::inbox::{Delivery, Handled, MemoryStore, PollState};
+use lab_connector::inbox::{Delivery, HandlerResult, MemoryStore, PollState};
 use lab_connector::{MemoryTokenStore, TokenStore};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -91,7 +91,7 @@ async fn it_goes_on_through_what_can_heal_and_says_what_it_is() {
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn({
         let inbox = inbox.clone();
-        let done = |_: Delivery| async { Handled::Ok(()) };
+        let done = |_: Delivery| async { HandlerResult::Ok(()) };
         async move { inbox.for_each_until(stopped.map(drop), done).await }
     });
     until(async || inbox.stats().await.unwrap().poll_state == PollState::Good).await;
@@ -137,7 +137,7 @@ async fn it_goes_on_when_somebody_has_signed_in_again() {
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn({
         let inbox = inbox.clone();
-        let done = |_: Delivery| async { Handled::Ok(()) };
+        let done = |_: Delivery| async { HandlerResult::Ok(()) };
         async move { inbox.for_each_until(stopped.map(drop), done).await }
     });
     until(async || {

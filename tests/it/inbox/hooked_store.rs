@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use lab_connector::inbox::store::{
-    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry, MemoryStore,
-    PollRight, Settlement, Stored,
+    AccountState, Case, CaseKey, CaseStore, ClaimedDelivery, Commit, Counts, Forget, LogEntry,
+    MemoryStore, PollRight, Settlement, Stored,
 };
 use lab_connector::{AccountId, OrderId, Result};
 
@@ -102,7 +102,7 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         limit: usize,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<Vec<Claimed>> {
+    ) -> Result<Vec<ClaimedDelivery>> {
         self.hook.before(Call::Write)?;
         self.store.claim(account, token, limit, lease, now).await
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fastrand::Rng;
 use lab_connector::inbox::store::{PostgresStore, SqliteStore};
 use lab_connector::inbox::{CaseStore, Delivery, Policy};
-use lab_connector::simulator::{Shown, Simulator};
+use lab_connector::simulator::{ShownState, Simulator};
 use lab_connector::{Client, Endpoints, Lab, OrderId, TokenStore};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -467,7 +467,7 @@ impl Test {
                 .shown
                 .windows(2)
                 .filter(|two| two[0].status.is_listed());
-            let is_brief = |two: &&[Shown]| {
+            let is_brief = |two: &&[ShownState]| {
                 let lasted = two[1].at.duration_since(two[0].at);
                 lasted.is_ok_and(|lasted| lasted < Duration::from_secs(1))
             };

@@ -8,8 +8,8 @@ use lab_connector::clock::Clock;
 use lab_connector::flow::Phase;
 use lab_connector::inbox::MemoryStore;
 use lab_connector::simulator::{
-    Action, AssetIds, AssetUrls, Behaviour, ClockMode, Deed, Fault, FaultRule, Faults, Life,
-    Simulator, Span,
+    Action, AssetIds, AssetUrls, Behaviour, ClockMode, Fault, FaultRule, Faults, Simulator, Span,
+    WorkflowEvent, Workload,
 };
 
 use lab_connector::status::Symbol;
@@ -41,7 +41,7 @@ fn courses(service: &Simulator) -> Vec<(OrderId, Vec<(Duration, Phase)>)> {
 #[tokio::test]
 async fn a_busy_month_goes_every_way_and_no_other() -> Result {
     let service = stepped(3).await?;
-    let mut life = Life::default();
+    let mut life = Workload::default();
     life.portal_downloads = 0.5;
     life.to_doctor = 0.15;
     life.by_interpretation = 0.4;
@@ -126,22 +126,22 @@ async fn each_step_says_what_was_done() -> Result {
     let mut cases = BTreeMap::new();
     for _ in 0..200 {
         match service.step().unwrap() {
-            Deed::Prescribed(order) => {
+            WorkflowEvent::Prescribed(order) => {
                 assert!(cases.insert(order, 1).is_none());
             }
-            Deed::Acted(order, _) => *cases.get_mut(&order).unwrap() += 1,
+            WorkflowEvent::Acted(order, _) => *cases.get_mut(&order).unwrap() += 1,
             other => panic!("{other:?}"),
         }
     }
     for (order, deeds) in cases {
         assert_eq!(service.truth(&order).unwrap().shown.len(), deeds);
     }
-    let mut still = Life::default();
+    let mut still = Workload::default();
     still.cases_per_day = 0.0;
     let none = stepped(1).await?;
     none.set_life(still)?;
     assert_eq!((none.step(), none.live(DAY)), (None, 0));
-    let mut wrong = Life::default();
+    let mut wrong = Workload::default();
     wrong.remakes = 2.0;
     assert!(none.set_life(wrong).is_err());
     Ok(())
@@ -176,7 +176,7 @@ async fn an_inbox_delivers_what_was_seen() -> Result {
     let login = signed_in(&service, &client.build()?).await?;
     let inbox = login.pair("L-1").await?.inbox(MemoryStore::new());
     inbox.poll().await?;
-    let mut life = Life::default();
+    let mut life = Workload::default();
     (life.portal_downloads, life.to_doctor) = (0.8, 0.2);
     service.set_life(life)?;
     let often = |fault| {
@@ -260,7 +260,7 @@ async fn a_fast_clock_makes_people_fast() -> Result {
     // Ten minutes a second: a token lives for six.
     let builder = Simulator::builder().seed(1).clock(ClockMode::Scaled(600.0));
     let service = builder.start().await?;
-    let mut life = Life::default();
+    let mut life = Workload::default();
     (life.cases_per_day, life.scan) = (1e5, Span::hours(0.0001, 1.1));
     service.set_life(life)?;
     let lab = signed_in(&service, &client(&service)?)
@@ -288,7 +288,7 @@ async fn a_fast_clock_makes_people_fast() -> Result {
 #[tokio::test]
 async fn doctors_begin_when_they_are_told_to() -> Result {
     let service = stepped(1).await?;
-    let mut life = Life::default();
+    let mut life = Workload::default();
     life.cases_per_day = 0.0;
     service.set_life(life.clone())?;
     service.live(DAY);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lab_connector::flow::Phase;
-use lab_connector::simulator::{Refused, Simulator};
+use lab_connector::simulator::{Refusal, Simulator};
 use lab_connector::status::Symbol;
 use lab_connector::{OrderId, OrderStatus, RxId};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use super::{Result, download, listed, paired, rx_of};
 /// What people do, one step after the other; what the service shows after each.
 #[tokio::test]
 async fn the_five_scenarios_show_what_the_table_says() -> Result {
-    type Act = fn(&Simulator, &OrderId) -> std::result::Result<(), Refused>;
+    type Act = fn(&Simulator, &OrderId) -> std::result::Result<(), Refusal>;
     use OrderStatus::*;
     let scenarios: [&[(Act, OrderStatus)]; 6] = [
         &[],
@@ -87,7 +87,7 @@ async fn the_five_scenarios_show_what_the_table_says() -> Result {
 
 type Action = (
     &'static str,
-    fn(&Simulator, &OrderId) -> std::result::Result<(), Refused>,
+    fn(&Simulator, &OrderId) -> std::result::Result<(), Refusal>,
 );
 
 const ACTIONS: [Action; 13] = [

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
-    AccountState, Case, CaseKey, CaseStore, Claimed, Commit, ListingCoverage, LogEntry, NewArrival,
-    Outcome, PollRight, Save, Settlement,
+    AccountState, Case, CaseKey, CaseStore, ClaimedDelivery, Commit, ListingCoverage, LogEntry,
+    NewArrival, Outcome, PollRight, Save, Settlement,
 };
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
@@ -156,7 +156,12 @@ impl<S: CaseStore + 'static> Check<S> {
         self.keep(saves.collect::<Result<_>>()?).await
     }
 
-    async fn claim(&self, token: &str, limit: usize, lease: Duration) -> Result<Vec<Claimed>> {
+    async fn claim(
+        &self,
+        token: &str,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<ClaimedDelivery>> {
         let claimed = self
             .store
             .claim(&self.account, token, limit, lease, self.now);
@@ -298,7 +303,7 @@ fn again() -> Outcome {
     }
 }
 
-fn sequences(claimed: &[Claimed]) -> Vec<u64> {
+fn sequences(claimed: &[ClaimedDelivery]) -> Vec<u64> {
     claimed.iter().map(|claimed| claimed.sequence).collect()
 }
 

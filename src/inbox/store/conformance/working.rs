@@ -77,7 +77,7 @@ pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
     let claimed = check.claim("t1", 3, LONG).await?;
     holds(
         sequences(&claimed) == [1, 2, 3],
-        "deliveries are handed out in the order of the log, no more than asked for",
+        "deliveries are claimed in the order of the log, no more than asked for",
     )?;
     holds(
         ids(claimed.iter().map(|claimed| &claimed.stored.case)) == ["c", "a", "d"],
@@ -128,7 +128,7 @@ pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
 
 /// Of each case only the first open delivery.
 pub(super) async fn order<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
-    let rule = "of each case only the first open delivery is handed out";
+    let rule = "of each case only the first open delivery can be claimed";
     check.deliver(&["1", "2"]).await?;
     check
         .keep(vec![delivery("1", 1, 2)?, delivery("3", 0, 1)?])
@@ -155,7 +155,7 @@ pub(super) async fn order<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
     Ok(())
 }
 
-/// Acknowledged, failed, put off, held.
+/// Acknowledged, failed, deferred, held.
 pub(super) async fn outcomes<S: CaseStore + 'static>(
     check: &mut Check<S>,
 ) -> Result<(), Violation> {
@@ -169,9 +169,9 @@ pub(super) async fn outcomes<S: CaseStore + 'static>(
     let claimed = check.claim("t2", 10, LONG).await?;
     holds(
         sequences(&claimed) == [1],
-        "a delivery that is given back is handed out again",
+        "a delivery that is given back can be claimed again",
     )?;
-    let first = |claimed: &[super::Claimed]| {
+    let first = |claimed: &[super::ClaimedDelivery]| {
         let first = claimed.first();
         first.map(|first| (first.attempts, first.failure.clone()))
     };
@@ -202,7 +202,7 @@ pub(super) async fn outcomes<S: CaseStore + 'static>(
     let claimed = check.claim("t5", 10, LONG).await?;
     holds(
         sequences(&claimed) == [1],
-        "what is put off comes again after its time",
+        "what is deferred comes again after its time",
     )?;
     let held = check.settle(1, "t5", Outcome::Extended(LONG)).await?;
     holds(held, "a delivery can be held on to by who claimed it")?;
@@ -475,12 +475,12 @@ pub(super) async fn times<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
         check.settle(1, "t3", after).await?;
         check.now += LONG - ms;
         let none = check.claim("t4", 1, LONG).await?;
-        holds(none.is_empty(), "what is put off is hidden to its time")?;
+        holds(none.is_empty(), "what is deferred is hidden to its time")?;
         check.now += ms;
         let claimed = check.claim("t5", 1, LONG).await?;
         holds(
             sequences(&claimed) == [1],
-            "what is put off comes again after its time",
+            "what is deferred comes again after its time",
         )?;
     }
     Ok(())

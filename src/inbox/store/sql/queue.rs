@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::cases::{join_orders, stored, stored_columns};
 use super::{Batch, Row, Session, Type, Value, limit, not_yet, number, read_text, span, text};
 use crate::error::Result;
-use crate::inbox::store::{Claimed, Outcome, Settlement};
+use crate::inbox::store::{ClaimedDelivery, Outcome, Settlement};
 
 /// Of a case one delivery can be claimed at a time: the first open one, but for those that failed and
 /// wait for their next try.
@@ -31,7 +31,7 @@ pub(super) async fn claim<S: Session>(
     token: &str,
     most: usize,
     lease: Duration,
-) -> Result<Vec<Claimed>> {
+) -> Result<Vec<ClaimedDelivery>> {
     let (mut claimed, waits_ended) = claimable(session, account, most).await?;
     if waits_ended && end_waits(session, account).await? {
         claimed = claimable(session, account, most).await?.0;
@@ -71,7 +71,7 @@ async fn claimable<S: Session>(
     session: &mut S,
     account: &str,
     most: usize,
-) -> Result<(Vec<Claimed>, bool)> {
+) -> Result<(Vec<ClaimedDelivery>, bool)> {
     // Its case is locked with it, so that two workers do not claim two deliveries of one case: what
     // another worker is claiming right now is passed over.
     let statement = concat!(
@@ -104,11 +104,12 @@ async fn claimable<S: Session>(
     ))
 }
 
-fn claimed(row: &dyn Row) -> Result<Claimed> {
+fn claimed(row: &dyn Row) -> Result<ClaimedDelivery> {
     let arrived_at = row.time(3)?;
     let arrived_at = arrived_at.ok_or_else(|| super::damaged("a time"))?;
     let (sequence, stored) = (row.unsigned(0)?, stored(row, 7)?);
-    let mut claimed = Claimed::new(sequence, row.small(1)?, row.small(2)?, arrived_at, stored);
+    let mut claimed =
+        ClaimedDelivery::new(sequence, row.small(1)?, row.small(2)?, arrived_at, stored);
     claimed.attempts = row.small(4)?.saturating_add(1);
     claimed.failure = row.text_or_null(5)?.map(read_text);
     claimed.repeated = row.number(6)? != 0;

@@ -23,8 +23,8 @@ macro_rules! stores {
         use crate::error::Result;
         use crate::flow::millis;
         use crate::inbox::store::{
-            AccountState, Case, CaseKey, CaseStore, Claimed, Commit, Counts, Forget, LogEntry,
-            PollRight, Settlement, Stored, $store,
+            AccountState, Case, CaseKey, CaseStore, ClaimedDelivery, Commit, Counts, Forget,
+            LogEntry, PollRight, Settlement, Stored, $store,
         };
         use crate::model::{AccountId, OrderId};
 
@@ -178,7 +178,7 @@ macro_rules! stores {
                 limit: usize,
                 lease: Duration,
                 now: SystemTime,
-            ) -> Result<Vec<Claimed>> {
+            ) -> Result<Vec<ClaimedDelivery>> {
                 if limit == 0 {
                     return Ok(Vec::new());
                 }

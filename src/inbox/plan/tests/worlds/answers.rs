@@ -75,7 +75,7 @@ enum Lag {
     Random(usize),
     /// Two replicas that answer in runs of so many; the other one is so many phases behind.
     Replicas(u64, usize),
-    /// It stands still so many phases behind.
+    /// It stays so many phases behind.
     Stuck(usize),
 }
 

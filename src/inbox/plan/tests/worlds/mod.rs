@@ -4,7 +4,7 @@
 //! *Nothing that was shown long enough is lost*: each phase of the truth ends with a calm time in
 //! which those answers that work show it, for as long as the rules may need; then each phase that
 //! waits for the lab must have been delivered. *An unchanged service comes to rest*: while the truth
-//! stands still and all that is wrong goes on, deliveries become ever rarer.
+//! is unchanged and all that is wrong goes on, deliveries become ever rarer.
 //!
 //! A third one judges worlds in which the service makes no mistake, however late its answers come:
 //! there each phase that waits for the lab is delivered once, and nothing is doubtful but a change
@@ -327,7 +327,7 @@ impl World {
         (!is_current).then_some("is not current")
     }
 
-    /// The truth stands still, and what is wrong goes on in one and the same way.
+    /// The truth is unchanged, and what is wrong goes on in one and the same way.
     fn rest(&mut self) -> Result<(), String> {
         self.service.disturb_for_good(&mut self.rng);
         for clock in &mut self.clocks {
@@ -348,7 +348,7 @@ impl World {
         let doublings = polls.ilog2() as usize + 1;
         self.summary.rested += 1;
         self.summary.most_at_rest = self.summary.most_at_rest.max(all as u64);
-        // Processes whose clocks disagree find due what the other one has put off.
+        // Processes whose clocks disagree find due what the other one has deferred.
         let clocks_agree = self.clocks[0].offset == self.clocks[1].offset;
         let may_be_counted = polls > 1_000 && clocks_agree && self.service.has_rx_id();
         if may_be_counted && self.due_fetches > polls / 6 {

@@ -5,25 +5,25 @@
 
 /// A seed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Dice(u64);
+pub(super) struct Randomness(u64);
 
 /// What a draw is for, so that equal numbers do not make equal draws.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum For {
+pub(super) enum Stream {
     Tokens = 1,
     People,
     Faults,
-    Life,
+    Workload,
     Signatures,
 }
 
-impl Dice {
+impl Randomness {
     pub(super) fn new(seed: u64) -> Self {
-        Dice(seed)
+        Randomness(seed)
     }
 
     /// A generator for the n-th draw of a purpose.
-    pub(super) fn nth(self, purpose: For, n: u64) -> fastrand::Rng {
+    pub(super) fn nth(self, purpose: Stream, n: u64) -> fastrand::Rng {
         let seed = mix(self.0 ^ mix(purpose as u64) ^ mix(n).rotate_left(17));
         fastrand::Rng::with_seed(seed)
     }
@@ -43,13 +43,17 @@ mod tests {
 
     #[test]
     fn a_draw_depends_on_seed_purpose_and_number_alone() {
-        let draw = |seed, purpose, n| Dice::new(seed).nth(purpose, n).u64(..);
-        assert_eq!(draw(1, For::Life, 2), draw(1, For::Life, 2));
+        let draw = |seed, purpose, n| Randomness::new(seed).nth(purpose, n).u64(..);
+        assert_eq!(draw(1, Stream::Workload, 2), draw(1, Stream::Workload, 2));
         let others = [
-            draw(2, For::Life, 2),
-            draw(1, For::Faults, 2),
-            draw(1, For::Life, 3),
+            draw(2, Stream::Workload, 2),
+            draw(1, Stream::Faults, 2),
+            draw(1, Stream::Workload, 3),
         ];
-        assert!(others.iter().all(|other| *other != draw(1, For::Life, 2)));
+        assert!(
+            others
+                .iter()
+                .all(|other| *other != draw(1, Stream::Workload, 2))
+        );
     }
 }

@@ -15,9 +15,9 @@ use serde_json::json;
 use super::super::Shared;
 use super::super::behaviour::{Behaviour, ErrorBodies};
 use super::super::calls::Call;
-use super::super::dice::For;
 use super::super::faults::{Fault, Occasion, ResetAt};
-use super::super::wire::{Cut, Line, Place, Plan};
+use super::super::randomness::Stream;
+use super::super::wire::{Cut, CutPoint, FaultPlan, FaultSlot};
 use super::effects::Effects;
 use super::{Problem, shape};
 use crate::endpoints::Operation;
@@ -40,12 +40,15 @@ pub(super) async fn call(
         let world = shared.world();
         let drawn = world
             .faults
-            .draw(world.dice, Occasion::Call(operation), number, account);
+            .draw(world.randomness, Occasion::Call(operation), number, account);
         let choice = if drawn.is_empty() {
             0
         } else {
             let place = (operation as u64) << 48;
-            world.dice.nth(For::Faults, !(place ^ number)).u64(..)
+            world
+                .randomness
+                .nth(Stream::Faults, !(place ^ number))
+                .u64(..)
         };
         let own_time = world.has_own_time();
         (
@@ -65,14 +68,14 @@ pub(super) async fn call(
         length: None,
         faults: drawn.iter().map(Fault::name).collect(),
     };
-    let line = request.extensions().get::<ConnectInfo<Line>>();
+    let line = request.extensions().get::<ConnectInfo<FaultSlot>>();
     let line = line
         .map(|ConnectInfo(line)| line.clone())
         .unwrap_or_default();
     let has_body = request.method() != Method::HEAD;
 
-    let mut fate = Fate::of(drawn, choice);
-    // A file is no JSON.
+    let mut fate = ResponsePlan::of(drawn, choice);
+    // A file is not JSON.
     fate.malformed &= operation != Operation::DownloadAsset;
     if let Some(late) = fate.late {
         tokio::time::sleep(late).await;
@@ -80,7 +83,7 @@ pub(super) async fn call(
     if matches!(fate.instead, Some(Instead::Hang)) {
         shared.calls().note(call);
         shared.closed().await;
-        line.plan(Plan::reset(choice));
+        line.plan(FaultPlan::reset(choice));
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let too_many = behaviour.rate_limit.and_then(|limit| {
@@ -114,7 +117,7 @@ pub(super) async fn call(
     let arrives = !matches!(
         fate.plan.cut,
         Some(Cut {
-            at: Place::Start | Place::InsideHead,
+            at: CutPoint::Start | CutPoint::InsideHead,
             ..
         })
     );
@@ -156,12 +159,12 @@ async fn told_apart(
 
 /// All that goes wrong with one call.
 #[derive(Default)]
-struct Fate {
+struct ResponsePlan {
     late: Option<Duration>,
     instead: Option<Instead>,
     effects: Effects,
     malformed: bool,
-    plan: Plan,
+    plan: FaultPlan,
 }
 
 /// What comes in place of the answer.
@@ -173,9 +176,9 @@ enum Instead {
     Nothing,
 }
 
-impl Fate {
+impl ResponsePlan {
     fn of(drawn: Vec<Fault>, choice: u64) -> Self {
-        let mut fate = Fate::default();
+        let mut fate = ResponsePlan::default();
         fate.effects.choice = choice;
         fate.plan.choice = choice;
         for fault in drawn {
@@ -200,15 +203,15 @@ impl Fate {
                     self.instead(Instead::Nothing);
                 }
                 let place = match at {
-                    ResetAt::Request | ResetAt::Answer => Place::Start,
-                    ResetAt::InsideHead => Place::InsideHead,
-                    ResetAt::AfterHead => Place::AfterHead,
-                    ResetAt::InsideBody => Place::InsideBody,
-                    ResetAt::AfterBody => Place::AfterBody,
+                    ResetAt::Request | ResetAt::Answer => CutPoint::Start,
+                    ResetAt::InsideHead => CutPoint::InsideHead,
+                    ResetAt::AfterHead => CutPoint::AfterHead,
+                    ResetAt::InsideBody => CutPoint::InsideBody,
+                    ResetAt::AfterBody => CutPoint::AfterBody,
                 };
                 self.plan.cut = self.plan.cut.or(cut(place, true));
             }
-            Fault::Truncate => self.plan.cut = self.plan.cut.or(cut(Place::InsideBody, false)),
+            Fault::Truncate => self.plan.cut = self.plan.cut.or(cut(CutPoint::InsideBody, false)),
             Fault::WrongLength { by } => self.plan.length_by = self.plan.length_by.or(Some(by)),
             Fault::Drip { bytes_per_second } => {
                 let pace = &mut self.plan.bytes_per_second;
@@ -234,28 +237,28 @@ impl Fate {
     }
 }
 
-impl Plan {
+impl FaultPlan {
     fn reset(choice: u64) -> Self {
-        Plan {
+        FaultPlan {
             cut: Some(Cut {
-                at: Place::Start,
+                at: CutPoint::Start,
                 reset: true,
             }),
             choice,
-            ..Plan::default()
+            ..FaultPlan::default()
         }
     }
 }
 
-impl Plan {
+impl FaultPlan {
     /// An answer to HEAD tells the length of a body that does not come.
     fn without_body(&mut self) {
         self.length_by = None;
         self.bytes_per_second = None;
         if let Some(cut) = &mut self.cut
-            && matches!(cut.at, Place::InsideBody | Place::AfterBody)
+            && matches!(cut.at, CutPoint::InsideBody | CutPoint::AfterBody)
         {
-            cut.at = Place::AfterHead;
+            cut.at = CutPoint::AfterHead;
         }
     }
 }

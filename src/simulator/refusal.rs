@@ -6,14 +6,14 @@ use crate::flow::Phase;
 
 /// An action that does not fit where the case is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct Refusal {
     action: &'static str,
     phase: Option<Phase>,
 }
 
-impl Refused {
+impl Refusal {
     pub(super) fn new(action: &'static str, phase: Option<Phase>) -> Self {
-        Refused { action, phase }
+        Refusal { action, phase }
     }
 
     /// Where the case is; none if there is no such case or account.
@@ -23,7 +23,7 @@ impl Refused {
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.phase {
             Some(phase) => write!(
@@ -41,4 +41,4 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for Refusal {}
