@@ -29,7 +29,7 @@ pub struct Behaviour {
 
     /// Whether a refresh gives a new refresh token, and the old one is used up.
     pub refresh_rotation: bool,
-    /// Stream so many seconds a refresh token that is used up goes on working.
+    /// For so many seconds a refresh token that is used up goes on working.
     pub refresh_grace: u64,
     /// Whether a refresh token that is used twice revokes every token that came from the same
     /// sign-in or pairing, as RFC 9700 section 4.14 recommends and Auth0 does it.
@@ -74,7 +74,7 @@ pub struct Behaviour {
     pub asset_ids: AssetIds,
     /// Where files are.
     pub asset_urls: AssetUrls,
-    /// Stream so many seconds a signed URL is good.
+    /// For so many seconds a signed URL is good.
     pub asset_url_life: u64,
     /// Whether a file's size is told.
     pub asset_sizes: bool,
@@ -324,7 +324,7 @@ choices! {
         Camel,
         /// `READY_FOR_DOWNLOAD`.
         ScreamingSnake,
-        /// `Ready for Download (Stream the Lab)`.
+        /// `Ready for Download (For the Lab)`.
         Noted,
     }
 

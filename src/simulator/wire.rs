@@ -58,7 +58,7 @@ impl FaultPlan {
 pub(super) struct FaultSlot(Arc<Mutex<Option<FaultPlan>>>);
 
 impl FaultSlot {
-    /// Stream the answer that goes out next.
+    /// For the answer that goes out next.
     pub(super) fn plan(&self, plan: FaultPlan) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
     }

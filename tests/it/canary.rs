@@ -281,7 +281,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.debug("DownloadAll", &all);
     let fetched = all.to_directory(directory.path()).await;
     assert!(!fetched.is_empty());
-    printed.debug("Fetched", &fetched);
+    printed.debug("FetchedFile", &fetched);
     printed.debug("Simulator", &service);
     let body = json!({ "rxId": "1", "accountNumber": "2", "patient": "canary" }).to_string();
     let notification = Notification::parse(body.as_bytes());

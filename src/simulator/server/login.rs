@@ -39,47 +39,47 @@ struct Authorize {
 
 /// Why there is no code.
 #[derive(Debug)]
-enum Refusal {
+enum SignInRefusal {
     /// Nobody can be sent back: who asks is not known.
     Page(&'static str),
     /// The software is told, as section 4.1.2.1 says.
     Redirect(Url, &'static str),
 }
 
-impl Refusal {
+impl SignInRefusal {
     fn words(self) -> &'static str {
         match self {
-            Refusal::Page(what) | Refusal::Redirect(_, what) => what,
+            SignInRefusal::Page(what) | SignInRefusal::Redirect(_, what) => what,
         }
     }
 }
 
 impl Authorize {
-    fn parse(query: &[u8]) -> Result<Self, Refusal> {
+    fn parse(query: &[u8]) -> Result<Self, SignInRefusal> {
         let fields = url::form_urlencoded::parse(query)
             .map(|(key, value)| (key.into_owned(), Value::String(value.into_owned())))
             .collect();
         let request: Authorize = serde_json::from_value(Value::Object(fields))
-            .map_err(|_| Refusal::Page("client_id or redirect_uri is missing"))?;
+            .map_err(|_| SignInRefusal::Page("client_id or redirect_uri is missing"))?;
         if !matches!(request.consent.as_deref(), None | Some("yes" | "no")) {
-            return Err(Refusal::Page("consent must be yes or no"));
+            return Err(SignInRefusal::Page("consent must be yes or no"));
         }
         if request.client_id != CLIENT_ID {
-            return Err(Refusal::Page("the client_id is unknown"));
+            return Err(SignInRefusal::Page("the client_id is unknown"));
         }
         let redirect = Url::parse(&request.redirect_uri)
-            .map_err(|_| Refusal::Page("redirect_uri is no URL"))?;
+            .map_err(|_| SignInRefusal::Page("redirect_uri is no URL"))?;
         if request.redirect_uri != REDIRECT_URL && !is_loopback(&redirect) {
-            return Err(Refusal::Page("the redirect_uri is not registered"));
+            return Err(SignInRefusal::Page("the redirect_uri is not registered"));
         }
         if request.response_type != "code" {
             let back = request.back(redirect, "error", "unsupported_response_type");
-            return Err(Refusal::Redirect(back, "response_type must be code"));
+            return Err(SignInRefusal::Redirect(back, "response_type must be code"));
         }
         let challenged = request.code_challenge.is_some();
         if challenged && request.code_challenge_method.as_deref() != Some("S256") {
             let back = request.back(redirect, "error", "invalid_request");
-            return Err(Refusal::Redirect(
+            return Err(SignInRefusal::Redirect(
                 back,
                 "code_challenge_method must be S256",
             ));
@@ -143,14 +143,14 @@ pub(in crate::simulator) fn consent(
     query: &str,
     login: &str,
 ) -> Result<Url, &'static str> {
-    let request = Authorize::parse(query.as_bytes()).map_err(Refusal::words)?;
+    let request = Authorize::parse(query.as_bytes()).map_err(SignInRefusal::words)?;
     request.grant(&mut shared.world(), login)
 }
 
 /// What happens when a user declines.
 pub(super) fn decline(query: &str) -> Result<Url, &'static str> {
     Authorize::parse(query.as_bytes())
-        .map_err(Refusal::words)?
+        .map_err(SignInRefusal::words)?
         .decline()
 }
 
@@ -202,10 +202,10 @@ fn decide(shared: &Shared, request: &Authorize, consent: &str) -> Response {
     }
 }
 
-fn refused(refusal: Refusal, headers: &HeaderMap) -> Response {
+fn refused(refusal: SignInRefusal, headers: &HeaderMap) -> Response {
     let what = match refusal {
-        Refusal::Redirect(url, _) => return Redirect::to(url.as_str()).into_response(),
-        Refusal::Page(what) => what,
+        SignInRefusal::Redirect(url, _) => return Redirect::to(url.as_str()).into_response(),
+        SignInRefusal::Page(what) => what,
     };
     if !html::is_wanted(headers) {
         return Problem::bad_request(what).into_response();

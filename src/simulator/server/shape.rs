@@ -276,7 +276,7 @@ impl Shape<'_> {
                     Some(Symbol::F | Symbol::R | Symbol::D) => "the Lab",
                     _ => "iTero",
                 };
-                format!("{text} (Stream {holder})").into()
+                format!("{text} (For {holder})").into()
             }
         }
     }
