@@ -143,7 +143,7 @@ pub use truth::{GroundTruth, ShownState};
 /// let order = service.scan("L-1")?; // a doctor
 /// service.act(&order, Action::RequestMilling)?; // the lab, in the portal
 /// service.finish_modeling(&order)?; // Align
-/// println!("{}", service.base_url());
+/// println!("http://{}/", service.address());
 /// # Ok(())
 /// # }
 /// ```

@@ -24,7 +24,7 @@ const LONG: Duration = Duration::from_secs(60);
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// use std::sync::Arc;
 /// use lab_connector::MemoryTokenStore;
 /// use lab_connector::auth::check_token_store;

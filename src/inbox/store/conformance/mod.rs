@@ -35,7 +35,7 @@ use crate::model::{AccountId, Order, OrderId, RxId};
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// use lab_connector::inbox::store::{MemoryStore, check_case_store};
 ///
 /// let store = MemoryStore::new();
