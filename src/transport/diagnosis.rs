@@ -3,10 +3,8 @@
 use std::error::Error as StdError;
 use std::io;
 
-use url::Url;
-
 use super::Failure;
-use crate::endpoints::origin;
+use super::proxy::NamedProxy;
 
 /// A failure in our terms, with what is known of it beyond that.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,71 +105,9 @@ fn chain<'e>(
     })
 }
 
-/// A proxy, as an error may name it, and the setting that names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NamedProxy {
-    setting: &'static str,
-    place: String,
-}
-
-impl NamedProxy {
-    /// Of a URL, or of a host and a port as they stand in the environment. Without user and password.
-    pub(super) fn new(setting: &'static str, text: &str) -> Option<Self> {
-        let whole = Url::parse(text).ok().filter(Url::has_host);
-        let url = whole.or_else(|| Url::parse(&format!("http://{text}")).ok())?;
-        Some(NamedProxy {
-            setting,
-            place: origin::display(&url),
-        })
-    }
-
-    /// The one that the environment names for https.
-    pub(super) fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
-            .into_iter()
-            .find_map(|name| {
-                let text = variable(name).filter(|text| !text.is_empty())?;
-                NamedProxy::new(name, &text)
-            })
-    }
-
-    /// Whether it was asked is not known: `NO_PROXY` makes exceptions.
-    fn detail(&self) -> String {
-        format!(" (`{}` names the proxy {})", self.setting, self.place)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_proxy_is_named_without_its_password() {
-        let environment = |name: &'static str, value: &'static str| {
-            NamedProxy::of_environment(|asked| (asked == name).then(|| value.to_owned()))
-        };
-        for (name, value, detail) in [
-            (
-                "HTTPS_PROXY",
-                "http://user:canary@proxy.example:3128/canary",
-                " (`HTTPS_PROXY` names the proxy http://proxy.example:3128)",
-            ),
-            (
-                "all_proxy",
-                "user:canary@proxy.example:3128",
-                " (`all_proxy` names the proxy http://proxy.example:3128)",
-            ),
-            (
-                "https_proxy",
-                "proxy.example:3128",
-                " (`https_proxy` names the proxy http://proxy.example:3128)",
-            ),
-        ] {
-            assert_eq!(environment(name, value).unwrap().detail(), detail);
-        }
-        assert_eq!(environment("HTTPS_PROXY", ""), None);
-        assert_eq!(environment("NO_PROXY", "lab.example"), None);
-    }
 
     #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
     #[test]

@@ -8,6 +8,7 @@
 //! [`from_fn`]. Everything above (authorization, retries, judging answers) stays the same.
 
 mod diagnosis;
+pub(crate) mod proxy;
 mod reqwest;
 mod resolver;
 pub(crate) mod wire;

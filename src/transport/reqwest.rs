@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use url::Url;
 
-use super::diagnosis::{self, Diagnosis, NamedProxy, find};
+use super::diagnosis::{self, Diagnosis, find};
+use super::proxy::NamedProxy;
 use super::resolver::{NotPublic, Resolver};
 use super::{Body, Failure, Request, Response, Timeouts, Transport, TransportError};
 use crate::endpoints::origin::{Allowed, is_loopback};

@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::endpoints::origin;
-use crate::transport::Proxy;
+use crate::transport::{Proxy, proxy};
 
 /// How a client reaches the service.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,10 +26,7 @@ impl Route {
             Proxy::System => Route::System,
             Proxy::None => Route::Direct,
             // The URL may hold a password.
-            Proxy::At(url) => {
-                let url = Url::parse(url.expose()).ok();
-                Route::Proxy(url.map_or_else(String::new, |url| origin::display(&url)))
-            }
+            Proxy::At(url) => Route::Proxy(proxy::place(url.expose()).unwrap_or_default()),
         }
     }
 
@@ -50,25 +47,15 @@ impl Route {
 }
 
 fn by_environment(url: &Url, variable: impl Fn(&str) -> Option<String>) -> String {
-    let set = |name: &&str| variable(name).filter(|value| !value.trim().is_empty());
-    let own: [&str; 4] = match url.scheme() {
-        "https" => ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
-        _ => ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
-    };
-    let named = own.iter().find_map(|name| Some((*name, set(name)?)));
-    let Some((name, value)) = named else {
+    let Some((name, value)) = proxy::variables(url.scheme(), &variable).next() else {
         return "without a proxy, unless the system's settings name one; no variable does"
             .to_owned();
     };
-    let with_scheme = match value.contains("://") {
-        true => value,
-        false => format!("http://{value}"),
-    };
-    let proxy = Url::parse(&with_scheme).ok();
-    let proxy = proxy.map_or("that is no URL".to_owned(), |url| origin::display(&url));
+    let proxy = proxy::place(&value).unwrap_or_else(|| "that is no URL".to_owned());
+    let is_set = |name: &str| variable(name).is_some_and(|value| !value.trim().is_empty());
     let except = ["NO_PROXY", "no_proxy"]
-        .iter()
-        .find(|name| set(name).is_some());
+        .into_iter()
+        .find(|name| is_set(name));
     let except = except.map(|name| format!("; {name} is set too, and may except this host"));
     format!(
         "through the proxy {proxy}, as the variable {name} says{}",
