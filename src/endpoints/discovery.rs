@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use url::Url;
 
-use super::{DOMAINS, Endpoint, Endpoints, Operation, Source, join, lenient_field};
+use super::{DOMAINS, Endpoint, Endpoints, Operation, Source, URLS, join, lenient_field};
 use crate::error::{Error, Result};
 
 /// An answer that is older is asked for anew before the next call. Access tokens live an hour, and
@@ -205,7 +205,7 @@ pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
             bad.get_or_insert(error);
         }
     };
-    match lenient_field(object, &["endpoints", "services"]).unwrap_or(&value) {
+    match entries(&value) {
         Value::Object(entries) => {
             for (name, entry) in entries {
                 read(name, entry);
@@ -229,9 +229,54 @@ pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
     Ok(endpoints)
 }
 
+/// What names operations in an answer: a member made for it, or the answer itself.
+fn entries(answer: &Value) -> &Value {
+    let fields = answer.as_object();
+    let inner = fields.and_then(|fields| lenient_field(fields, &["endpoints", "services"]));
+    inner.unwrap_or(answer)
+}
+
+/// Which of the forms that are read an answer has.
+pub(crate) fn form(answer: &Value) -> Option<&'static str> {
+    let is_whole = |entry: &Value| match entry {
+        Value::String(text) => text.contains("://"),
+        Value::Object(fields) => lenient_field(fields, URLS).is_some(),
+        _ => false,
+    };
+    match entries(answer) {
+        Value::Array(_) => Some("a list"),
+        Value::Object(entries) if entries.values().any(is_whole) => Some("endpoints"),
+        Value::Object(_) => Some("paths below a domain"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forms_are_told_by_the_keys_that_are_read() {
+        let form = |text: &str| form(&serde_json::from_str(text).unwrap());
+        for (text, expected) in [
+            (
+                r#"{"get_orders": "https://a.example/o"}"#,
+                Some("endpoints"),
+            ),
+            (
+                r#"{"get_orders": {"href": "https://a.example/o"}}"#,
+                Some("endpoints"),
+            ),
+            (
+                r#"{"Endpoints": {"get_orders": {"path": "/o"}}, "services": []}"#,
+                Some("paths below a domain"),
+            ),
+            (r#"{"services": []}"#, Some("a list")),
+            ("7", None),
+        ] {
+            assert_eq!(form(text), expected, "{text}");
+        }
+    }
 
     fn configured() -> Endpoints {
         Endpoints::from_base_url("https://a.example/v1/").unwrap()

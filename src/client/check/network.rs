@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
-use serde_json::Value;
 use url::Url;
 
 use super::super::pipeline::Call;
@@ -12,7 +11,6 @@ use super::run::Run;
 use crate::auth::set_uri;
 use crate::endpoints::{Operation, discovery, origin};
 use crate::error::answer;
-use crate::key::same_key;
 use crate::transport::Request;
 
 impl Run {
@@ -107,7 +105,7 @@ impl Run {
         self.seen.discovery = answer
             .decode("")
             .ok()
-            .and_then(|value| discovery_form(&value));
+            .and_then(|value| discovery::form(&value));
         let current = protocol.directory.current();
         let found = discovery::read(&answer.body, &current).ok();
         let unnamed = Operation::ALL.iter().filter(|operation| {
@@ -203,27 +201,4 @@ impl Run {
 
 fn same_place(one: &Url, other: &Url) -> bool {
     one.origin() == other.origin() && one.path() == other.path()
-}
-
-/// Which form of Discovery it is.
-fn discovery_form(answer: &Value) -> Option<&'static str> {
-    let inner = ["endpoints", "services"];
-    let inner = answer.as_object().and_then(|fields| {
-        let found = fields
-            .iter()
-            .find(|(key, _)| inner.iter().any(|name| same_key(key, name)));
-        found.map(|(_, value)| value)
-    });
-    let entries = inner.unwrap_or(answer);
-    let is_whole = |entry: &Value| match entry {
-        Value::String(text) => text.contains("://"),
-        Value::Object(fields) => fields.keys().any(|key| same_key(key, "url")),
-        _ => false,
-    };
-    match entries {
-        Value::Array(_) => Some("a list"),
-        Value::Object(entries) if entries.values().any(is_whole) => Some("endpoints"),
-        Value::Object(_) => Some("paths below a domain"),
-        _ => None,
-    }
 }
