@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use lab_connector::Client;
 use lab_connector::blocking::{ClosingClient, Wait, handler, iter};
 use lab_connector::inbox::store::SqliteStore;
 use lab_connector::simulator::Simulator;
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/simulated.rs"]
+mod simulated;
 
 /// Downloads the cases of a simulated lab, without a line of async.
 #[derive(Parser)]
@@ -42,18 +43,10 @@ fn run(arguments: Arguments) -> Result<()> {
     let service = Simulator::start()
         .wait()
         .context("cannot start the simulator")?;
-    let client = Client::builder()
-        .endpoints(service.endpoints())
-        .credentials(service.client_id(), service.client_secret())
-        .redirect_url(service.redirect_url());
     // When it is dropped it waits for refreshes that are under way.
-    let client = ClosingClient::new(client.build()?);
+    let client = ClosingClient::new(simulated::client(&service).build()?);
 
-    let login = client.login("front desk");
-    let request = login.authorize()?;
-    // A person would sign in here, in a browser.
-    let redirected = service.consent(request.url())?;
-    login.finish(&request, &redirected).wait()?;
+    let login = simulated::sign_in(&client, &service, "front desk").wait()?;
     let lab = login.pair("L-1").wait()?;
     let orders = [service.scan("L-1")?, service.scan("L-1")?];
 

@@ -19,6 +19,8 @@ use serde_json::Value;
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/simulated.rs"]
+mod simulated;
 
 use common::config;
 
@@ -86,15 +88,8 @@ async fn demo() -> Result<CheckReport> {
     let service = Simulator::start()
         .await
         .context("cannot start the simulator")?;
-    let client = Client::builder()
-        .endpoints(service.endpoints())
-        .credentials(service.client_id(), service.client_secret())
-        .redirect_url(service.redirect_url())
-        .build()?;
-    let login = client.login(config::LOGIN);
-    let request = login.authorize()?;
-    let redirected = service.consent(request.url())?;
-    login.finish(&request, &redirected).await?;
+    let client = simulated::client(&service).build()?;
+    let login = simulated::sign_in(&client, &service, config::LOGIN).await?;
     login.pair("L-1").await?;
     for _ in 0..3 {
         service.scan("L-1")?;

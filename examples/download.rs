@@ -16,10 +16,12 @@ use clap::Parser;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use lab_connector::download::{Progress, file_name};
 use lab_connector::simulator::Simulator;
-use lab_connector::{Asset, Client, Lab, Order};
+use lab_connector::{Asset, Lab, Order};
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/simulated.rs"]
+mod simulated;
 
 /// Downloads the files of a few simulated orders.
 #[derive(Parser)]
@@ -86,15 +88,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn pair(service: &Simulator) -> Result<Lab> {
-    let client = Client::builder()
-        .endpoints(service.endpoints())
-        .credentials(service.client_id(), service.client_secret())
-        .redirect_url(service.redirect_url())
-        .build()?;
-    let login = client.login("demo");
-    let request = login.authorize()?;
-    let redirected = service.consent(request.url())?;
-    login.finish(&request, &redirected).await?;
+    let client = simulated::client(service).build()?;
+    let login = simulated::sign_in(&client, service, "demo").await?;
     Ok(login.pair("L-1").await?)
 }
 

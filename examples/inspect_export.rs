@@ -14,7 +14,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use lab_connector::Client;
 use lab_connector::export::{Contents, Package, PackedFile, package_order_id};
 use lab_connector::simulator::Simulator;
 
@@ -22,6 +21,8 @@ use lab_connector::simulator::Simulator;
 mod common;
 #[path = "inspect_export/report.rs"]
 mod report;
+#[path = "common/simulated.rs"]
+mod simulated;
 
 /// Says what is in the zip of a case.
 #[derive(Parser)]
@@ -88,16 +89,8 @@ fn inspect(zip: &Path, arguments: &Arguments) -> Result<()> {
 /// A doctor scans, and the lab downloads: in the simulator.
 async fn simulated(directory: &Path) -> Result<PathBuf> {
     let service = Simulator::start().await?;
-    let client = Client::builder()
-        .endpoints(service.endpoints())
-        .credentials(service.client_id(), service.client_secret())
-        .redirect_url(service.redirect_url())
-        .build()?;
-    let login = client.login("inspect_export");
-    let request = login.authorize()?;
-    login
-        .finish(&request, &service.consent(request.url())?)
-        .await?;
+    let client = simulated::client(&service).build()?;
+    let login = simulated::sign_in(&client, &service, "inspect_export").await?;
     let lab = login.pair("L-1").await?;
     service.scan("L-1")?;
     let listing = lab.orders().list().await?;

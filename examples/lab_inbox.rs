@@ -18,6 +18,8 @@ mod demo;
 mod desk;
 #[path = "lab_inbox/service.rs"]
 mod service;
+#[path = "common/simulated.rs"]
+mod simulated;
 
 /// Follows a lab's cases: prints a line for each delivery and each change, and downloads files.
 #[derive(Parser)]

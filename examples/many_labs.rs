@@ -22,6 +22,8 @@ mod desk;
 #[cfg(feature = "postgres")]
 #[path = "many_labs/processes.rs"]
 mod processes;
+#[path = "common/simulated.rs"]
+mod simulated;
 #[path = "many_labs/tally.rs"]
 mod tally;
 #[path = "many_labs/world.rs"]

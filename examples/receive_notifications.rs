@@ -22,6 +22,8 @@ mod demo;
 mod endpoint;
 #[path = "receive_notifications/service.rs"]
 mod service;
+#[path = "common/simulated.rs"]
+mod simulated;
 
 /// Receives notifications and prints a line for each delivery.
 #[derive(Parser)]

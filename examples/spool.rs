@@ -19,6 +19,8 @@ mod common;
 mod demo;
 #[path = "spool/folders.rs"]
 mod folders;
+#[path = "common/simulated.rs"]
+mod simulated;
 
 use common::config;
 use folders::Spool;

@@ -37,7 +37,6 @@ pub async fn connect(path: &Path, tokens: Option<&Path>) -> Result<(Client, Conf
 }
 
 /// The paired lab: signs in and pairs where that was not done before.
-#[allow(dead_code, reason = "not every example works with a lab")]
 pub async fn lab(client: &Client, account: Option<&str>) -> Result<Lab> {
     let login = client.login(LOGIN);
     if !login.is_signed_in().await? {
@@ -60,7 +59,6 @@ pub async fn lab(client: &Client, account: Option<&str>) -> Result<Lab> {
 }
 
 /// Pairs, and signs in before it where the login's own tokens are not taken any more.
-#[allow(dead_code, reason = "not every example works with a lab")]
 pub async fn pair(login: &Login, account: &AccountId) -> Result<Lab> {
     match login.pair(account.clone()).await {
         Err(error) if error.is_reauthorization_needed() => {
@@ -72,7 +70,6 @@ pub async fn pair(login: &Login, account: &AccountId) -> Result<Lab> {
     }
 }
 
-#[allow(dead_code, reason = "not every example works with a lab")]
 async fn sign_in(login: &Login) -> Result<()> {
     let request = login.authorize()?;
     eprintln!("Open this page and sign in:\n\n  {}\n", request.url());
@@ -100,7 +97,6 @@ pub fn choose<'a>(accounts: &'a [Account], wanted: Option<&str>) -> Result<&'a A
 }
 
 /// Asks the person at the terminal for the address that the browser was sent to.
-#[allow(dead_code, reason = "not every example asks for it")]
 pub fn pasted() -> Result<Url> {
     eprint!("Then paste the address that the browser was sent to: ");
     std::io::stderr().flush()?;

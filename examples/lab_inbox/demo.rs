@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use lab_connector::OrderId;
 use lab_connector::clock::Clock;
 use lab_connector::inbox::Delivery;
 use lab_connector::inbox::store::SqliteStore;
 use lab_connector::simulator::{Refusal, Simulator};
-use lab_connector::{Client, OrderId};
 
 use crate::desk::{self, Desk};
+use crate::simulated;
 
 type Act = fn(&Simulator, &OrderId) -> Result<(), Refusal>;
 
@@ -114,16 +115,10 @@ pub async fn run(files: PathBuf, json: bool) -> Result<()> {
     service.finish_modeling(&modeled)?;
     service.advance(STEP);
 
-    let client = Client::builder()
-        .endpoints(service.endpoints())
-        .credentials(service.client_id(), service.client_secret())
-        .redirect_url(service.redirect_url())
+    let client = simulated::client(&service)
         .clock(SimulatedTime(Arc::clone(&service)))
         .build()?;
-    let login = client.login("demo");
-    let request = login.authorize()?;
-    let redirected = service.consent(request.url())?;
-    login.finish(&request, &redirected).await?;
+    let login = simulated::sign_in(&client, &service, "demo").await?;
     let lab = login.pair(account).await?;
 
     // Anew each time, as the simulator is.

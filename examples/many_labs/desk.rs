@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::Arguments;
+use crate::simulated;
 
 /// Something to tell about a lab.
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,10 +90,7 @@ pub async fn pair(
         .redirect_url(service.redirect_url())
         .token_store(tokens)
         .build()?;
-    let login = client.login("many_labs");
-    let request = login.authorize()?;
-    let redirected = service.consent(request.url())?;
-    login.finish(&request, &redirected).await?;
+    let login = simulated::sign_in(&client, service, "many_labs").await?;
     let mut pairings = futures_util::stream::iter(labs)
         .map(|lab| login.pair(lab.clone()).into_future())
         .buffer_unordered(8);

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::StatusCode;
+use lab_connector::RxId;
 use lab_connector::inbox::MemoryStore;
 use lab_connector::simulator::Simulator;
-use lab_connector::{Client, RxId};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use crate::endpoint::{Endpoint, Key};
+use crate::simulated;
 
 const CASES: usize = 5;
 
@@ -31,15 +32,8 @@ pub async fn run(listen: SocketAddr, flood: usize) -> Result<()> {
     let service = Simulator::start()
         .await
         .context("cannot start the simulator")?;
-    let client = Client::builder()
-        .endpoints(service.endpoints())
-        .credentials(service.client_id(), service.client_secret())
-        .redirect_url(service.redirect_url())
-        .build()?;
-    let login = client.login("demo");
-    let request = login.authorize()?;
-    let redirected = service.consent(request.url())?;
-    login.finish(&request, &redirected).await?;
+    let client = simulated::client(&service).build()?;
+    let login = simulated::sign_in(&client, &service, "demo").await?;
     let lab = login.pair("L-1").notification_url(&url).await?;
 
     let (polled, mut polls) = watch::channel(0_u32);

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lab_connector::Client;
 use lab_connector::inbox::Inbox;
 use lab_connector::simulator::Simulator;
 
 use crate::Arguments;
 use crate::folders::Spool;
+use crate::simulated;
 
 const CASES: usize = 3;
 
@@ -23,16 +23,10 @@ pub async fn run(arguments: &Arguments) -> Result<()> {
     let service = Simulator::start()
         .await
         .context("cannot start the simulator")?;
-    let client = Client::builder()
-        .endpoints(service.endpoints())
-        .credentials(service.client_id(), service.client_secret())
-        .redirect_url(service.redirect_url())
+    let client = simulated::client(&service)
         .shared_files(arguments.shared)
         .build()?;
-    let login = client.login("demo");
-    let request = login.authorize()?;
-    let redirected = service.consent(request.url())?;
-    login.finish(&request, &redirected).await?;
+    let login = simulated::sign_in(&client, &service, "demo").await?;
     let lab = login.pair("L-1").await?;
     for _ in 0..CASES {
         service.scan("L-1")?;
