@@ -176,6 +176,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .build();
     match runtime {
         Ok(runtime) => runtime,
+        // What is waited for may have no error of ours to return: its type is the future's.
         Err(error) => panic!("the system gives no thread for the calls: {error}"),
     }
 });

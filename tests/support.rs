@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use lab_connector::auth::{TokenKey, Tokens};
+use lab_connector::auth::{AuthorizationRequest, TokenKey, Tokens};
 use lab_connector::client::ClientBuilder;
 use lab_connector::clock::Clock;
 use lab_connector::transport::Timeouts;
@@ -141,6 +141,13 @@ pub fn builder(base_url: &str, clock: &TestClock) -> ClientBuilder {
         .redirect_url("https://lab.example/callback")
         .timeouts(timeouts)
         .clock(clock.clone())
+}
+
+/// The `state` of a sign-in, which the browser brings back.
+pub fn state_of(request: &AuthorizationRequest) -> String {
+    let mut pairs = request.url().query_pairs();
+    let state = pairs.find(|(name, _)| name == "state");
+    state.unwrap().1.into_owned()
 }
 
 pub fn login() -> TokenKey {

@@ -46,8 +46,8 @@ impl Error {
         matches!(self.cause(), Kind::Connect(_) | Kind::Unconnectable(_))
     }
 
-    /// The service did not answer in time, or a body stopped coming; or it said so itself (408). Usual causes: the service or
-    /// a proxy before it is overloaded, a firewall drops packets, the limits of
+    /// The service did not answer in time, or a body stopped coming; or it said so itself (408). Usual
+    /// causes: the service or a proxy before it is overloaded, a firewall drops packets, the limits of
     /// [`Timeouts`](crate::transport::Timeouts) are too tight for the line.
     #[must_use]
     pub fn is_timeout(&self) -> bool {

@@ -10,7 +10,7 @@ use lab_connector::{Error, Notification};
 use serde_json::json;
 
 use crate::downloads_server::Server;
-use crate::support::{TestClock, builder, order, store};
+use crate::support::{TestClock, builder, order, state_of, store};
 use crate::watch::canary;
 
 /// All that is said of an error, and what only its accessor tells.
@@ -205,11 +205,7 @@ async fn what_a_service_says_of_people_is_in_no_text() {
         said.result(login.pair("account-77").await);
         let request = login.authorize();
         if let Ok(request) = request {
-            let state = request.url().query_pairs();
-            let state = state
-                .filter(|(name, _)| name == "state")
-                .map(|(_, value)| value);
-            let state: String = state.collect();
+            let state = state_of(&request);
             for end in ["code=c", "error=canary,+jane&error_description=canary"] {
                 let back = format!("https://lab.example/callback?state={state}&{end}");
                 said.result(login.finish(&request, &back.parse().unwrap()).await);

@@ -3,7 +3,7 @@
 use lab_connector::{Client, Config};
 use serde_json::{Value, json};
 
-use crate::support::RawServer;
+use crate::support::{RawServer, state_of};
 
 type Result<T = ()> = anyhow::Result<T>;
 
@@ -52,13 +52,7 @@ async fn every_setting_of_a_request_is_sent() -> Result {
     }
     assert!(!page.contains("code_challenge"), "{page}");
 
-    let state = request
-        .url()
-        .query_pairs()
-        .find(|(name, _)| name == "state")
-        .unwrap()
-        .1
-        .into_owned();
+    let state = state_of(&request);
     let back = format!("https://lab.example/callback?code=c&state={state}").parse()?;
     login.finish(&request, &back).await?;
     let sent = server.requests().pop().unwrap();

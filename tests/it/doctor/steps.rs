@@ -7,6 +7,7 @@ use lab_connector::{Client, Config, Endpoints, Operation, OrderStatus};
 use serde_json::{Value, json};
 
 use super::{Result, Scene};
+use crate::support::state_of;
 
 /// The steps with their outcomes.
 fn outcomes(report: &CheckReport) -> Vec<(String, String)> {
@@ -221,13 +222,7 @@ async fn a_list_and_a_status_that_are_not_found_are_told() -> Result {
             .build()?;
         let login = client.login("me");
         let request = login.authorize()?;
-        let state = request
-            .url()
-            .query_pairs()
-            .find(|(name, _)| name == "state")
-            .unwrap()
-            .1
-            .into_owned();
+        let state = state_of(&request);
         let back = format!("https://lab.example/?code=c&state={state}").parse()?;
         login.finish(&request, &back).await?;
         login.pair("1").await?;

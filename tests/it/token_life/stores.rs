@@ -12,7 +12,7 @@ use lab_connector::transport::{self, Request, TransportError};
 use lab_connector::{Error, FileTokenStore, MemoryTokenStore, Result, TokenStore};
 use tokio::sync::Mutex;
 
-use crate::support::{TestClock, builder, store};
+use crate::support::{TestClock, builder, state_of, store};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_stores_keep_the_rules() {
@@ -183,8 +183,7 @@ async fn nothing_is_spent_whose_tokens_could_not_be_kept() {
         .unwrap();
     let login = client.login("me");
     let request = login.authorize().unwrap();
-    let state = request.url().query_pairs().find(|(key, _)| key == "state");
-    let state = state.unwrap().1.into_owned();
+    let state = state_of(&request);
     let redirected = format!("https://lab.example/callback?code=1&state={state}");
     let code = login.finish(&request, &redirected.parse().unwrap()).await;
     let pairing = login.pair("1").await;
