@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::client::Listing;
-use lab_connector::transport::{self, Body, Request};
+use lab_connector::transport::{self, Body};
 use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, Order, RxId, TokenStore};
 use lab_connector_benches::{Figures, best_of_three, figures_wanted, time};
 use serde::Deserialize;
@@ -152,7 +152,7 @@ fn hostile_growth(runtime: &Runtime) -> Vec<(String, f64)> {
 /// A lab whose service has one answer, in memory.
 fn answering(runtime: &Runtime, body: bytes::Bytes) -> Lab {
     assert!(body.len() <= 32 << 20, "it would be refused unread");
-    let answer = transport::from_fn(move |_: Request| {
+    let answer = transport::from_fn(move |_| {
         let body = body.clone();
         async move { Ok(http::Response::new(Body::from(body))) }
     });

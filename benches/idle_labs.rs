@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::{Response, header};
 use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::inbox::store::SqliteStore;
-use lab_connector::transport::{self, Body, Request, TransportError};
+use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Client, Endpoints, TokenStore};
 use lab_connector_benches::{Figures, figures_wanted};
 use tokio::sync::Notify;
@@ -74,7 +74,7 @@ async fn run(client: &Client, store: &SqliteStore, labs: std::ops::Range<usize>,
 }
 
 fn client(store: SqliteStore) -> Client {
-    let answer = transport::from_fn(|_: Request| async {
+    let answer = transport::from_fn(|_| async {
         Response::builder()
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(r#"{"orders": []}"#))

@@ -9,7 +9,7 @@
 use anyhow::Result;
 use http::{Response, StatusCode, header};
 use lab_connector::auth::{TokenKey, Tokens};
-use lab_connector::transport::{self, Body, Request, TransportError};
+use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Client, Endpoints, MemoryTokenStore, TokenStore};
 
 #[tokio::main]
@@ -26,9 +26,9 @@ async fn main() -> Result<()> {
         .endpoints(Endpoints::from_base_url("https://lab-connector.example/")?)
         .credentials("client id", "client secret")
         .token_store(store)
-        .transport(transport::from_fn(|request: Request| async move {
-            answer(&request)
-        }))
+        .transport(transport::from_fn(
+            |request| async move { answer(&request) },
+        ))
         .build()?;
 
     let lab = client.account("4711");
@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
 }
 
 /// What the service would answer. A failure to connect or a timeout would be an `Err`.
-fn answer(request: &Request) -> Result<Response<Body>, TransportError> {
+fn answer(request: &http::Request<bytes::Bytes>) -> Result<Response<Body>, TransportError> {
     let (status, body) = match (request.uri().path(), request.uri().query()) {
         ("/accounts/4711/orders", None) => (
             StatusCode::OK,

@@ -131,7 +131,7 @@ type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 ///
 /// A refresh that the process does not see to its end can cost the lab its access: see
 /// [`Client::close`], which this calls. It waits as long as an
-/// [operation](crate::transport::Timeouts::operation) may take, and then no more. Nothing is dropped
+/// [operation](crate::client::ClientBuilder::operation_timeout) may take, and then no more. Nothing is dropped
 /// where a process is ended from outside, or by [`std::process::exit`].
 #[derive(Clone)]
 pub struct ClosingClient(Arc<Closing>);

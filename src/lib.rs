@@ -230,7 +230,7 @@ pub use {
     client::{Client, Lab, Login},
     config::Config,
     endpoints::{Endpoints, Operation},
-    error::{Error, Result, Sent},
+    error::{Error, Result},
     model::{Account, AccountId, Asset, Notification, Order, OrderId, RxId},
     secret::Secret,
     sensitive::Sensitive,

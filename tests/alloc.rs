@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytes::Bytes;
 use lab_connector::client::ListingLimits;
 use lab_connector::flow::{Reading, Symbol};
-use lab_connector::transport::{self, Body, Request};
+use lab_connector::transport::{self, Body};
 use lab_connector::{Client, Endpoints, History, MemoryTokenStore, OrderStatus};
 use lab_connector_tests::{account, keep, tokens};
 
@@ -144,7 +144,7 @@ fn listed(body: String) -> f64 {
     limits.record_bytes /= 8;
     let body = Bytes::from(body);
     // In pieces, as from a network, and without a word on their length.
-    let answer = transport::from_fn(move |_: Request| {
+    let answer = transport::from_fn(move |_| {
         let body = body.clone();
         let piece = |at| Ok(body.slice(at..body.len().min(at + (64 << 10))));
         let pieces: Vec<_> = (0..body.len()).step_by(64 << 10).map(piece).collect();

@@ -13,7 +13,6 @@ use async_trait::async_trait;
 use lab_connector::auth::{AuthorizationRequest, TokenKey, Tokens};
 use lab_connector::client::ClientBuilder;
 use lab_connector::clock::Clock;
-use lab_connector::transport::Timeouts;
 use lab_connector::{Client, Endpoints, MemoryTokenStore, Order, TokenStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -131,15 +130,13 @@ impl Clock for TestClock {
 
 /// A client's settings: everything but where tokens are kept.
 pub fn builder(base_url: &str, clock: &TestClock) -> ClientBuilder {
-    let mut timeouts = Timeouts::default();
-    timeouts.attempt = Duration::from_secs(3600);
-    timeouts.idle = Duration::from_secs(3600);
-    timeouts.operation = Duration::from_secs(7200);
     Client::builder()
         .endpoints(Endpoints::from_base_url(base_url).unwrap())
         .credentials("client-id", "client-secret")
         .redirect_url("https://lab.example/callback")
-        .timeouts(timeouts)
+        .attempt_timeout(Duration::from_secs(3600))
+        .idle_timeout(Duration::from_secs(3600))
+        .operation_timeout(Duration::from_secs(7200))
         .clock(clock.clone())
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Response, header};
 use lab_connector::auth::{TokenKey, Tokens};
-use lab_connector::transport::{self, Body, Request, TransportError};
+use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
 
 /// A lab that is paired, with an answer for each path; none is a 404.
@@ -13,7 +13,7 @@ pub async fn lab(answers: impl Fn(&str) -> Option<Bytes> + Send + Sync + 'static
     let tokens = Tokens::from_json(tokens).expect("tokens");
     let key = TokenKey::Account("1".into());
     store.swap(&key, None, &tokens).await.expect("a swap");
-    let answer = transport::from_fn(move |request: Request| {
+    let answer = transport::from_fn(move |request| {
         let body = answers(request.uri().path());
         async move {
             Response::builder()

@@ -6,7 +6,6 @@ use anyhow::Result;
 use futures_util::StreamExt;
 use lab_connector::client::ClientBuilder;
 use lab_connector::inbox::{CaseStore, Inbox};
-use lab_connector::transport::Timeouts;
 use lab_connector::{AccountId, Client, Endpoints, OrderId, TokenStore};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
@@ -30,12 +29,10 @@ pub enum Event {
 
 /// One client for all labs: connections and limits are shared.
 pub fn client(endpoints: Endpoints, arguments: &Arguments) -> ClientBuilder {
-    let mut timeouts = Timeouts::default();
-    timeouts.attempt = Duration::from_secs(2);
-    timeouts.operation = Duration::from_secs(5);
     Client::builder()
         .endpoints(endpoints)
-        .timeouts(timeouts)
+        .attempt_timeout(Duration::from_secs(2))
+        .operation_timeout(Duration::from_secs(5))
         .total_concurrency(arguments.together as usize)
 }
 

@@ -10,7 +10,7 @@ use super::pipeline::Call;
 use super::{Lab, Login, login};
 use crate::auth::{Health, TokenKey, Tokens};
 use crate::endpoints::Operation;
-use crate::error::{Error, Result, Sent};
+use crate::error::{Error, Result};
 use crate::model::{Account, AccountId};
 
 impl Login {
@@ -218,7 +218,7 @@ impl Lab {
             match lab.caller.send(call).await {
                 // The service has said so, and not the lack of a refresh token.
                 Err(error)
-                    if error.is_reauthorization_needed() && error.was_sent() == Sent::Yes => {}
+                    if error.is_reauthorization_needed() && error.was_sent() == Some(true) => {}
                 Err(error) => return Err(error),
                 Ok(answer) => answer.done()?,
             }

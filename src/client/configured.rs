@@ -7,7 +7,6 @@ use super::{Client, ClientBuilder};
 use crate::auth::FileTokenStore;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::transport::Timeouts;
 
 impl Client {
     /// A client as a configuration says it: [`ClientBuilder::from_config`] and
@@ -80,16 +79,18 @@ impl ClientBuilder {
         if let Some(product) = &config.user_agent {
             builder = builder.user_agent(product);
         }
-        let mut timeouts = Timeouts::default();
-        for (setting, time) in [
-            (config.connect_timeout, &mut timeouts.connect),
-            (config.attempt_timeout, &mut timeouts.attempt),
-            (config.operation_timeout, &mut timeouts.operation),
-            (config.idle_timeout, &mut timeouts.idle),
-        ] {
-            *time = setting.unwrap_or(*time);
+        if let Some(time) = config.connect_timeout {
+            builder = builder.connect_timeout(time);
         }
-        builder = builder.timeouts(timeouts);
+        if let Some(time) = config.attempt_timeout {
+            builder = builder.attempt_timeout(time);
+        }
+        if let Some(time) = config.operation_timeout {
+            builder = builder.operation_timeout(time);
+        }
+        if let Some(time) = config.idle_timeout {
+            builder = builder.idle_timeout(time);
+        }
         if let Some(operations) = config.concurrency {
             builder = builder.concurrency(operations as usize);
         }

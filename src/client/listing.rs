@@ -17,8 +17,7 @@ use crate::model::lenient::{Limits, Over, Shapes};
 /// [unreadable](super::Listing::unreadable), and costs no other. JSON that is nested in more than a
 /// hundred levels needs no limit: it is kept as a text.
 ///
-/// Beside them, [`ClientBuilder::answer_limit`](super::ClientBuilder::answer_limit) is for each page, and
-/// [`Paging::limit`](super::Paging::limit) for their number.
+/// Beside them, [`ClientBuilder::answer_limit`](super::ClientBuilder::answer_limit) is for each page.
 ///
 /// The bytes and the time hold while a page arrives, the others when it is read: a page is held whole, up
 /// to its limit, until then. Which of its lists are the orders may depend on what comes after them: an
@@ -26,6 +25,8 @@ use crate::model::lenient::{Limits, Over, Shapes};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListingLimits {
+    /// How many pages are read, and at least one. Default: 1,000.
+    pub pages: usize,
     /// How many orders a listing may hold, their files and the entries of their histories counted too.
     /// Default: 250,000.
     pub records: usize,
@@ -43,6 +44,7 @@ pub struct ListingLimits {
 impl Default for ListingLimits {
     fn default() -> Self {
         ListingLimits {
+            pages: 1000,
             records: 250_000,
             entries: 1000,
             record_bytes: 4 << 20,

@@ -60,7 +60,8 @@ pub use check::{Check, CheckReport};
 pub use listing::ListingLimits;
 pub use login::Login;
 pub use orders::{Listing, Orders, ReturnScan, Unreadable};
-pub use paging::{NextPage, Page, Paging};
+pub use paging::Page;
+use paging::Paging;
 pub use raw::RawRequest;
 
 /// A client of the Lab Connector API.
@@ -185,7 +186,7 @@ impl Client {
     /// A handler of signals must not end the process itself, then: service managers send `SIGTERM`
     /// and wait, as containers do, for longer than a refresh takes. The client can be used on; what
     /// begins after this call is not waited for. It waits as long as an
-    /// [operation](crate::transport::Timeouts::operation) may take, and then no more.
+    /// [operation](ClientBuilder::operation_timeout) may take, and then no more.
     ///
     /// # Cancel safety
     ///

@@ -28,7 +28,7 @@ impl<'a> Orders<'a> {
     /// *Get Orders*: the cases that wait for the lab, those in *Ready for Download* and *Lab
     /// Review*. An order that was downloaded drops out.
     ///
-    /// All pages are read, see [`Paging`](super::Paging). Each is a call of its own, with
+    /// All pages are read, see [`next_page`](super::ClientBuilder::next_page). Each is a call of its own, with
     /// attempts and a time limit of its own.
     ///
     /// # Errors
@@ -253,7 +253,7 @@ impl<'a> IntoFuture for ReturnScan<'a> {
     /// # Errors
     ///
     /// [`Error::is_conflict`] if the order is not in a state that allows it; [`Error::is_decode`] if
-    /// the answer is a success by its status and says otherwise. If [`Error::was_sent`] is unknown,
+    /// the answer is a success by its status and says otherwise. If [`Error::was_sent`] is `None`,
     /// fetch the order before trying again.
     ///
     /// # Cancel safety

@@ -13,7 +13,6 @@ use crate::endpoints::Operation;
 use crate::error::{Error, Result};
 use crate::model::AccountId;
 use crate::retry::RetryPolicy;
-use crate::transport::Request;
 
 /// A request of your own making: for an operation that has no typed method, a body that the typed
 /// method does not send, or a path that this crate does not know.
@@ -165,7 +164,7 @@ impl RawRequest {
     ///
     /// [`Error::is_configuration`] if there is no such endpoint, if a variable is missing, or if
     /// a header cannot be sent.
-    pub fn inspect(&self) -> Result<Request> {
+    pub fn inspect(&self) -> Result<http::Request<Bytes>> {
         let prepared = self.prepare()?;
         prepared.request(&self.caller.client, None)
     }

@@ -113,7 +113,9 @@ impl Kind {
     pub(super) fn advice(&self, status: Option<StatusCode>) -> Option<&'static str> {
         Some(match self {
             Kind::Connect(_) => "check the network, and the host and the port of the endpoint",
-            Kind::Timeout(_) => "try again later; `Timeouts` has the limits",
+            Kind::Timeout(_) => {
+                "try again later; `attempt_timeout`, `operation_timeout` and `idle_timeout` set the limits"
+            }
             Kind::Broken => "try again later",
             Kind::Protocol(_) => "check the scheme and the port of the endpoint",
             Kind::Status(_) => return status.and_then(advice),

@@ -56,15 +56,11 @@ struct Inner {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// Whether the service may have seen the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Sent {
-    /// It was not sent: the service knows nothing of it.
+/// Whether the service has seen the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
     No,
-    /// The service answered it.
     Yes,
-    /// It may or may not have arrived.
     Unknown,
 }
 
@@ -280,10 +276,15 @@ impl Error {
         report(self)
     }
 
-    /// Whether the service may have seen the request.
+    /// Whether the service has seen the request: `Some(true)` if it answered, `Some(false)` if nothing
+    /// was sent, and `None` if nobody knows.
     #[must_use]
-    pub fn was_sent(&self) -> Sent {
-        self.0.sent
+    pub fn was_sent(&self) -> Option<bool> {
+        match self.0.sent {
+            Sent::No => Some(false),
+            Sent::Yes => Some(true),
+            Sent::Unknown => None,
+        }
     }
 }
 
@@ -383,7 +384,10 @@ mod tests {
         );
         assert!(error.is_refresh_failed() && error.is_server());
         assert!(!error.is_reauthorization_needed() && !error.is_unauthorized());
-        assert_eq!((error.retry_after(), error.was_sent()), (after, Sent::No));
+        assert_eq!(
+            (error.retry_after(), error.was_sent()),
+            (after, Some(false))
+        );
         let error = Error::refresh(Error::new(Kind::Connect("a".into())), None);
         assert!(error.is_connect() && !error.is_timeout());
     }

@@ -47,8 +47,8 @@ impl Error {
     }
 
     /// The service did not answer in time, or a body stopped coming; or it said so itself (408). Usual
-    /// causes: the service or a proxy before it is overloaded, a firewall drops packets, the limits of
-    /// [`Timeouts`](crate::transport::Timeouts) are too tight for the line.
+    /// causes: the service or a proxy before it is overloaded, a firewall drops packets, a limit such as
+    /// [`attempt_timeout`](crate::client::ClientBuilder::attempt_timeout) is too tight for the line.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.cause(), Kind::Timeout(_))

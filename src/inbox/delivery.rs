@@ -321,7 +321,7 @@ impl Delivery {
     /// # Errors
     ///
     /// As [`Orders::return_to_doctor`](crate::client::Orders::return_to_doctor). Where
-    /// [`Error::was_sent`] does not know, check the order in the portal or wait for the inbox, which
+    /// [`Error::was_sent`] is `None`, check the order in the portal or wait for the inbox, which
     /// fetches it. [`Error::is_store`]: it was returned, and the next fetch will show that.
     ///
     /// # Cancel safety

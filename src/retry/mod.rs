@@ -33,7 +33,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::LONGEST_WAIT;
-use crate::error::{Error, Sent};
+use crate::error::Error;
 
 pub(crate) use budget::Budget;
 
@@ -88,7 +88,7 @@ impl RetryPolicy {
         if !error.is_transient() {
             return Err(GaveUp::WouldNotHelp);
         }
-        if !state.repeatable && error.was_sent() != Sent::No {
+        if !state.repeatable && error.was_sent() != Some(false) {
             return Err(GaveUp::MayHaveBeenSeen);
         }
         if state.attempts >= self.attempts {

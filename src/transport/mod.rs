@@ -28,15 +28,12 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 
 pub(crate) use self::reqwest::{Network, Proxy, Reqwest};
-use crate::clock::LONGEST_WAIT;
 
-/// What goes out: bodies are small and held in memory.
-pub type Request = http::Request<Bytes>;
+pub(crate) type Request = http::Request<Bytes>;
+pub(crate) type Response = http::Response<Body>;
 
-/// What comes back: the head, and a body that streams.
-pub type Response = http::Response<Body>;
-
-/// Sends requests. Object-safe; clones of a client share one.
+/// Sends requests, whose bodies are small and in memory, and returns answers, whose bodies stream.
+/// Object-safe; clones of a client share one.
 ///
 /// Whoever logs requests: headers with credentials are marked as
 /// [sensitive](http::HeaderValue::is_sensitive) and print as such, but the bodies of *Get
@@ -54,12 +51,18 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the request; the service may have seen it.
-    async fn send(&self, request: Request) -> Result<Response, TransportError>;
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, TransportError>;
 }
 
 #[async_trait]
 impl<T: Transport + ?Sized> Transport for Arc<T> {
-    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, TransportError> {
         (**self).send(request).await
     }
 }
@@ -69,7 +72,7 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
 /// ```
 /// use lab_connector::transport::{self, Body};
 ///
-/// let transport = transport::from_fn(|request: transport::Request| async move {
+/// let transport = transport::from_fn(|request: http::Request<_>| async move {
 ///     assert_eq!(request.method(), "GET");
 ///     Ok(http::Response::new(Body::from("[]")))
 /// });
@@ -77,8 +80,8 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
 /// ```
 pub fn from_fn<F, R>(function: F) -> impl Transport
 where
-    F: Fn(Request) -> R + Send + Sync,
-    R: Future<Output = Result<Response, TransportError>> + Send,
+    F: Fn(http::Request<Bytes>) -> R + Send + Sync,
+    R: Future<Output = Result<http::Response<Body>, TransportError>> + Send,
 {
     FromFn(function)
 }
@@ -88,10 +91,13 @@ struct FromFn<F>(F);
 #[async_trait]
 impl<F, R> Transport for FromFn<F>
 where
-    F: Fn(Request) -> R + Send + Sync,
-    R: Future<Output = Result<Response, TransportError>> + Send,
+    F: Fn(http::Request<Bytes>) -> R + Send + Sync,
+    R: Future<Output = Result<http::Response<Body>, TransportError>> + Send,
 {
-    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, TransportError> {
         (self.0)(request).await
     }
 }
@@ -275,40 +281,15 @@ impl StdError for TransportError {
     }
 }
 
-/// How long to wait for what. A time that is shorter than a millisecond is taken as one, and one that
-/// is longer than a year as a year.
+/// How long to wait for what; see the setters of [`ClientBuilder`](crate::client::ClientBuilder).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Timeouts {
-    /// Until a connection stands. Default: 10 seconds.
-    pub connect: Duration,
-    /// Until the head of an answer is there, each time it is tried. Default: 30 seconds.
-    pub attempt: Duration,
-    /// For an operation with all its attempts and waits. Default: 2 minutes. Downloads of files
-    /// have no such limit.
-    pub operation: Duration,
-    /// Between two pieces of a body. Default: 30 seconds.
-    pub idle: Duration,
-    /// How many bytes a second a file must come at, on average over each `idle`, or its download
-    /// is given up as a timeout; the time that your own code takes to take it does not count.
-    /// Default: 1000, which a modem reaches. None: however slow.
-    pub minimum_rate: Option<u64>,
-}
-
-impl Timeouts {
-    pub(crate) fn clamped(mut self) -> Self {
-        let Timeouts {
-            connect,
-            attempt,
-            operation,
-            idle,
-            minimum_rate: _,
-        } = &mut self;
-        for time in [connect, attempt, operation, idle] {
-            *time = (*time).clamp(Duration::from_millis(1), LONGEST_WAIT);
-        }
-        self
-    }
+pub(crate) struct Timeouts {
+    pub(crate) connect: Duration,
+    pub(crate) attempt: Duration,
+    pub(crate) operation: Duration,
+    pub(crate) idle: Duration,
+    /// In bytes a second, over each `idle`.
+    pub(crate) minimum_rate: Option<u64>,
 }
 
 impl Default for Timeouts {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lab_connector::auth::AuthorizationRequest;
-use lab_connector::{Client, Error, Lab, Login, Operation, Order, Result, Sent};
+use lab_connector::{Client, Error, Lab, Login, Operation, Order, Result};
 use url::Url;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -276,7 +276,7 @@ async fn not_found_is_told_at_once() {
         let outcome = outcome(row, status(404)).await;
         let error = outcome.error(row);
         assert!(
-            error.is_not_found() && error.was_sent() == Sent::Yes,
+            error.is_not_found() && error.was_sent() == Some(true),
             "{error}"
         );
         assert_eq!((outcome.seen, error.attempts()), (1, 1), "{error}");
@@ -361,7 +361,7 @@ async fn json_that_is_cut_off_is_no_answer() {
         if row.answer == Due::Json {
             let error = outcome.error(row);
             assert!(
-                error.is_decode() && error.was_sent() == Sent::Yes,
+                error.is_decode() && error.was_sent() == Some(true),
                 "{error}"
             );
             assert_eq!(error.status().map(|status| status.as_u16()), Some(200));
@@ -402,7 +402,7 @@ async fn a_refused_connection_is_tried_again_as_nothing_was_sent() {
         };
         let error = outcome.error(row);
         assert!(
-            error.is_connect() && error.was_sent() == Sent::No,
+            error.is_connect() && error.was_sent() == Some(false),
             "{error}"
         );
         let attempts = if row.sends == Sends::Once { 1 } else { 3 };
@@ -451,7 +451,7 @@ async fn a_refresh_that_fails_is_told_to_whoever_needs_the_token() {
         assert_eq!(error.operation(), Some("Refresh Token"));
         assert_eq!(error.attempts(), attempts, "{error}");
         // The listing itself never went out.
-        assert_eq!(error.was_sent(), Sent::No, "{error}");
+        assert_eq!(error.was_sent(), Some(false), "{error}");
         assert!(error.retry_after().is_some(), "{error}");
         // And nothing more is, until it is time.
         assert!(
@@ -499,11 +499,8 @@ async fn an_operation_ends_in_its_time() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let clock = TestClock::new();
-    let mut timeouts = lab_connector::transport::Timeouts::default();
-    timeouts.attempt = Duration::from_secs(3600);
-    timeouts.idle = Duration::from_secs(3600);
-    timeouts.operation = Duration::from_secs(30);
-    let client = builder(&url, &clock).timeouts(timeouts).build().unwrap();
+    let builder = builder(&url, &clock).operation_timeout(Duration::from_secs(30));
+    let client = builder.build().unwrap();
     let error = tokio::time::timeout(Duration::from_secs(10), client.discover())
         .await
         .expect("the operation outlives its time")
@@ -516,7 +513,7 @@ async fn an_operation_ends_in_its_time() {
 #[tokio::test]
 async fn a_broken_connection_is_tried_again_where_that_is_safe() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"orders\": [";
-    for (answer, sent) in [("", Sent::Unknown), (cut, Sent::Yes)] {
+    for (answer, sent) in [("", None), (cut, Some(true))] {
         for row in &ROWS {
             let server = RawServer::start(answer).await;
             let bench = Bench::new(&server.url("/")).await;
@@ -528,10 +525,10 @@ async fn a_broken_connection_is_tried_again_where_that_is_safe() {
                 waits,
             };
             let error = outcome.error(row);
-            if row.answer == Due::File && sent == Sent::Yes {
+            if row.answer == Due::File && sent == Some(true) {
                 // Its head had come: the file is what broke off.
                 assert!(error.is_incomplete(), "{error}");
-                assert_eq!((error.was_sent(), error.attempts()), (Sent::Yes, 3));
+                assert_eq!((error.was_sent(), error.attempts()), (Some(true), 3));
                 continue;
             }
             assert!(error.is_interrupted(), "{error:?}");

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use lab_connector::client::{ClientBuilder, Listing, ListingLimits};
 use lab_connector::clock::Clock;
-use lab_connector::transport::{self, Body, Request};
+use lab_connector::transport::{self, Body};
 use lab_connector::{Error, Lab, Result};
 
 use crate::support::{TestClock, assert_discreet, builder, store};
@@ -22,7 +22,7 @@ async fn lab(
     let requests = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&requests);
     let answer = Arc::new(answer);
-    let transport = transport::from_fn(move |_: Request| {
+    let transport = transport::from_fn(move |_| {
         let body = Bytes::from(answer(count.fetch_add(1, Ordering::SeqCst)));
         let pieces = (0..body.len()).step_by(16 << 10);
         let pieces: Vec<_> = pieces
@@ -229,7 +229,7 @@ async fn a_page_that_does_not_end_in_time_is_read_as_far_as_it_came() {
     for (before, expected) in [("[", 10), ("{\"orders\":[", 10), ("{\"other\":[", 0)] {
         let requests = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&requests);
-        let transport = transport::from_fn(move |_: Request| {
+        let transport = transport::from_fn(move |_| {
             count.fetch_add(1, Ordering::SeqCst);
             // An order a second, without an end.
             let body = futures_util::stream::unfold(0, move |number| async move {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lab_connector::auth::TokenKey;
 use lab_connector::retry::{GaveUp, RetryEvent};
-use lab_connector::transport::{self, Body, Request, TransportError};
+use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Client, Error, Lab};
 
 use crate::support::{TestClock, builder, keep, order_with_file, store, tokens};
@@ -49,7 +49,7 @@ impl Failing {
                     told.lock().unwrap().push(why);
                 }
             })
-            .transport(transport::from_fn(move |request: Request| {
+            .transport(transport::from_fn(move |request| {
                 let answer = service.answer(request.uri().path());
                 async move { answer }
             }))
@@ -57,7 +57,7 @@ impl Failing {
             .unwrap()
     }
 
-    fn answer(&self, path: &str) -> Result<transport::Response, TransportError> {
+    fn answer(&self, path: &str) -> Result<http::Response<Body>, TransportError> {
         self.asked.lock().unwrap().push(path.to_owned());
         let mut left = self.left.lock().unwrap();
         let fails = left

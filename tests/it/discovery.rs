@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::retry::RetryPolicy;
-use lab_connector::transport::{self, Body, Request};
+use lab_connector::transport::{self, Body};
 use lab_connector::{Client, Endpoints, FileTokenStore, MemoryTokenStore, Operation, TokenStore};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -31,7 +31,7 @@ impl Service {
         *self.region.lock().unwrap() = Some(region);
     }
 
-    async fn answer(&self, request: &Request) -> http::Response<Body> {
+    async fn answer(&self, request: &http::Request<bytes::Bytes>) -> http::Response<Body> {
         let path = request.uri().path();
         self.asked.lock().unwrap().push(path.to_owned());
         let region = *self.region.lock().unwrap();
@@ -80,7 +80,7 @@ impl Service {
             .retry(RetryPolicy::never())
             .clock(time.clone())
             .token_store(store)
-            .transport(transport::from_fn(move |request: Request| {
+            .transport(transport::from_fn(move |request| {
                 let service = service.clone();
                 async move { Ok(service.answer(&request).await) }
             }))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lab_connector::download::{Downloaded, Progress};
 use lab_connector::transport::{self, Body, TransportError};
-use lab_connector::{Lab, Order, Result, Sent};
+use lab_connector::{Lab, Order, Result};
 use serde_json::json;
 
 use crate::support::{
@@ -214,7 +214,7 @@ async fn whatever_is_not_whole_leaves_nothing() {
             assert_eq!(error.operation(), Some("Download Asset"));
             assert_eq!(
                 (error.was_sent(), error.attempts()),
-                (Sent::Yes, 1),
+                (Some(true), 1),
                 "{error}"
             );
             assert_discreet(&error);
@@ -368,7 +368,7 @@ async fn a_file_that_stops_coming_is_a_timeout() {
         .await
         .unwrap_err();
     assert!(
-        error.is_timeout() && error.was_sent() == Sent::Yes,
+        error.is_timeout() && error.was_sent() == Some(true),
         "{error:?}"
     );
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -386,7 +386,7 @@ async fn where_nothing_can_be_written_nothing_is_asked_for() {
     assert_eq!(error.operation(), Some("Download Asset"));
     assert_eq!(
         (error.was_sent(), error.attempts()),
-        (Sent::No, 0),
+        (Some(false), 0),
         "{error}"
     );
     assert_discreet(&error);
@@ -409,7 +409,7 @@ async fn an_asset_without_url_and_id_cannot_be_asked_for() {
     let order = order(json!({ "orderId": 1, "status": "Sent", "assets": [{ "type": "IDE" }] }));
     let error = bench.download(&order).await.unwrap_err();
     assert!(
-        error.is_configuration() && error.was_sent() == Sent::No,
+        error.is_configuration() && error.was_sent() == Some(false),
         "{error}"
     );
     assert!(bench.server.requests().is_empty() && bench.files().is_empty());
@@ -426,7 +426,7 @@ async fn a_file_that_is_not_ready_yet_is_waited_for() {
         let clock = TestClock::new();
         let asked = Arc::new(Mutex::new(0));
         let count = Arc::clone(&asked);
-        let transport = transport::from_fn(move |_: transport::Request| {
+        let transport = transport::from_fn(move |_| {
             let mut count = count.lock().unwrap();
             *count += 1;
             let answer = http::Response::builder();

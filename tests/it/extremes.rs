@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lab_connector::client::ClientBuilder;
 use lab_connector::retry::RetryPolicy;
-use lab_connector::transport::{self, Body, Request, Timeouts};
+use lab_connector::transport::{self, Body};
 use lab_connector::{Client, Endpoints, Error, FileTokenStore, MemoryTokenStore, TokenStore};
 
 use crate::support::{RawServer, TestClock, account, keep, order_with_file, tokens};
@@ -26,20 +26,12 @@ fn small(value: Duration) -> u32 {
     u32::try_from(number(value)).unwrap_or(u32::MAX)
 }
 
-fn timeouts(builder: ClientBuilder, set: impl FnOnce(&mut Timeouts)) -> ClientBuilder {
-    let mut timeouts = Timeouts::default();
-    set(&mut timeouts);
-    builder.timeouts(timeouts)
-}
-
 const SETTERS: &[(&str, Set)] = &[
-    ("connect", |b, v| timeouts(b, |t| t.connect = v)),
-    ("attempt", |b, v| timeouts(b, |t| t.attempt = v)),
-    ("operation", |b, v| timeouts(b, |t| t.operation = v)),
-    ("idle", |b, v| timeouts(b, |t| t.idle = v)),
-    ("minimum_rate", |b, v| {
-        timeouts(b, |t| t.minimum_rate = Some(number(v)))
-    }),
+    ("connect_timeout", |b, v| b.connect_timeout(v)),
+    ("attempt_timeout", |b, v| b.attempt_timeout(v)),
+    ("operation_timeout", |b, v| b.operation_timeout(v)),
+    ("idle_timeout", |b, v| b.idle_timeout(v)),
+    ("minimum_rate", |b, v| b.minimum_rate(Some(number(v)))),
     ("rate, period", |b, v| b.rate(1, v)),
     ("rate, operations", |b, v| {
         b.rate(small(v), Duration::from_nanos(1))
@@ -74,7 +66,7 @@ fn client(set: Set, value: Duration, store: Arc<dyn TokenStore>) -> Client {
         .endpoints(Endpoints::from_base_url("https://api.example/").unwrap())
         .credentials("id", "secret")
         .token_store(store)
-        .transport(transport::from_fn(move |request: Request| {
+        .transport(transport::from_fn(move |request| {
             let path = request.uri().path();
             let body: &[&str] = match path {
                 path if path.contains("token") => &[r#"{"access_token":"access-2"}"#],
@@ -169,10 +161,7 @@ async fn every_timeout_suits_the_network() {
         let builder = builder
             .credentials("id", "secret")
             .retry(RetryPolicy::never());
-        let builder = timeouts(builder, |timeouts| {
-            timeouts.connect = value;
-            timeouts.idle = value;
-        });
+        let builder = builder.connect_timeout(value).idle_timeout(value);
         let client = builder.build().unwrap();
         match client.request(http::Method::GET, "x").send().await {
             Ok(answer) => assert_eq!(&answer.body()[..], b"[]", "{value:?}"),

@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::client::ClientBuilder;
 use lab_connector::clock::Clock;
-use lab_connector::transport::{self, Body, Request};
+use lab_connector::transport::{self, Body};
 use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
 use tokio::sync::Semaphore;
 
@@ -53,7 +53,7 @@ impl Gated {
             assert!(store.swap(&key, None, &tokens).await.unwrap());
         }
         let service = self.clone();
-        let transport = transport::from_fn(move |request: Request| {
+        let transport = transport::from_fn(move |request| {
             let service = service.clone();
             async move {
                 let now = service.under_way.fetch_add(1, Ordering::SeqCst) + 1;

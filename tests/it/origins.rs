@@ -94,7 +94,7 @@ async fn where_discovery_points_elsewhere_nothing_is_sent() {
         assert!(error.is_origin(), "{error}");
         assert_eq!(error.operation(), Some(operation));
         assert!(error.to_string().contains(&trap.url("")), "{error}");
-        assert_eq!(error.was_sent(), lab_connector::Sent::No);
+        assert_eq!(error.was_sent(), Some(false));
         assert_discreet(&error);
     }
     assert!(trap.requests().is_empty());
@@ -113,7 +113,7 @@ async fn an_allowed_host_gets_the_token() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let transport = {
             let seen = Arc::clone(&seen);
-            transport::from_fn(move |request: transport::Request| {
+            transport::from_fn(move |request| {
                 seen.lock().unwrap().push((
                     request.uri().to_string(),
                     request.headers().get("authorization").is_some(),

@@ -1,7 +1,7 @@
 //! Listings in pages, over HTTP: all are read, and what goes wrong is said and loses nothing.
 
 use lab_connector::auth::{TokenKey, Tokens};
-use lab_connector::client::{ClientBuilder, Listing, NextPage, Paging};
+use lab_connector::client::{ClientBuilder, Listing, ListingLimits};
 use lab_connector::retry::RetryPolicy;
 use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, TokenStore};
 use serde_json::{Value, json};
@@ -247,19 +247,18 @@ async fn the_convention_can_be_replaced_and_bounded() {
         ok(json!({"orders": orders(1..2), "last": 2})),
     )
     .await;
-    let paging = Paging::from_fn(|page| match page.around().get("last") {
-        Some(last) => NextPage::At(format!("?after={last}")),
-        None => NextPage::None,
-    });
+    let mut limits = ListingLimits::default();
+    limits.pages = 2;
     let builder = builder(&server.uri())
         .await
         .no_proxy()
-        .paging(paging.limit(2));
+        .next_page(|page| Some(format!("?after={}", page.around().get("last")?)))
+        .listing_limits(limits);
     let lab = builder.build().unwrap().account("1");
     let listing = lab.orders().list().await.unwrap();
     assert_eq!(ids(&listing), [0, 1]);
     let problem = listing.problem().unwrap().to_string();
-    assert!(problem.contains("`Paging::limit`"), "{problem}");
+    assert!(problem.contains("`ListingLimits::pages`"), "{problem}");
 }
 
 /// Services that filter after they cut into pages answer so.

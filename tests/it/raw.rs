@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use lab_connector::retry::{GaveUp, RetryPolicy};
-use lab_connector::transport::{self, Body, Timeouts, TransportError};
+use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Client, Lab, Operation};
 use serde_json::{Value, json};
 use wiremock::matchers::{body_json, header, method, path, query_param};
@@ -283,12 +283,11 @@ async fn a_file_that_comes_too_slowly_is_given_up() {
     };
     let directory = tempfile::tempdir().unwrap();
     for (rate, fails) in [(None, false), (Some(1), false), (Some(2), true)] {
-        let mut timeouts = Timeouts::default();
-        (timeouts.attempt, timeouts.idle) = (Duration::from_secs(61), Duration::from_secs(61));
-        timeouts.minimum_rate = rate;
         let client: Client = builder("http://127.0.0.1:9/", &clock)
             .token_store(store(&clock, 3600).await)
-            .timeouts(timeouts)
+            .attempt_timeout(Duration::from_secs(61))
+            .idle_timeout(Duration::from_secs(61))
+            .minimum_rate(rate)
             .transport(transport::from_fn(drip.clone()))
             .build()
             .unwrap();

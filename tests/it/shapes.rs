@@ -591,7 +591,7 @@ async fn an_inner_address_can_be_followed_on_our_own_origin() {
     assert_eq!(server.requests().len(), 1);
     let clock = TestClock::new();
     let client = builder(&server.url("/"), &clock)
-        .paging(lab_connector::client::Paging::default().on_own_origin())
+        .next_page_on_own_origin(true)
         .token_store(store(&clock, 3600).await)
         .build()
         .unwrap();

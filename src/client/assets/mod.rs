@@ -108,7 +108,7 @@ impl<'a> Download<'a> {
     ///
     /// The token goes along only to hosts that it may be sent to: an asset's URL on another
     /// host is fetched without it. There is no limit on the whole time, only on the time
-    /// between two pieces, the [rate](crate::transport::Timeouts::minimum_rate), and attempts that
+    /// between two pieces, the [rate](crate::client::ClientBuilder::minimum_rate), and attempts that
     /// bring nothing.
     ///
     /// # Errors

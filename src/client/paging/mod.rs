@@ -11,7 +11,7 @@
 //! listing incomplete, see [`Listing::problem`](super::Listing::problem). A convention of this
 //! crate.
 //!
-//! *When to change it.* With the specification in hand: [`Paging::from_fn`].
+//! *When to change it.* With the specification in hand: [`ClientBuilder::next_page`](super::ClientBuilder::next_page).
 
 mod convention;
 mod link;
@@ -32,101 +32,41 @@ use super::pipeline::{Answer, Call, Take};
 use crate::error::{Error, Result};
 use crate::model::lenient::{Ids, Over, Record, Records, Stop, UNREADABLE_LIMIT};
 
-/// How the pages of a listing are found. The default is a convention of this crate: whatever
-/// the answer offers, and 1,000 pages at most.
-///
-/// ```
-/// use lab_connector::client::{NextPage, Paging};
-///
-/// // A service that takes `after` and answers with `last_id` until there is no more.
-/// let paging = Paging::from_fn(|page| match page.around().get("last_id") {
-///     Some(serde_json::Value::String(id)) => NextPage::At(format!("?after={id}")),
-///     _ => NextPage::None,
-/// });
-/// # let _ = paging;
-/// ```
+/// How the pages of a listing are found; see
+/// [`ClientBuilder::next_page`](super::ClientBuilder::next_page).
 #[derive(Clone)]
-pub struct Paging {
-    limit: usize,
-    on_own_origin: bool,
-    next: Arc<dyn Fn(&Page<'_>) -> NextPage + Send + Sync>,
-}
-
-impl Paging {
-    /// Asks `next` for the page after each page.
-    #[must_use]
-    pub fn from_fn(next: impl Fn(&Page<'_>) -> NextPage + Send + Sync + 'static) -> Self {
-        Paging {
-            limit: 1000,
-            on_own_origin: false,
-            next: Arc::new(next),
-        }
-    }
-
-    /// One page is all there is.
-    #[must_use]
-    pub fn off() -> Self {
-        Paging::from_fn(|_| NextPage::None)
-    }
-
-    /// How many pages are read at most. A listing that goes on is not complete. Default: 1,000.
-    #[must_use]
-    pub fn limit(mut self, pages: usize) -> Self {
-        self.limit = pages.max(1);
-        self
-    }
-
-    /// Takes of a link to the next page its path and query alone, and asks the origin that gave it: for
-    /// a service behind a gateway that links to its own, inner address. Default: a link to another
-    /// origin is not followed, and makes the listing incomplete.
-    #[must_use]
-    pub fn on_own_origin(mut self) -> Self {
-        self.on_own_origin = true;
-        self
-    }
+pub(super) struct Paging {
+    pub(super) on_own_origin: bool,
+    pub(super) next: Arc<dyn Fn(&Page<'_>) -> NextPage + Send + Sync>,
 }
 
 impl Default for Paging {
     fn default() -> Self {
-        Paging::from_fn(convention::next)
-    }
-}
-
-impl fmt::Debug for Paging {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Paging")
-            .field("limit", &self.limit)
-            .finish_non_exhaustive()
+        Paging {
+            on_own_origin: false,
+            next: Arc::new(convention::next),
+        }
     }
 }
 
 /// Where the page after a page is.
 #[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NextPage {
+pub(super) enum NextPage {
     /// There is none: the listing is complete.
     None,
-    /// At this URL, or at this reference relative to the page's own: `?page=2` is one.
-    ///
-    /// It is asked for with the method of *Get Orders*, and with the token only where that may
-    /// go: another origin that the configuration does not name makes the listing incomplete.
+    /// At this URL, or at this reference relative to the page's own.
     At(String),
     /// There is one, and no way to it: the listing is not complete.
     Unreachable,
 }
 
-/// Without the cursor, which may be signed.
-impl fmt::Debug for NextPage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NextPage::None => "None",
-            NextPage::At(_) => "At(…)",
-            NextPage::Unreachable => "Unreachable",
-        })
+impl From<Option<String>> for NextPage {
+    fn from(next: Option<String>) -> Self {
+        next.map_or(NextPage::None, NextPage::At)
     }
 }
 
-/// A page that was read, as [`Paging::from_fn`] sees it.
+/// A page that was read, as [`ClientBuilder::next_page`](super::ClientBuilder::next_page) sees it.
 pub struct Page<'a> {
     number: usize,
     url: &'a Url,
@@ -248,8 +188,8 @@ impl Caller {
             let found = match step {
                 NextPage::None => break,
                 NextPage::Unreachable => Err("there are more records, and no way to them"),
-                NextPage::At(_) if number >= paging.limit => {
-                    Err("it has more pages than `Paging::limit` allows")
+                NextPage::At(_) if number >= room.limits.pages => {
+                    Err("it has more pages than `ListingLimits::pages` allows")
                 }
                 NextPage::At(reference) => seen.follow(paging, &answer, &reference),
             };

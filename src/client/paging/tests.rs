@@ -102,11 +102,8 @@ fn more_without_a_way_to_it_is_said() {
         json!({"total": 3}),
         json!({"last": false}),
     ] {
-        assert_eq!(
-            next_at(BASE, 1, 2, &around),
-            NextPage::Unreachable,
-            "{around}"
-        );
+        let next = next_at(BASE, 1, 2, &around);
+        assert!(next == NextPage::Unreachable, "{around}");
     }
 }
 

@@ -12,7 +12,6 @@ use fastrand::Rng;
 use lab_connector::clock::Clock;
 use lab_connector::inbox::store::SqliteStore;
 use lab_connector::inbox::{Delivery, Inbox, ProblemKind};
-use lab_connector::transport::Timeouts;
 use lab_connector::{Client, Endpoints, Error, Notification, Result};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -290,19 +289,17 @@ impl Software {
 
 /// A client that waits no longer than a soak can.
 pub(super) fn builder(url: &str, tokens: SqliteStore) -> lab_connector::client::ClientBuilder {
-    let mut timeouts = Timeouts::default();
-    // A refresh has a sixth of it, which must be a limit for `Time` too.
-    timeouts.attempt = LIMIT * 6;
-    // Less than the twenty seconds or the minute that a limit of calls may ask to wait for: in the
-    // simulated world that time does not pass meanwhile.
-    timeouts.operation = LIMIT * 6 + Duration::from_secs(1);
-    // Real time.
-    timeouts.idle = Duration::from_secs(1);
-    timeouts.connect = Duration::from_secs(1);
     Client::builder()
         .endpoints(Endpoints::from_base_url(url).unwrap())
         .credentials("simulator", "simulator-secret")
         .redirect_url("https://lab.example/callback")
-        .timeouts(timeouts)
+        // A refresh has a sixth of it, which must be a limit for `Time` too.
+        .attempt_timeout(LIMIT * 6)
+        // Less than the twenty seconds or the minute that a limit of calls may ask to wait for: in the
+        // simulated world that time does not pass meanwhile.
+        .operation_timeout(LIMIT * 6 + Duration::from_secs(1))
+        // Real time.
+        .idle_timeout(Duration::from_secs(1))
+        .connect_timeout(Duration::from_secs(1))
         .token_store(tokens)
 }

@@ -2,7 +2,7 @@
 
 use lab_connector::client::CheckReport;
 use lab_connector::simulator::{Behaviour, Simulator};
-use lab_connector::transport::{self, Body, Request, TransportError};
+use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Client, Config, Endpoints, Operation, OrderStatus};
 use serde_json::{Value, json};
 
@@ -194,7 +194,7 @@ async fn what_the_account_lacks_is_said() -> Result {
 /// A service whose list stands elsewhere and whose status has another name, and which has no token
 /// endpoint of interest.
 fn odd() -> impl transport::Transport + 'static {
-    transport::from_fn(|request: Request| async move {
+    transport::from_fn(|request| async move {
         let path = request.uri().path().to_owned();
         let (status, body) = match path.as_str() {
             "/oauth/token" => (200, json!({"access_token": "a", "refresh_token": "r"})),

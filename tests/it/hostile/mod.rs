@@ -12,7 +12,7 @@ use lab_connector::auth::{AuthorizationRequest, TokenKey, Tokens};
 use lab_connector::client::ClientBuilder;
 use lab_connector::retry::RetryPolicy;
 use lab_connector::simulator::Simulator;
-use lab_connector::transport::{self, Body, Request, Transport};
+use lab_connector::transport::{self, Body, Transport};
 use lab_connector::{
     Client, Endpoints, Error, MemoryTokenStore, Operation, Order, Result, TokenStore,
 };
@@ -92,7 +92,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(request: &Request) -> Self {
+    fn of(request: &http::Request<bytes::Bytes>) -> Self {
         let url = Url::parse(&request.uri().to_string()).unwrap();
         let mut text = format!("{} {url}\n", request.method());
         for (name, value) in request.headers() {
@@ -115,11 +115,11 @@ impl Record {
     /// A transport that answers as `answer` says.
     fn transport<F>(&self, answer: F) -> impl Transport + use<F>
     where
-        F: Fn(&Request) -> http::Response<Body> + Send + Sync + 'static,
+        F: Fn(&http::Request<bytes::Bytes>) -> http::Response<Body> + Send + Sync + 'static,
     {
         let record = self.clone();
         let answer = Arc::new(answer);
-        transport::from_fn(move |request: Request| {
+        transport::from_fn(move |request| {
             record.0.lock().unwrap().push(Seen::of(&request));
             let answer = answer(&request);
             async move { Ok(answer) }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
-use lab_connector::Sent;
 use lab_connector::clock::Clock;
 use lab_connector::flow::Scenario;
 use lab_connector::inbox::MemoryStore;
@@ -60,7 +59,7 @@ async fn who_held_it_for_too_long_is_told_so_once_somebody_else_has_it() {
     ] {
         let error = lost.unwrap_err();
         assert!(error.is_lease_lost());
-        assert_eq!(error.was_sent(), Sent::No);
+        assert_eq!(error.was_sent(), Some(false));
         assert!(!error.is_retryable());
     }
     quick.acknowledge().await.unwrap();

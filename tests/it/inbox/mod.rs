@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use http::{Response, StatusCode, header};
 use lab_connector::inbox::{CaseStore, Delivery, Inbox, MemoryStore, PollReport, ProblemKind};
-use lab_connector::transport::{self, Body, Request, TransportError};
+use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Lab, MemoryTokenStore, Notification, OrderId, TokenStore};
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ impl Service {
         let clock = self.clock.clone();
         let client = builder("https://service.example/", &clock)
             .token_store(store)
-            .transport(transport::from_fn(move |request: Request| {
+            .transport(transport::from_fn(move |request| {
                 let answer = state.lock().unwrap().answer(&request);
                 // As much time as passes on a wire.
                 clock.advance(Duration::from_millis(20));
@@ -158,7 +158,10 @@ impl Service {
 }
 
 impl State {
-    fn answer(&mut self, request: &Request) -> Result<Response<Body>, TransportError> {
+    fn answer(
+        &mut self,
+        request: &http::Request<bytes::Bytes>,
+    ) -> Result<Response<Body>, TransportError> {
         let path = request.uri().path().to_owned();
         let (status, body) = match (&self.outage, path.rsplit_once('/')) {
             (Some(outage), _) => (*outage, json!({ "error": "outage" })),

@@ -7,7 +7,6 @@ use lab_connector::retry::RetryPolicy;
 use lab_connector::simulator::{
     AssetUrls, Behaviour, ClockMode, Fault, FaultRule, Faults, ResetAt, Simulator,
 };
-use lab_connector::transport::Timeouts;
 use lab_connector::{Error, Lab, Notification, Operation, Order, OrderId};
 use serde_json::Value;
 
@@ -33,10 +32,11 @@ async fn paired(repeats: bool) -> Result<(Simulator, Lab)> {
     } else {
         RetryPolicy::never()
     };
-    let mut timeouts = Timeouts::default();
-    timeouts.attempt = Duration::from_millis(700);
-    timeouts.idle = Duration::from_millis(700);
-    let client = builder(&service).retry(retry).timeouts(timeouts).build()?;
+    let client = builder(&service)
+        .retry(retry)
+        .attempt_timeout(Duration::from_millis(700))
+        .idle_timeout(Duration::from_millis(700))
+        .build()?;
     let login = signed_in(&service, &client).await?;
     let lab = login.pair("L-1").await?;
     Ok((service, lab))

@@ -120,7 +120,7 @@ fn service(
 ) -> Client {
     builder("https://api.example/", clock)
         .token_store(store)
-        .transport(transport::from_fn(move |request: transport::Request| {
+        .transport(transport::from_fn(move |request| {
             let path = request.uri().path();
             let answer = match path {
                 "/oauth/token" => std::future::ready((400, r#"{"error":"invalid_grant"}"#)).boxed(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::Method;
 use lab_connector::auth::{TokenKey, Tokens, check_token_store};
-use lab_connector::transport::{self, Request, TransportError};
+use lab_connector::transport::{self, TransportError};
 use lab_connector::{Error, FileTokenStore, MemoryTokenStore, Result, TokenStore};
 use tokio::sync::Mutex;
 
@@ -171,7 +171,7 @@ async fn nothing_is_spent_whose_tokens_could_not_be_kept() {
     let counted = Arc::clone(&requests);
     let client = builder("https://service.example/", &clock)
         .token_store(Full(kept))
-        .transport(transport::from_fn(move |request: Request| {
+        .transport(transport::from_fn(move |request| {
             // Discovery may be asked: it spends nothing.
             counted.fetch_add(
                 usize::from(request.method() != Method::GET),

@@ -11,7 +11,7 @@ use lab_connector::auth::{TokenKey, Tokens};
 use lab_connector::client::ClientBuilder;
 use lab_connector::clock::Clock;
 use lab_connector::simulator::Simulator;
-use lab_connector::transport::{self, Body, Timeouts, Transport, TransportError};
+use lab_connector::transport::{self, Body, Transport, TransportError};
 use lab_connector::{Client, Endpoints, Lab, MemoryTokenStore, Result, TokenStore};
 use tokio::sync::Notify;
 
@@ -47,14 +47,12 @@ impl Clock for Shifted {
 
 /// Settings for that clock: limits that are seconds in truth.
 pub(super) fn builder(clock: &Shifted, endpoints: Endpoints) -> ClientBuilder {
-    let mut timeouts = Timeouts::default();
-    timeouts.attempt = HOUR * 4;
-    timeouts.operation = HOUR * 12;
     Client::builder()
         .endpoints(endpoints)
         .credentials("simulator", "simulator-secret")
         .redirect_url("https://lab.example/callback")
-        .timeouts(timeouts)
+        .attempt_timeout(HOUR * 4)
+        .operation_timeout(HOUR * 12)
         .clock(clock.clone())
 }
 
@@ -195,8 +193,8 @@ impl Script {
 
     async fn answer(
         &self,
-        request: &transport::Request,
-    ) -> Result<transport::Response, TransportError> {
+        request: &http::Request<bytes::Bytes>,
+    ) -> Result<http::Response<Body>, TransportError> {
         let path = request.uri().path();
         if path.ends_with("discovery") {
             self.discoveries.fetch_add(1, Ordering::SeqCst);
@@ -228,8 +226,8 @@ impl Script {
     }
 }
 
-fn response(status: u16, body: &str) -> transport::Response {
-    let mut response = transport::Response::new(Body::from(body.to_owned()));
+fn response(status: u16, body: &str) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::from(body.to_owned()));
     *response.status_mut() = status.try_into().unwrap();
     response
 }
@@ -408,8 +406,8 @@ pub(super) struct Wire {
 impl Transport for Wire {
     async fn send(
         &self,
-        request: transport::Request,
-    ) -> Result<transport::Response, TransportError> {
+        request: http::Request<bytes::Bytes>,
+    ) -> Result<http::Response<Body>, TransportError> {
         let refreshes = request
             .body()
             .windows(19)

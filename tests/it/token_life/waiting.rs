@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lab_connector::transport::{self, Body, Timeouts};
+use lab_connector::transport::{self, Body};
 use lab_connector::{Client, Result};
 use tokio::task::JoinHandle;
 
@@ -28,7 +28,7 @@ impl Hanging {
         let (reached, let_out) = (semaphore(), semaphore());
         let shown = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
         let (arrived, passed, seen) = (reached.clone(), let_out.clone(), shown.clone());
-        let transport = transport::from_fn(move |request: transport::Request| {
+        let transport = transport::from_fn(move |request| {
             let (arrived, passed, seen) = (arrived.clone(), passed.clone(), seen.clone());
             async move {
                 let path = request.uri().path();
@@ -47,11 +47,9 @@ impl Hanging {
                 Ok(http::Response::new(Body::from(body)))
             }
         });
-        let mut timeouts = Timeouts::default();
-        timeouts.attempt = SHORT * 6;
-        timeouts.operation = SHORT * 30;
         let client = builder("https://api.example/", &clock)
-            .timeouts(timeouts)
+            .attempt_timeout(SHORT * 6)
+            .operation_timeout(SHORT * 30)
             .token_store(store(&clock, good_for).await)
             .transport(transport)
             .build()

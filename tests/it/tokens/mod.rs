@@ -80,7 +80,7 @@ async fn a_refusal_by_a_host_that_never_saw_the_token_renews_nothing() {
     let clock = TestClock::new();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let paths = Arc::clone(&asked);
-    let transport = transport::from_fn(move |request: transport::Request| {
+    let transport = transport::from_fn(move |request| {
         paths.lock().unwrap().push(request.uri().to_string());
         let status = if request.uri().host() == Some("files.example") {
             401
@@ -329,7 +329,7 @@ async fn the_refresh_has_an_endpoint_of_its_own() {
     let clock = TestClock::new();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let paths = Arc::clone(&seen);
-    let transport = transport::from_fn(move |request: transport::Request| {
+    let transport = transport::from_fn(move |request| {
         paths
             .lock()
             .unwrap()

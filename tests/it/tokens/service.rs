@@ -106,7 +106,7 @@ impl Service {
         })
     }
 
-    async fn answer(&self, request: &transport::Request) -> transport::Response {
+    async fn answer(&self, request: &http::Request<bytes::Bytes>) -> http::Response<Body> {
         let respond = |status: u16, body: String| {
             let answer = http::Response::builder()
                 .status(status)

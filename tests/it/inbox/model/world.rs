@@ -13,7 +13,7 @@ use lab_connector::simulator::{
     Action, AssetIds, Behaviour, ClockMode, Elsewhere, Fault, FaultRule, Faults, Ids, Lists,
     Paging, ResetAt, Simulator, StatusSpelling, Times,
 };
-use lab_connector::transport::{Body, Request, Response, Transport, TransportError};
+use lab_connector::transport::{Body, Transport, TransportError};
 use lab_connector::{Client, Lab, Notification, Operation, OrderId};
 use serde_json::json;
 
@@ -144,7 +144,9 @@ impl World {
             .credentials(self.service.client_id(), self.service.client_secret())
             .redirect_url(self.service.redirect_url())
             .clock(WorldClock(Arc::clone(self)))
-            .timeouts(timeouts())
+            .attempt_timeout(Duration::from_secs(3600))
+            .idle_timeout(Duration::from_secs(3600))
+            .operation_timeout(Duration::from_secs(7200))
             .transport(Line {
                 inner: Arc::new(self.service.transport()),
                 world: Arc::clone(self),
@@ -322,14 +324,6 @@ fn faults(rng: &mut Rng, kind: Kind) -> Faults {
     faults
 }
 
-fn timeouts() -> lab_connector::transport::Timeouts {
-    let mut timeouts = lab_connector::transport::Timeouts::default();
-    timeouts.attempt = Duration::from_secs(3600);
-    timeouts.idle = Duration::from_secs(3600);
-    timeouts.operation = Duration::from_secs(7200);
-    timeouts
-}
-
 /// The simulated time. Short waits are over at once; long ones are limits and never end.
 struct WorldClock(Arc<World>);
 
@@ -374,7 +368,10 @@ impl fmt::Debug for Line {
 
 #[async_trait]
 impl Transport for Line {
-    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+    async fn send(
+        &self,
+        request: http::Request<bytes::Bytes>,
+    ) -> Result<http::Response<Body>, TransportError> {
         let path = request.uri().path().to_owned();
         self.world.on_the_line().await;
         let answer = self.inner.send(request).await;
@@ -402,6 +399,6 @@ impl Transport for Line {
         let whole = futures_util::stream::iter([Ok(Bytes::from(bytes))]);
         let end = futures_util::stream::iter(broken.map(Err));
         let body = Body::from_stream(whole.chain(end));
-        Ok(Response::from_parts(parts, body))
+        Ok(http::Response::from_parts(parts, body))
     }
 }

@@ -1,20 +1,21 @@
 //! Setting up a client.
 
+mod limits;
+
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::check::Route;
-use super::limits::{Allowance, Total, TotalAllowance};
-use super::{Client, Inner, ListingLimits, Observer, Paging};
 use crate::access::Access;
 use crate::auth::{
     ClientAuth, Credentials, Detached, MemoryTokenStore, Protocol, TokenStore, check_parameter,
     redirect_url,
 };
-use crate::clock::{Clock, LONGEST_WAIT, SystemClock};
+use crate::client::check::Route;
+use crate::client::limits::{Allowance, Total, TotalAllowance};
+use crate::client::{Client, Inner, ListingLimits, Observer, Paging};
+use crate::clock::{Clock, SystemClock};
 use crate::endpoints::Endpoints;
 use crate::endpoints::discovery::Directory;
 use crate::endpoints::origin::{Allowed, Pattern};
@@ -92,7 +93,7 @@ const OWN_HEADERS: [HeaderName; 16] = [
 ];
 
 impl ClientBuilder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         ClientBuilder {
             endpoints: None,
             client_id: None,
@@ -256,13 +257,6 @@ impl ClientBuilder {
         self
     }
 
-    /// How long to wait for what. Default: see [`Timeouts`]. `connect` and `idle` are the
-    /// transport's, and without effect on one of your own.
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = timeouts.clamped();
-        self
-    }
-
     /// When to try again. Default: see [`RetryPolicy`].
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
@@ -276,83 +270,11 @@ impl ClientBuilder {
         self
     }
 
-    /// How many operations of one account, or of one login, may be under way at a time; at
-    /// least 1. Others wait their turn. Default: 8.
-    pub fn concurrency(mut self, operations: usize) -> Self {
-        self.allowance.concurrency = operations;
-        self
-    }
-
-    /// How many operations of one account may begin in a period of at most a year, and at least one;
-    /// they are spread evenly over it. Default: no limit. The service's own rate limits are not documented.
-    pub fn rate(mut self, operations: u32, period: Duration) -> Self {
-        self.allowance.spacing = Some(spacing(operations, period));
-        self
-    }
-
-    /// How many bytes an answer may have, files excepted: of a longer one no more is read, and
-    /// the call fails with [`Error::is_decode`], which names this setting; of a listing, the orders in
-    /// what was read are delivered. What is read is held in memory. Default: 32 MiB.
-    pub fn answer_limit(mut self, bytes: usize) -> Self {
-        self.answer_limit = bytes;
-        self
-    }
-
-    /// How many bytes a file may have: a longer one is not downloaded, and the call fails with
-    /// [`Error::is_decode`]. Default: 16 GiB; a case has tens to hundreds of megabytes.
-    pub fn file_limit(mut self, bytes: u64) -> Self {
-        self.file_limit = bytes;
-        self
-    }
-
-    /// How many requests of all accounts and logins together may be under way at a time; at
-    /// least 1. For software that works for many labs. Default: no limit but that of each
-    /// [account](ClientBuilder::concurrency).
-    ///
-    /// Others wait their turn: who asked first goes first, and since no account can ask for more
-    /// than its own limit at a time, a busy one does not push the others aside. A place is free
-    /// again while an operation waits to be tried again. An account whose requests hang does take
-    /// places until they time out: allow more than that. Downloads of files do not count, see
-    /// [`ClientBuilder::total_downloads`], nor do requests for tokens. Time spent waiting does
-    /// not count as the [operation's](Timeouts::operation).
-    pub fn total_concurrency(mut self, requests: usize) -> Self {
-        self.total.calls.concurrency = requests;
-        self
-    }
-
-    /// How many files of all accounts together may be downloaded at a time; at least 1. Others
-    /// wait their turn, and no call waits for them. Default: no limit but that of each account.
-    pub fn total_downloads(mut self, files: usize) -> Self {
-        self.total.files.concurrency = files;
-        self
-    }
-
-    /// How many requests of all accounts and logins together may begin in a period of at most a year,
-    /// and at least one, repeats included; they are spread evenly over it. What counts is the same as for
-    /// [`ClientBuilder::total_concurrency`]. Default: no limit.
-    pub fn total_rate(mut self, requests: u32, period: Duration) -> Self {
-        self.total.calls.spacing = Some(spacing(requests, period));
-        self
-    }
-
-    /// How the pages of a listing are found. Default: by whatever the answer offers, see
-    /// [`Paging`].
-    pub fn paging(mut self, paging: Paging) -> Self {
-        self.paging = paging;
-        self
-    }
-
     /// Whether other users may read downloaded files, as the umask allows: for a lab whose
     /// software hands them on to programs of other users. Default: no, their mode is 0600. On
     /// Windows the directory's access list decides.
     pub fn shared_files(mut self, shared: bool) -> Self {
         self.shared_files = shared;
-        self
-    }
-
-    /// What a listing may take. Default: see [`ListingLimits`].
-    pub fn listing_limits(mut self, limits: ListingLimits) -> Self {
-        self.listing = limits;
         self
     }
 
@@ -494,11 +416,6 @@ fn extra_headers(
         configured,
         allowed: Arc::clone(allowed),
     })
-}
-
-/// The time between two, if so many are spread over a period.
-fn spacing(count: u32, period: Duration) -> Duration {
-    period.min(LONGEST_WAIT) / count.max(1)
 }
 
 impl fmt::Debug for ClientBuilder {
