@@ -386,8 +386,16 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
         server.abort_handle()
     };
     let servers = vec![
-        serve(listener, address, server::router(Arc::clone(&shared))),
-        serve(region, other_region, server::router(Arc::clone(&shared))),
+        serve(
+            listener,
+            address,
+            server::router(Arc::clone(&shared), board::router()),
+        ),
+        serve(
+            region,
+            other_region,
+            server::router(Arc::clone(&shared), board::router()),
+        ),
         serve(
             files,
             signed_files,

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use super::Simulator;
 use super::case::Case;
 use super::files::Kind;
-use super::server::files_of;
 use super::world::World;
 use crate::flow::Phase;
 use crate::model::{AccountId, OrderId, RxId};
@@ -105,7 +104,7 @@ impl Simulator {
             let case = world.case(order)?;
             let mut entries = case.entries().iter().filter(|entry| entry.revision > 0);
             let entry = entries.find(|entry| u32::from(entry.revision) == revision)?;
-            files_of(&world, case, entry)
+            world.files_of(case, entry)
         };
         Some(files.make(kind))
     }

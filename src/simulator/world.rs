@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use super::behaviour::{Behaviour, Elsewhere, Ids};
 use super::builder::SimulatorBuilder;
-use super::case::Case;
+use super::case::{Case, Entry};
 use super::clock::WorldClock;
 use super::faults::Faults;
+use super::files::{About, Files};
 use super::grants::{Code, Grant, RefreshTokens};
 use super::life::Plans;
 use super::page_cache::Pages;
@@ -189,6 +190,28 @@ impl World {
 
     pub(super) fn account_of(&self, case: &Case) -> Option<&LabAccount> {
         self.accounts.get(case.account as usize)
+    }
+
+    /// The files of a case as they were.
+    pub(super) fn files_of(&self, case: &Case, entry: &Entry) -> Files {
+        let account = self.account_of(case);
+        let about = About {
+            prescription: case.prescription(self.randomness),
+            account: account
+                .map(|account| account.id.as_str().to_owned())
+                .unwrap_or_default(),
+            lab: account
+                .map(|account| account.name.clone())
+                .unwrap_or_default(),
+            created: case.created(),
+            modified: case.files_modified_at(entry.revision),
+            modeled: case.was_modeled_at(entry.revision),
+        };
+        Files {
+            number: case.number,
+            revision: entry.revision,
+            about: Arc::new(about),
+        }
     }
 
     /// A doctor fills in a prescription; nothing is scanned yet. None if there is no such

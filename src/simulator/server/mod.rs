@@ -25,17 +25,17 @@ use serde_json::{Value, json};
 
 use super::behaviour::{Behaviour, DiscoveryForm};
 use super::grants::Owner;
-use super::{App, Shared, board};
+use super::{App, Shared};
 use crate::endpoints::Operation;
 use crate::model::AccountId;
 use effects::Effects;
 
 pub(super) use login::consent;
-pub(super) use shape::{files as files_of, id_in, key_in, sha256};
+pub(super) use shape::{id_in, key_in, sha256};
 
 /// Each operation at its conventional method and path: the table of [`Operation`] is the only
 /// place that knows them.
-pub(super) fn router(shared: Arc<Shared>) -> Router {
+pub(super) fn router(shared: Arc<Shared>, pages: Router<Arc<Shared>>) -> Router {
     // Get Token and Refresh Token share one path.
     let served = Operation::ALL
         .iter()
@@ -68,7 +68,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     router
         .route("/openapi.yaml", get(contract::openapi))
         .route("/_simulator/sign-in", post(login::sign_in))
-        .merge(board::router())
+        .merge(pages)
         .merge(control::router(&shared))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "no such endpoint"))
         .with_state(shared)

@@ -73,7 +73,7 @@ pub(super) async fn asset(
         }
         let entry = case.entries().last();
         let entry = entry.ok_or_else(|| Problem::missing(&world.behaviour, "file"))?;
-        (shape::files(&world, case, entry), kind)
+        (world.files_of(case, entry), kind)
     };
     Ok(serve(&shared, &effects, &method, &headers, &files, kind))
 }
@@ -121,7 +121,7 @@ pub(super) async fn signed(
         let mut entries = case.entries().iter();
         let entry = entries.find(|entry| entry.revision == revision);
         let entry = entry.ok_or_else(|| Problem::missing(&world.behaviour, "file"))?;
-        shape::files(&world, case, entry)
+        world.files_of(case, entry)
     };
     Ok(serve(&shared, &effects, &method, &headers, &files, kind))
 }

@@ -11,7 +11,7 @@ use super::super::behaviour::{
     AssetIds, AssetUrls, Behaviour, Elsewhere, Ids, KeyCase, StatusSpelling, Times,
 };
 use super::super::case::{Case, Entry};
-use super::super::files::{About, Files, Kind};
+use super::super::files::Kind;
 use super::super::world::World;
 use super::effects::Effects;
 use crate::endpoints::Operation;
@@ -192,9 +192,9 @@ impl Shape<'_> {
         let current = entry.revision == case.revision();
         let size = || {
             if current {
-                case.facts.size(kind, || files(self.world, case, entry))
+                case.facts.size(kind, || self.world.files_of(case, entry))
             } else {
-                files(self.world, case, entry).size(kind)
+                self.world.files_of(case, entry).size(kind)
             }
         };
         put("size", behaviour.asset_sizes.then(|| size().into()));
@@ -205,7 +205,7 @@ impl Shape<'_> {
             );
         }
         if behaviour.asset_digests {
-            let files = || files(self.world, case, entry);
+            let files = || self.world.files_of(case, entry);
             let digest = if current {
                 case.facts.digest(kind, files)
             } else {
@@ -279,28 +279,6 @@ impl Shape<'_> {
                 format!("{text} (For {holder})").into()
             }
         }
-    }
-}
-
-/// The files of a case as they were.
-pub(in crate::simulator) fn files(world: &World, case: &Case, entry: &Entry) -> Files {
-    let account = world.account_of(case);
-    let about = About {
-        prescription: case.prescription(world.randomness),
-        account: account
-            .map(|account| account.id.as_str().to_owned())
-            .unwrap_or_default(),
-        lab: account
-            .map(|account| account.name.clone())
-            .unwrap_or_default(),
-        created: case.created(),
-        modified: case.files_modified_at(entry.revision),
-        modeled: case.was_modeled_at(entry.revision),
-    };
-    Files {
-        number: case.number,
-        revision: entry.revision,
-        about: std::sync::Arc::new(about),
     }
 }
 
