@@ -166,7 +166,7 @@ async fn ours(url: &str, target: &Path, sha256: bool) -> Result<f64> {
     });
     let order: Order = serde_json::from_value(order)?;
     let begun = Instant::now();
-    let download = lab.assets().download(&order, &order.assets()[0]);
+    let download = lab.download(&order, &order.assets()[0]);
     let download = if sha256 { download.sha256() } else { download };
     let file = download.to_file(target).await?;
     ensure!(file.sha256.is_some() == sha256);

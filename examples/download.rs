@@ -59,8 +59,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     interrupt(&lab, &orders[0], to).await?;
 
     let bars = MultiProgress::new();
-    let assets = lab.assets();
-    let all = assets
+    let all = lab
         .download_all(&orders)
         .concurrency(arguments.at_a_time)
         .sha256();
@@ -98,9 +97,8 @@ async fn interrupt(lab: &Lab, order: &Order, to: &Path) -> Result<()> {
     let zip = order.assets().iter().find(|asset| asset.is_export());
     let zip = zip.context("an order without a zip")?;
     let (first, mut came) = tokio::sync::mpsc::channel(1);
-    let assets = lab.assets();
     // Only the first is waited for.
-    let download = assets.download(order, zip).progress(move |progress| {
+    let download = lab.download(order, zip).progress(move |progress| {
         let _ = first.try_send(progress.bytes);
     });
     tokio::select! {

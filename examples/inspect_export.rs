@@ -98,6 +98,6 @@ async fn simulated(directory: &Path) -> Result<PathBuf> {
     let asset = order.assets().iter().find(|asset| asset.is_export());
     let asset = asset.context("the order has no package")?;
     let zip = directory.join(format!("iTero_Export_{}.zip", order.id()));
-    lab.assets().download(order, asset).to_file(&zip).await?;
+    lab.download(order, asset).to_file(&zip).await?;
     Ok(zip)
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
-use tokio::sync::Mutex;
 
 use super::{Protocol, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
@@ -20,11 +19,6 @@ const WHEN_MISSING: Duration = Duration::from_secs(60);
 
 /// And at most so often where no call can be made without it. Convention.
 const WHEN_NEEDED: Duration = Duration::from_secs(5);
-
-/// When this process asked last, in elapsed time, and what came of it. Whoever asks holds it: others
-/// wait for the answer.
-#[derive(Debug, Default)]
-pub(crate) struct Asked(Mutex<Option<(Duration, Result<()>)>>);
 
 impl Protocol {
     /// Asks Discovery if it is due before a refresh. If that fails, the last good answer stays in
@@ -72,7 +66,7 @@ impl Protocol {
         // Nobody waits for it as long as for other answers: 10 seconds by default.
         let limit = self.wire.timeouts.attempt / 3;
         let late = || Error::new(Kind::Timeout(limit)).with_operation(Operation::Discovery.title());
-        let Some(mut last) = self.wire.within(limit, self.asked.0.lock()).await else {
+        let Some(mut last) = self.wire.within(limit, self.asked.lock()).await else {
             return Err(late());
         };
         let clock = &self.wire.clock;

@@ -28,7 +28,6 @@ use crate::secret::Secret;
 
 pub use authorize::AuthorizationRequest;
 pub(crate) use detached::Detached;
-pub(crate) use discover::Asked;
 pub use health::Health;
 pub(crate) use protocol::{Protocol, not_permitted, refuse_redirect, set_uri};
 #[cfg(feature = "store-tests")]
@@ -93,7 +92,8 @@ impl fmt::Display for TokenKey {
 pub(crate) struct Credentials {
     pub(crate) client_id: String,
     pub(crate) client_secret: Option<Secret>,
-    pub(crate) client_auth: ClientAuth,
+    /// Whether the id and the secret go into the body, and not into HTTP Basic.
+    pub(crate) secret_in_body: bool,
     /// As it was given: services compare it with what is registered letter by letter, and a URL
     /// that was parsed may have become longer by a slash.
     pub(crate) redirect_url: Option<String>,
@@ -106,20 +106,9 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
             .field("client_id", &self.client_id)
-            .field("client_auth", &self.client_auth)
+            .field("secret_in_body", &self.secret_in_body)
             .finish_non_exhaustive()
     }
-}
-
-/// How the client shows who it is to the token endpoint. Not documented for the Lab Connector.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientAuth {
-    /// By HTTP Basic authentication: what RFC 6749 asks every service to support.
-    #[default]
-    Basic,
-    /// By `client_id` and `client_secret` in the body.
-    Body,
 }
 
 /// A redirect URL as it can be registered with Align: https, without `#`. Plain http is accepted

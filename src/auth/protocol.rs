@@ -1,6 +1,7 @@
 //! OAuth 2 as the oauth2 crate speaks it, over our transport.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -16,12 +17,13 @@ use oauth2::{
     HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
     RequestTokenError, Scope, StandardRevocableToken, TokenUrl,
 };
+use tokio::sync::Mutex;
 use url::Url;
 
 use super::authorize::AuthorizationRequest;
 use super::spoken::{self, Spoken};
 use super::token::{TokenAnswer, Tokens};
-use super::{Asked, ClientAuth, Credentials, Detached, TokenKey};
+use super::{Credentials, Detached, TokenKey};
 use crate::endpoints::discovery::Directory;
 use crate::endpoints::origin::{self, Allowed};
 use crate::endpoints::{Endpoint, Operation};
@@ -46,7 +48,9 @@ pub(crate) struct Protocol {
     pub(crate) directory: Arc<Directory>,
     pub(crate) allowed: Arc<Allowed>,
     pub(crate) credentials: Arc<Credentials>,
-    pub(crate) asked: Arc<Asked>,
+    /// When Discovery was asked last, in elapsed time, and what came of it. Whoever asks holds it: others
+    /// wait for the answer.
+    pub(crate) asked: Arc<Mutex<Option<(Duration, Result<()>)>>>,
     pub(crate) detached: Detached,
 }
 
@@ -183,8 +187,8 @@ impl Protocol {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("token", token.expose())
             .append_pair("token_type_hint", hint);
-        let basic = match (&credentials.client_secret, credentials.client_auth) {
-            (Some(secret), ClientAuth::Basic) => Some(basic(&credentials.client_id, secret)),
+        let basic = match (&credentials.client_secret, credentials.secret_in_body) {
+            (Some(secret), false) => Some(basic(&credentials.client_id, secret)),
             (secret, _) => {
                 form.append_pair("client_id", &credentials.client_id);
                 if let Some(secret) = secret {
@@ -211,9 +215,9 @@ impl Protocol {
     fn client(&self) -> Client {
         let credentials = &*self.credentials;
         let mut client = Client::new(ClientId::new(credentials.client_id.clone())).set_auth_type(
-            match credentials.client_auth {
-                ClientAuth::Basic => AuthType::BasicAuth,
-                ClientAuth::Body => AuthType::RequestBody,
+            match credentials.secret_in_body {
+                false => AuthType::BasicAuth,
+                true => AuthType::RequestBody,
             },
         );
         if let Some(secret) = &credentials.client_secret {
@@ -314,7 +318,7 @@ impl Protocol {
         match error {
             RequestTokenError::Request(error) => error,
             RequestTokenError::ServerResponse(response) => {
-                let code = meaning(response.error(), self.credentials.client_auth);
+                let code = meaning(response.error(), self.credentials.secret_in_body);
                 let error = match head.get() {
                     Some(head) => Error::new(Kind::Status(format!("{}: {code}", head.status)))
                         .with_answer(
@@ -437,14 +441,14 @@ fn refuses_the_token(error: &TokenError) -> bool {
 }
 
 /// What an error code of OAuth 2 means here.
-fn meaning(code: &BasicErrorResponseType, client_auth: ClientAuth) -> &'static str {
+fn meaning(code: &BasicErrorResponseType, secret_in_body: bool) -> &'static str {
     match code {
-        BasicErrorResponseType::InvalidClient => match client_auth {
-            ClientAuth::Basic => {
-                "invalid_client, the client id or secret is not accepted, or not by HTTP Basic: there is `ClientAuth::Body`"
+        BasicErrorResponseType::InvalidClient => match secret_in_body {
+            false => {
+                "invalid_client, the client id or secret is not accepted, or not by HTTP Basic: try `client_secret_in_body`"
             }
-            ClientAuth::Body => {
-                "invalid_client, the client id or secret is not accepted, or not in the body: there is `ClientAuth::Basic`"
+            true => {
+                "invalid_client, the client id or secret is not accepted, or not in the body: try it without `client_secret_in_body`"
             }
         },
         BasicErrorResponseType::InvalidGrant => {

@@ -165,7 +165,7 @@ impl<'a> Attempts<'a> {
         let event = RetryEvent {
             error: &error,
             attempts: self.made,
-            decision,
+            decision: decision.map_err(GaveUp::as_str),
         };
         self.trace.failed(&event);
         if let Some(observer) = &inner.on_retry {

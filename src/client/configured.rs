@@ -43,8 +43,8 @@ impl ClientBuilder {
             })?;
             builder = builder.credentials(id, secret);
         }
-        if let Some(client_auth) = config.client_auth {
-            builder = builder.client_auth(client_auth);
+        if let Some(in_body) = config.client_secret_in_body {
+            builder = builder.client_secret_in_body(in_body);
         }
         if let Some(url) = &config.redirect_url {
             builder = builder.redirect_url(url);

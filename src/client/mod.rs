@@ -54,7 +54,7 @@ use pipeline::Call;
 use shared::{Handles, Shared};
 
 pub use accounts::Pairing;
-pub use assets::{Assets, Download, DownloadAll, FetchedFile};
+pub use assets::{Download, DownloadAll, FetchedFile};
 pub use builder::ClientBuilder;
 pub use check::{Check, CheckReport};
 pub use listing::ListingLimits;
@@ -310,12 +310,6 @@ impl Lab {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.caller.client.protocol().wire.clock
-    }
-
-    /// The files of its orders.
-    #[must_use]
-    pub fn assets(&self) -> Assets<'_> {
-        Assets::new(self)
     }
 }
 

@@ -48,7 +48,6 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::auth::ClientAuth;
 use crate::endpoints::Endpoints;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
@@ -156,8 +155,9 @@ settings! {
     authorization_parameters: BTreeMap<String, String>,
     /// Whether to use PKCE.
     pkce: bool,
-    /// How the client shows who it is to the token endpoint: `"basic"` or `"body"`.
-    client_auth: ClientAuth,
+    /// Whether the client id and secret go to the token endpoint in the body, and not by HTTP Basic:
+    /// [`client_secret_in_body`](crate::client::ClientBuilder::client_secret_in_body).
+    client_secret_in_body: bool,
     /// Further hosts that credentials may go to:
     /// [`allow_host`](crate::client::ClientBuilder::allow_host).
     allow_hosts: Vec<String>,

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::auth::ClientAuth;
 use crate::secret::Secret;
 
 /// A setting's value. What is empty is none: it is more often a mistake than meant.
@@ -113,29 +112,6 @@ impl Setting for Duration {
 
     fn write(&self) -> Option<Value> {
         Some(self.as_secs_f64().into())
-    }
-}
-
-impl Setting for ClientAuth {
-    const DUE: &'static str = "\"basic\" or \"body\"";
-
-    fn read(value: Value, _: &Path) -> Option<Self> {
-        value.as_str().and_then(Self::read_text)
-    }
-
-    fn read_text(text: &str) -> Option<Self> {
-        match text.trim() {
-            "basic" => Some(ClientAuth::Basic),
-            "body" => Some(ClientAuth::Body),
-            _ => None,
-        }
-    }
-
-    fn write(&self) -> Option<Value> {
-        Some(match self {
-            ClientAuth::Basic => "basic".into(),
-            ClientAuth::Body => "body".into(),
-        })
     }
 }
 

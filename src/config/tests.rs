@@ -68,10 +68,6 @@ fn a_mistake_is_named_and_no_value_is_shown() {
         ),
         (r#"{"pkce": "canary"}"#, "`pkce` must be true or false"),
         (
-            r#"{"client_auth": "canary"}"#,
-            "`client_auth` must be \"basic\" or \"body\"",
-        ),
-        (
             r#"{"poll_interval": 0}"#,
             "`poll_interval` must be a number of seconds above 0",
         ),
@@ -148,7 +144,7 @@ fn the_environment_wins_over_the_file() {
             ("LAB_CONNECTOR_HEADERS", r#"{"x-key": "canary"}"#),
             ("LAB_CONNECTOR_PKCE", "false"),
             ("LAB_CONNECTOR_POLL_INTERVAL", "60"),
-            ("LAB_CONNECTOR_CLIENT_AUTH", "body"),
+            ("LAB_CONNECTOR_CLIENT_SECRET_IN_BODY", "true"),
             ("LAB_CONNECTOR_BASE_URL", ""),
             ("LAB_CONNECTOR_POSTGRES_URL", "somebody else's"),
             ("HOME", "/"),
@@ -162,7 +158,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.header_values().unwrap()[0].1.expose(), "canary");
     assert_eq!((config.pkce, config.base_url.as_ref()), (Some(false), None));
     assert_eq!(config.poll_interval, Some(Duration::from_secs(60)));
-    assert_eq!(config.client_auth, Some(ClientAuth::Body));
+    assert_eq!(config.client_secret_in_body, Some(true));
     let shown = format!("{config:?} {}", config.to_json());
     assert!(!shown.contains("canary"), "{shown}");
 }

@@ -13,7 +13,7 @@
 //! use lab_connector::download::file_name;
 //!
 //! for asset in order.assets() {
-//!     let download = lab.assets().download(&order, asset).sha256();
+//!     let download = lab.download(&order, asset).sha256();
 //!     let file = download.to_file(file_name(&order, asset)).await?;
 //!     println!("{}: {} bytes", file.path.display(), file.bytes);
 //! }
@@ -97,10 +97,10 @@ mod verify;
 
 pub use name::{file_name, safe_name};
 pub use progress::Progress;
-pub use sink::{Downloaded, Received};
+pub use sink::Downloaded;
 
 pub(crate) use digest::{Digest, fingerprint};
 pub(crate) use progress::{Meter, Report};
 pub(crate) use resume::{Head, PartialFile, Plan, Reject, plan};
-pub(crate) use sink::{Sink, Wanted};
+pub(crate) use sink::{Sink, Wanted, Whole};
 pub(crate) use verify::ZipRule;

@@ -36,8 +36,7 @@ impl Progress {
     /// use lab_connector::download::Progress;
     ///
     /// let (report, mut progress) = Progress::stream();
-    /// let assets = lab.assets();
-    /// let download = assets.download(&order, &order.assets()[0]).progress(report);
+    /// let download = lab.download(&order, &order.assets()[0]).progress(report);
     /// let show = async {
     ///     while let Some(at) = progress.next().await {
     ///         println!("{} of {:?} bytes, {:?} a second", at.bytes, at.total, at.rate);

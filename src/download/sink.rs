@@ -31,15 +31,11 @@ pub struct Downloaded {
     pub sha256: Option<String>,
 }
 
-/// What was handed on as it came, and is whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Received {
-    /// How long it is, in bytes.
-    pub bytes: u64,
-    /// Its SHA-256, if it was asked for or the service gave one to compare with: 64 hexadecimal digits
-    /// in lower case.
-    pub sha256: Option<String>,
+/// What is known of bytes that arrived whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Whole {
+    pub(crate) bytes: u64,
+    pub(crate) sha256: Option<String>,
 }
 
 /// What is to hold for a file, whatever way it comes.
@@ -250,7 +246,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Takes the file for whole, if it is.
-    pub(crate) async fn finish(&mut self, needs_proof: bool) -> Result<Received> {
+    pub(crate) async fn finish(&mut self, needs_proof: bool) -> Result<Whole> {
         let check = Check {
             zip: self.wanted.zip,
             digests: self.digests.clone(),
@@ -274,7 +270,7 @@ impl<'a> Sink<'a> {
             self.bytes = 0;
             self.validator = None;
         }
-        Ok(Received {
+        Ok(Whole {
             bytes: self.bytes,
             sha256: finished?,
         })

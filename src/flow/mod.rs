@@ -256,9 +256,28 @@
 //! # The parts
 //!
 //! * [`History`] holds the arrivals of an order, [`Reading`] is what they say.
-//! * [`Explanation`] says why, in words and as typed reasons; [`History::mermaid`] and [`History::dot`] draw it.
+//! * [`Explanation`] says why, in words; [`History::mermaid`] and [`History::dot`] draw it.
 //! * [`Phase`] is the table itself, for those who want to check it or make something of it.
-//! * [`Perspective`] reads the names that the same events have in the clinic.
+//!
+//! # The clinic's side
+//!
+//! Software that also reads a clinic's side (Align's API for practice management systems) meets the same
+//! cases there, under the same names but one: a scan that has reached the lab, *Ready for Download* here,
+//! is *Completed* there, a status that says nothing to a lab. Translate it before the history is read:
+//!
+//! ```
+//! use lab_connector::OrderStatus;
+//! use lab_connector::flow::{History, Scenario};
+//!
+//! let shown = ["Completed", "Scanning", "Completed"].map(OrderStatus::from);
+//! let translated = shown.map(|status| match status {
+//!     OrderStatus::Completed => OrderStatus::ReadyForDownload,
+//!     status => status,
+//! });
+//! assert_eq!(History::complete(translated).read().scenario(), Some(Scenario::AfterRescan));
+//! ```
+//!
+//! The names are Align's; that a clinic's history reads like a lab's is our model.
 //!
 //! # What is documented
 //!
@@ -276,7 +295,6 @@ mod diagram;
 mod explain;
 mod history;
 pub(crate) mod millis;
-mod perspective;
 mod phase;
 mod scenario;
 mod set;
@@ -287,9 +305,8 @@ pub use action::LabAction;
 pub use arrival::{Arrival, Origin};
 pub use automaton::Reading;
 pub use diagram::{dot, mermaid};
-pub use explain::{Explanation, Why};
+pub use explain::Explanation;
 pub use history::History;
-pub use perspective::Perspective;
 pub use phase::Phase;
 pub use scenario::Scenario;
 pub use set::Set;

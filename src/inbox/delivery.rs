@@ -344,8 +344,7 @@ impl Delivery {
 
     async fn fetch(&self, order: &Order, directory: &Path) -> Result<DeliveryFiles> {
         let orders = std::slice::from_ref(order);
-        let assets = self.inbox.lab.assets();
-        let fetching = Box::pin(assets.download_all(orders).to_directory(directory));
+        let fetching = Box::pin(self.inbox.lab.download_all(orders).to_directory(directory));
         let holding = Box::pin(self.hold());
         match select(fetching, holding).await {
             Either::Left((fetched, _)) => DeliveryFiles::of(fetched),

@@ -17,36 +17,27 @@ const LONGEST: Duration = Duration::from_secs(1000 * 366 * 24 * 60 * 60);
 /// Clocks are set back. A time that lies further ahead than it lay when it was set was set by a clock
 /// that ran ahead, and counts as passed: so a wrong clock delays nothing for longer than a right one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct DueTime {
+pub(super) struct DueTime {
     /// The time to wait for, in whole milliseconds.
     #[serde(with = "millis::always")]
-    pub at: SystemTime,
+    pub(super) at: SystemTime,
     /// How far ahead it lay when it was set; a thousand years at most.
     #[serde(with = "whole_millis")]
-    pub span: Duration,
+    pub(super) span: Duration,
 }
 
 impl DueTime {
     /// The time that lies so far ahead.
-    #[must_use]
-    pub fn new(now: SystemTime, span: Duration) -> Self {
+    pub(super) fn new(now: SystemTime, span: Duration) -> Self {
         let span = whole_millis::cut(span.min(LONGEST));
         let now = millis::cut(now);
         let at = now.checked_add(span).unwrap_or(now);
         DueTime { at, span }
     }
 
-    /// A time as it was kept.
-    #[must_use]
-    pub fn from_stored(at: SystemTime, span: Duration) -> Self {
-        DueTime { at, span }
-    }
-
     /// Whether it has passed, or counts as passed: it lies further ahead than its span and a
     /// minute, which is for callers that read the clock a little earlier than others.
-    #[must_use]
-    pub fn has_passed(&self, now: SystemTime) -> bool {
+    pub(super) fn has_passed(&self, now: SystemTime) -> bool {
         match self.at.duration_since(now) {
             Ok(ahead) => ahead.is_zero() || ahead > self.span.saturating_add(LENIENCY),
             Err(_) => true,

@@ -8,11 +8,12 @@ use super::Inbox;
 use super::plan::Evidence;
 use super::plan::identity::{FetchTarget, Subject, present};
 use super::plan::queue::share;
-use super::poll::note_other_accounts;
 use super::problem::{Problem, ProblemKind};
-use super::record::{CaseObservation, Cases, Moment, ObservedOrder, by_key, record};
+use super::record::{
+    CaseObservation, Cases, Moment, ObservedOrder, by_key, note_other_accounts, record,
+};
 use super::report::PollReport;
-use super::store::{Case, CaseKey};
+use super::store::Case;
 use super::trace;
 use crate::error::{Error, Result};
 use crate::model::{Order, OrderId, RxId};
@@ -92,14 +93,13 @@ pub(super) async fn fetch_hinted(inbox: &Inbox) -> Result<()> {
 async fn fetch_now(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
     let moment = inbox.moment().await?;
     let (known, unknown) = hinted(inbox, &moment, report).await?;
-    let keys: Vec<_> = known.iter().map(CaseKey::Order).collect();
     // As they are now: what was recorded says when they are due.
-    let known = match keys.is_empty() {
+    let known = match known.is_empty() {
         true => Vec::new(),
-        false => inbox.store().find_all(inbox.account(), &keys).await?,
+        false => inbox.store().find_all(inbox.account(), &known, &[]).await?,
     };
     let is_due = |case: &Case| {
-        case.fetch_due()
+        case.due_time()
             .is_some_and(|due| due.has_passed(moment.now))
     };
     let known = known.into_iter().filter(is_due).filter_map(Target::of);
@@ -121,8 +121,7 @@ async fn hinted(
         return Ok((Vec::new(), Vec::new()));
     }
     let (store, account) = (inbox.store(), inbox.account());
-    let keys: Vec<_> = hints.iter().map(CaseKey::Rx).collect();
-    let known = store.find_all(account, &keys).await?;
+    let known = store.find_all(account, &[], &hints).await?;
     let rx_ids: HashSet<RxId> = known.iter().filter_map(Case::rx_id).cloned().collect();
     let unknown = hints.into_iter().filter(|rx_id| !rx_ids.contains(rx_id));
     let unknown = unknown.collect();
@@ -194,12 +193,14 @@ async fn take_in(
     }
     // What was not known by its Rx id may be by its order id.
     let new = about.iter().filter_map(|one| match one {
-        About::Case(case, ..) if !known.contains_key(case) => Some(CaseKey::Order(case)),
+        About::Case(case, ..) if !known.contains_key(case) => Some(case.clone()),
         _ => None,
     });
     let new: Vec<_> = new.collect();
     if !new.is_empty() {
-        known.extend(by_key(inbox.store().find_all(inbox.account(), &new).await?));
+        known.extend(by_key(
+            inbox.store().find_all(inbox.account(), &new, &[]).await?,
+        ));
     }
     let mut seen = HashSet::new();
     let observations = about.iter().map(|one| match one {

@@ -4,7 +4,7 @@
 use super::Inbox;
 use super::plan::identity::present;
 use super::plan::{File, Files};
-use super::store::{CaseKey, Save};
+use super::store::Save;
 use crate::error::Result;
 use crate::model::Order;
 
@@ -51,8 +51,7 @@ pub(super) async fn keep(inbox: &Inbox, save: &mut Save) -> Result<()> {
     if save.case.version() == 0 || has_arrived || order.status().is_listed() || are_given(order) {
         return Ok(());
     }
-    let key = CaseKey::Order(order.id());
-    let stored = inbox.store().find(inbox.account(), key).await?;
+    let stored = inbox.store().find(inbox.account(), order.id()).await?;
     if let Some(before) = stored.and_then(|stored| stored.order)
         && !before.assets().is_empty()
     {

@@ -17,7 +17,7 @@ use super::store::Outcome;
 use super::{Delivery, Inbox};
 use crate::error::{Result, report};
 
-/// What a handler gives: an error of any kind makes its delivery come again.
+/// What a handler returns: an error of any kind makes its delivery come again.
 pub type HandlerResult = std::result::Result<(), Box<dyn StdError + Send + Sync>>;
 
 impl Inbox {

@@ -1,12 +1,14 @@
 //! Histories of cases: to show, to export, to import, to forget.
 
+use std::time::SystemTime;
+
 use futures_core::Stream;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use super::Inbox;
 use super::plan::CaseRecord;
-use super::store::{Case, CaseKey, Commit, Forget, Save, Stored, fits};
+use super::store::{Case, Commit, Save, Stored, fits};
 use crate::error::{Error, Result};
 use crate::flow::History;
 use crate::model::{OrderId, RxId};
@@ -51,8 +53,7 @@ impl Inbox {
     ///
     /// Safe.
     pub async fn history(&self, order: &OrderId) -> Result<Option<CaseHistory>> {
-        let key = CaseKey::Order(order);
-        let found = self.store().find(self.account(), key).await?;
+        let found = self.store().find(self.account(), order).await?;
         Ok(found.map(CaseHistory::from))
     }
 
@@ -126,8 +127,7 @@ impl Inbox {
     ///
     /// Dropped, it is open again or as before.
     pub async fn redeliver(&self, order: &OrderId) -> Result<bool> {
-        let key = CaseKey::Order(order);
-        let Some(found) = self.store().find(self.account(), key).await? else {
+        let Some(found) = self.store().find(self.account(), order).await? else {
             return Ok(false);
         };
         if found.order.is_none() {
@@ -179,10 +179,23 @@ impl Inbox {
         store.commit(account, &commit, self.local_now()).await
     }
 
-    /// Forgets the data of orders, patient data among it, as [`CaseStore::forget`] says; gives
-    /// how many. Call it daily with the time before which you may not keep them any longer.
+    /// Forgets the data of an order, patient data among it. Its ids, statuses and times stay, so that it is
+    /// not taken for a new one when it comes again. `false` if nothing was forgotten: the case is not
+    /// known or has no data any more, or it is listed, or it has open deliveries.
     ///
-    /// [`CaseStore::forget`]: super::CaseStore::forget
+    /// # Errors
+    ///
+    /// [`Error::is_store`](crate::Error::is_store).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the data are forgotten or not.
+    pub async fn forget(&self, order: &OrderId) -> Result<bool> {
+        self.store().forget(self.account(), order).await
+    }
+
+    /// The same for all cases whose last arrival was before `time`, or is of unknown time; returns how
+    /// many. Call it daily with the time before which you must not keep patients' data.
     ///
     /// # Errors
     ///
@@ -191,11 +204,14 @@ impl Inbox {
     /// # Cancel safety
     ///
     /// Dropped, the data of each case are forgotten or not.
-    pub async fn forget(&self, which: Forget<'_>) -> Result<u64> {
+    pub async fn forget_before(&self, time: SystemTime) -> Result<u64> {
         let page = u64::try_from(PAGE).unwrap_or(u64::MAX);
         let mut forgotten = 0;
         loop {
-            let some = self.store().forget(self.account(), which, PAGE).await?;
+            let some = self
+                .store()
+                .forget_before(self.account(), time, PAGE)
+                .await?;
             forgotten += some;
             if some < page {
                 return Ok(forgotten);

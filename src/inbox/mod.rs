@@ -108,7 +108,6 @@ mod fetch;
 mod files;
 mod for_each;
 mod history;
-mod logged;
 mod plan;
 mod poll;
 mod problem;
@@ -145,11 +144,11 @@ pub use delivery::Delivery;
 pub use delivery_files::DeliveryFiles;
 pub use for_each::HandlerResult;
 pub use history::CaseHistory;
-pub use logged::LoggedArrival;
 pub use plan::Policy;
 pub use problem::{Problem, ProblemKind};
 pub use report::PollReport;
-pub use stats::{PollState, PolledBy, Stats};
+pub use stats::{PollState, Stats};
+pub use store::LoggedArrival;
 pub use store::{CaseStore, MemoryStore};
 
 /// The cases of a lab: what the service showed of them, and what is to be done.

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use super::Inbox;
 use super::fetch;
-use super::plan::identity::present;
 use super::plan::listing::{KnownCase, KnownIds, ListedOrder, ListedRecord, Listing};
 use super::plan::{Evidence, ListingCoverage};
 use super::problem::{Problem, ProblemKind};
-use super::record::{CaseObservation, Cases, Moment, ObservedOrder, by_key, record};
+use super::record::{
+    CaseObservation, Cases, Moment, ObservedOrder, by_key, note_other_accounts, record,
+};
 use super::report::PollReport;
-use super::store::{Case, CaseKey, fits};
+use super::store::{Case, fits};
 use crate::client::{self, Unreadable};
 use crate::error::{Error, Result};
 use crate::model::lenient::UNREADABLE_LIMIT;
@@ -118,23 +119,6 @@ fn present_record(unreadable: &Unreadable) -> ListedRecord<'_> {
     }
 }
 
-pub(super) fn note_other_accounts<'a>(
-    inbox: &Inbox,
-    shown: impl IntoIterator<Item = &'a ObservedOrder>,
-    report: &mut PollReport,
-) {
-    let ours = inbox.account().as_str();
-    let is_other = |shown: &&ObservedOrder| {
-        let named = shown.order.account_id().and_then(|id| present(id.as_str()));
-        named.is_some_and(|named| named != ours)
-    };
-    let others = shown.into_iter().filter(is_other);
-    report.problems.extend(others.map(|shown| {
-        let order = Some(shown.order.id().clone());
-        Problem::new(ProblemKind::OtherAccount, order, None)
-    }));
-}
-
 fn listed_record(shown: &ObservedOrder) -> ListedRecord<'_> {
     ListedRecord {
         order_id: shown.order.own_id().map(OrderId::as_str),
@@ -171,11 +155,12 @@ impl KnownCases {
             own_id.is_none_or(|id| !cases.contains_key(id))
         };
         let new = shown.iter().filter(is_new).filter_map(rx_id_of);
-        let new: HashSet<RxId> = new.map(RxId::new).collect();
+        let mut new: Vec<RxId> = new.map(RxId::new).collect();
+        new.sort_unstable();
+        new.dedup();
         let mut by_rx_id = HashMap::new();
         if !new.is_empty() {
-            let keys: Vec<_> = new.iter().map(CaseKey::Rx).collect();
-            let found = store.find_all(account, &keys).await?;
+            let found = store.find_all(account, &[], &new).await?;
             let ids = |case: &Case| Some((case.rx_id()?.clone(), case.order_id().clone()));
             by_rx_id.extend(found.iter().filter_map(ids));
             cases.extend(by_key(found));

@@ -7,13 +7,14 @@ use std::time::SystemTime;
 use super::Inbox;
 use super::digest::digest;
 use super::files::{self, fingerprint};
+use super::plan::identity::present;
 use super::plan::{
     CaseRecord, Evidence, Files, ListingCoverage, NewArrival, Observation, OrderState, Policy,
     observe,
 };
 use super::problem::{Problem, ProblemKind};
 use super::report::PollReport;
-use super::store::{Case, CaseKey, Commit, Save, fits};
+use super::store::{Case, Commit, Save, fits};
 use super::trace;
 use crate::error::{Error, Result};
 use crate::flow::Arrival;
@@ -99,6 +100,24 @@ pub(super) fn by_key(cases: Vec<Case>) -> Cases {
     cases.map(|case| (case.order_id().clone(), case)).collect()
 }
 
+/// Orders that name another account than ours are a problem, and recorded all the same.
+pub(super) fn note_other_accounts<'a>(
+    inbox: &Inbox,
+    shown: impl IntoIterator<Item = &'a ObservedOrder>,
+    report: &mut PollReport,
+) {
+    let ours = inbox.account().as_str();
+    let is_other = |shown: &&ObservedOrder| {
+        let named = shown.order.account_id().and_then(|id| present(id.as_str()));
+        named.is_some_and(|named| named != ours)
+    };
+    let others = shown.into_iter().filter(is_other);
+    report.problems.extend(others.map(|shown| {
+        let order = Some(shown.order.id().clone());
+        Problem::new(ProblemKind::OtherAccount, order, None)
+    }));
+}
+
 /// Records what was observed, each case at most once. `known` are the cases as they were read: those
 /// that are missing are new.
 pub(super) async fn record(
@@ -130,8 +149,8 @@ pub(super) async fn record_one(
     observation: CaseObservation<'_>,
     report: &mut PollReport,
 ) -> Result<()> {
-    let key = CaseKey::Order(&observation.case);
-    let found = inbox.store().find(inbox.account(), key).await?;
+    let store = inbox.store();
+    let found = store.find(inbox.account(), &observation.case).await?;
     let known = by_key(found.map(|stored| stored.case).into_iter().collect());
     record(inbox, moment, &known, &[observation], report).await
 }
@@ -162,9 +181,8 @@ async fn commit(
             news.report(inbox, report);
             return Ok(());
         }
-        let keys = observations.iter();
-        let keys: Vec<_> = keys.map(|one| CaseKey::Order(&one.case)).collect();
-        renewed = by_key(store.find_all(account, &keys).await?);
+        let orders: Vec<_> = observations.iter().map(|one| one.case.clone()).collect();
+        renewed = by_key(store.find_all(account, &orders, &[]).await?);
     }
     Err(Error::store_unavailable(
         "other processes were quicker again and again; try again",

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::Inbox;
 use super::fetch::fetch_hinted;
 use super::process;
-use super::store::PollRight;
+use super::store::Poller;
 use super::trace;
 use crate::error::{Error, Result};
 
@@ -102,7 +102,7 @@ impl Runner {
     async fn lead(&mut self, inbox: &Inbox) -> Result<()> {
         // Where it cannot be asked, the next turn asks.
         self.beat = None;
-        let leads = ask(inbox).await? == PollRight::Granted;
+        let leads = ask(inbox).await?.is_none();
         self.beat = Some(inbox.elapsed() + BEAT);
         if self.leads.replace(leads) != Some(leads) {
             trace::poll_right(leads);
@@ -153,7 +153,7 @@ impl Runner {
     }
 }
 
-async fn ask(inbox: &Inbox) -> Result<PollRight> {
+async fn ask(inbox: &Inbox) -> Result<Option<Poller>> {
     let (store, account) = (inbox.store(), inbox.account());
     let asked = store.poll_right(account, process::name(), LEASE, inbox.local_now());
     asked.await

@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::problem::ProblemKind;
-use super::process;
 use super::report::PollReport;
 use super::store::{Counts, Poller};
 use crate::error::Error;
@@ -43,7 +42,7 @@ pub struct Stats {
     /// How often the store failed in a way that may pass, so that what runs went on.
     pub store_failures: u64,
     /// Who polls the account.
-    pub polled_by: PolledBy,
+    pub polled_by: Option<Poller>,
     /// What is in the store.
     pub store: Counts,
     /// How old the oldest open delivery is.
@@ -66,22 +65,6 @@ pub enum PollState {
     /// The service does not let this software at the account's orders, or takes its tokens no more:
     /// [pair](crate::Login::pair) it again.
     NotPaired,
-}
-
-/// Who polls an account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PolledBy {
-    /// Nobody has the right to. [`Inbox::poll`](super::Inbox::poll) does not ask for it.
-    #[default]
-    Nobody,
-    /// An inbox of this process.
-    ThisProcess,
-    /// Another process.
-    OtherProcess {
-        /// Until when, unless it renews its right.
-        until: SystemTime,
-    },
 }
 
 /// The counters of an inbox.
@@ -168,11 +151,7 @@ impl Counters {
         stats.oldest = store.oldest.map(ago);
         stats.oldest_fetch = store.oldest_fetch.map(ago);
         stats.store = store;
-        stats.polled_by = match poller {
-            None => PolledBy::Nobody,
-            Some(poller) if poller.process == process::name() => PolledBy::ThisProcess,
-            Some(Poller { until, .. }) => PolledBy::OtherProcess { until },
-        };
+        stats.polled_by = poller;
         stats
     }
 

@@ -191,8 +191,7 @@ impl Inbox {
     ///
     /// Safe.
     pub async fn arrivals_after(&self, after: u64, limit: usize) -> Result<Vec<LoggedArrival>> {
-        let logged = self.store().arrivals(self.account(), after, limit).await?;
-        logged.into_iter().map(LoggedArrival::new).collect()
+        self.store().arrivals(self.account(), after, limit).await
     }
 
     /// How the inbox is doing.

@@ -29,7 +29,6 @@
 pub(crate) mod backoff;
 mod budget;
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::clock::LONGEST_WAIT;
@@ -128,8 +127,7 @@ pub(crate) struct RetryState {
 
 /// Why a request is not tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GaveUp {
+pub(crate) enum GaveUp {
     /// The same request would fail in the same way.
     WouldNotHelp,
     /// The service may have seen the request, and a repeat could do harm.
@@ -142,15 +140,15 @@ pub enum GaveUp {
     Budget,
 }
 
-impl fmt::Display for GaveUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl GaveUp {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
             GaveUp::WouldNotHelp => "a repeat would not help",
             GaveUp::MayHaveBeenSeen => "the service may have seen it",
             GaveUp::Attempts => "it was tried often enough",
             GaveUp::Time => "the wait would outlast the operation's time",
             GaveUp::Budget => "too many requests fail",
-        })
+        }
     }
 }
 
@@ -163,8 +161,9 @@ pub struct RetryEvent<'a> {
     pub error: &'a Error,
     /// Attempts made so far.
     pub attempts: u32,
-    /// What follows: it is tried again after this wait, or the error is the result.
-    pub decision: Result<Duration, GaveUp>,
+    /// What follows: it is tried again after this wait, or the error is the result, and this is why.
+    /// The text is one of a few, and fit to be a label.
+    pub decision: Result<Duration, &'static str>,
 }
 
 #[cfg(test)]
@@ -173,6 +172,8 @@ mod tests {
     use crate::error::Kind;
     use GaveUp::*;
     use http::StatusCode;
+
+    use crate::error::Sent;
 
     fn answered(status: u16) -> Error {
         let status = StatusCode::from_u16(status).unwrap();

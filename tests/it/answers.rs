@@ -169,10 +169,7 @@ impl Bench {
 
     async fn download(&self) -> Result<()> {
         let path = self.directory.path().join("case.zip");
-        let download = self
-            .lab
-            .assets()
-            .download(&self.order, &self.order.assets()[0]);
+        let download = self.lab.download(&self.order, &self.order.assets()[0]);
         let result = download.to_file(&path).await.map(drop);
         assert_eq!(path.exists(), result.is_ok());
         if result.is_err() {

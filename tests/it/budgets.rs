@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lab_connector::auth::TokenKey;
-use lab_connector::retry::{GaveUp, RetryEvent};
+use lab_connector::retry::RetryEvent;
 use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Client, Error, Lab};
 
@@ -16,7 +16,7 @@ use crate::support::{TestClock, builder, keep, order_with_file, store, tokens};
 struct Failing {
     left: Arc<Mutex<HashMap<&'static str, u32>>>,
     asked: Arc<Mutex<Vec<String>>>,
-    gave_up: Arc<Mutex<Vec<GaveUp>>>,
+    gave_up: Arc<Mutex<Vec<&'static str>>>,
 }
 
 const FOR_EVER: u32 = u32::MAX;
@@ -32,7 +32,10 @@ impl Failing {
     }
 
     fn is_spent(&self) -> bool {
-        self.gave_up.lock().unwrap().contains(&GaveUp::Budget)
+        self.gave_up
+            .lock()
+            .unwrap()
+            .contains(&"too many requests fail")
     }
 
     async fn client(&self, clock: &TestClock) -> Client {
@@ -81,7 +84,7 @@ async fn list(lab: &Lab) -> Result<(), Error> {
 async fn file(lab: &Lab) -> Result<(), Error> {
     let order = order_with_file(None);
     let mut bytes = Vec::new();
-    let download = lab.assets().download(&order, &order.assets()[0]);
+    let download = lab.download(&order, &order.assets()[0]);
     download.to_writer(&mut bytes).await.map(drop)
 }
 

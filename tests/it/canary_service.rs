@@ -196,7 +196,7 @@ async fn what_a_service_says_of_people_is_in_no_text() {
         said.result(lab.orders().by_rx(&"rx-99".into()).await);
         said.result(lab.orders().return_to_doctor("order-88").await);
         said.result(lab.request(Method::GET, "anything").send().await);
-        let download = lab.assets().download(&file, &file.assets()[0]);
+        let download = lab.download(&file, &file.assets()[0]);
         said.result(download.to_file(directory.path().join("case.zip")).await);
         said.result(good.discover().await);
         said.texts.push(format!("{:?}", good.endpoints()));

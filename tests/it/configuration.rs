@@ -30,7 +30,7 @@ fn client(settings: &Value) -> Result<(Client, tempfile::TempDir)> {
 async fn every_setting_of_a_request_is_sent() -> Result {
     let server = RawServer::start(TOKENS).await;
     let (client, directory) = client(&json!({
-        "client_id": "lab", "client_secret_file": "secret", "client_auth": "body",
+        "client_id": "lab", "client_secret_file": "secret", "client_secret_in_body": true,
         "base_url": "https://unused.example/", "oauth_base": server.url("/"),
         "login_page": "https://login.example/sign-in",
         "redirect_url": "https://lab.example/callback",

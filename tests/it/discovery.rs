@@ -250,7 +250,7 @@ async fn whatever_is_called_first_goes_where_discovery_said() {
     }))
     .unwrap();
     let (lab, mut file) = (process(), Vec::new());
-    let download = lab.assets().download(&order, &order.assets()[0]);
+    let download = lab.download(&order, &order.assets()[0]);
     download.to_writer(&mut file).await.unwrap();
     assert_eq!(service.asked(), ["/eu/orders", "/eu/asset/x"]);
 }

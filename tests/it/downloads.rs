@@ -43,8 +43,7 @@ impl Bench {
     }
 
     async fn download(&self, order: &Order) -> Result<Downloaded> {
-        let assets = self.lab.assets();
-        assets
+        self.lab
             .download(order, &order.assets()[0])
             .to_file(self.target())
             .await
@@ -94,7 +93,6 @@ async fn a_whole_file_equals_its_source_and_progress_ends_at_the_total() {
         let tell = Arc::clone(&told);
         let file = bench
             .lab
-            .assets()
             .download(&order, &order.assets()[0])
             .progress(move |progress| tell.lock().unwrap().push(progress))
             .to_file(bench.target())
@@ -266,7 +264,7 @@ async fn a_file_that_is_too_long_is_not_kept() {
         let directory = tempfile::tempdir().unwrap();
         let order = order_with_file(None);
         let lab = client.account("account-77");
-        let download = lab.assets().download(&order, &order.assets()[0]);
+        let download = lab.download(&order, &order.assets()[0]);
         let error = download
             .to_file(directory.path().join("a"))
             .await
@@ -295,7 +293,7 @@ async fn the_time_of_who_takes_a_stream_is_not_the_services() {
         .unwrap();
     let order = order_with_file(None);
     let lab = client.account("account-77");
-    let mut pieces = lab.assets().download(&order, &order.assets()[0]).stream();
+    let mut pieces = lab.download(&order, &order.assets()[0]).stream();
     let mut bytes = 0;
     while let Some(piece) = pieces.next().await {
         bytes += piece.unwrap().len();
@@ -332,7 +330,7 @@ async fn the_announced_length_holds_for_every_transport() {
         let directory = tempfile::tempdir().unwrap();
         let order = order_with_file(None);
         let lab = client.account("account-77");
-        let download = lab.assets().download(&order, &order.assets()[0]);
+        let download = lab.download(&order, &order.assets()[0]);
         let error = download
             .to_file(directory.path().join("a"))
             .await
@@ -362,7 +360,7 @@ async fn a_file_that_stops_coming_is_a_timeout() {
     let directory = tempfile::tempdir().unwrap();
     let order = order_with_file(None);
     let lab = client.account("account-77");
-    let download = lab.assets().download(&order, &order.assets()[0]);
+    let download = lab.download(&order, &order.assets()[0]);
     let error = download
         .to_file(directory.path().join("a"))
         .await
@@ -379,7 +377,7 @@ async fn a_file_that_stops_coming_is_a_timeout() {
 async fn where_nothing_can_be_written_nothing_is_asked_for() {
     let bench = Bench::new(format!("{HEAD}content-length: 5\r\n\r\nshort")).await;
     let order = order_with_file(None);
-    let download = || bench.lab.assets().download(&order, &order.assets()[0]);
+    let download = || bench.lab.download(&order, &order.assets()[0]);
     let missing = bench.directory.path().join("missing").join("case.zip");
     let error = download().to_file(missing).await.unwrap_err();
     assert!(error.is_file(), "{error}");
@@ -449,7 +447,7 @@ async fn a_file_that_is_not_ready_yet_is_waited_for() {
             .unwrap();
         let (order, mut file) = (order_with_file(None), Vec::new());
         let lab = client.account("account-77");
-        let download = lab.assets().download(&order, &order.assets()[0]);
+        let download = lab.download(&order, &order.assets()[0]);
         let result = download.to_writer(&mut file).await;
         assert_eq!(result.is_ok(), whole, "{result:?}");
         if whole {

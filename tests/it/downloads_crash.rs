@@ -34,7 +34,7 @@ async fn the_process() {
     let client = builder(&url, &clock).token_store(store(&clock, 3600).await);
     let lab = client.build().unwrap().account("account-77");
     let order = file();
-    let download = lab.assets().download(&order, &order.assets()[0]);
+    let download = lab.download(&order, &order.assets()[0]);
     if let Err(error) = download.to_file(target).await {
         // The exit code says which.
         std::process::exit(if error.is_disk_full() { 3 } else { 4 });
@@ -123,7 +123,7 @@ async fn a_killed_process_leaves_what_another_one_finishes() {
         let source = content.clone();
         server.play(move |_, request| honest(request, Some(ETAG), &source, Framing::Length));
         let order = file();
-        let download = lab.assets().download(&order, &order.assets()[0]);
+        let download = lab.download(&order, &order.assets()[0]);
         download.to_file(&target).await.unwrap();
         let requests = server.requests();
         // One of the killed process may still have been under way before it.
@@ -163,7 +163,7 @@ async fn a_full_disk_leaves_nothing_under_the_name_and_is_resumed_later() {
     assert!(!target.exists());
     let lab = server.lab(RetryPolicy::never()).await;
     let order = file();
-    let download = lab.assets().download(&order, &order.assets()[0]);
+    let download = lab.download(&order, &order.assets()[0]);
     download.to_file(&target).await.unwrap();
     assert_eq!(std::fs::read(&target).unwrap(), content);
     let last = server.requests().pop().unwrap();

@@ -38,8 +38,8 @@ async fn one_that_fails_does_not_stop_the_rest_and_zips_come_last() -> Result<()
     let orders: Vec<_> = (1..=5).map(with_files).collect();
     let directory = tempfile::tempdir().unwrap();
     let told = Arc::new(Mutex::new(0));
-    let (telling, assets) = (Arc::clone(&told), lab.assets());
-    let all = assets.download_all(&orders).concurrency(2).sha256();
+    let telling = Arc::clone(&told);
+    let all = lab.download_all(&orders).concurrency(2).sha256();
     let all = all.progress(move |_, _| {
         let told = Arc::clone(&telling);
         move |progress| *told.lock().unwrap() += progress.bytes
@@ -85,7 +85,7 @@ async fn an_order_that_is_listed_twice_is_fetched_once() {
     let lab = server.lab(RetryPolicy::never()).await;
     let orders = [1, 1, 2, 1].map(with_files);
     let directory = tempfile::tempdir().unwrap();
-    let fetched = lab.assets().download_all(&orders);
+    let fetched = lab.download_all(&orders);
     let fetched = fetched.to_directory(directory.path()).await;
     assert_eq!(server.requests().len(), 4);
     assert_eq!(fetched.len(), 8);
@@ -118,8 +118,7 @@ async fn progress_is_a_stream_too() {
             answer[..if cut { 200_000 } else { answer.len() }].to_vec()
         });
         let (report, progress) = Progress::stream();
-        let assets = lab.assets();
-        let download = assets.download(&order, &order.assets()[0]).progress(report);
+        let download = lab.download(&order, &order.assets()[0]).progress(report);
         let download = download.to_file(directory.path().join("case.zip"));
         let told = progress.collect::<Vec<Progress>>();
         let (result, told) = futures_util::future::join(download, told).await;
@@ -131,8 +130,7 @@ async fn progress_is_a_stream_too() {
     }
     // Dropped before it began.
     let (report, mut progress) = Progress::stream();
-    let assets = lab.assets();
-    drop(assets.download(&order, &order.assets()[0]).progress(report));
+    drop(lab.download(&order, &order.assets()[0]).progress(report));
     assert_eq!(progress.next().await, None);
 }
 
@@ -146,8 +144,7 @@ async fn two_downloads_to_one_name_do_not_mix() {
     let target = directory.path().join("case.zip");
     let source = zip.clone();
     server.play(move |_, request| honest(request, Some(ETAG), &source, Framing::Length));
-    let assets = lab.assets();
-    let download = |order| assets.download(order, &order.assets()[0]).to_file(&target);
+    let download = |order| lab.download(order, &order.assets()[0]).to_file(&target);
     let results = futures_util::future::join_all([download(&one), download(&other)]).await;
     let good = results.iter().filter(|result| result.is_ok()).count();
     assert!(good >= 1, "{results:?}");
@@ -175,8 +172,7 @@ async fn a_download_that_is_dropped_anywhere_is_resumed() {
     for polls in 1..40 {
         let source = zip.clone();
         server.play(move |_, request| honest(request, Some(ETAG), &source, Framing::Length));
-        let assets = lab.assets();
-        let download = || assets.download(&order, &order.assets()[0]).to_file(&target);
+        let download = || lab.download(&order, &order.assets()[0]).to_file(&target);
         let mut dropped = Box::pin(download());
         for _ in 0..polls {
             if dropped.as_mut().now_or_never().is_some() {

@@ -51,8 +51,7 @@ impl Desk {
     }
 
     async fn download(&self) -> Result<(), Error> {
-        let assets = self.lab.assets();
-        let download = assets.download(&self.order, &self.order.assets()[0]);
+        let download = self.lab.download(&self.order, &self.order.assets()[0]);
         download.to_file(self.path("case")).await.map(drop)
     }
 
@@ -233,7 +232,7 @@ async fn files_are_for_their_user_alone_unless_the_lab_shares_them() {
         .build()
         .unwrap();
     let lab = client.account("account-77");
-    let download = lab.assets().download(&desk.order, &desk.order.assets()[0]);
+    let download = lab.download(&desk.order, &desk.order.assets()[0]);
     download.to_file(desk.path("shared")).await.unwrap();
     assert_eq!(mode(desk.path("shared")), mode(desk.path("plain")));
 }

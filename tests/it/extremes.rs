@@ -116,7 +116,7 @@ async fn every_setter_takes_any_value() {
                         _ => {
                             let order = order_with_file(None);
                             let mut file = Vec::new();
-                            let download = lab.assets().download(&order, &order.assets()[0]);
+                            let download = lab.download(&order, &order.assets()[0]);
                             download.to_writer(&mut file).await.map(drop)
                         }
                     }
@@ -139,7 +139,7 @@ fn judge(name: &str, value: Duration, done: Result<(), Error>) {
     let Err(error) = done else { return };
     // Next to no time, room or repeats: that is what the error says.
     let expected = match name {
-        "attempt" | "operation" | "idle" => {
+        "attempt_timeout" | "operation_timeout" | "idle_timeout" => {
             error.is_timeout() || error.is_refresh_failed() || error.is_server()
         }
         "minimum_rate" => error.is_timeout(),
@@ -187,7 +187,7 @@ async fn any_number_of_downloads_at_a_time() {
         let client = client(|builder, _| builder, Duration::ZERO, Arc::clone(&store));
         let all = [order_with_file(None)];
         let lab = client.account("account-77");
-        let fetched = lab.assets().download_all(&all).concurrency(orders);
+        let fetched = lab.download_all(&all).concurrency(orders);
         let fetched = fetched.to_directory(directory.path()).await;
         assert!(fetched[0].result.is_ok(), "{orders}");
     }

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use lab_connector::auth::{AuthorizationRequest, ClientAuth, TokenKey};
+use lab_connector::auth::{AuthorizationRequest, TokenKey};
 use lab_connector::client::ClientBuilder;
 use lab_connector::retry::RetryPolicy;
 use lab_connector::{Client, Endpoints, Login, MemoryTokenStore, Operation, TokenStore};
@@ -98,17 +98,14 @@ async fn the_whole_life_of_a_login() {
     let Some(server) = Server::given() else {
         return;
     };
-    for (client_id, auth) in [
-        ("interop", ClientAuth::Basic),
-        ("interop-body", ClientAuth::Body),
-    ] {
+    for (client_id, in_body) in [("interop", false), ("interop-body", true)] {
         let store = Arc::new(MemoryTokenStore::new());
         let time = MovableTime::default();
         let builder = |store: &Arc<MemoryTokenStore>| {
             server
                 .builder()
                 .credentials(client_id, "interop-secret")
-                .client_auth(auth)
+                .client_secret_in_body(in_body)
                 .token_store(Arc::clone(store))
                 .clock(time.clone())
         };

@@ -189,10 +189,7 @@ async fn a_download_holds_up_no_call_and_has_its_own_limit() {
             Box::pin(async move {
                 let asset = &order.assets()[0];
                 let mut bytes = Vec::new();
-                lab.assets()
-                    .download(order, asset)
-                    .to_writer(&mut bytes)
-                    .await
+                lab.download(order, asset).to_writer(&mut bytes).await
             })
         })
         .collect();

@@ -240,6 +240,8 @@ async fn a_service_that_hangs_is_given_its_time_and_no_more() {
         let clock = TestClock::new();
         let tokens = store(&clock, 3600).await;
         let client = builder(&server.url(), &clock)
+            .attempt_timeout(Duration::from_secs(30))
+            .idle_timeout(Duration::from_secs(30))
             .operation_timeout(Duration::from_secs(100))
             .token_store(tokens);
         let lab = client.build().unwrap().account("account-77");

@@ -187,11 +187,7 @@ async fn files_on_other_hosts_are_fetched_without_the_token() {
         server.uri() + "/file",
     ] {
         let order = order_with_file(Some(&url));
-        let file = lab
-            .assets()
-            .download(&order, &order.assets()[0])
-            .to_file(&to)
-            .await;
+        let file = lab.download(&order, &order.assets()[0]).to_file(&to).await;
         assert_eq!(file.unwrap().bytes, 6, "{url}");
     }
     for foreign in [&elsewhere, &redirecting] {
@@ -244,7 +240,7 @@ async fn a_file_is_not_fetched_over_plain_http_from_the_network() {
     ] {
         *seen.lock().unwrap() = 0;
         let order = order_with_file(Some(url));
-        let download = lab.assets().download(&order, &order.assets()[0]);
+        let download = lab.download(&order, &order.assets()[0]);
         let error = download
             .to_file(directory.path().join("a"))
             .await
@@ -270,7 +266,7 @@ async fn a_circle_of_redirects_ends() {
     let order = order_with_file(None);
     let directory = tempfile::tempdir().unwrap();
     let lab = client.account("account-77");
-    let download = lab.assets().download(&order, &order.assets()[0]);
+    let download = lab.download(&order, &order.assets()[0]);
     let error = download
         .to_file(directory.path().join("a"))
         .await

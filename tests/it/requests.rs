@@ -1,6 +1,5 @@
 //! What exactly is sent.
 
-use lab_connector::auth::ClientAuth;
 use lab_connector::{Client, Endpoints};
 use url::Url;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -84,7 +83,7 @@ async fn calls() -> lab_connector::Result<()> {
     let directory = tempfile::tempdir().unwrap();
     let asset = &order.assets()[0];
     let to = directory.path().join("a.zip");
-    lab.assets().download(&order, asset).to_file(&to).await?;
+    lab.download(&order, asset).to_file(&to).await?;
     let expected = "GET /accounts/account-77/orders/order-88/assets/asset-66\naccept: */*\naccept-encoding: identity\nauthorization: Bearer access-1\nuser-agent: {agent}\n\n";
     assert_last(&server, expected).await;
 
@@ -134,12 +133,12 @@ const ID_ENCODED: &str = "lab%3Aid+%25%2B%C3%A9";
 const SECRET: &str = "s&=/ +~";
 const SECRET_ENCODED: &str = "s%26%3D%2F+%2B%7E";
 
-async fn authorization_services(auth: ClientAuth) -> lab_connector::Result<()> {
+async fn authorization_services(in_body: bool) -> lab_connector::Result<()> {
     let server = service().await;
     let clock = TestClock::new();
     let client = builder(&server.uri(), &clock)
         .credentials(ID, SECRET)
-        .client_auth(auth)
+        .client_secret_in_body(in_body)
         .pkce(false)
         .token_store(store(&clock, -1).await)
         .build()?;
@@ -147,7 +146,7 @@ async fn authorization_services(auth: ClientAuth) -> lab_connector::Result<()> {
         let (form, authorization) = last_form(&server).await;
         let id = format!("client_id={ID_ENCODED}");
         let secret = format!("client_secret={SECRET_ENCODED}");
-        if auth == ClientAuth::Body {
+        if in_body {
             assert_eq!(authorization, None);
             expected.extend([id.as_str(), secret.as_str()]);
         } else {
@@ -180,7 +179,7 @@ async fn authorization_services(auth: ClientAuth) -> lab_connector::Result<()> {
     // Expired: the call has its token refreshed first.
     let client = builder(&server.uri(), &clock)
         .credentials(ID, SECRET)
-        .client_auth(auth)
+        .client_secret_in_body(in_body)
         .token_store(store(&clock, -1).await)
         .endpoints(only_tokens(&server))
         .build()?;
@@ -205,12 +204,12 @@ fn only_tokens(server: &MockServer) -> Endpoints {
 
 #[tokio::test]
 async fn authorization_services_by_basic_authentication() -> lab_connector::Result<()> {
-    authorization_services(ClientAuth::Basic).await
+    authorization_services(false).await
 }
 
 #[tokio::test]
 async fn authorization_services_by_the_body() -> lab_connector::Result<()> {
-    authorization_services(ClientAuth::Body).await
+    authorization_services(true).await
 }
 
 fn parameters(page: &Url) -> Vec<(String, String)> {

@@ -6,7 +6,6 @@ use std::path::Path;
 use futures_util::{StreamExt, stream};
 
 use super::super::Lab;
-use super::Assets;
 use crate::download::{Downloaded, Progress, file_name};
 use crate::error::Result;
 use crate::model::{Asset, Order};
@@ -122,7 +121,7 @@ impl<'a> DownloadAll<'a> {
                 results.push(None);
                 continue;
             };
-            let mut download = Assets::new(self.lab).download(order, asset);
+            let mut download = self.lab.download(order, asset);
             download.sha256 = self.sha256;
             if let Some(report) = &self.report {
                 download = download.progress(report(order, asset));

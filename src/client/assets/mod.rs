@@ -12,9 +12,7 @@ use futures_util::FutureExt;
 use tokio::io::AsyncWrite;
 
 use super::Lab;
-use crate::download::{
-    Digest, Downloaded, Progress, Received, Report, Sink, Wanted, ZipRule, fingerprint,
-};
+use crate::download::{Digest, Downloaded, Progress, Report, Sink, Wanted, ZipRule, fingerprint};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
 use crate::model::{Asset, Order};
@@ -23,27 +21,14 @@ use transfer::Transfer;
 
 pub use many::{DownloadAll, FetchedFile};
 
-/// The files of a lab's orders.
-#[derive(Clone, Copy, Debug)]
-pub struct Assets<'a> {
-    lab: &'a Lab,
-}
-
-impl<'a> Assets<'a> {
-    pub(super) fn new(lab: &'a Lab) -> Self {
-        Assets { lab }
-    }
-
+impl Lab {
     /// *Download Asset*: a file of an order. Say where to with [`Download::to_file`].
     ///
     /// What marks an order as *Downloaded* is not documented. Record the order before its first
     /// file is fetched, and fetch thumbnails before the zip.
-    pub fn download<'b>(&self, order: &'b Order, asset: &'b Asset) -> Download<'b>
-    where
-        'a: 'b,
-    {
+    pub fn download<'a>(&'a self, order: &'a Order, asset: &'a Asset) -> Download<'a> {
         Download {
-            lab: self.lab,
+            lab: self,
             order,
             asset,
             report: None,
@@ -57,11 +42,8 @@ impl<'a> Assets<'a> {
     }
 
     /// All files of some orders. Say where to with [`DownloadAll::to_directory`].
-    pub fn download_all<'b>(&self, orders: &'b [Order]) -> DownloadAll<'b>
-    where
-        'a: 'b,
-    {
-        DownloadAll::new(self.lab, orders)
+    pub fn download_all<'a>(&'a self, orders: &'a [Order]) -> DownloadAll<'a> {
+        DownloadAll::new(self, orders)
     }
 }
 
@@ -129,17 +111,18 @@ impl<'a> Download<'a> {
         let source = Source::new(self.lab, self.order, self.asset).await?;
         // Before anything is asked for: what cannot be kept should not count as downloaded.
         let sink = Sink::file(path, self.wanted()).await.map_err(named)?;
-        let Received { bytes, sha256 } = Transfer::new(source, sink, self.report).run().await?;
+        let whole = Transfer::new(source, sink, self.report).run().await?;
         Ok(Downloaded {
             asset,
             path: path.to_owned(),
-            bytes,
-            sha256,
+            bytes: whole.bytes,
+            sha256: whole.sha256,
         })
     }
 
     /// Downloads to a writer, which gets the bytes as they come and is flushed at the end, not
-    /// shut down.
+    /// shut down. Returns the file's SHA-256, as 64 hexadecimal digits in lower case, if it was asked
+    /// for or the service gave one to compare with.
     ///
     /// # Errors
     ///
@@ -150,10 +133,14 @@ impl<'a> Download<'a> {
     /// # Cancel safety
     ///
     /// Dropped, the writer may have got a part of the file.
-    pub async fn to_writer(self, writer: &mut (dyn AsyncWrite + Unpin + Send)) -> Result<Received> {
+    pub async fn to_writer(
+        self,
+        writer: &mut (dyn AsyncWrite + Unpin + Send),
+    ) -> Result<Option<String>> {
         let source = Source::new(self.lab, self.order, self.asset).await?;
         let sink = Sink::writer(writer, self.wanted());
-        Transfer::new(source, sink, self.report).run().await
+        let whole = Transfer::new(source, sink, self.report).run().await?;
+        Ok(whole.sha256)
     }
 
     /// Downloads as a stream. It begins when it is first polled.

@@ -13,7 +13,7 @@ use super::named;
 use super::source::{Source, unfit};
 use crate::auth::Tokens;
 use crate::download::{
-    Digest, Head, Meter, PartialFile, Plan, Progress, Received, Reject, Report, Sink, plan,
+    Digest, Head, Meter, PartialFile, Plan, Progress, Reject, Report, Sink, Whole, plan,
 };
 use crate::error::{Error, Kind, Result, Sent};
 use crate::transport::wire::TimedTransport;
@@ -27,7 +27,7 @@ pub(super) struct Transfer<'a> {
 }
 
 /// A file that is whole, and the status of the answer that made it so.
-struct WholeFile(StatusCode, Received);
+struct WholeFile(StatusCode, Whole);
 
 /// What the body that comes next is.
 struct ExpectedBody {
@@ -48,7 +48,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Tries until the file is whole or the policy gives up; with a new URL once.
-    pub(super) async fn run(mut self) -> Result<Received> {
+    pub(super) async fn run(mut self) -> Result<Whole> {
         let mut result = self.attempts().await;
         if let Err(error) = &result
             && self.source.may_be_expired(error)
@@ -63,7 +63,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// A transfer has no limit on its whole time: what it must not do is stand still.
-    async fn attempts(&mut self) -> Result<Received> {
+    async fn attempts(&mut self) -> Result<Whole> {
         let caller = &self.source.lab.caller;
         let _place = caller.enter().await;
         let subject = self.source.subject();

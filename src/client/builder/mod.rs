@@ -9,8 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::access::Access;
 use crate::auth::{
-    ClientAuth, Credentials, Detached, MemoryTokenStore, Protocol, TokenStore, check_parameter,
-    redirect_url,
+    Credentials, Detached, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
 };
 use crate::client::check::Route;
 use crate::client::limits::{Allowance, Total, TotalAllowance};
@@ -48,7 +47,7 @@ pub struct ClientBuilder {
     endpoints: Option<Endpoints>,
     client_id: Option<String>,
     client_secret: Option<Secret>,
-    client_auth: ClientAuth,
+    client_secret_in_body: bool,
     redirect_url: Option<String>,
     scopes: Vec<String>,
     extra: Vec<(String, String)>,
@@ -98,7 +97,7 @@ impl ClientBuilder {
             endpoints: None,
             client_id: None,
             client_secret: None,
-            client_auth: ClientAuth::default(),
+            client_secret_in_body: false,
             redirect_url: None,
             scopes: Vec::new(),
             extra: Vec::new(),
@@ -136,9 +135,11 @@ impl ClientBuilder {
         self
     }
 
-    /// How the client shows who it is to the token endpoint. Default: [`ClientAuth::Basic`].
-    pub fn client_auth(mut self, client_auth: ClientAuth) -> Self {
-        self.client_auth = client_auth;
+    /// Whether the client id and secret go to the token endpoint in the body, as `client_id` and
+    /// `client_secret`. Default: no, but by HTTP Basic authentication, which RFC 6749 asks every service
+    /// to support. Which of the two the Lab Connector takes is not documented.
+    pub fn client_secret_in_body(mut self, in_body: bool) -> Self {
+        self.client_secret_in_body = in_body;
         self
     }
 
@@ -346,7 +347,7 @@ impl ClientBuilder {
         let credentials = Credentials {
             client_id,
             client_secret: self.client_secret,
-            client_auth: self.client_auth,
+            secret_in_body: self.client_secret_in_body,
             redirect_url,
             scopes: self.scopes,
             extra: self.extra,

@@ -46,9 +46,9 @@ pub(super) fn advice(error: &Error, operation: Operation) -> String {
         };
     }
     match status {
-        Some(401) if is_oauth => "check `client_id`, the client secret and `client_auth`".to_owned(),
+        Some(401) if is_oauth => "check `client_id`, the client secret and `client_secret_in_body`".to_owned(),
         Some(400) if is_oauth => {
-            format!("check the endpoint `{name}`, `client_auth`, and whether the user must sign in again")
+            format!("check the endpoint `{name}`, `client_secret_in_body`, and whether the user must sign in again")
         }
         Some(400 | 401 | 403) if operation == Operation::Authorization => {
             "check `client_id`, `redirect_url` (as registered, letter by letter), `scopes` and `login_page`".to_owned()

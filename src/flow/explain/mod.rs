@@ -17,19 +17,21 @@ pub(super) use text::{StatusText, words};
 ///
 /// [`History::explain`] makes it; [`Reading::explain`] makes a poorer one, for want of the
 /// arrivals. `{}` prints several lines for a person, `{:#}` one line for a log. The wording may
-/// change with any release; what is compared or stored comes from the methods.
+/// change with any release.
 ///
 /// Only statuses are printed, never what identifies a case or a patient. An unknown status is
 /// the service's own text: it is printed escaped and cut short.
 ///
 /// ```
-/// use lab_connector::flow::{History, Scenario, Why};
+/// use lab_connector::flow::{History, Scenario};
 ///
 /// let history = History::complete(["Lab Review", "iTero Milling", "Lab Review"]);
 /// let explanation = history.explain();
 ///
-/// // Milling is not it: no way through the model ends in milling with I R, the last two arrivals.
-/// assert_eq!(explanation.why_not(Scenario::Milling), Some(Why::NoWay { since: 1 }));
+/// assert_eq!(
+///     explanation.why_not(Scenario::Milling).as_deref(),
+///     Some("no way to it shows iTero Milling, then Lab Review")
+/// );
 /// assert_eq!(
 ///     format!("{explanation:#}"),
 ///     "Lab Review, iTero Milling, Lab Review: scenario 5, in review; next Scanning, \
@@ -131,16 +133,14 @@ impl<'a> Explanation<'a> {
             .filter_map(of)
     }
 
-    /// The scenarios that the case cannot be in, by number, each with the reason. None are
-    /// before the first status that says something.
+    /// Why it cannot be this scenario, in a few words; none if it can, or if nothing has been seen.
     #[must_use]
-    pub fn excluded(&self) -> &[(Scenario, Why)] {
-        &self.excluded
+    pub fn why_not(&self, scenario: Scenario) -> Option<String> {
+        let why = self.why(scenario)?;
+        Some(self.in_words(why))
     }
 
-    /// Why it cannot be this scenario; none if it can, or if nothing has been seen.
-    #[must_use]
-    pub fn why_not(&self, scenario: Scenario) -> Option<Why> {
+    fn why(&self, scenario: Scenario) -> Option<Why> {
         let excluded = self.excluded.iter().find(|(s, _)| *s == scenario);
         excluded.map(|(_, why)| *why)
     }
@@ -175,9 +175,8 @@ impl<'a> Explanation<'a> {
 
 /// Why a case cannot be in a scenario. Worked out from the phase table, so that it is true of
 /// the model as it is, and of as few arrivals as will do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Why {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
     /// No phase of the scenario shows what arrived last.
     NeverShows(Symbol),
     /// No way through the model shows the arrivals from this index on and ends in the scenario.

@@ -65,7 +65,7 @@ fn each_example_has_its_reasons() {
     ];
     for (history, why_not, deviations) in rows {
         let explanation = history.explain();
-        let said = Scenario::ALL.map(|scenario| explanation.why_not(scenario));
+        let said = Scenario::ALL.map(|scenario| explanation.why(scenario));
         assert_eq!(said, why_not, "{explanation}");
         let said: Vec<_> = explanation
             .deviations()
@@ -105,7 +105,7 @@ fn every_reason_is_true_of_the_model() {
                     reading.candidates().contains(scenario)
                         && (reading.deviations() == 0) == readable
                 };
-                let holds = match explanation.why_not(scenario) {
+                let holds = match explanation.why(scenario) {
                     None => symbols.is_empty() || candidates.contains(scenario),
                     _ if candidates.contains(scenario) => false,
                     Some(NeverShows(symbol)) => {
@@ -223,7 +223,7 @@ fn a_line_for_a_log() {
 fn nothing_seen_excludes_nothing() {
     for history in [complete(""), partial(""), complete("Completed Elsewhere")] {
         let explanation = history.explain();
-        assert_eq!(explanation.excluded(), []);
+        assert_eq!(explanation.excluded, []);
         assert_eq!(explanation.possible().count(), 0);
         assert_eq!(explanation.expected(), history.read().expected());
     }
@@ -234,7 +234,7 @@ fn a_reading_alone_says_what_it_knows() {
     let history = complete("F I R");
     let explanation = history.read().explain();
     assert_eq!(
-        explanation.excluded(),
+        explanation.excluded,
         [
             (DirectToLab, NeverShows(Symbol::R)),
             (AfterModeling, Why::Before),

@@ -50,8 +50,7 @@ impl Explanation<'_> {
             writeln!(f, ": {}", Stages(stages))?;
         }
         for &(scenario, why) in &self.excluded {
-            write!(f, "  not {}: ", Numbered(scenario))?;
-            self.reason(f, why)?;
+            write!(f, "  not {}: {}", Numbered(scenario), self.in_words(why))?;
             if let Some(index) = self.last_possible(scenario) {
                 write!(f, " (it was possible up to [{index}])")?;
             }
@@ -114,29 +113,25 @@ impl Explanation<'_> {
         write!(f, "; {}", self.action().advice())
     }
 
-    fn reason(&self, f: &mut fmt::Formatter<'_>, why: Why) -> fmt::Result {
+    pub(super) fn in_words(&self, why: Why) -> String {
         match (why, self.history) {
-            (Why::NeverShows(symbol), _) => {
-                write!(f, "nothing in it shows {}", symbol.status())
-            }
+            (Why::NeverShows(symbol), _) => format!("nothing in it shows {}", symbol.status()),
             (Why::NoWay { since }, Some(history)) => {
                 let arrivals = Arrivals {
                     since,
                     between: ", then ",
                     ..Arrivals::all(history)
                 };
-                write!(f, "no way to it shows {arrivals}")
+                format!("no way to it shows {arrivals}")
             }
-            (Why::NeedsEarlier, _) => f.write_str(
-                "something would have to come before, and this is known from its first event",
-            ),
+            (Why::NeedsEarlier, _) => {
+                "something would have to come before, and this is known from its first event"
+                    .to_owned()
+            }
             (Why::FirstScanIsOver { deviation }, _) => {
-                write!(
-                    f,
-                    "the first scan happens once, and was over before [{deviation}]"
-                )
+                format!("the first scan happens once, and was over before [{deviation}]")
             }
-            (Why::NoWay { .. } | Why::Before, _) => f.write_str("what came before rules it out"),
+            (Why::NoWay { .. } | Why::Before, _) => "what came before rules it out".to_owned(),
         }
     }
 }

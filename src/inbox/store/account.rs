@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::ListingCoverage;
-use crate::model::OrderId;
+use crate::inbox::process;
 
 /// What a store knows of an account as a whole. Of one that it does not know, the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,19 +49,12 @@ impl Poller {
             until,
         }
     }
-}
 
-/// The answer to a process that asks for the right to poll an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PollRight {
-    /// It has the right.
-    Granted,
-    /// Another process has it.
-    Held {
-        /// Until when, unless it is renewed.
-        until: SystemTime,
-    },
+    /// Whether it is this process.
+    #[must_use]
+    pub fn is_this_process(&self) -> bool {
+        self.process == process::name()
+    }
 }
 
 /// How much a store has of an account.
@@ -88,14 +81,4 @@ pub struct Counts {
     pub oldest_fetch: Option<SystemTime>,
     /// Cases that are [given up](super::Case::is_given_up).
     pub given_up: u64,
-}
-
-/// Whose data to forget. A store answers a choice that it does not know with an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Forget<'a> {
-    /// Cases whose last arrival was before this, or is of unknown time.
-    Before(SystemTime),
-    /// One case.
-    Order(&'a OrderId),
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::DueTime;
 use crate::error::{Error, Result};
 use crate::flow::History;
+use crate::inbox::due::DueTime;
 use crate::inbox::plan::CaseRecord;
 use crate::model::{OrderId, RxId};
 
@@ -142,9 +142,14 @@ impl Case {
         }
     }
 
-    /// When to fetch it next; none where nothing asks for it, or it has no Rx id to fetch it by.
+    /// When to fetch it next, and how far ahead that was when it was set, see
+    /// [*Time*](super#time); none where nothing asks for it, or it has no Rx id to fetch it by.
     #[must_use]
-    pub fn fetch_due(&self) -> Option<DueTime> {
+    pub fn fetch_due(&self) -> Option<(SystemTime, Duration)> {
+        self.due_time().map(|due| (due.at, due.span))
+    }
+
+    pub(in crate::inbox) fn due_time(&self) -> Option<DueTime> {
         let due = self.record().schedule().due();
         due.filter(|_| self.rx_id().is_some())
     }

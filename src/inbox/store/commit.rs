@@ -3,16 +3,7 @@
 use std::sync::Arc;
 
 use super::{Case, ListingCoverage, NewArrival};
-use crate::model::{Order, OrderId, RxId};
-
-/// How a case is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CaseKey<'a> {
-    /// By the order's number.
-    Order(&'a OrderId),
-    /// By its Rx id.
-    Rx(&'a RxId),
-}
+use crate::model::Order;
 
 /// A case with its order's data.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,33 +69,6 @@ impl Save {
             order,
             arrivals,
             changes_record: true,
-        }
-    }
-}
-
-/// An arrival as the log has it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LogEntry {
-    /// Its number in the account's log, from 1.
-    pub sequence: u64,
-    /// Its index in the history.
-    pub index: u32,
-    /// Of a delivery, which one of its order it is, from 1.
-    pub ordinal: Option<u32>,
-    /// The case as it is now.
-    pub stored: Stored,
-}
-
-impl LogEntry {
-    /// The arrival with this number in the log.
-    #[must_use]
-    pub fn new(sequence: u64, arrival: NewArrival, stored: Stored) -> Self {
-        LogEntry {
-            sequence,
-            index: arrival.index,
-            ordinal: arrival.ordinal,
-            stored,
         }
     }
 }

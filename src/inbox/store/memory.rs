@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use super::{
-    AccountState, Case, CaseKey, CaseStore, ClaimedDelivery, Commit, Counts, DueTime, Forget,
-    ListingCoverage, LogEntry, Outcome, PollRight, Poller, Save, Settlement, Stored,
+    AccountState, Case, CaseStore, ClaimedDelivery, Commit, Counts, DueTime, ListingCoverage,
+    LoggedArrival, NewArrival, Outcome, Poller, Save, Settlement, Stored,
 };
 use crate::error::Result;
 use crate::model::{AccountId, OrderId, RxId};
@@ -91,12 +91,12 @@ impl CaseStore for MemoryStore {
         process: &str,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<PollRight> {
+    ) -> Result<Option<Poller>> {
         Ok(self.write(account, |account| match account.poller(now) {
-            Some((other, due)) if other != process => PollRight::Held { until: due.at },
+            Some((other, due)) if other != process => Some(Poller::new(other, due.at)),
             _ => {
                 account.poller = Some((process.to_owned(), DueTime::new(now, lease)));
-                PollRight::Granted
+                None
             }
         }))
     }
@@ -130,24 +130,32 @@ impl CaseStore for MemoryStore {
         }))
     }
 
-    async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
+        Ok(self.read(account, |account| account.cases.get(order).cloned()))
+    }
+
+    async fn find_all(
+        &self,
+        account: &AccountId,
+        orders: &[OrderId],
+        rx_ids: &[RxId],
+    ) -> Result<Vec<Case>> {
         Ok(self.read(account, |account| {
-            let order_id = match case {
-                CaseKey::Order(id) => id,
-                CaseKey::Rx(id) => {
-                    let mut behind = account.by_rx.range((id.clone(), OrderId::new(""))..);
-                    let (_, order_id) = behind.next().filter(|(rx_id, _)| rx_id == id)?;
-                    order_id
-                }
-            };
-            account.cases.get(order_id).cloned()
+            let by_rx = rx_ids.iter().filter_map(|id| {
+                let mut behind = account.by_rx.range((id.clone(), OrderId::new(""))..);
+                let (_, order) = behind.next().filter(|(rx_id, _)| rx_id == id)?;
+                Some(order)
+            });
+            let found: HashSet<&OrderId> = orders.iter().chain(by_rx).collect();
+            let found = found.into_iter().filter_map(|id| account.cases.get(id));
+            found.map(|stored| stored.case.clone()).collect()
         }))
     }
 
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
         Ok(self.read(account, |account| {
             let cases = account.cases.values().map(|stored| &stored.case);
-            let due = cases.filter_map(|case| Some((case.fetch_due()?, case)));
+            let due = cases.filter_map(|case| Some((case.due_time()?, case)));
             let mut due: Vec<_> = due.filter(|(due, _)| due.has_passed(now)).collect();
             due.sort_by_key(|(due, _)| due.at);
             let due = due.into_iter().map(|(_, case)| case.clone());
@@ -263,20 +271,17 @@ impl CaseStore for MemoryStore {
         account: &AccountId,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<LogEntry>> {
-        Ok(self.read(account, |account| {
+    ) -> Result<Vec<LoggedArrival>> {
+        self.read(account, |account| {
             let first = usize::try_from(after).unwrap_or(usize::MAX);
             let log = account.log.iter().zip(1..).skip(first).take(limit);
             log.filter_map(|(entry, sequence)| {
-                Some(LogEntry {
-                    sequence,
-                    index: entry.index,
-                    ordinal: entry.ordinal,
-                    stored: account.cases.get(&entry.order_id)?.clone(),
-                })
+                let stored = account.cases.get(&entry.order_id)?.clone();
+                let arrival = NewArrival::new(entry.index, entry.ordinal);
+                Some(LoggedArrival::new(sequence, arrival, stored))
             })
             .collect()
-        }))
+        })
     }
 
     async fn cases(
@@ -305,7 +310,7 @@ impl CaseStore for MemoryStore {
             let cases = || account.cases.values().map(|stored| &stored.case);
             let due = || {
                 cases()
-                    .filter_map(Case::fetch_due)
+                    .filter_map(Case::due_time)
                     .filter(|due| due.has_passed(now))
             };
             Counts {
@@ -323,8 +328,29 @@ impl CaseStore for MemoryStore {
         }))
     }
 
-    async fn forget(&self, account: &AccountId, which: Forget<'_>, limit: usize) -> Result<u64> {
-        Ok(self.write(account, |account| {
+    async fn forget(&self, account: &AccountId, order: &OrderId) -> Result<bool> {
+        Ok(self.forget_if(account, 1, |id, _| id == order) > 0)
+    }
+
+    async fn forget_before(
+        &self,
+        account: &AccountId,
+        time: SystemTime,
+        limit: usize,
+    ) -> Result<u64> {
+        let is_old = |_: &OrderId, case: &Case| case.changed_at().is_none_or(|at| at < time);
+        Ok(self.forget_if(account, limit, is_old))
+    }
+}
+
+impl MemoryStore {
+    fn forget_if(
+        &self,
+        account: &AccountId,
+        limit: usize,
+        is_meant: impl Fn(&OrderId, &Case) -> bool,
+    ) -> u64 {
+        self.write(account, |account| {
             let busy: HashSet<_> = account.open.values().map(|work| &work.order_id).collect();
             let limit = u64::try_from(limit).unwrap_or(u64::MAX);
             let mut forgotten = 0;
@@ -333,16 +359,12 @@ impl CaseStore for MemoryStore {
                     break;
                 }
                 let case = &stored.case;
-                let chosen = match which {
-                    Forget::Before(time) => case.changed_at().is_none_or(|at| at < time),
-                    Forget::Order(order) => order == order_id,
-                };
-                if chosen && !case.is_expected() && !busy.contains(order_id) {
+                if is_meant(order_id, case) && !case.is_expected() && !busy.contains(order_id) {
                     forgotten += u64::from(stored.order.take().is_some());
                 }
             }
             forgotten
-        }))
+        })
     }
 }
 

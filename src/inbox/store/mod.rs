@@ -31,7 +31,8 @@
 //! [`CaseStore::now`].
 //!
 //! Clocks are set back, and run ahead until somebody sets them right. So a time to wait for is kept
-//! with its span, and does not hold for longer than it would with a right clock: see [`DueTime`].
+//! with its span: how far ahead it was when it was set. It has passed if it is not later than now, or if
+//! it lies further ahead than its span and a minute, which is for callers whose clock is a little behind; so it never holds for longer than it would with a right clock.
 //!
 //! # What others can ask a database
 //!
@@ -55,6 +56,7 @@ mod case;
 mod commit;
 #[cfg(feature = "store-tests")]
 mod conformance;
+mod logged;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -64,7 +66,6 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -72,15 +73,16 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::model::{AccountId, OrderId};
+use crate::model::{AccountId, OrderId, RxId};
 
-pub use super::due::DueTime;
+pub(super) use super::due::DueTime;
 pub use crate::inbox::plan::{ListingCoverage, NewArrival};
-pub use account::{AccountState, Counts, Forget, PollRight, Poller};
+pub use account::{AccountState, Counts, Poller};
 pub use case::Case;
-pub use commit::{CaseKey, Commit, LogEntry, Save, Stored};
+pub use commit::{Commit, Save, Stored};
 #[cfg(feature = "store-tests")]
 pub use conformance::check_case_store;
+pub use logged::LoggedArrival;
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresStore, PostgresStoreBuilder};
@@ -103,7 +105,7 @@ pub use sqlite::SqliteStore;
 /// );
 /// CREATE TABLE processes (
 ///     process     text PRIMARY KEY,
-///     until       timestamptz NOT NULL, span interval NOT NULL -- DueTime: it lives
+///     until       timestamptz NOT NULL, span interval NOT NULL -- it lives until then
 /// );
 /// CREATE TABLE cases (
 ///     account     text, order_id text, PRIMARY KEY (account, order_id),
@@ -167,10 +169,9 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// Asks for the right to poll an account, for the time of `lease` from now; who has it keeps it
     /// by asking again.
     ///
-    /// [`PollRight::Granted`] if nobody else's right holds. `process` is a text of at most 64
+    /// `None` if it has the right now, or else the process that has it. `process` is a text of at most 64
     /// characters, another one in each process; it is the process that has the right, so that two
-    /// inboxes of one process may both poll. A right that counts as passed, see [`DueTime`], does
-    /// not hold.
+    /// inboxes of one process may both poll. A right that [has passed](self#time) does not hold.
     ///
     /// Each inbox that runs asks about every 15 seconds, for 45. Where there are many, keep one row
     /// for each process that says until when it lives, let the accounts point to it, and answer from
@@ -190,7 +191,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
         process: &str,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<PollRight>;
+    ) -> Result<Option<Poller>>;
 
     /// Gives the right to poll an account back, if the process has it: another one gets it at
     /// once.
@@ -219,30 +220,28 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// The store cannot be read.
     async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>>;
 
-    /// One case with its order's data, if it is known. Should two cases have one Rx id, either.
+    /// One case with its order's data, if it is known.
     ///
     /// # Errors
     ///
     /// The store cannot be read.
-    async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>>;
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>>;
 
-    /// Those of these cases that are known, each once, in any order. By default each is looked for
-    /// with [`CaseStore::find`]; on a database one query is enough.
+    /// The cases of these orders and of these Rx ids that are known, each once, in any order. Should
+    /// two cases have one Rx id, either or both.
     ///
     /// # Errors
     ///
     /// The store cannot be read.
-    async fn find_all(&self, account: &AccountId, cases: &[CaseKey<'_>]) -> Result<Vec<Case>> {
-        let mut found: HashMap<OrderId, Case> = HashMap::new();
-        for case in cases {
-            let case = self.find(account, *case).await?;
-            found.extend(case.map(|one| (one.case.order_id().clone(), one.case)));
-        }
-        Ok(found.into_values().collect())
-    }
+    async fn find_all(
+        &self,
+        account: &AccountId,
+        orders: &[OrderId],
+        rx_ids: &[RxId],
+    ) -> Result<Vec<Case>>;
 
     /// Cases that are due to be fetched ([`Case::fetch_due`]), those with the earliest times first,
-    /// at most `limit`. A time that counts as passed, see [`DueTime`], is due too.
+    /// at most `limit`. A time that [has passed](self#time) is due too.
     ///
     /// # Errors
     ///
@@ -277,7 +276,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     ///
     /// Open deliveries that are not hidden are claimed in the order of the log. One that nobody has
     /// claimed is not hidden, whatever the clock was when it was committed; one that was claimed,
-    /// given back or extended is hidden for as long as the [`DueTime`] holds that this set. Of each case one can be
+    /// given back or extended is hidden until the [time](self#time) that this set. Of each case one can be
     /// claimed at a time: the first open one, passing over those that failed and are hidden, so that one
     /// whose files are gone does not hold back the later ones for ever. Each claim of a delivery counts as an attempt. `token`
     /// is a text of at most 64 characters, another one for each call.
@@ -341,7 +340,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
         account: &AccountId,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<LogEntry>>;
+    ) -> Result<Vec<LoggedArrival>>;
 
     /// The cases behind the order `after`, by order id, at most `limit`. Any order of ids will
     /// do, as long as it is always the same.
@@ -363,20 +362,32 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// The store cannot be read.
     async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts>;
 
-    /// Forgets the data of orders, patient data among it, and what failed deliveries were
-    /// given as reasons, of at most `limit` cases; says of how many. Kept are ids, statuses and
-    /// times, so that a case that comes again is not taken for a new one.
+    /// Forgets the data of an order, patient data among it, and what its failed deliveries were given
+    /// as reasons. Kept are ids, statuses and times, so that a case that comes again is not taken for a
+    /// new one. `false` if nothing was forgotten: the case is not known or has no data any more, or a
+    /// listing should have it, or it has open deliveries.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written. The data is forgotten or not.
+    async fn forget(&self, account: &AccountId, order: &OrderId) -> Result<bool>;
+
+    /// The same for the cases whose last arrival was before `time` or is of unknown time, at most
+    /// `limit` of them; says how many were forgotten. Those of which [`CaseStore::forget`] forgets
+    /// nothing are passed over.
     ///
     /// The inbox calls it again until it forgets less than the limit, so that others are not kept
     /// waiting.
     ///
-    /// Passed over are cases that a listing should have, that have open deliveries, or that
-    /// have no data any more.
-    ///
     /// # Errors
     ///
     /// The store cannot be written. The data of each case is forgotten or not.
-    async fn forget(&self, account: &AccountId, which: Forget<'_>, limit: usize) -> Result<u64>;
+    async fn forget_before(
+        &self,
+        account: &AccountId,
+        time: SystemTime,
+        limit: usize,
+    ) -> Result<u64>;
 }
 
 /// No id that is kept is longer, in bytes. Those that are seen are numbers and UUIDs. An index of
@@ -401,7 +412,7 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         process: &str,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<PollRight> {
+    ) -> Result<Option<Poller>> {
         (**self).poll_right(account, process, lease, now).await
     }
 
@@ -417,12 +428,17 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         (**self).expected(account, orders).await
     }
 
-    async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
-        (**self).find(account, case).await
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
+        (**self).find(account, order).await
     }
 
-    async fn find_all(&self, account: &AccountId, cases: &[CaseKey<'_>]) -> Result<Vec<Case>> {
-        (**self).find_all(account, cases).await
+    async fn find_all(
+        &self,
+        account: &AccountId,
+        orders: &[OrderId],
+        rx_ids: &[RxId],
+    ) -> Result<Vec<Case>> {
+        (**self).find_all(account, orders, rx_ids).await
     }
 
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
@@ -462,7 +478,7 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         account: &AccountId,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<LogEntry>> {
+    ) -> Result<Vec<LoggedArrival>> {
         (**self).arrivals(account, after, limit).await
     }
 
@@ -479,7 +495,16 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         (**self).counts(account, now).await
     }
 
-    async fn forget(&self, account: &AccountId, which: Forget<'_>, limit: usize) -> Result<u64> {
-        (**self).forget(account, which, limit).await
+    async fn forget(&self, account: &AccountId, order: &OrderId) -> Result<bool> {
+        (**self).forget(account, order).await
+    }
+
+    async fn forget_before(
+        &self,
+        account: &AccountId,
+        time: SystemTime,
+        limit: usize,
+    ) -> Result<u64> {
+        (**self).forget_before(account, time, limit).await
     }
 }

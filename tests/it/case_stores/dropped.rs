@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use lab_connector::auth::{TokenKey, TokenStore, Tokens};
-use lab_connector::inbox::store::{
-    CaseKey, CaseStore, Commit, Forget, Outcome, Settlement, SqliteStore,
-};
+use lab_connector::inbox::store::{CaseStore, Commit, Outcome, Settlement, SqliteStore};
 use lab_connector::{AccountId, OrderId};
 
 use super::support::{delivery, quiet};
@@ -139,7 +137,7 @@ impl<'a, S: CaseStore + TokenStore> Worker<'a, S> {
             self.kept.insert(id.clone());
         }
         let order = OrderId::new(format!("q{id}"));
-        let _ = Self::within(rng, store.find(&account, CaseKey::Order(&order))).await;
+        let _ = Self::within(rng, store.find(&account, &order)).await;
         let _ = Self::within(rng, store.expected(&account, std::slice::from_ref(&order))).await;
         let claimed = CaseStore::claim(store, &account, &id, 1, LONG, now);
         for claimed in Self::within(rng, claimed).await.into_iter().flatten() {
@@ -149,14 +147,15 @@ impl<'a, S: CaseStore + TokenStore> Worker<'a, S> {
                 self.acknowledged.insert((claimed.sequence, id.clone()));
             }
         }
-        let forget = store.forget(&account, Forget::Order(&order), 9);
-        if Self::within(rng, forget).await == Some(1) {
+        let forget = store.forget(&account, &order);
+        if Self::within(rng, forget).await == Some(true) {
             self.forgotten.insert(format!("q{id}"));
         }
         let _ = Self::within(rng, store.arrivals(&account, 0, 3)).await;
         let _ = Self::within(rng, store.poll_right(&account, "a", LONG, now)).await;
         let kept = tokens(3);
-        if let Some(done) = Self::within(rng, store.swap(&key, None, &kept)).await {
+        let swap = Self::within(rng, store.swap(&key, None, &kept)).await;
+        if let Some(done) = swap {
             assert!(done);
             self.swapped.insert(id.clone());
         }
@@ -164,7 +163,9 @@ impl<'a, S: CaseStore + TokenStore> Worker<'a, S> {
         if rng.bool() {
             // Whether it was done or not is not known if the time-out strikes.
             self.swapped.remove(&id);
-            if Self::within(rng, store.clear(&key)).await.is_some() {
+            let clear = Self::within(rng, store.clear(&key)).await;
+            // A swap that was dropped is done too, and may be done after it.
+            if clear.is_some() && swap.is_some() {
                 self.cleared.insert(id);
             }
         }
@@ -174,7 +175,7 @@ impl<'a, S: CaseStore + TokenStore> Worker<'a, S> {
         let (account, now) = (&self.account, self.now);
         let case = async |id: &str| {
             let id = OrderId::new(id);
-            other.find(account, CaseKey::Order(&id)).await.unwrap()
+            other.find(account, &id).await.unwrap()
         };
         let mut untrue = Counts::default();
         for id in &self.kept {

@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use lab_connector::inbox::store::{
-    AccountState, Case, CaseKey, CaseStore, ClaimedDelivery, Commit, Counts, Forget, LogEntry,
-    MemoryStore, Outcome, PollRight, Save, Settlement, Stored, check_case_store,
+    AccountState, Case, CaseStore, ClaimedDelivery, Commit, Counts, LoggedArrival, MemoryStore,
+    Outcome, Poller, Save, Settlement, Stored, check_case_store,
 };
-use lab_connector::{AccountId, OrderId, Result};
+use lab_connector::{AccountId, OrderId, Result, RxId};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mistake {
@@ -168,8 +168,7 @@ impl Wrong {
     /// Whether all cases are as they were read.
     async fn are_as_read(&self, account: &AccountId, commit: &Commit) -> Result<bool> {
         for save in &commit.saves {
-            let key = CaseKey::Order(save.case.order_id());
-            let kept = self.inner.find(account, key).await?;
+            let kept = self.inner.find(account, save.case.order_id()).await?;
             if kept.map_or(0, |kept| kept.case.version()) != save.case.version() {
                 return Ok(false);
             }
@@ -181,8 +180,11 @@ impl Wrong {
     async fn as_stored(&self, account: &AccountId, commit: &Commit) -> Commit {
         let mut commit = commit.clone();
         for save in &mut commit.saves {
-            let key = CaseKey::Order(save.case.order_id());
-            let kept = self.inner.find(account, key).await.unwrap();
+            let kept = self
+                .inner
+                .find(account, save.case.order_id())
+                .await
+                .unwrap();
             let version = kept.map_or(0, |kept| kept.case.version());
             let id = save.case.order_id().clone();
             let json = save.case.to_json().unwrap();
@@ -232,7 +234,7 @@ impl CaseStore for Wrong {
         process: &str,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<PollRight> {
+    ) -> Result<Option<Poller>> {
         let (process, lease) = match self.mistake {
             Mistake::LetsAllPoll => ("one", lease),
             Mistake::LetsOnePollForEver => (process, Duration::MAX),
@@ -257,14 +259,17 @@ impl CaseStore for Wrong {
         }
     }
 
-    async fn find_all(&self, account: &AccountId, cases: &[CaseKey<'_>]) -> Result<Vec<Case>> {
-        let mut found = Vec::new();
-        for case in cases {
-            found.extend(self.find(account, *case).await?.map(|stored| stored.case));
-        }
-        if !self.makes(Mistake::FindsTwice) {
-            let mut seen = std::collections::HashSet::new();
-            found.retain(|case| seen.insert(case.order_id().clone()));
+    async fn find_all(
+        &self,
+        account: &AccountId,
+        orders: &[OrderId],
+        rx_ids: &[RxId],
+    ) -> Result<Vec<Case>> {
+        let orders: Vec<_> = orders.iter().map(|id| self.kept(id)).collect();
+        let account = self.account(account);
+        let mut found = self.inner.find_all(&account, &orders, rx_ids).await?;
+        if self.makes(Mistake::FindsTwice) && orders.len() > 1 {
+            found.extend(found.clone());
         }
         Ok(found)
     }
@@ -305,23 +310,16 @@ impl CaseStore for Wrong {
         let mut cases = self.inner.expected(&account, orders).await?;
         if self.makes(Mistake::ExpectsTwice) {
             for id in orders {
-                let found = self.inner.find(&account, CaseKey::Order(id)).await?;
+                let found = self.inner.find(&account, id).await?;
                 cases.extend(found.map(|stored| stored.case));
             }
         }
         Ok(cases)
     }
 
-    async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
-        let kept;
-        let case = match case {
-            CaseKey::Order(id) => {
-                kept = self.kept(id);
-                CaseKey::Order(&kept)
-            }
-            other => other,
-        };
-        self.inner.find(&self.account(account), case).await
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
+        let order = self.kept(order);
+        self.inner.find(&self.account(account), &order).await
     }
 
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
@@ -517,7 +515,7 @@ impl CaseStore for Wrong {
         account: &AccountId,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<LogEntry>> {
+    ) -> Result<Vec<LoggedArrival>> {
         let after = match self.mistake {
             Mistake::PagesFromTheStart if after > 1 => after - 1,
             _ => after,
@@ -542,27 +540,33 @@ impl CaseStore for Wrong {
         let mut counts = self.inner.counts(&self.account(account), now).await?;
         if self.makes(Mistake::CountsAcknowledged) {
             let log = self.inner.arrivals(account, 0, 10_000).await?;
-            let deliveries = log.iter().filter(|logged| logged.ordinal.is_some());
+            let deliveries = log.iter().filter(|logged| logged.ordinal().is_some());
             counts.open = deliveries.count() as u64;
         }
         Ok(counts)
     }
 
-    async fn forget(&self, account: &AccountId, which: Forget<'_>, limit: usize) -> Result<u64> {
-        let limit = match self.mistake {
-            Mistake::ForgetsAllAtOnce => usize::MAX,
-            _ => limit,
+    async fn forget(&self, account: &AccountId, order: &OrderId) -> Result<bool> {
+        if self.makes(Mistake::ForgetsNothing) {
+            return Ok(false);
+        }
+        self.inner.forget(&self.account(account), order).await
+    }
+
+    async fn forget_before(
+        &self,
+        account: &AccountId,
+        time: SystemTime,
+        limit: usize,
+    ) -> Result<u64> {
+        let (time, limit) = match self.mistake {
+            Mistake::ForgetsNothing => return Ok(0),
+            Mistake::ForgetsAllAtOnce => (time, usize::MAX),
+            Mistake::ForgetsToTheMinute => (time + Duration::from_secs(60), limit),
+            _ => (time, limit),
         };
-        let which = match (which, self.mistake) {
-            (_, Mistake::ForgetsNothing) => return Ok(0),
-            (Forget::Before(time), Mistake::ForgetsToTheMinute) => {
-                Forget::Before(time + Duration::from_secs(60))
-            }
-            _ => which,
-        };
-        self.inner
-            .forget(&self.account(account), which, limit)
-            .await
+        let account = self.account(account);
+        self.inner.forget_before(&account, time, limit).await
     }
 }
 

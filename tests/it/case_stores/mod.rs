@@ -11,7 +11,7 @@ use std::future::ready;
 use std::time::{Duration, SystemTime};
 
 use lab_connector::inbox::store::{
-    CaseKey, CaseStore, Commit, MemoryStore, Outcome, Settlement, check_case_store,
+    CaseStore, Commit, MemoryStore, Outcome, Settlement, check_case_store,
 };
 use lab_connector::{AccountId, OrderId};
 
@@ -60,7 +60,7 @@ async fn ids_with_a_nul_are_kept(store: &impl CaseStore) {
     let asked = ids.map(OrderId::new);
     assert_eq!(store.expected(&account, &asked).await.unwrap().len(), 4);
     for id in &asked {
-        let found = store.find(&account, CaseKey::Order(id)).await.unwrap();
+        let found = store.find(&account, id).await.unwrap();
         assert_eq!(found.unwrap().case.order_id(), id);
     }
     let lease = Duration::from_secs(600);

@@ -47,7 +47,7 @@ impl Bench {
     }
 
     async fn download(&self, lab: &Lab, order: &Order) -> Result<Downloaded> {
-        let download = lab.assets().download(order, &order.assets()[0]);
+        let download = lab.download(order, &order.assets()[0]);
         download.to_file(self.target()).await
     }
 

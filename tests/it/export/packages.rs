@@ -33,7 +33,7 @@ async fn a_downloaded_case_is_opened_and_extracted() -> Result {
         let path = directory.path().join(order.id().as_str());
         let zip = path.with_extension("zip");
         let asset = export.expect("an export");
-        lab.assets().download(order, asset).to_file(&zip).await?;
+        lab.download(order, asset).to_file(&zip).await?;
 
         let mut package = Package::open(&zip)?;
         let manifest = package.manifest()?.expect("a manifest");

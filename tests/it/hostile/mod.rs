@@ -189,7 +189,7 @@ async fn download(client: &Client, url: Option<&str>) -> Result<()> {
     let directory = tempfile::tempdir().unwrap();
     let order = order(url);
     let lab = client.account("L-1");
-    let download = lab.assets().download(&order, &order.assets()[0]);
+    let download = lab.download(&order, &order.assets()[0]);
     download
         .to_file(directory.path().join("f"))
         .await

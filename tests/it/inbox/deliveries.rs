@@ -6,7 +6,6 @@ use futures_util::{StreamExt, TryStreamExt};
 use lab_connector::clock::Clock;
 use lab_connector::flow::Scenario;
 use lab_connector::inbox::MemoryStore;
-use lab_connector::inbox::store::Forget;
 use serde_json::json;
 
 use super::{HOUR, Service, names, symbols};
@@ -295,15 +294,15 @@ async fn data_are_forgotten_and_the_case_is_still_known() {
     inbox.poll().await.unwrap();
     let later = service.clock.now() + HOUR;
     // Both are listed and open.
-    assert_eq!(inbox.forget(Forget::Before(later)).await.unwrap(), 0);
+    assert_eq!(inbox.forget_before(later).await.unwrap(), 0);
     let taken = inbox.claim(2).await.unwrap();
     taken[0].acknowledge().await.unwrap();
     service.show(1, "Downloaded");
     service.show(2, "Downloaded");
     inbox.poll().await.unwrap();
     inbox.poll().await.unwrap();
-    assert_eq!(inbox.forget(Forget::Before(later)).await.unwrap(), 1);
-    assert_eq!(inbox.forget(Forget::Order(&"1".into())).await.unwrap(), 0);
+    assert_eq!(inbox.forget_before(later).await.unwrap(), 1);
+    assert!(!inbox.forget(&"1".into()).await.unwrap());
     let changes = inbox.arrivals_after(0, 10).await.unwrap();
     let with_data: Vec<_> = changes
         .iter()

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use lab_connector::inbox::store::{
-    AccountState, Case, CaseKey, CaseStore, ClaimedDelivery, Commit, Counts, Forget, LogEntry,
-    MemoryStore, PollRight, Settlement, Stored,
+    AccountState, Case, CaseStore, ClaimedDelivery, Commit, Counts, LoggedArrival, MemoryStore,
+    Poller, Settlement, Stored,
 };
-use lab_connector::{AccountId, OrderId, Result};
+use lab_connector::{AccountId, OrderId, Result, RxId};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Call {
@@ -52,7 +52,7 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         process: &str,
         lease: Duration,
         now: SystemTime,
-    ) -> Result<PollRight> {
+    ) -> Result<Option<Poller>> {
         self.hook.before(Call::Write)?;
         self.store.poll_right(account, process, lease, now).await
     }
@@ -72,14 +72,19 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         self.store.expected(account, orders).await
     }
 
-    async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
         self.hook.before(Call::Read)?;
-        self.store.find(account, case).await
+        self.store.find(account, order).await
     }
 
-    async fn find_all(&self, account: &AccountId, cases: &[CaseKey<'_>]) -> Result<Vec<Case>> {
+    async fn find_all(
+        &self,
+        account: &AccountId,
+        orders: &[OrderId],
+        rx_ids: &[RxId],
+    ) -> Result<Vec<Case>> {
         self.hook.before(Call::Read)?;
-        self.store.find_all(account, cases).await
+        self.store.find_all(account, orders, rx_ids).await
     }
 
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
@@ -127,7 +132,7 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         account: &AccountId,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<LogEntry>> {
+    ) -> Result<Vec<LoggedArrival>> {
         self.hook.before(Call::Read)?;
         self.store.arrivals(account, after, limit).await
     }
@@ -147,8 +152,18 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         self.store.counts(account, now).await
     }
 
-    async fn forget(&self, account: &AccountId, which: Forget<'_>, limit: usize) -> Result<u64> {
+    async fn forget(&self, account: &AccountId, order: &OrderId) -> Result<bool> {
         self.hook.before(Call::Write)?;
-        self.store.forget(account, which, limit).await
+        self.store.forget(account, order).await
+    }
+
+    async fn forget_before(
+        &self,
+        account: &AccountId,
+        time: SystemTime,
+        limit: usize,
+    ) -> Result<u64> {
+        self.hook.before(Call::Write)?;
+        self.store.forget_before(account, time, limit).await
     }
 }

@@ -167,7 +167,7 @@ async fn files_break_and_arrive_whole() -> Result {
             service.set_faults(first(fault.clone(), Operation::DownloadAsset))?;
             let directory = tempfile::tempdir()?;
             let path = directory.path().join("a.zip");
-            let download = || lab.assets().download(order, export).to_file(&path);
+            let download = || lab.download(order, export).to_file(&path);
             // Files are not JSON: that fault has nothing to spoil.
             if fault != Fault::MalformedJson {
                 let error = download().await.unwrap_err();
@@ -321,11 +321,7 @@ async fn an_expired_url_is_renewed() -> Result {
             .unwrap();
         let path = directory.path().join("a.zip");
         // By Rx id comes a good one; the same one after the refusal of a good one is an error.
-        let file = lab
-            .assets()
-            .download(order, thumbnails)
-            .to_file(&path)
-            .await;
+        let file = lab.download(order, thumbnails).to_file(&path).await;
         match operation {
             Operation::GetOrders => assert_eq!(Some(file?.bytes), thumbnails.size()),
             _ => assert!(file.is_ok() || file.unwrap_err().is_forbidden()),

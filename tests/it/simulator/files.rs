@@ -54,7 +54,7 @@ async fn signed_urls_expire_and_are_renewed() -> Result {
         .find(|asset| asset.is_export())
         .unwrap();
     let path = directory.path().join("a.zip");
-    lab.assets().download(order, export).to_file(&path).await?;
+    lab.download(order, export).to_file(&path).await?;
     assert!(listed(&lab).await?.is_empty());
     // Nobody was given a token who should have none: the other origin refuses them.
     let refused = service
@@ -89,7 +89,7 @@ async fn files_are_the_same_over_ranges_and_digests_fit() -> Result {
             .unwrap();
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("a.zip");
-        let file = lab.assets().download(order, export).to_file(&path).await?;
+        let file = lab.download(order, export).to_file(&path).await?;
         let sha256 = export.sha256().unwrap();
         assert_eq!(file.sha256.as_deref(), Some(sha256));
     }
@@ -128,7 +128,7 @@ async fn an_expired_url_is_renewed_whatever_its_status() -> Result {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("a.zip");
         let export = order.assets().iter().find(|asset| asset.is_export());
-        let download = lab.assets().download(order, export.unwrap());
+        let download = lab.download(order, export.unwrap());
         let file = download.to_file(&path).await?;
         assert_eq!(file.bytes, std::fs::metadata(&path)?.len());
         assert!(service.calls().iter().any(|call| call.status == Some(code)));

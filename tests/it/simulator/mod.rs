@@ -84,7 +84,7 @@ async fn download(lab: &Lab, rx: &RxId, export: bool) -> Result<u64> {
     let asset = asset.expect("there is no such file");
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("file.zip");
-    let file = lab.assets().download(&order, asset).to_file(&path).await?;
+    let file = lab.download(&order, asset).to_file(&path).await?;
     assert_eq!(Some(file.bytes), asset.size());
     assert!(std::fs::read(path)?.starts_with(b"PK"));
     Ok(file.bytes)

@@ -53,7 +53,7 @@ async fn a_manifest_says_what_the_order_says() -> Result {
             .find(|asset| asset.is_export())
             .unwrap();
         let path = directory.path().join(order.id().as_str());
-        lab.assets().download(order, export).to_file(&path).await?;
+        lab.download(order, export).to_file(&path).await?;
         let manifest = Package::open(&path)?.manifest()?.unwrap();
         let said = order.extra();
         let (before, rx) = (order.prescription(), manifest.prescription());

@@ -334,6 +334,9 @@ async fn a_refused_client_is_told_of_the_other_way() {
     let (_, lab, clock, _) = Script::start([refused]).await;
     clock.advance(HOUR);
     let error = lab.orders().list().await.unwrap_err();
-    assert!(error.to_string().contains("`ClientAuth::Body`"), "{error}");
+    assert!(
+        error.to_string().contains("`client_secret_in_body`"),
+        "{error}"
+    );
     assert!(error.is_unauthorized(), "{error}");
 }

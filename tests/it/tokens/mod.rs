@@ -65,8 +65,7 @@ async fn what_may_not_be_repeated_is_repeated_after_a_401_as_it_had_no_effect() 
     let directory = tempfile::tempdir().unwrap();
     let to = directory.path().join("a");
     let lab = client.account("account-77");
-    lab.assets()
-        .download(&order, &order.assets()[0])
+    lab.download(&order, &order.assets()[0])
         .to_file(&to)
         .await
         .unwrap();
@@ -98,7 +97,7 @@ async fn a_refusal_by_a_host_that_never_saw_the_token_renews_nothing() {
     let order = order_with_file(Some("https://files.example/f"));
     let lab = client.account("account-77");
     let mut file = Vec::new();
-    let download = lab.assets().download(&order, &order.assets()[0]);
+    let download = lab.download(&order, &order.assets()[0]);
     let error = download.to_writer(&mut file).await.unwrap_err();
     assert!(
         error.is_unauthorized() && !error.is_refresh_failed(),

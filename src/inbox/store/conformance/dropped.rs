@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Check, LONG, case, delivery, sequences, settlement};
 use crate::auth::{Violation, attempt, holds};
 use crate::error::Result;
-use crate::inbox::store::{CaseKey, CaseStore, Forget, Outcome};
+use crate::inbox::store::{CaseStore, LoggedArrival, Outcome};
 use crate::model::{OrderId, RxId};
 
 /// No operation of a store awaits so often.
@@ -39,12 +39,16 @@ pub(super) async fn operations<S: CaseStore + 'static>(
         check.store.expected(&check.account, &asked).await.map(drop)
     })
     .await?;
-    for key in [CaseKey::Order(&one), CaseKey::Rx(&rx_id)] {
-        each(check, async |check: &Check<S>, _| {
-            check.store.find(&check.account, key).await.map(drop)
-        })
-        .await?;
-    }
+    each(check, async |check: &Check<S>, _| {
+        check.store.find(&check.account, &one).await.map(drop)
+    })
+    .await?;
+    each(check, async |check: &Check<S>, _| {
+        let (orders, rx_ids) = ([one.clone()], [rx_id.clone()]);
+        let found = check.store.find_all(&check.account, &orders, &rx_ids);
+        found.await.map(drop)
+    })
+    .await?;
     each(check, async |check: &Check<S>, _| {
         let due = check.store.due(&check.account, check.now, 10);
         due.await.map(drop)
@@ -81,12 +85,13 @@ pub(super) async fn operations<S: CaseStore + 'static>(
     })
     .await?;
     each(check, async |check: &Check<S>, _| {
-        let forget = Forget::Before(check.now + LONG);
-        check
-            .store
-            .forget(&check.account, forget, 10)
-            .await
-            .map(drop)
+        check.store.forget(&check.account, &one).await.map(drop)
+    })
+    .await?;
+    each(check, async |check: &Check<S>, _| {
+        let time = check.now + LONG;
+        let forgotten = check.store.forget_before(&check.account, time, 10);
+        forgotten.await.map(drop)
     })
     .await
 }
@@ -101,12 +106,12 @@ pub(super) async fn wholes<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
     })
     .await?;
     let log = check.other.arrivals(&check.account, 0, 10_000).await?;
-    let numbers = log.iter().map(|entry| entry.sequence);
+    let numbers = log.iter().map(LoggedArrival::sequence);
     holds(numbers.zip(1..).all(|(number, next)| number == next), rule)?;
     for polls in 1..=MOST {
         let whole = ["a", "b", "c"].map(|name| format!("{polls} {name}"));
         let kept = log.iter().filter(|entry| {
-            let id = entry.stored.case.order_id().as_str();
+            let id = entry.order_id().as_str();
             whole.iter().any(|name| name == id)
         });
         holds(matches!(kept.count(), 0 | 3), rule)?;
@@ -150,7 +155,7 @@ async fn probe<S: CaseStore + 'static>(
     let token = format!("token {number}");
     let done = check.commit(vec![delivery(id.as_str(), 0, 1)?]).await?;
     holds(done, EXPLANATION)?;
-    let seen = check.other.find(&check.account, CaseKey::Order(&id));
+    let seen = check.other.find(&check.account, &id);
     let seen = seen.await?.is_some_and(|seen| seen.order.is_some());
     holds(seen, EXPLANATION)?;
     let claimed = check.claim(&token, 1, LONG).await?;
@@ -166,10 +171,7 @@ async fn probe<S: CaseStore + 'static>(
     let next = case(id.as_str(), 1, super::DOWNLOADED, None, None)?;
     let next = super::save(next, None);
     holds(check.commit(vec![next]).await?, EXPLANATION)?;
-    let seen = check
-        .other
-        .find(&check.account, CaseKey::Order(&id))
-        .await?;
+    let seen = check.other.find(&check.account, &id).await?;
     holds(
         seen.is_some_and(|seen| seen.case.version() == 2),
         EXPLANATION,

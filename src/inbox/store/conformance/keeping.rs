@@ -4,11 +4,13 @@ use std::iter::repeat_with;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
-    Check, DOWNLOADED, LONG, READY, account, arrived, case, covered, delivery, ids, order, save,
+    Check, DOWNLOADED, LONG, READY, account, arrived, case, covered, delivery, order, save,
 };
 use crate::auth::{Violation, holds};
 use crate::error::Result;
-use crate::inbox::store::{CaseKey, CaseStore, Commit, ListingCoverage, Outcome, Save, Stored};
+use crate::inbox::store::{
+    CaseStore, Commit, ListingCoverage, LoggedArrival, Outcome, Save, Stored,
+};
 use crate::model::{OrderId, RxId};
 
 /// New cases, new versions, the coverage, the log.
@@ -33,12 +35,9 @@ pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Res
         "the order that is found is the order that was kept",
     )?;
     let rx_id = RxId::new("rx 1");
-    let found = check
-        .store
-        .find(&check.account, CaseKey::Rx(&rx_id))
-        .await?;
+    let found = check.store.find_all(&check.account, &[], &[rx_id]).await?;
     holds(
-        found.as_ref() == Some(&kept),
+        found == [kept.case.clone()],
         "a case that was kept is found by its Rx id",
     )?;
 
@@ -65,22 +64,28 @@ pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Res
     )?;
 
     let log = check.log().await?;
-    let numbers: Vec<_> = log.iter().map(|logged| logged.sequence).collect();
+    let numbers: Vec<_> = log.iter().map(LoggedArrival::sequence).collect();
     holds(
         numbers == [1, 2, 3],
         "arrivals are numbered from 1, one by one, in the order in which they are committed",
     )?;
-    let logged: Vec<_> = log.iter().map(|l| (l.index, l.ordinal)).collect();
+    let logged: Vec<_> = log
+        .iter()
+        .map(|l| (l.history().arrivals().len(), l.ordinal()))
+        .collect();
     holds(
-        logged == [(0, None), (1, Some(1)), (0, Some(1))],
+        logged == [(1, None), (2, Some(1)), (1, Some(1))],
         "the log tells an arrival's index, and the ordinal of a delivery",
     )?;
-    let of = ids(log.iter().map(|logged| &logged.stored.case));
+    let of: Vec<_> = log
+        .iter()
+        .map(|logged| logged.order_id().as_str())
+        .collect();
     holds(of == ["1", "1", "2"], "the log tells whose arrival it is")?;
-    let now = log.first().map(|logged| &logged.stored);
+    let now = log.first().map(LoggedArrival::order);
     holds(
-        now == Some(&kept),
-        "the log gives the case as it is now, with its order's data",
+        now == Some(kept.order.as_deref()),
+        "the log gives the order's data as they are now",
     )?;
 
     let coverage = covered(check.now);
@@ -207,7 +212,7 @@ pub(super) async fn conflicts<S: CaseStore + 'static>(
     let counted = (counts.cases, counts.arrivals, counts.open);
     holds(counted == (1, 2, 2), rule)?;
     check.keep(vec![delivery("new", 0, 1)?]).await?;
-    let last = check.log().await?.last().map(|logged| logged.sequence);
+    let last = check.log().await?.last().map(LoggedArrival::sequence);
     holds(
         last == Some(3),
         "a commit that fails leaves no gap in the log",
@@ -272,11 +277,11 @@ pub(super) async fn values<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
             "an order is kept as it is, whatever characters it has",
         )?;
         let rx_id = RxId::new(format!("rx {id}"));
-        let found = check
-            .store
-            .find(&check.account, CaseKey::Rx(&rx_id))
-            .await?;
-        holds(found == Some(kept), "a case is found by its own Rx id only")?;
+        let found = check.store.find_all(&check.account, &[], &[rx_id]).await?;
+        holds(
+            found == [kept.case],
+            "a case is found by its own Rx id only",
+        )?;
     }
     let kept = some(check.find("big").await?, "a large case is kept")?;
     holds(
@@ -323,7 +328,7 @@ pub(super) async fn accounts<S: CaseStore + 'static>(
     check.keep(vec![delivery("1", 0, 1)?]).await?;
     let log = check.log().await?;
     holds(
-        log.first().is_some_and(|logged| logged.sequence == 1),
+        log.first().is_some_and(|logged| logged.sequence() == 1),
         "each account has a log of its own",
     )?;
     let claimed = check.claim("t", 10, super::LONG).await?;

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
-    AccountState, Case, CaseKey, CaseStore, ClaimedDelivery, Commit, ListingCoverage, LogEntry,
-    NewArrival, Outcome, PollRight, Save, Settlement,
+    AccountState, Case, CaseStore, ClaimedDelivery, Commit, ListingCoverage, LoggedArrival,
+    NewArrival, Outcome, Save, Settlement,
 };
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
@@ -183,7 +183,7 @@ impl<S: CaseStore + 'static> Check<S> {
         let store = &self.store;
         let process = self.process(process);
         let right = store.poll_right(&self.account, &process, lease, self.now);
-        Ok(right.await? == PollRight::Granted)
+        Ok(right.await?.is_none())
     }
 
     /// The name of a process of this check alone: others may go on beside it on the same data.
@@ -204,10 +204,10 @@ impl<S: CaseStore + 'static> Check<S> {
 
     async fn find(&self, id: &str) -> Result<Option<super::Stored>> {
         let id = OrderId::new(id);
-        self.store.find(&self.account, CaseKey::Order(&id)).await
+        self.store.find(&self.account, &id).await
     }
 
-    async fn log(&self) -> Result<Vec<LogEntry>> {
+    async fn log(&self) -> Result<Vec<LoggedArrival>> {
         self.store.arrivals(&self.account, 0, 10_000).await
     }
 }
@@ -220,7 +220,8 @@ fn account(which: impl Display) -> AccountId {
     ))
 }
 
-/// A case as the store reads one: in this status, arrived at this time.
+/// A case as the store reads one: in this status, arrived at this time; twice, so that the log can have
+/// either.
 fn case(
     id: &str,
     version: u64,
@@ -232,7 +233,8 @@ fn case(
     if let Some(time) = arrived {
         arrival = arrival.at(time);
     }
-    let mut record = serde_json::json!({ "history": History::complete([arrival]) });
+    let mut record =
+        serde_json::json!({ "history": History::complete([arrival.clone(), arrival]) });
     if let Some(time) = look_at.map(millis::since_epoch) {
         let span = u64::try_from(SPAN.as_millis()).unwrap_or(u64::MAX);
         record["schedule"] = serde_json::json!({ "due": { "at": time, "span": span } });

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{Check, LONG, READY, arrived, case, covered, delivery, order, settlement};
 use crate::auth::{Violation, holds};
 use crate::error::{Error, Result};
-use crate::inbox::store::{CaseStore, Commit, Outcome, PollRight, Save};
+use crate::inbox::store::{CaseStore, Commit, Outcome, Save};
 use crate::model::AccountId;
 
 const RACERS: usize = 8;
@@ -108,7 +108,7 @@ pub(super) async fn log<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
         for logged in page {
             seen += 1;
             holds(
-                logged.sequence == seen,
+                logged.sequence() == seen,
                 "the log grows at its end and has no gaps, so that who follows it misses nothing",
             )?;
         }
@@ -142,7 +142,7 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
                 start.wait().await;
                 let process = format!("racer {racer}");
                 let right = store.poll_right(&account, &process, LONG, now);
-                Ok(right.await? == PollRight::Granted)
+                Ok(right.await?.is_none())
             });
         }
         let granted = finish(racers).await?;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::auth::{Violation, holds};
 use crate::error::Result;
-use crate::inbox::store::{AccountState, CaseKey, CaseStore, Counts, Forget, Outcome, Save};
+use crate::inbox::store::{AccountState, CaseStore, Counts, Outcome, Save};
 use crate::model::{OrderId, RxId};
 
 /// An account that nobody used: nothing is there, and nothing fails.
@@ -19,9 +19,10 @@ pub(super) async fn empty<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
     let expected = store.expected(account, std::slice::from_ref(&id)).await?;
     holds(expected.is_empty(), rule)?;
     let rx_id = RxId::new("1");
-    for key in [CaseKey::Order(&id), CaseKey::Rx(&rx_id)] {
-        holds(store.find(account, key).await?.is_none(), rule)?;
-    }
+    holds(store.find(account, &id).await?.is_none(), rule)?;
+    let (orders, rx_ids) = ([id.clone()], [rx_id]);
+    let found = store.find_all(account, &orders, &rx_ids).await?;
+    holds(found.is_empty(), rule)?;
     holds(store.due(account, now, 10).await?.is_empty(), rule)?;
     holds(check.claim("t", 10, LONG).await?.is_empty(), rule)?;
     holds(!check.settle(1, "t", Outcome::Acknowledged).await?, rule)?;
@@ -29,10 +30,8 @@ pub(super) async fn empty<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
     holds(check.log().await?.is_empty(), rule)?;
     holds(store.cases(account, None, 10).await?.is_empty(), rule)?;
     holds(store.counts(account, now).await? == Counts::default(), rule)?;
-    for which in [Forget::Before(now), Forget::Order(&id)] {
-        holds(store.forget(account, which, 10).await? == 0, rule)?;
-    }
-    Ok(())
+    holds(!store.forget(account, &id).await?, rule)?;
+    holds(store.forget_before(account, now, 10).await? == 0, rule)
 }
 
 /// Those that are asked for and those that are listed, each once.
@@ -131,9 +130,10 @@ pub(super) async fn find_all<S: CaseStore + 'static>(
     check.deliver(&["1", "2", "3"]).await?;
     let order_ids = ["1", "1", "none"].map(OrderId::new);
     let rx_ids = ["rx 1", "rx 2", "none"].map(RxId::new);
-    let keys = order_ids.iter().map(CaseKey::Order);
-    let keys: Vec<_> = keys.chain(rx_ids.iter().map(CaseKey::Rx)).collect();
-    let found = check.store.find_all(&check.account, &keys).await?;
+    let found = check
+        .store
+        .find_all(&check.account, &order_ids, &rx_ids)
+        .await?;
     let mut names = ids(&found);
     names.sort_unstable();
     holds(
@@ -145,7 +145,7 @@ pub(super) async fn find_all<S: CaseStore + 'static>(
         found.iter().any(|case| Some(case) == kept.as_ref()),
         "a case that is found with others is the case as it was kept",
     )?;
-    let none = check.store.find_all(&check.account, &[]).await?;
+    let none = check.store.find_all(&check.account, &[], &[]).await?;
     holds(
         none.is_empty(),
         "where nothing is asked for nothing is found",
@@ -201,7 +201,7 @@ pub(super) async fn pages<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
         for logged in page {
             after += 1;
             holds(
-                logged.sequence == after,
+                logged.sequence() == after,
                 "a page of the log begins behind the number that is given, in its order",
             )?;
         }
@@ -268,10 +268,9 @@ pub(super) async fn forgotten<S: CaseStore + 'static>(
         .await?;
     let before = check.find("old").await?;
     let (store, account) = (&check.store, &check.account);
-    let which = Forget::Before(time);
     let mut forgotten = 0;
     loop {
-        let some = store.forget(account, which, 2).await?;
+        let some = store.forget_before(account, time, 2).await?;
         holds(some <= 2, "no more are forgotten than the limit says")?;
         forgotten += some;
         if some < 2 {
@@ -302,19 +301,18 @@ pub(super) async fn forgotten<S: CaseStore + 'static>(
         )?;
     }
     holds(
-        store.forget(account, which, 10).await? == 0,
+        store.forget_before(account, time, 10).await? == 0,
         "nothing is forgotten twice",
     )?;
-    for (id, count) in [
-        ("one", 1),
-        ("one", 0),
-        ("listed", 0),
-        ("busy", 0),
-        ("none", 0),
+    for (id, done) in [
+        ("one", true),
+        ("one", false),
+        ("listed", false),
+        ("busy", false),
+        ("none", false),
     ] {
-        let id = OrderId::new(id);
-        let forgotten = store.forget(account, Forget::Order(&id), 10).await?;
-        holds(forgotten == count, "one case is forgotten, if it may be")?;
+        let forgotten = store.forget(account, &OrderId::new(id)).await?;
+        holds(forgotten == done, "one case is forgotten, if it may be")?;
     }
     // The delivery is still there, and when it is done its data can go too.
     let claimed = check.claim("t", 10, LONG).await?;
@@ -326,12 +324,11 @@ pub(super) async fn forgotten<S: CaseStore + 'static>(
     check
         .settle(claimed.sequence, "u", Outcome::Acknowledged)
         .await?;
-    let id = OrderId::new("busy");
-    let forgotten = store.forget(account, Forget::Order(&id), 10).await?;
-    holds(forgotten == 1, "what is done can be forgotten")?;
+    let forgotten = store.forget(account, &OrderId::new("busy")).await?;
+    holds(forgotten, "what is done can be forgotten")?;
     let log = check.log().await?;
     holds(
-        log.len() == 1 && log.iter().all(|logged| logged.stored.order.is_none()),
+        log.len() == 1 && log.iter().all(|logged| logged.order().is_none()),
         "the log stays when data are forgotten",
     )
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::{Check, LONG, SHORT, again, delivery, failed, ids, sequences, settlement};
 use crate::auth::{Violation, holds};
 use crate::error::Result;
-use crate::inbox::store::{CaseStore, Outcome, PollRight, Poller};
+use crate::inbox::store::{CaseStore, Outcome, Poller};
 use crate::model::OrderId;
 
 pub(super) const KEEPS_OUT: &str = "the right to poll keeps other processes out";
@@ -14,14 +14,14 @@ pub(super) const KEEPS_OUT: &str = "the right to poll keeps other processes out"
 pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
     holds(check.polls("a", LONG).await?, "the first who asks may poll")?;
     holds(!check.polls("b", LONG).await?, KEEPS_OUT)?;
-    let right = check
+    let other = check
         .store
         .poll_right(&check.account, &check.process("b"), LONG, check.now)
         .await?;
-    let PollRight::Held { until } = right else {
+    let Some(other) = other else {
         return Err(Violation::of(KEEPS_OUT));
     };
-    let off = until.duration_since(check.now).unwrap_or_default();
+    let off = other.until.duration_since(check.now).unwrap_or_default();
     holds(
         // A clock of its own has gone on.
         off < LONG + LONG / 2 && off + LONG / 2 > LONG,
@@ -29,7 +29,8 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
     )?;
     let state = check.state().await?;
     holds(
-        state.poller == Some(Poller::new(check.process("a"), until)),
+        state.poller == Some(Poller::new(check.process("a"), other.until))
+            && other.process == check.process("a"),
         "an account tells who has the right to poll it, and until when",
     )?;
     check.release("b").await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Batch, Row, Session, Type, damaged, limit, number, read_text, text};
 use crate::error::Result;
-use crate::inbox::store::{AccountState, Case, Counts, LogEntry, NewArrival, Poller, Stored};
+use crate::inbox::store::{AccountState, Case, Counts, LoggedArrival, NewArrival, Poller, Stored};
 use crate::model::{Order, OrderId, RxId};
 
 /// What [`case`] reads.
@@ -133,23 +133,6 @@ pub(super) async fn by_order<S: Session>(
     Ok(rows.await?.pop())
 }
 
-pub(super) async fn by_rx<S: Session>(
-    session: &mut S,
-    account: &str,
-    rx_id: &str,
-) -> Result<Option<Stored>> {
-    let statement = concat!(
-        "SELECT ",
-        stored_columns!(),
-        " FROM @cases c",
-        join_orders!(),
-        "WHERE c.account = $1 AND c.rx_id = $2 LIMIT 1"
-    );
-    let values = [account.into(), rx_id.into()];
-    let rows = session.query(statement, &values, |row| stored(row, 0));
-    Ok(rows.await?.pop())
-}
-
 /// Those that have one of these order ids, or one of these Rx ids.
 pub(super) async fn find_all<S: Session>(
     session: &mut S,
@@ -212,7 +195,7 @@ pub(super) async fn arrivals<S: Session>(
     account: &str,
     after: u64,
     most: usize,
-) -> Result<Vec<LogEntry>> {
+) -> Result<Vec<LoggedArrival>> {
     let statement = concat!(
         "SELECT a.sequence, a.position, a.ordinal, ",
         stored_columns!(),
@@ -223,7 +206,7 @@ pub(super) async fn arrivals<S: Session>(
     let read = |row: &dyn Row| {
         let ordinal = row.number_or_null(2)?.map(super::small);
         let arrival = NewArrival::new(row.small(1)?, ordinal);
-        Ok(LogEntry::new(row.unsigned(0)?, arrival, stored(row, 3)?))
+        LoggedArrival::new(row.unsigned(0)?, arrival, stored(row, 3)?)
     };
     let values = [account.into(), number(after).into(), limit(most).into()];
     session.query(statement, &values, read).await

@@ -109,7 +109,7 @@ impl Rows {
 impl CaseRow {
     fn new(save: &Save, order_id: String) -> Result<Self> {
         let case = &save.case;
-        let due = case.fetch_due();
+        let due = case.due_time();
         let stages = case.history().read().stages();
         let stages: Vec<_> = stages.iter().map(|stage| stage.as_str()).collect();
         Ok(CaseRow {

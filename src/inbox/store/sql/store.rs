@@ -23,10 +23,10 @@ macro_rules! stores {
         use crate::error::Result;
         use crate::flow::millis;
         use crate::inbox::store::{
-            AccountState, Case, CaseKey, CaseStore, ClaimedDelivery, Commit, Counts, Forget,
-            LogEntry, PollRight, Settlement, Stored, $store,
+            AccountState, Case, CaseStore, ClaimedDelivery, Commit, Counts, LoggedArrival, Poller,
+            Settlement, Stored, $store,
         };
-        use crate::model::{AccountId, OrderId};
+        use crate::model::{AccountId, OrderId, RxId};
 
         #[async_trait]
         impl CaseStore for $store {
@@ -40,13 +40,13 @@ macro_rules! stores {
                 process: &str,
                 lease: Duration,
                 now: SystemTime,
-            ) -> Result<PollRight> {
+            ) -> Result<Option<Poller>> {
                 let (account, process) = (sql::owned(account.as_str()), sql::owned(process));
                 let time = self.elapsed(now);
                 // One asks the database, and the others are answered by what it says.
                 let mut remembered = self.remembered().lock().await;
                 if remembered.has(&process, &account, lease, time) {
-                    return Ok(PollRight::Granted);
+                    return Ok(None);
                 }
                 for dead in self.announce(&process) {
                     self.bury(dead).await?;
@@ -61,17 +61,23 @@ macro_rules! stores {
                     match asked.await? {
                         (polling::Asked::Granted, lived) => {
                             remembered.granted(&process, &account, lease, time, lived);
-                            return Ok(PollRight::Granted);
+                            return Ok(None);
                         }
                         (polling::Asked::Held { process: other, .. }, _)
                             if self.is_dead(&other) =>
                         {
                             self.bury(other).await?;
                         }
-                        (polling::Asked::Held { until, .. }, _) => {
+                        (
+                            polling::Asked::Held {
+                                process: other,
+                                until,
+                            },
+                            _,
+                        ) => {
                             remembered.lost(&process, &account);
                             let until = millis::from(until).unwrap_or(now);
-                            return Ok(PollRight::Held { until });
+                            return Ok(Some(Poller::new(other, until)));
                         }
                     }
                 }
@@ -102,20 +108,11 @@ macro_rules! stores {
                 .await
             }
 
-            async fn find(&self, account: &AccountId, case: CaseKey<'_>) -> Result<Option<Stored>> {
+            async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
                 let account = sql::owned(account.as_str());
-                let (is_order, key) = match case {
-                    CaseKey::Order(id) => (true, sql::owned(id.as_str())),
-                    CaseKey::Rx(id) => (false, sql::owned(id.as_str())),
-                };
+                let order = sql::owned(order.as_str());
                 self.run(Access::Read, None, move |session| {
-                    Box::pin(async move {
-                        if is_order {
-                            cases::by_order(session, &account, &key).await
-                        } else {
-                            cases::by_rx(session, &account, &key).await
-                        }
-                    })
+                    Box::pin(async move { cases::by_order(session, &account, &order).await })
                 })
                 .await
             }
@@ -123,16 +120,12 @@ macro_rules! stores {
             async fn find_all(
                 &self,
                 account: &AccountId,
-                cases: &[CaseKey<'_>],
+                orders: &[OrderId],
+                rx_ids: &[RxId],
             ) -> Result<Vec<Case>> {
                 let account = sql::owned(account.as_str());
-                let (mut order_ids, mut rx_ids) = (Vec::new(), Vec::new());
-                for case in cases {
-                    match case {
-                        CaseKey::Order(id) => order_ids.push(sql::owned(id.as_str())),
-                        CaseKey::Rx(id) => rx_ids.push(sql::owned(id.as_str())),
-                    }
-                }
+                let order_ids: Vec<_> = orders.iter().map(|id| sql::owned(id.as_str())).collect();
+                let rx_ids: Vec<_> = rx_ids.iter().map(|id| sql::owned(id.as_str())).collect();
                 self.run(Access::Read, None, move |session| {
                     Box::pin(async move {
                         cases::find_all(session, &account, &order_ids, &rx_ids).await
@@ -226,7 +219,7 @@ macro_rules! stores {
                 account: &AccountId,
                 after: u64,
                 limit: usize,
-            ) -> Result<Vec<LogEntry>> {
+            ) -> Result<Vec<LoggedArrival>> {
                 let account = sql::owned(account.as_str());
                 self.run(Access::Read, None, move |session| {
                     Box::pin(async move { cases::arrivals(session, &account, after, limit).await })
@@ -258,17 +251,30 @@ macro_rules! stores {
                 .await
             }
 
-            async fn forget(
+            async fn forget(&self, account: &AccountId, order: &OrderId) -> Result<bool> {
+                let order = forget::Which::One(sql::owned(order.as_str()));
+                Ok(self.forget_some(account, order, 1).await? > 0)
+            }
+
+            async fn forget_before(
                 &self,
                 account: &AccountId,
-                which: Forget<'_>,
+                time: SystemTime,
+                limit: usize,
+            ) -> Result<u64> {
+                let before = forget::Which::Before(millis::since_epoch(time));
+                self.forget_some(account, before, limit).await
+            }
+        }
+
+        impl $store {
+            async fn forget_some(
+                &self,
+                account: &AccountId,
+                which: forget::Which,
                 limit: usize,
             ) -> Result<u64> {
                 let account = sql::owned(account.as_str());
-                let which = match which {
-                    Forget::Before(time) => forget::Which::Before(millis::since_epoch(time)),
-                    Forget::Order(id) => forget::Which::One(sql::owned(id.as_str())),
-                };
                 let forgotten = self.run(Access::Write, None, move |session| {
                     Box::pin(async move { forget::orders(session, &account, &which, limit).await })
                 });
@@ -278,9 +284,7 @@ macro_rules! stores {
                 }
                 Ok(forgotten)
             }
-        }
 
-        impl $store {
             async fn bury(&self, dead: String) -> Result<()> {
                 self.run(Access::Write, None, move |session| {
                     Box::pin(async move { polling::bury(session, &dead).await })

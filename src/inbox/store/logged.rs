@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::store::LogEntry;
+use super::{NewArrival, Stored};
 use crate::error::{Error, Result};
 use crate::flow::{Arrival, History, Reading};
 use crate::model::{Order, OrderId};
 use crate::status::OrderStatus;
 
 /// An arrival of an order in a status: worth showing. Those that are deliveries are among them,
-/// and are worked on by [`Inbox::deliveries`](super::Inbox::deliveries).
+/// and are worked on by [`Inbox::deliveries`](crate::inbox::Inbox::deliveries).
 #[derive(Clone)]
 pub struct LoggedArrival {
     sequence: u64,
@@ -22,28 +22,31 @@ pub struct LoggedArrival {
 }
 
 impl LoggedArrival {
-    pub(super) fn new(logged: LogEntry) -> Result<Self> {
-        let case = &logged.stored.case;
-        let order_id = case.order_id().clone();
-        let history = case.history_until(logged.index);
+    /// The arrival with this number in the log, and its case as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`] if the case has no history.
+    pub fn new(sequence: u64, arrival: NewArrival, stored: Stored) -> Result<Self> {
+        let NewArrival { index, ordinal } = arrival;
+        let history = stored.case.history_until(index);
         let arrival = history.last().cloned().ok_or_else(|| {
             Error::store(format!(
-                "a case's record lacks number {} of the log",
-                logged.sequence
+                "a case's record lacks number {sequence} of the log"
             ))
         })?;
         Ok(LoggedArrival {
-            sequence: logged.sequence,
-            ordinal: logged.ordinal,
-            order_id,
-            order: logged.stored.order,
+            sequence,
+            ordinal,
+            order_id: stored.case.order_id().clone(),
+            order: stored.order,
             history,
             arrival,
         })
     }
 
     /// Its number in the account's log, from 1 without gaps. Whoever keeps the number that was
-    /// shown last goes on behind it with [`Inbox::arrivals`](super::Inbox::arrivals).
+    /// shown last goes on behind it with [`Inbox::arrivals`](crate::inbox::Inbox::arrivals).
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
