@@ -1,6 +1,6 @@
 //! The status of an order, as the service names it.
 //!
-//! *Problem.* The service tells where a case is with one word or three: `Ready for Download`,
+//! *Problem.* The service says where a case is in one word or three: `Ready for Download`,
 //! `Lab Review`, `iTero Milling`. Which words there are is documented only in part, how they are
 //! spelled on the wire is not, and a new one may appear any day.
 //!
@@ -59,7 +59,7 @@ macro_rules! statuses {
             )*
             /// A status that this release does not name. It keeps the text it came with.
             ///
-            /// A later release may name it and then no longer gives it as `Unknown`: compare
+            /// A later release may name it and then no longer reads it as `Unknown`: compare
             /// with [`OrderStatus::is`], which holds before and after.
             Unknown(UnknownStatus),
         }
@@ -69,7 +69,7 @@ macro_rules! statuses {
             pub const KNOWN: &'static [OrderStatus] = &[$(OrderStatus::$variant),*];
 
             /// The status as text: the usual spelling of a known one, the exact text of an
-            /// unknown one. Reading it back gives an equal status.
+            /// unknown one. Reading it back returns an equal status.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
@@ -316,7 +316,7 @@ pub(crate) enum Holder {
     Align,
 }
 
-/// The text of a status that this release does not name; [`OrderStatus::as_str`] gives it.
+/// The text of a status that this release does not name; [`OrderStatus::as_str`] returns it.
 #[derive(Clone)]
 pub struct UnknownStatus(Box<str>);
 

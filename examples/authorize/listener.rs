@@ -40,7 +40,7 @@ impl Listener {
         &self.url
     }
 
-    /// Waits for the browser, and gives the URL that it was sent to.
+    /// Waits for the browser, and returns the URL that it was sent to.
     pub async fn redirected(self) -> Result<Url> {
         let waiting = tokio::time::timeout(PATIENCE, self.wait());
         waiting.await.context("nobody signed in for 10 minutes")?

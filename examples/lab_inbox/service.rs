@@ -63,7 +63,7 @@ async fn changes(desk: &Desk) -> Result<()> {
         match changes.try_next().await {
             Ok(Some(change)) => desk.change(&change)?,
             Ok(None) => return Ok(()),
-            // The rounds tell of it; the next change may come through.
+            // The rounds report it; the next change may come through.
             Err(_) => tokio::time::sleep(Duration::from_secs(60)).await,
         }
     }

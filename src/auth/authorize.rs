@@ -105,7 +105,7 @@ impl AuthorizationRequest {
             // Anything else than a code is not repeated to whoever reads this.
             return refused(match answer::code(&error) {
                 Some(code) => format!("the service says `{code}`"),
-                None => "the service gives no code for it".into(),
+                None => "the service returned no code for it".into(),
             });
         }
         match value("code") {

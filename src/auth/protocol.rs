@@ -256,7 +256,7 @@ impl Protocol {
         }
     }
 
-    /// Sends what the oauth2 crate made, and gives back what it can read: the tokens, or an
+    /// Sends what the oauth2 crate made, and returns what it can read: the tokens, or an
     /// error of the protocol. Anything else is judged here.
     async fn send(
         &self,
@@ -389,7 +389,7 @@ pub(crate) fn refuse_redirect(url: &Url, head: &Parts) -> Result<()> {
 /// The error for a host that must not see a credential.
 pub(crate) fn not_permitted(url: &Url) -> Error {
     Error::new(Kind::Origin(format!(
-        "credentials may not be sent to {}; allow the host if it is Align's",
+        "credentials must not be sent to {}; allow the host if it is Align's",
         origin::display(url)
     )))
 }

@@ -106,14 +106,14 @@ impl<'a> Attempts<'a> {
         self.renewed = false;
     }
 
-    /// An attempt succeeded; gives how many were made.
+    /// An attempt succeeded; returns how many were made.
     pub(super) fn succeeded(self) -> u32 {
         self.budget.succeeded();
         self.made
     }
 
     /// An attempt failed: returns when it is time for the next one. A 401 is answered by renewing the
-    /// tokens once, also for what may not be repeated: a request that was refused had no effect. Not if
+    /// tokens once, also for what must not be repeated: a request that was refused had no effect. Not if
     /// it came from a host that was not `shown` the token: another one would be no better.
     ///
     /// # Errors

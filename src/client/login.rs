@@ -54,7 +54,7 @@ impl Login {
         RawRequest::to(self.caller.clone(), method, url.into(), None)
     }
 
-    /// Begins to sign in: gives the page to open in a browser. Nothing is sent.
+    /// Begins to sign in: returns the page to open in a browser. Nothing is sent.
     ///
     /// # Errors
     ///

@@ -143,7 +143,7 @@ impl Listing {
     /// Why there may be more orders: a page that failed, that says that something did, that repeats
     /// an earlier one, or that is announced without a way to it. What was read before is in the listing.
     ///
-    /// [`Error::is_origin`] if a link to the next page leads where the token may not go;
+    /// [`Error::is_origin`] if a link to the next page leads where the token must not go;
     /// [`Error::is_decode`] if the pages make no sense, if an answer speaks of errors beside its list,
     /// or if the listing is over one of its [limits](super::ListingLimits), which it names; or whatever
     /// made the page fail.
@@ -213,7 +213,7 @@ pub struct ReturnScan<'a> {
 }
 
 impl ReturnScan<'_> {
-    /// What the doctor is told. Its key, `reason`, is a convention of this crate: the body of
+    /// The text for the doctor. Its key, `reason`, is a convention of this crate: the body of
     /// *Return Scan* is not documented. Use [`ReturnScan::field`] for another.
     pub fn reason(self, reason: impl Into<String>) -> Self {
         self.field("reason", reason.into())

@@ -126,7 +126,7 @@ impl Prepared {
 }
 
 impl Caller {
-    /// Calls an operation and gives its answer if it is a success.
+    /// Calls an operation and returns its answer if it is a success.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer> {
         // A further page is where the one before it said.
         let may_move = call.url.is_none();
@@ -178,7 +178,7 @@ impl Caller {
         Ok(prepared)
     }
 
-    /// Sends a request and gives its answer if it is a success: tries until it succeeds, the policy
+    /// Sends a request and returns its answer if it is a success: tries until it succeeds, the policy
     /// gives up or the operation's time is over.
     pub(super) async fn perform(&self, prepare: impl Fn() -> Result<Prepared>) -> Result<Answer> {
         let _place = self.enter().await;

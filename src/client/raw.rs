@@ -56,7 +56,7 @@ pub struct RawRequest {
     headers: HeaderMap,
     body: Option<Body>,
     repeatable: Option<bool>,
-    /// The first setting that cannot be sent; told when it is.
+    /// The first setting that cannot be sent; sending it is then an error.
     wrong: Option<Error>,
 }
 
@@ -169,7 +169,7 @@ impl RawRequest {
         prepared.request(&self.caller.client, None)
     }
 
-    /// Sends it and gives the answer if it is a success.
+    /// Sends it and returns the answer if it is a success.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What a call tells of itself, where the feature `tracing` is on: a span with the names that
+//! What a call reports of itself, where the feature `tracing` is on: a span with the names that
 //! OpenTelemetry gives HTTP clients. Never a URL with its values, a header or a body.
 
 use std::future::Future;
@@ -10,7 +10,7 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::retry::RetryEvent;
 
-/// What is asked, as a trace and an error may tell it.
+/// What is asked, as a trace and an error may show it.
 #[derive(Clone)]
 pub(super) struct Subject {
     pub(super) title: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Runs an operation within a span of its own, which tells how it ended.
+    /// Runs an operation within a span of its own, which says how it ended.
     pub(super) async fn of<T>(
         subject: &Subject,
         status: impl FnOnce(&T) -> StatusCode,

@@ -23,11 +23,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A report to give to [`Download::progress`](crate::client::Download::progress) or
+    /// A report to pass to [`Download::progress`](crate::client::Download::progress) or
     /// [`DownloadAll::progress`](crate::client::DownloadAll::progress), and the stream of what is
     /// told to it.
     ///
-    /// The stream gives the latest progress: one that is polled seldom skips what was in between
+    /// The stream yields the latest progress: one that is polled seldom skips what was in between
     /// and holds nothing up. It ends when the download is over, however it ended, or was dropped.
     ///
     /// ```no_run
@@ -113,7 +113,7 @@ impl Stream for ProgressStream {
     }
 }
 
-/// What is told of it.
+/// The function that is called with it.
 pub(crate) struct Report(pub(crate) Box<dyn FnMut(Progress) + Send>);
 
 impl fmt::Debug for Report {
@@ -134,7 +134,7 @@ const BETWEEN: Duration = Duration::from_millis(250);
 const OVER: Duration = Duration::from_secs(5);
 
 impl Meter {
-    /// Notes bytes that came, and gives the rate.
+    /// Notes bytes that came, and returns the rate.
     pub(crate) fn note(&mut self, bytes: u64, now: Duration) -> Option<u64> {
         let age = |then| now.saturating_sub(then);
         if self

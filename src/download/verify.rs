@@ -25,7 +25,7 @@ pub(crate) enum ZipRule {
     Never,
 }
 
-/// An error that may be tried again where the rest may still come, and one that may not where
+/// An error that may be tried again where the rest may still come, and one that must not where
 /// what came is wrong.
 pub(crate) fn verify(bytes: u64, check: &Check, edges: &Edges, hashers: &Hashers) -> Result<()> {
     let wrong = |what: String| {

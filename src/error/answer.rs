@@ -161,7 +161,7 @@ fn shape(fields: &Map<String, Value>, refuses: bool) -> String {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ErrorText {
     code: Option<String>,
-    /// All that may not be shown.
+    /// All that must not be shown.
     message: Option<String>,
 }
 

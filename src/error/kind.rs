@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::{Error, Sent};
 
-/// The private kinds; the predicates are how they are told apart.
+/// The private kinds; the predicates are how callers tell them apart.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Kind {
     #[error("{0}")]

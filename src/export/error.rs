@@ -15,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// and that is [`Error::reason`].
 ///
 /// Neither `Display` nor `Debug` holds a name from the archive, since names may be those of
-/// patients; they give the entry's number. [`Error::entry_name`] is the name.
+/// patients; they name the entry's number. [`Error::entry_name`] is the name.
 pub struct Error {
     reason: Reason,
     entry: Option<usize>,

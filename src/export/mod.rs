@@ -1,14 +1,15 @@
-//! The package of a case: a zip that is not trusted, and what it contains.
+//! The package of a case: whose it is, which teeth, due when, and its files.
 //!
-//! *Problem.* A case arrives as a zip of meshes, images, a prescription and manifests. It comes
-//! over the internet, is opened by a program with rights on the lab's network, and its names
-//! become files. A zip can name files outside, hide a link, grow to fill the disk, or show one
-//! content to a virus scanner and another one to you.
+//! *Problem.* A case arrives as a zip of meshes, images, a prescription and manifests. The lab wants to
+//! know whose it is and what to make of it. And the zip comes over the internet, is opened by a program
+//! with rights on the lab's network, and its names become files: it can name files outside, hide a link,
+//! grow to fill the disk, or show one content to a virus scanner and another one to you.
 //!
-//! *Default.* [`Package::open`] checks every entry before anything is decompressed, and refuses
-//! the archive as a whole with a [`Reason`]: an export has no business with links, absolute
-//! names or headers that contradict each other. [`Package::extract_to`] writes all files or
-//! none. How much is put up with stands in [`Limits`].
+//! *Default.* [`Package::manifest`] reads the prescription, and [`Contents`] sorts the files.
+//! [`Package::open`] checks every entry before anything is decompressed, and refuses the archive as a
+//! whole with a [`Reason`]: an export has no business with links, absolute names or headers that
+//! contradict each other. [`Package::extract_to`] writes all files or none. *When to change it.* A case
+//! that is larger than an honest one ever was: [`Limits`].
 //!
 //! ```
 //! use lab_connector::export::{Contents, Jaw, Package};
@@ -22,9 +23,13 @@
 //! # let target = directory.path().join("case");
 //! let mut package = Package::open(&path)?;
 //! let manifest = package.manifest()?;
-//! if let Some(doctor) = manifest.as_ref().and_then(|m| m.prescription().doctor_license()) {
-//!     // `doctor` does not print; `doctor.reveal()` is the text.
+//! if let Some(manifest) = &manifest {
+//!     let rx = manifest.prescription();
+//!     // A name prints as `…`; `reveal` is the text.
+//!     let (patient, due) = (rx.patient().map(|name| name.reveal().to_owned()), rx.due());
+//!     let teeth: Vec<_> = rx.teeth().iter().map(|tooth| tooth.number()).collect();
 //! }
+//!
 //! let contents = Contents::of(package.files(), manifest.as_ref());
 //! let upper: Vec<_> = contents.surfaces_of(Jaw::Upper).collect();
 //! assert_eq!(upper.len(), 1);
@@ -44,6 +49,11 @@
 //! `iTero_Export_#<order id>_v10.xml` to `_v50.xml`, of which [`Package::manifest`] reads the
 //! highest. [`Manifest`] says what is in it.
 //!
+//! # What it does not do
+//!
+//! It does not look into meshes, images and PDFs. Who can write into the directory beside the
+//! target while a package is extracted can do harm there anyway.
+//!
 //! # Archives that are not what they seem
 //!
 //! The tests make each of these, and look that nothing was written outside of the target and
@@ -54,11 +64,6 @@
 //! Composed and decomposed accents are not compared beforehand: files are created only where
 //! there is none, so where a file system takes two names for one, that is a
 //! [`Reason::Clash`] when extracting.
-//!
-//! # What it does not do
-//!
-//! It does not look into meshes, images and PDFs. Who can write into the directory beside the
-//! target while a package is extracted can do harm there anyway.
 
 mod archive;
 mod contents;

@@ -4,7 +4,7 @@ use super::set::member;
 
 /// What a lab can do with a case as it stands. Model of ours.
 ///
-/// Where several phases are possible, [`Reading::action`](super::Reading::action) gives the most
+/// Where several phases are possible, [`Reading::action`](super::Reading::action) returns the most
 /// demanding of their actions: what may have to be done is not to be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

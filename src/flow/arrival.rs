@@ -125,7 +125,7 @@ pub enum Origin {
     /// The lab's software did it itself, and the service has not shown it yet when it was
     /// recorded: a returned scan.
     OwnAction,
-    /// The service told it afterwards, in a history of its own.
+    /// The service reported it afterwards, in a history of its own.
     ServiceHistory,
     /// It was taken over from before the integration. Such deliveries have their ordinals but
     /// are never delivered.

@@ -1,6 +1,6 @@
 //! The phase table, compiled: one byte is all that a history leaves behind.
 //!
-//! What a history tells is the set of phases that the case can be in, and for each the fewest
+//! What a history says is the set of phases that the case can be in, and for each the fewest
 //! rounds that explain it. Only the differences of the rounds matter, so that few such sets can
 //! be reached: they are the states of a small automaton, found here at compile time by following
 //! every symbol from both beginnings.
@@ -67,7 +67,7 @@ impl Reading {
     }
 
     /// The reading after one more arrival. Takes a status, a [`Symbol`], or what
-    /// [`OrderStatus::symbol`] gives; a status without a symbol changes nothing.
+    /// [`OrderStatus::symbol`] returns; a status without a symbol changes nothing.
     #[must_use]
     #[inline]
     pub fn observe(self, arrival: impl Into<Option<Symbol>>) -> Self {

@@ -31,7 +31,7 @@
 //! Documented, in Align's *Lab Connector Flows*, revision 3, 08 Jun 2023, in our words. The numbers
 //! are those of its table; [`Scenario`] has them as names.
 //!
-//! | # | scenario | what happened | statuses that Align's table gives |
+//! | # | scenario | what happened | statuses in Align's table |
 //! |---|---|---|---|
 //! | 1 | first scan, direct to the lab | the clinic scanned and sent the case: the usual way | Ready for Download |
 //! | 2 | back from modeling | the lab sent the case to Align's modelers, in the MyiTero portal | Lab Review |
@@ -88,7 +88,7 @@
 //! A history is *complete* if the software has known the case from its first event. The first F is then
 //! the first scan. It is *partial* if the case is older than the integration: the same F may be a
 //! rescan. When in doubt, partial: that costs certainty at the beginning, while a history that is
-//! wrongly complete gives wrong answers. Before anything has arrived a complete one expects S, F, M
+//! wrongly complete has wrong answers. Before anything has arrived a complete one expects S, F, M
 //! or R, and a partial one everything.
 //!
 //! # Examples
@@ -210,7 +210,7 @@
 //! does what our model does not know. The reading notes it and goes on from every phase that shows the
 //! symbol (but the first scan happens once), so that the case is followed on, and one strange arrival
 //! costs a doubt and not the case. A remake after the milling flow is over is a deviation as well.
-//! [`History::deviations`] gives their indexes: from 0, counting every arrival.
+//! [`History::deviations`] has their indexes: from 0, counting every arrival.
 //!
 //! Deviations that pile up over many cases are worth a look, and a ticket: [`History::explain`] has
 //! the text for it.

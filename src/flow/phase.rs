@@ -8,7 +8,7 @@ use crate::status::Symbol::{self, *};
 use Phase::*;
 
 /// Where a case is in truth. The service shows only a symbol of it, so that a history leaves
-/// several possible; [`Reading::phases`](super::Reading::phases) tells which.
+/// several possible; [`Reading::phases`](super::Reading::phases) says which.
 ///
 /// Model of ours, drawn from the five rows of Align's table. The endings say why a case is with
 /// the modelers: `P`, only modeling was asked for; `M`, milling was; `G`, milling was, and the
@@ -84,7 +84,7 @@ const NOTHING: Phases = Set::EMPTY;
 /// Where a complete history may begin.
 pub(super) const START: Phases = set(&[Scan, AtLab]).union(MOD).union(REV);
 
-/// What may not explain a deviation any more once something else than S was seen: the first
+/// What must not explain a deviation any more once something else than S was seen: the first
 /// scan happens once.
 pub(super) const FIRST_SCAN: Phases = set(&[Scan, AtLab, Kept]);
 

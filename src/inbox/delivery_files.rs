@@ -6,7 +6,7 @@ use crate::error::Result;
 #[cfg(doc)]
 use crate::model::Asset;
 
-/// The files of a delivery: what [`Delivery::download_all`](super::Delivery::download_all) gives.
+/// The files of a delivery: what [`Delivery::download_all`](super::Delivery::download_all) returns.
 #[derive(Clone, Debug)]
 pub struct DeliveryFiles(Vec<Downloaded>);
 

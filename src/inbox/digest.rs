@@ -6,7 +6,7 @@ use crate::model::{Asset, Order};
 
 /// A number for an order's data. Signed URLs do not count: they are other ones in each answer.
 ///
-/// Another release of Rust may give another number: then the data are written once more.
+/// Another release of Rust may compute another number: then the data are written once more.
 pub(super) fn digest(order: &Order) -> u64 {
     let mut hasher = DefaultHasher::new();
     (order.id(), order.rx_id(), order.account_id()).hash(&mut hasher);

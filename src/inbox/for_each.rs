@@ -25,7 +25,7 @@ impl Inbox {
     /// delivery, and goes on through everything that can heal.
     ///
     /// While the handler is at work the delivery is held for it, however long that takes. When it
-    /// gives `Ok` the delivery is acknowledged. When it gives an error, or panics, the delivery comes
+    /// returns `Ok` the delivery is acknowledged. When it returns an error, or panics, the delivery comes
     /// again, after a minute the first time, then after twice as long each time up to an hour, see
     /// [`Inbox::failure_delays`]. The error's text is kept in the store, up to 500 characters, for
     /// [`Delivery::last_failure`], and is never logged.
@@ -35,7 +35,7 @@ impl Inbox {
     /// [superseded](Delivery::is_superseded) by a newer scan says so.
     ///
     /// Failures of the service, of the network and of the store, a lost pairing and tokens that are
-    /// not taken any more do not end it: [`Inbox::stats`] tells of them, and it goes on when they have
+    /// not taken any more do not end it: [`Inbox::stats`] shows them, and it goes on when they have
     /// healed, also with tokens that somebody put into the token store meanwhile.
     ///
     /// ```no_run

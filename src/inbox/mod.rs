@@ -6,7 +6,7 @@
 //! software that downloads before it has saved loses cases.
 //!
 //! *Default.* An [`Inbox`] polls the service every five minutes and keeps what it saw in a
-//! [`CaseStore`]: only then it gives out a [`Delivery`], the unit of the lab's work, and it does
+//! [`CaseStore`]: only then it hands out a [`Delivery`], the unit of the lab's work, and it does
 //! so again, under the same name, until you [acknowledge](Delivery::acknowledge) it. Orders that
 //! drop out are fetched by their Rx ids, and those with Align or the doctor are followed to their
 //! end. What an answer means is decided by a pure function, whose limits are in [`Policy`].
@@ -43,7 +43,7 @@
 //!
 //! # What is believed
 //!
-//! The service tells no changes: listings lag, replicas disagree, answers overtake each other, clocks
+//! The service reports no changes: listings lag, replicas disagree, answers overtake each other, clocks
 //! are wrong. Three principles decide what an answer means. Nothing is lost: what is shown long enough
 //! to be seen is delivered, in doubt too, and is marked then ([`Delivery::is_doubtful`]). Nothing is
 //! repeated without end: a status that the case has had before, and a mere change of files, count when

@@ -91,7 +91,7 @@ pub enum ProblemKind {
     /// A delivery that would have been: a status that the case has had before, or other files, that no
     /// later answer showed again.
     NotAgreed,
-    /// The order's history that the service itself gives contradicts itself, and is ignored.
+    /// The order's history that the service itself reports contradicts itself, and is ignored.
     HistoryIgnored,
     /// A scan was returned to the doctor, and a day later the service does not show it.
     ReturnUnconfirmed,
@@ -115,7 +115,7 @@ impl ProblemKind {
             ProblemKind::Contradicted => "a listing shows an order in several states",
             ProblemKind::UnknownStatus => "an order is listed in a status that is not known",
             ProblemKind::NotAgreed => "no second answer agrees with what one has shown",
-            ProblemKind::HistoryIgnored => "a history that the service gives is contradictory",
+            ProblemKind::HistoryIgnored => "a history that the service reports is contradictory",
             ProblemKind::ReturnUnconfirmed => "the service does not show that a scan was returned",
             ProblemKind::GivenUp => "a case is not followed any more",
         }

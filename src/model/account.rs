@@ -28,7 +28,7 @@ impl Account {
         &self.id
     }
 
-    /// The lab's name, if the service gives it.
+    /// The lab's name, if the service names it.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()

@@ -99,7 +99,7 @@ impl Asset {
         self.0.modified.as_ref().map(WireTime::as_str)
     }
 
-    /// The SHA-256 that the service gives for it, as it is written. Convention: no digest is
+    /// The SHA-256 that the service states for it, as it is written. Convention: no digest is
     /// documented.
     #[must_use]
     pub fn sha256(&self) -> Option<&str> {
@@ -121,7 +121,7 @@ impl Asset {
         self.0.extra.to_map()
     }
 
-    /// The name that the service gives it, if it gives one. It may hold a patient's name and signs
+    /// The name that the service has for it, if it has one. It may hold a patient's name and signs
     /// that no file name can have: show it, and do not make a path of it.
     ///
     /// Convention: it is a text under `fileName`, `originalFileName`, `originalName` or `name`.

@@ -1,4 +1,4 @@
-//! Orders: the cases of a lab, as the service gives them.
+//! Orders: the cases of a lab, as the service shows them.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -29,7 +29,7 @@ use crate::status::OrderStatus;
 #[derive(Clone, PartialEq)]
 pub struct Order {
     id: OrderId,
-    /// The service gave no order id, and the Rx id stands in for it.
+    /// The service sent no order id, and the Rx id stands in for it.
     has_no_id: bool,
     rx_id: Option<RxId>,
     status: OrderStatus,
@@ -55,13 +55,13 @@ lenient::record!(Fields, "an order" {
 impl Order {
     /// The order's number. It stays the same however often the case comes back.
     ///
-    /// Where the service gave none, the Rx id stands in for it.
+    /// Where the service sent none, the Rx id stands in for it.
     #[must_use]
     pub fn id(&self) -> &OrderId {
         &self.id
     }
 
-    /// The order id that the service gave, if it gave one.
+    /// The order id that the service sent, if it sent one.
     pub(crate) fn own_id(&self) -> Option<&OrderId> {
         (!self.has_no_id).then_some(&self.id)
     }
@@ -129,7 +129,7 @@ impl Order {
         }
     }
 
-    /// The history, oldest first as the service gives it, if it gives one. Undocumented.
+    /// The history, oldest first as the service sends it, if it sends one. Undocumented.
     ///
     /// It is what the service says, and no evidence: the inbox says what has arrived.
     #[must_use]
@@ -311,7 +311,7 @@ impl fmt::Debug for Order {
     }
 }
 
-/// A status in a history that the service gave.
+/// A status in a history that the service sent.
 #[derive(Clone, PartialEq)]
 pub(crate) struct HistoryEntry {
     status: OrderStatus,

@@ -27,7 +27,7 @@ pub struct Behaviour {
     /// Whether the order is sent back only with a `reason`.
     pub return_needs_reason: bool,
 
-    /// Whether a refresh gives a new refresh token, and the old one is used up.
+    /// Whether a refresh brings a new refresh token, and the old one is used up.
     pub refresh_rotation: bool,
     /// For so many seconds a refresh token that is used up goes on working.
     pub refresh_grace: u64,
@@ -76,11 +76,11 @@ pub struct Behaviour {
     pub asset_urls: AssetUrls,
     /// For so many seconds a signed URL is good.
     pub asset_url_life: u64,
-    /// Whether a file's size is told.
+    /// Whether a file's size is stated.
     pub asset_sizes: bool,
-    /// Whether it is told when a file was changed.
+    /// Whether the time of a file's change is stated.
     pub asset_times: bool,
-    /// Whether a file's SHA-256 is told, in the order and in a `Repr-Digest` header.
+    /// Whether a file's SHA-256 is stated, in the order and in a `Repr-Digest` header.
     pub asset_digests: bool,
     /// Whether a part of a file can be asked for.
     pub ranges: bool,
@@ -88,7 +88,7 @@ pub struct Behaviour {
     pub etags: bool,
 
     /// How many calls a minute of simulated time are taken for an account, and how many of what
-    /// concerns none; none: any number. The others are answered 429, and told when to come again.
+    /// concerns none; none: any number. The others are answered 429, with the time to come again.
     pub rate_limit: Option<u32>,
 
     /// The body of a notification.

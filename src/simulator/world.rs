@@ -65,7 +65,7 @@ pub(super) struct LabAccount {
 /// So many of the cases that left a list are remembered.
 const LEFT: usize = 32;
 
-/// A change that the world's people are to be told of.
+/// A change of which the world's people are notified.
 #[derive(Clone, Debug)]
 pub(super) struct Notice {
     pub(super) url: String,

@@ -89,7 +89,7 @@ pub(super) fn find<'e, E: StdError + 'static>(
 }
 
 /// An error and what led to it. An [`io::Error`] leaves out what it is made of, where that is an error
-/// of its own: it gives that one's source.
+/// of its own: it returns that one's source.
 fn chain<'e>(
     error: &'e (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {

@@ -116,7 +116,7 @@ pub struct Body {
 }
 
 impl Body {
-    /// A body that `stream` gives.
+    /// A body of what `stream` yields.
     pub fn from_stream(
         stream: impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static,
     ) -> Self {
@@ -227,7 +227,7 @@ pub(crate) enum Failure {
     Unconnectable,
     /// What answers speaks no HTTP.
     Protocol,
-    /// The host's name leads to where a service may not lead.
+    /// The host's name leads to where a service must not lead.
     NotPublic,
     Timeout,
     Broken,

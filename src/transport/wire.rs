@@ -32,7 +32,7 @@ pub(crate) struct TimedTransport {
 pub(crate) struct ExtraHeaders {
     /// None where a transport of the application's own may have one.
     pub(crate) user_agent: Option<HeaderValue>,
-    /// Headers that the configuration gives. They may be credentials, and go where those may go.
+    /// Headers of the configuration. They may be credentials, and go where those may go.
     pub(crate) configured: HeaderMap,
     pub(crate) allowed: Arc<Allowed>,
 }
@@ -120,7 +120,7 @@ impl TimedTransport {
         Error::decode(what).with_answer(head.status, request_id, None)
     }
 
-    /// What the future gives, if it does so in time.
+    /// What the future returns, if it does so in time.
     pub(crate) async fn within<T>(
         &self,
         limit: Duration,

@@ -1,4 +1,4 @@
-//! When a refresh that failed is tried again, and what callers are told until then.
+//! When a refresh that failed is tried again, and what error callers get until then.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl TokenSource {
         self.state().last_failure = Some((now, error.clone()));
     }
 
-    /// What a caller is told: that a person must act, that the store fails, or that it is to
+    /// The error that a caller gets: that a person must act, that the store fails, or that it is to
     /// try later, and when.
     pub(super) fn told(&self, error: Error) -> Error {
         if error.is_reauthorization_needed() || error.is_store() {

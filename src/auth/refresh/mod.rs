@@ -14,7 +14,7 @@
 //! - It asks *Discovery*, as documented, at most every ten minutes (convention); if that fails,
 //!   the endpoints stay as they are. Refreshes at the same time wait for the one answer.
 //! - It claims the right to refresh, sends the refresh token, swaps the new tokens in, and only
-//!   then gives them out.
+//!   then hands them to callers.
 //! - If the answer was lost, it loads the entry again, and where nobody has replaced it sends
 //!   the same refresh token once more: services with a period of grace answer with tokens.
 //! - If the new tokens cannot be stored, it keeps them in memory, unused, and tries to store
@@ -417,7 +417,7 @@ impl TokenSource {
         !runs
     }
 
-    /// Lets callers read tokens that are newer than theirs; gives what they read now. It is the
+    /// Lets callers read tokens that are newer than theirs; returns what they read now. It is the
     /// only rule: see the module's page.
     fn publish(&self, new: Current) -> Result<Arc<Tokens>> {
         let now = self.now();

@@ -130,7 +130,7 @@ impl TokenSource {
         }
     }
 
-    /// Stores the tokens that wait for it; gives what is in force after that.
+    /// Stores the tokens that wait for it; returns what is in force after that.
     async fn save_pending(&self) -> Result<Option<Tokens>> {
         let Some(Pending { expected, tokens }) = self.state().pending.clone() else {
             return Ok(None);

@@ -71,7 +71,7 @@ pub use memory::MemoryTokenStore;
 ///     ON CONFLICT DO NOTHING;
 /// ```
 ///
-/// `check_token_store`, with the feature `store-tests`, tells whether an implementation keeps
+/// `check_token_store`, with the feature `store-tests`, says whether an implementation keeps
 /// these rules. Failures are [`Error::store`](crate::Error::store).
 #[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync {

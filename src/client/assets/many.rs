@@ -60,8 +60,8 @@ impl<'a> DownloadAll<'a> {
         self
     }
 
-    /// Tells how far each file has come. `begin` is called when a file is asked for, and gives
-    /// what is told of it.
+    /// Tells how far each file has come. `begin` is called when a file is asked for, and returns
+    /// the function that is called with its progress.
     pub fn progress<R: FnMut(Progress) + Send + 'static>(
         mut self,
         begin: impl Fn(&Order, &Asset) -> R + Send + Sync + 'a,

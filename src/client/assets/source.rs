@@ -28,7 +28,7 @@ pub(in crate::client) struct Source<'a> {
     order: &'a Order,
     pub(super) asset: &'a Asset,
     url: Url,
-    /// What may be told of the URL.
+    /// What may be shown of the URL.
     template: Arc<str>,
     /// Whether the token went to whom answered last.
     pub(in crate::client) shown: bool,

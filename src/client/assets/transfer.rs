@@ -108,7 +108,7 @@ impl<'a> Transfer<'a> {
         arrived.ok_or_else(|| Error::decode("it was not asked for a part of the file"))
     }
 
-    /// Takes an answer's body; gives nothing if the whole file is to be asked for.
+    /// Takes an answer's body; returns `None` if the whole file is to be asked for.
     async fn take(
         &mut self,
         held: Option<PartialFile>,
@@ -235,7 +235,7 @@ fn too_long(limit: u64) -> String {
     format!("the file is longer than {limit} bytes")
 }
 
-/// In what unit an order gives the size of a file is not documented: what came is whole by what
+/// In what unit an order states the size of a file is not documented: what came is whole by what
 /// HTTP and the file itself say.
 fn note_size(size: Option<u64>, bytes: u64) {
     #[cfg(feature = "tracing")]

@@ -264,8 +264,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Is told of every attempt that failed, with what was decided: for counters and logs. It
-    /// must not block. Default: nobody is told, but for `tracing`.
+    /// Called after every attempt that failed, with what was decided: for counters and logs. It
+    /// must not block. Default: none; `tracing` has an event for each.
     pub fn on_retry(mut self, observer: impl Fn(&RetryEvent<'_>) + Send + Sync + 'static) -> Self {
         self.on_retry = Some(Box::new(observer));
         self

@@ -128,7 +128,7 @@ impl Run {
         });
         if !elsewhere.is_empty() {
             step.facts.push(format!(
-                "names hosts that may not have credentials: {}",
+                "names hosts that must not get credentials: {}",
                 elsewhere.join(", ")
             ));
             step.advice = Some("if they are the service's, name them in `allow_hosts`".to_owned());

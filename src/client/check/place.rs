@@ -11,7 +11,7 @@ const DEPTH: usize = 4;
 /// The records of an answer, and what stands around them.
 #[derive(Debug, PartialEq)]
 pub(super) struct Place<'v> {
-    /// A JSON pointer; none where a key on the way may not be shown.
+    /// A JSON pointer; none where a key on the way must not be shown.
     pub(super) pointer: Option<String>,
     /// How many objects are around the list.
     pub(super) depth: usize,

@@ -72,7 +72,7 @@ impl CheckReport {
             .all(|step| step.outcome != Outcome::Failed)
     }
 
-    /// What to set in the configuration, as far as it can be told: a JSON object with keys of
+    /// What to set in the configuration, as far as the check could find it out: a JSON object with keys of
     /// [`Config`](crate::Config), empty where nothing is to be changed. Hosts that Discovery names are not
     /// among it: whether they may have credentials is for a person to say.
     #[must_use]

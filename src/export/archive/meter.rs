@@ -1,4 +1,4 @@
-//! A reader that gives a limited number of bytes while the central directory is read.
+//! A reader that yields a limited number of bytes while the central directory is read.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;

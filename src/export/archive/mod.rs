@@ -236,7 +236,7 @@ impl<R: Read + Seek> Package<R> {
         Ok(bytes)
     }
 
-    /// Decompresses a file into a writer, and gives how many bytes it has. What was written
+    /// Decompresses a file into a writer, and returns how many bytes it has. What was written
     /// before an error is worth nothing.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ use crate::model::{self, OrderId, Prescription};
 /// kept in [`Manifest::extra`].
 ///
 /// What it says about people is in its [`Prescription`], as before the download in that of the order,
-/// and in what it says besides. `Debug` shows none of it. What it says about files is told by
+/// and in what it says besides. `Debug` shows none of it. What it says about files is in
 /// [`Contents`](super::Contents).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Manifest {

@@ -83,8 +83,8 @@ impl History {
 }
 
 impl Reading {
-    /// Why it says what it says, as far as it can be told without the arrivals;
-    /// [`History::explain`] tells more.
+    /// Why it says what it says, as far as it is known without the arrivals;
+    /// [`History::explain`] says more.
     #[must_use]
     pub fn explain(self) -> Explanation<'static> {
         let shown = self.phases().iter().next().map(Phase::shows);

@@ -48,7 +48,7 @@ impl Case {
         }))
     }
 
-    /// A case as it was kept: `json` is what [`Case::to_json`] gave.
+    /// A case as it was kept: `json` is what [`Case::to_json`] returned.
     ///
     /// # Errors
     ///

@@ -90,7 +90,7 @@ pub use queue::{ClaimedDelivery, Outcome, Settlement};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 
-/// Keeps the cases of accounts, and gives out their deliveries.
+/// Keeps the cases of accounts, and hands out their deliveries.
 ///
 /// Implement it where cases belong with the rest of your data. On a database it is four tables
 /// and a statement or two for each method:
@@ -137,7 +137,7 @@ pub use sqlite::SqliteStore;
 /// ```
 ///
 /// Ids of orders and prescriptions have at most 256 bytes. An order's data and what
-/// [`Case::to_json`] gives are the only texts whose length has no bound. Ids may have any
+/// [`Case::to_json`] returns are the only texts whose length has no bound. Ids may have any
 /// character in them, U+0000 too, which PostgreSQL takes in no `text`; in JSON it is escaped, which
 /// `jsonb` takes for the character. Times are whole milliseconds; a lease may be as long as
 /// [`Duration::MAX`], and a thousand years stand for it.

@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
         self.text.len() - self.at
     }
 
-    /// Steps over a value, whatever it is, and gives its JSON.
+    /// Steps over a value, whatever it is, and returns its JSON.
     pub(crate) fn value(&mut self) -> Result<&'a str, Broken> {
         let begin = self.mark();
         let rest = &self.text[begin..];
@@ -138,7 +138,7 @@ impl<'a> Walk<'a> {
         Ok(value)
     }
 
-    /// Steps over a string, and gives what it stands for. Half of a pair of surrogates, which JavaScript
+    /// Steps over a string, and returns what it stands for. Half of a pair of surrogates, which JavaScript
     /// and Java write without a second thought, becomes U+FFFD.
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Broken> {
         let begin = self.mark();

@@ -38,7 +38,7 @@ pub(in crate::simulator) fn check_origin(
         None => text("origin").is_some_and(|origin| !is_at(origin, host)),
     };
     if foreign {
-        return refuse("a page of another site may not act here");
+        return refuse("a page of another site must not act here");
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ struct Authorize {
 enum SignInRefusal {
     /// Nobody can be sent back: who asks is not known.
     Page(&'static str),
-    /// The software is told, as section 4.1.2.1 says.
+    /// The software gets an error, as section 4.1.2.1 says.
     Redirect(Url, &'static str),
 }
 

@@ -601,7 +601,7 @@ async fn the_check_finds_each_mistake() {
         (M::DueInAnyOrder, "the longest due first"),
         (M::CutsSeconds, "to the millisecond"),
         (M::PagesFromTheStart, "begins behind the number"),
-        (M::LimitOfOneAtLeast, "a limit of 0 gives nothing"),
+        (M::LimitOfOneAtLeast, "a limit of 0 returns nothing"),
         (M::CountsAcknowledged, "acknowledged ones are not"),
         (M::ForgetsNothing, "forgotten are cases"),
         (M::ForgetsToTheMinute, "forgotten are cases"),

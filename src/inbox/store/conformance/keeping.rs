@@ -75,17 +75,17 @@ pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Res
         .collect();
     holds(
         logged == [(1, None), (2, Some(1)), (1, Some(1))],
-        "the log tells an arrival's index, and the ordinal of a delivery",
+        "the log has an arrival's index, and the ordinal of a delivery",
     )?;
     let of: Vec<_> = log
         .iter()
         .map(|logged| logged.order_id().as_str())
         .collect();
-    holds(of == ["1", "1", "2"], "the log tells whose arrival it is")?;
+    holds(of == ["1", "1", "2"], "the log says whose arrival it is")?;
     let now = log.first().map(LoggedArrival::order);
     holds(
         now == Some(kept.order.as_deref()),
-        "the log gives the order's data as they are now",
+        "the log has the order's data as they are now",
     )?;
 
     let coverage = covered(check.now);

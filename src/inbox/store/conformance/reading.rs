@@ -120,7 +120,7 @@ pub(super) async fn due<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
         "no more are due than asked for",
     )?;
     let none = check.store.due(&check.account, now, 0).await?;
-    holds(none.is_empty(), "a limit of 0 gives nothing")
+    holds(none.is_empty(), "a limit of 0 returns nothing")
 }
 
 /// Several at once, by either id.
@@ -186,7 +186,7 @@ pub(super) async fn pages<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
         )?;
     }
     let none = check.store.cases(account, None, 0).await?;
-    holds(none.is_empty(), "a limit of 0 gives nothing")?;
+    holds(none.is_empty(), "a limit of 0 returns nothing")?;
 
     let mut after = 0;
     loop {

@@ -25,13 +25,13 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
     holds(
         // A clock of its own has gone on.
         off < LONG + LONG / 2 && off + LONG / 2 > LONG,
-        "who may not poll is told until when another one has the right",
+        "a process that must not poll learns who has the right, and until when",
     )?;
     let state = check.state().await?;
     holds(
         state.poller == Some(Poller::new(check.process("a"), other.until))
             && other.process == check.process("a"),
-        "an account tells who has the right to poll it, and until when",
+        "an account says who has the right to poll it, and until when",
     )?;
     check.release("b").await?;
     holds(
@@ -107,7 +107,7 @@ pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
         };
         holds(
             off <= tolerance,
-            "a delivery tells when its arrival was committed, to the millisecond",
+            "a delivery says when its arrival was committed, to the millisecond",
         )?;
     }
     let rest = check.claim("t2", 10, LONG).await?;
@@ -179,7 +179,7 @@ pub(super) async fn outcomes<S: CaseStore + 'static>(
     let reason = || Some("it's \"bad\" \\ 🦷".to_owned());
     holds(
         first(&claimed) == Some((2, reason())),
-        "a delivery tells how often it was claimed and why it failed last",
+        "a delivery says how often it was claimed and why it failed last",
     )?;
     check.settle(1, "t2", again()).await?;
     let claimed = check.claim("t3", 10, LONG).await?;
@@ -445,7 +445,7 @@ pub(super) async fn times<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
         let counts = check.store.counts(&check.account, check.now).await?;
         holds(
             counts.oldest == Some(time) && counts.hidden == 1,
-            "the oldest open delivery is told to the millisecond",
+            "the time of the oldest open delivery is exact to the millisecond",
         )?;
         check.now = time + LONG - ms;
         let none = check.claim("t2", 1, LONG).await?;

@@ -1,7 +1,7 @@
 //! Connections, to be used again.
 //!
 //! A pool of our own, as it has to do what those of others do not: use the connections that there
-//! are where the server gives no more, and never keep one that is inside a transaction.
+//! are where the server allows no more, and never keep one that is inside a transaction.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +34,7 @@ pub(super) struct Pool {
     refused: Mutex<Option<Refusal>>,
 }
 
-/// The server gives no more connections.
+/// The server allows no more connections.
 #[derive(Clone)]
 struct Refusal {
     until: Instant,

@@ -41,7 +41,7 @@ pub(super) trait Session: Send {
     /// The time that counts, in milliseconds since 1970; one and the same for an operation.
     fn now(&self) -> i64;
 
-    /// The rows that a statement gives, as `read` takes them.
+    /// The rows that a statement returns, as `read` takes them.
     fn query<T: Send>(
         &mut self,
         statement: &'static str,

@@ -96,7 +96,7 @@ macro_rules! lives {
 }
 
 /// Says that the process lives, and takes the account if no other one that lives has it. The flag
-/// tells whether the process was known to live.
+/// says whether the process was known to live.
 pub(super) async fn ask<S: Session>(
     session: &mut S,
     account: &str,

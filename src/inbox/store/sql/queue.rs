@@ -2,7 +2,7 @@
 //!
 //! What can be claimed has no due time, whatever a clock said when it was committed: so it lies
 //! together in an index, and a claim never walks over what is hidden. What is hidden says since
-//! when, so that a due time that a wrong clock has set can be told: a time to wait that has not
+//! when, so that a due time that a wrong clock has set is noticed: a time to wait that has not
 //! begun yet counts as passed.
 
 use std::collections::HashSet;
