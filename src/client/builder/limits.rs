@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::ClientBuilder;
 use crate::client::{ListingLimits, Page};
 use crate::clock::LONGEST_WAIT;
+#[cfg(doc)]
+use crate::error::Error;
 
 /// # How long it waits
 ///
