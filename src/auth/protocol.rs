@@ -41,6 +41,9 @@ type Client = oauth2::Client<
 
 type TokenError = RequestTokenError<Error, BasicErrorResponse>;
 
+/// When Discovery was asked last, in elapsed time, and what came of it.
+pub(crate) type LastDiscovery = Option<(Duration, Result<()>)>;
+
 /// The authorization services.
 #[derive(Clone, Debug)]
 pub(crate) struct Protocol {
@@ -48,9 +51,8 @@ pub(crate) struct Protocol {
     pub(crate) directory: Arc<Directory>,
     pub(crate) allowed: Arc<Allowed>,
     pub(crate) credentials: Arc<Credentials>,
-    /// When Discovery was asked last, in elapsed time, and what came of it. Whoever asks holds it: others
-    /// wait for the answer.
-    pub(crate) asked: Arc<Mutex<Option<(Duration, Result<()>)>>>,
+    /// Whoever asks Discovery holds it: others wait for the answer.
+    pub(crate) asked: Arc<Mutex<LastDiscovery>>,
     pub(crate) detached: Detached,
 }
 
