@@ -75,6 +75,7 @@ impl Planner<'_> {
         }
         if misfits > TOLERATED_MISFITS {
             self.record.take_reported(shown.history);
+            self.record.forget_times_of_news();
             return HistoryNews::Nothing;
         }
         if is_older {
@@ -89,7 +90,19 @@ impl CaseRecord {
     /// Whether an entry of the service's history is no later than the last one taken.
     pub(super) fn has_taken(&self, entry: &Arrival) -> bool {
         let known = self.reported.as_ref();
-        known.is_some_and(|known| entry.time() <= Some(known.at))
+        let time = known.zip(entry.time());
+        time.is_some_and(|(known, time)| time <= known.at)
+    }
+
+    /// The times of what waits are those that the service has given up: by them it would seem to have
+    /// been taken, and a change that the service goes on showing would begin anew, for ever where
+    /// the times are written anew before enough answers agree.
+    fn forget_times_of_news(&mut self) {
+        for view in [&mut self.listings, &mut self.fetches] {
+            for entry in view.waiting.iter_mut().flat_map(|news| &mut news.gap) {
+                *entry = Arrival::new(entry.status().clone());
+            }
+        }
     }
 
     /// Takes the end of a history as known.

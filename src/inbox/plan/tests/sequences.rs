@@ -298,6 +298,20 @@ fn _20_a_history_that_changes_although_nothing_does() {
 }
 
 #[test]
+fn _20_a_history_that_is_written_anew_while_news_waits() {
+    // Each delivery of one status doubles the answers that have to agree, up to eight here.
+    let rescans = "L F{a}[F10], L F{b}[F10 F20] x2, L F{c}[F10 F20 F30] x3, \
+                   L F{d}[F10 F20 F30 F40] x5";
+    assert_eq!(deliveries(rescans), "F* F* F* F*");
+    let last = "L F{e}[F10 F20 F30 F40 F50] x3, L F{e}[F11 F21 F31 F41 F51]";
+    assert_eq!(deliveries(&format!("{rescans}, {last} x5")), "F* F* F* F*");
+    for more in ["x6", "x60"] {
+        let steps = format!("{rescans}, {last} {more}");
+        assert_eq!(deliveries(&steps), "F* F* F* F* F*");
+    }
+}
+
+#[test]
 fn _22_a_clock_that_is_set_back_again_and_again() {
     let mut script = Script::new().run("f=!");
     for _ in 0..4 {
