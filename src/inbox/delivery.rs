@@ -392,7 +392,7 @@ impl Delivery {
         let shown = ObservedOrder::new(order);
         let observation = CaseObservation::fetched(case.clone(), &shown);
         self.inbox.observe(&moment, observation).await?;
-        Ok(Some(shown.order))
+        Ok(Some(Arc::new(shown.order)))
     }
 
     /// Holds the delivery until it is lost.

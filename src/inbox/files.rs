@@ -8,12 +8,17 @@ use super::store::Save;
 use crate::error::Result;
 use crate::model::Order;
 
-/// What distinguishes this delivery's files from another's. Signed URLs are no part of it.
+/// What distinguishes this delivery's files from another's.
+pub(super) fn fingerprint(order: &Order) -> Files {
+    Files::new(described(order))
+}
+
+/// The files as the order describes them. Signed URLs are no part of it.
 ///
 /// A file goes by its id; one without is left out, since a kind is no evidence. Its size, its time and its digest count
 /// where the service gives them.
-pub(super) fn fingerprint(order: &Order) -> Files {
-    let files = order.assets().iter().filter_map(|asset| {
+pub(super) fn described(order: &Order) -> impl Iterator<Item = File<'_>> {
+    order.assets().iter().filter_map(|asset| {
         let mut file = File::new(asset.id().and_then(present)?);
         if let Some(size) = asset.size() {
             file = file.size(size);
@@ -26,8 +31,7 @@ pub(super) fn fingerprint(order: &Order) -> Files {
             file = file.digest(format!("{algorithm}:{digest}"));
         }
         Some(file)
-    });
-    Files::new(files)
+    })
 }
 
 /// Whether an order says which files it has. In the statuses that *Get Orders* lists an empty list

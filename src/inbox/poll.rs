@@ -1,6 +1,6 @@
 //! One poll: list, record, fetch what has been due longest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::Inbox;
 use super::fetch;
@@ -64,20 +64,40 @@ async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
     } else {
         coverage.take_incomplete(moment.now, policy);
     }
-    let mut observations = Vec::with_capacity(read.orders.len());
+    let mut changed = Vec::new();
+    let mut listed = 0;
     for order in &read.orders {
-        let case = OrderId::new(order.case);
-        let found = known.cases.get(&case);
+        let found = known.cases.get(order.case);
+        listed += usize::from(found.is_some());
         note_ids(order, found, report);
-        observations.extend(observed(order, case, found, &shown, report.complete));
+        let rx_id = new_rx_id(order, found, report.complete);
+        let is_kept = |case| {
+            order
+                .only_record()
+                .is_some_and(|at| shown[at].is_kept(case))
+        };
+        if rx_id.is_some() || !found.is_some_and(is_kept) {
+            let states = order.states(|place| shown[place].state());
+            changed.push((order.case, rx_id, states));
+        }
     }
+    let observed = changed.iter().filter_map(|(case, rx_id, states)| {
+        Some(CaseObservation {
+            rx_id: rx_id.map(RxId::new),
+            shown: states.places().filter_map(|at| shown.get(at)).collect(),
+            ..CaseObservation::new(OrderId::new(*case), states.evidence()?)
+        })
+    });
     let lacking = if report.complete {
         Evidence::Absent
     } else {
         Evidence::Unlisted
     };
-    let listed = read.orders.iter().map(|order| order.case).collect();
-    observations.extend(missing(&known.cases, &listed, lacking));
+    let mut observations: Vec<_> = observed.collect();
+    // In most polls there are no others.
+    if listed < known.cases.len() {
+        observations.extend(missing(&known.cases, Some(&read), lacking));
+    }
     record(inbox, &moment, &known.cases, &observations, report).await?;
     // Behind what it listed, so that nothing of it can later be taken for newer than the account.
     inbox.listed(coverage).await
@@ -91,7 +111,7 @@ async fn unlisted(inbox: &Inbox, moment: Moment, report: &mut PollReport) -> Res
         let expected = inbox.store().expected(inbox.account(), &[]).await?;
         let moment = Moment { coverage, ..moment };
         let cases = by_key(expected);
-        let observations: Vec<_> = missing(&cases, &HashSet::new(), Evidence::Unlisted).collect();
+        let observations: Vec<_> = missing(&cases, None, Evidence::Unlisted).collect();
         record(inbox, &moment, &cases, &observations, report).await?;
     }
     inbox.listed(coverage).await
@@ -115,7 +135,7 @@ fn present_record(unreadable: &Unreadable) -> ListedRecord<'_> {
     ListedRecord {
         order_id: unreadable.order_id().map(OrderId::as_str),
         rx_id: unreadable.rx_id().map(RxId::as_str),
-        shown: None,
+        is_readable: false,
     }
 }
 
@@ -123,7 +143,7 @@ fn listed_record(shown: &ObservedOrder) -> ListedRecord<'_> {
     ListedRecord {
         order_id: shown.order.own_id().map(OrderId::as_str),
         rx_id: rx_id_of(shown),
-        shown: Some(shown.state()),
+        is_readable: true,
     }
 }
 
@@ -143,12 +163,16 @@ struct KnownCases {
 impl KnownCases {
     async fn read(inbox: &Inbox, shown: &[ObservedOrder]) -> Result<Self> {
         let (store, account) = (inbox.store(), inbox.account());
-        let own_id =
-            |shown: &ObservedOrder| shown.order.own_id().filter(|id| fits(id.as_str())).cloned();
-        let mut ids: Vec<OrderId> = shown.iter().filter_map(own_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let mut cases = by_key(store.expected(account, &ids).await?);
+        // Nearly all that are listed.
+        let mut cases = by_key(store.expected(account, &[]).await?);
+        let own_ids = shown.iter().filter_map(|shown| shown.order.own_id());
+        let unknown = own_ids.filter(|id| fits(id.as_str()) && !cases.contains_key(*id));
+        let mut unknown: Vec<OrderId> = unknown.cloned().collect();
+        if !unknown.is_empty() {
+            unknown.sort_unstable();
+            unknown.dedup();
+            cases.extend(by_key(store.find_all(account, &unknown, &[]).await?));
+        }
         // What is new may be known by its Rx id alone.
         let is_new = |shown: &&ObservedOrder| {
             let own_id = shown.order.own_id();
@@ -196,40 +220,30 @@ fn note_ids(order: &ListedOrder<'_>, found: Option<&Case>, report: &mut PollRepo
     if order.has_other_rx_id {
         add(ProblemKind::OtherRxId);
     }
-    let is_shown = order.places().next().is_some();
-    if is_shown && order.rx_id.is_none() && found.and_then(Case::rx_id).is_none() {
+    if order.is_shown() && order.rx_id.is_none() && found.and_then(Case::rx_id).is_none() {
         add(ProblemKind::NoRxId);
     }
 }
 
-/// What is observed of an order that is listed; nothing of one that is merely there.
-fn observed<'a>(
-    order: &'a ListedOrder<'a>,
-    case: OrderId,
+/// An Rx id that is to be recorded.
+fn new_rx_id<'a>(
+    order: &ListedOrder<'a>,
     found: Option<&Case>,
-    shown: &'a [ObservedOrder],
     is_complete: bool,
-) -> Option<CaseObservation<'a>> {
-    let rx_id = order.new_rx_id(found.and_then(Case::rx_id).map(RxId::as_str), is_complete);
-    Some(CaseObservation {
-        rx_id: rx_id.map(RxId::new),
-        shown: order
-            .places()
-            .filter_map(|place| shown.get(place))
-            .collect(),
-        ..CaseObservation::new(case, order.evidence()?)
-    })
+) -> Option<&'a str> {
+    order.new_rx_id(found.and_then(Case::rx_id).map(RxId::as_str), is_complete)
 }
 
 /// The cases that should be listed and are not, in an order that does not depend on chance.
 fn missing<'a>(
     known: &'a Cases,
-    listed: &HashSet<&str>,
+    listing: Option<&Listing<'_>>,
     evidence: Evidence<'a>,
 ) -> impl Iterator<Item = CaseObservation<'a>> + use<'a> {
+    let is_listed = |case: &Case| listing.is_some_and(|it| it.contains(case.order_id().as_str()));
     let mut missing: Vec<_> = known
         .values()
-        .filter(|case| case.is_expected() && !listed.contains(case.order_id().as_str()))
+        .filter(|case| case.is_expected() && !is_listed(case))
         .map(|case| case.order_id().clone())
         .collect();
     missing.sort_unstable();

@@ -1,12 +1,12 @@
 //! What was observed becomes what is kept: the planner decides, the store keeps.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use super::Inbox;
 use super::digest::digest;
-use super::files::{self, fingerprint};
+use super::files::{self, described, fingerprint};
 use super::plan::identity::present;
 use super::plan::{
     CaseRecord, Evidence, Files, ListingCoverage, NewArrival, Observation, OrderState, Policy,
@@ -36,30 +36,39 @@ pub(super) struct Moment {
     pub(super) now: SystemTime,
 }
 
-/// An order as an answer showed it, in the planner's words.
+/// An order as an answer showed it, in the planner's words where it asks for them.
 pub(super) struct ObservedOrder {
-    pub(super) order: Arc<Order>,
-    files: Files,
+    pub(super) order: Order,
+    files: OnceLock<Files>,
     /// What the service itself says of the time before.
-    history: Vec<Arrival>,
+    history: OnceLock<Vec<Arrival>>,
 }
 
 impl ObservedOrder {
     pub(super) fn new(order: Order) -> Self {
         ObservedOrder {
-            files: fingerprint(&order),
-            history: order.history().unwrap_or_default(),
-            order: Arc::new(order),
+            order,
+            files: OnceLock::new(),
+            history: OnceLock::new(),
         }
     }
 
     pub(super) fn state(&self) -> OrderState<'_> {
+        let history = || self.order.history().unwrap_or_default();
         OrderState {
             status: self.order.status(),
-            files: &self.files,
-            history: &self.history,
+            files: self.files.get_or_init(|| fingerprint(&self.order)),
+            history: self.history.get_or_init(history),
             created: self.order.created(),
         }
+    }
+
+    /// Whether a listing that shows it says nothing that is not kept.
+    pub(super) fn is_kept(&self, case: &Case) -> bool {
+        let order = &self.order;
+        case.record().is_unchanged(order.status(), described(order))
+            && order.history_texts().next().is_none()
+            && case.digest() == digest(order)
     }
 }
 
@@ -267,7 +276,7 @@ fn plan(
     }
     let save = Save {
         case,
-        order: order.map(|(order, _)| Arc::clone(order)),
+        order: order.map(|(order, _)| Arc::new(order.clone())),
         arrivals,
         changes_record: raises_revision || rx_id.is_some(),
     };

@@ -1,5 +1,6 @@
 //! The files of an order: what tells one delivery from a repetition of the last.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -14,13 +15,13 @@ use crate::flow::millis;
 #[serde(transparent)]
 pub(in crate::inbox) struct Files(
     /// Sorted by id, each id once.
-    Vec<File>,
+    Vec<File<'static>>,
 );
 
 /// One file: an id, and where given its size, modification time and digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::inbox) struct File {
-    id: Box<str>,
+pub(in crate::inbox) struct File<'a> {
+    id: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     #[serde(
@@ -30,17 +31,17 @@ pub(in crate::inbox) struct File {
     )]
     modified: Option<SystemTime>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    digest: Option<Box<str>>,
+    digest: Option<Cow<'a, str>>,
 }
 
 impl Files {
     /// These files, in any order; an id that comes twice is one file.
-    pub(in crate::inbox) fn new(files: impl IntoIterator<Item = File>) -> Self {
+    pub(in crate::inbox) fn new<'a>(files: impl IntoIterator<Item = File<'a>>) -> Self {
         let mut all = Files::default();
         for file in files {
             match all.0.binary_search_by(|one| one.id.cmp(&file.id)) {
                 Ok(at) => all.0[at].fill(&file),
-                Err(at) => all.0.insert(at, file),
+                Err(at) => all.0.insert(at, file.into_owned()),
             }
         }
         all
@@ -62,7 +63,7 @@ impl Files {
         if self.is_none() {
             return Files::none();
         }
-        let change = |file: &File| match self.find(&file.id) {
+        let change = |file: &File<'static>| match self.find(&file.id) {
             None => Some(file.clone()),
             Some(known) => known.change(file),
         };
@@ -71,19 +72,23 @@ impl Files {
 
     /// Whether a later answer adds nothing, not even a part.
     pub(super) fn cover(&self, later: &Files) -> bool {
-        let carries = |file: &File| self.find(&file.id).is_some_and(|known| known.carries(file));
-        later.0.iter().all(carries)
+        later.0.iter().all(|file| self.has(file))
+    }
+
+    /// Whether a file adds nothing.
+    pub(super) fn has(&self, file: &File<'_>) -> bool {
+        self.find(&file.id).is_some_and(|known| known.carries(file))
     }
 
     /// Whether both show one and the same change.
     pub(super) fn share_a_change(&self, other: &Files) -> bool {
-        let same = |one: &File| other.find(&one.id).is_some_and(|other| one.agrees(other));
+        let same = |one: &File<'static>| other.find(&one.id).is_some_and(|other| one.agrees(other));
         self.0.iter().any(same)
     }
 
     /// Whether both describe a file in ways that cannot both be true.
     pub(in crate::inbox) fn contradict(&self, other: &Files) -> bool {
-        let contradicts = |one: &File| {
+        let contradicts = |one: &File<'static>| {
             other
                 .find(&one.id)
                 .and_then(|other| one.change(other))
@@ -102,7 +107,7 @@ impl Files {
         }
     }
 
-    fn find(&self, id: &str) -> Option<&File> {
+    fn find(&self, id: &str) -> Option<&File<'static>> {
         let at = self.0.binary_search_by(|one| (*one.id).cmp(id));
         at.ok().and_then(|at| self.0.get(at))
     }
@@ -115,11 +120,11 @@ impl<'de> Deserialize<'de> for Files {
     }
 }
 
-impl File {
+impl<'a> File<'a> {
     /// A file of which only the id is known. The id has to last: of a signed URL take nothing.
-    pub(in crate::inbox) fn new(id: impl Into<String>) -> Self {
+    pub(in crate::inbox) fn new(id: impl Into<Cow<'a, str>>) -> Self {
         File {
-            id: id.into().into_boxed_str(),
+            id: id.into(),
             size: None,
             modified: None,
             digest: None,
@@ -140,13 +145,24 @@ impl File {
 
     /// Its digest or entity tag, compared letter for letter.
     #[must_use]
-    pub(in crate::inbox) fn digest(mut self, digest: impl Into<String>) -> Self {
-        self.digest = Some(digest.into().into_boxed_str());
+    pub(in crate::inbox) fn digest(mut self, digest: impl Into<Cow<'a, str>>) -> Self {
+        self.digest = Some(digest.into());
         self
     }
 
+    fn into_owned(self) -> File<'static> {
+        File {
+            id: self.id.into_owned().into(),
+            size: self.size,
+            modified: self.modified,
+            digest: self.digest.map(|digest| digest.into_owned().into()),
+        }
+    }
+}
+
+impl File<'static> {
     /// The parts that both carry and that differ.
-    fn change(&self, later: &File) -> Option<File> {
+    fn change(&self, later: &Self) -> Option<Self> {
         let change = File {
             id: self.id.clone(),
             size: changed(self.size.as_ref(), later.size.as_ref()),
@@ -162,7 +178,7 @@ impl File {
 
     /// Whether two descriptions of a change are of the same one: nothing in them differs, and
     /// something is in both.
-    fn agrees(&self, other: &File) -> bool {
+    fn agrees(&self, other: &Self) -> bool {
         let shared = (self.size.is_some() && other.size.is_some())
             || (self.modified.is_some() && other.modified.is_some())
             || (self.digest.is_some() && other.digest.is_some());
@@ -171,21 +187,22 @@ impl File {
     }
 
     /// Whether a later description has no part that this one lacks or has otherwise.
-    fn carries(&self, later: &File) -> bool {
+    fn carries(&self, later: &File<'_>) -> bool {
         (later.size.is_none() || later.size == self.size)
             && (later.modified.is_none() || later.modified == self.modified)
             && (later.digest.is_none() || later.digest == self.digest)
     }
 
-    fn fill(&mut self, other: &File) {
+    fn fill(&mut self, other: &File<'_>) {
         self.size = self.size.or(other.size);
         self.modified = self.modified.or(other.modified);
         if self.digest.is_none() {
-            self.digest.clone_from(&other.digest);
+            let digest = other.digest.as_deref();
+            self.digest = digest.map(|digest| digest.to_owned().into());
         }
     }
 
-    fn replace_with(&mut self, later: &File) {
+    fn replace_with(&mut self, later: &Self) {
         self.size = later.size.or(self.size);
         self.modified = later.modified.or(self.modified);
         if later.digest.is_some() {

@@ -10,8 +10,8 @@ use super::observation::{Evidence, OrderState};
 pub(in crate::inbox) struct ListedRecord<'a> {
     pub(in crate::inbox) order_id: Option<&'a str>,
     pub(in crate::inbox) rx_id: Option<&'a str>,
-    /// None where the record cannot be read beyond its ids.
-    pub(in crate::inbox) shown: Option<OrderState<'a>>,
+    /// Whether it can be read beyond its ids.
+    pub(in crate::inbox) is_readable: bool,
 }
 
 /// A case that is known, as far as its ids go.
@@ -42,6 +42,8 @@ pub(in crate::inbox) trait KnownIds {
 pub(in crate::inbox) struct Listing<'a> {
     /// Each order once, in the order in which they are listed first.
     pub(in crate::inbox) orders: Vec<ListedOrder<'a>>,
+    /// Where each order is among them, by its case.
+    places: HashMap<&'a str, usize>,
     /// Whether every record could be read, or at least one of its ids. A listing is complete if
     /// this holds, every page came once, it reports no error beside its list, and it is not
     /// suddenly empty, see [`ListingCoverage`](super::ListingCoverage).
@@ -57,16 +59,31 @@ pub(in crate::inbox) struct ListedOrder<'a> {
     pub(in crate::inbox) rx_id: Option<&'a str>,
     /// It is listed under another Rx id too: a problem. What is listed there does not count.
     pub(in crate::inbox) has_other_rx_id: bool,
-    /// The states that contradict each other, in the order of the listing. None: it is present,
-    /// and nothing more can be read.
+    /// The record that can be read, by its place in the listing. None: the order is present, and
+    /// nothing more can be read.
+    record: Option<usize>,
+    /// Further ones.
+    others: Vec<usize>,
+    has_order_id: bool,
+}
+
+/// The states in which a listing shows an order.
+#[derive(Debug, Default)]
+pub(in crate::inbox) struct ListedStates<'a> {
+    /// Those that contradict each other, in the order of the listing.
     states: Vec<OrderState<'a>>,
     /// Which records they are of.
     places: Vec<usize>,
     has_order_id: bool,
 }
 
-/// A record of an order, and its place in the listing.
-type Placed<'a> = (usize, Option<&'a str>, Option<OrderState<'a>>);
+/// A record, and which order it is of.
+struct Placed<'a> {
+    order: usize,
+    place: usize,
+    rx_id: Option<&'a str>,
+    is_readable: bool,
+}
 
 impl<'a> Listing<'a> {
     pub(in crate::inbox) fn read(records: &[ListedRecord<'a>], known: &'a impl KnownIds) -> Self {
@@ -85,98 +102,163 @@ impl<'a> Listing<'a> {
         });
         let by_rx_id: HashMap<&str, &str> = ids.collect();
         let mut places: HashMap<&str, usize> = HashMap::with_capacity(records.len());
-        let mut orders: Vec<Vec<Placed<'a>>> = Vec::new();
-        let mut cases: Vec<(&'a str, bool)> = Vec::new();
+        let mut placed: Vec<Placed<'_>> = Vec::with_capacity(records.len());
+        let mut cases: Vec<CaseOfRecord<'a>> = Vec::with_capacity(records.len());
         let mut is_readable = true;
-        for (position, record) in records.iter().enumerate() {
+        for (place, record) in records.iter().enumerate() {
             let rx_id = record.rx_id.and_then(present);
             let order_id = record.order_id.and_then(present);
             let joined = || by_rx_id.get(rx_id?).copied();
-            let Some((case, has_order_id)) = case_of(order_id.or_else(joined), rx_id, known) else {
+            let Some(case) = CaseOfRecord::of(order_id.or_else(joined), rx_id, known) else {
                 is_readable = false;
                 continue;
             };
-            let place = *places.entry(case).or_insert_with(|| {
-                orders.push(Vec::new());
-                cases.push((case, has_order_id));
-                orders.len() - 1
+            let order = *places.entry(case.key).or_insert_with(|| {
+                cases.push(case);
+                cases.len() - 1
             });
-            orders[place].push((position, rx_id, record.shown));
+            placed.push(Placed {
+                order,
+                place,
+                rx_id,
+                is_readable: record.is_readable,
+            });
         }
-        let orders = cases.into_iter().zip(orders);
-        let orders = orders.map(|((case, has_order_id), records)| {
-            let known_rx_id = known.by_key(case).and_then(|known| known.rx_id);
-            ListedOrder::of(case, has_order_id, &records, known_rx_id)
-        });
+        // Nearly always they are in this order.
+        placed.sort_by_key(|one| one.order);
+        let records = placed.chunk_by(|one, next| one.order == next.order);
+        let orders = cases.iter().zip(records);
         Listing {
-            orders: orders.collect(),
+            orders: orders
+                .map(|(case, records)| ListedOrder::of(case, records))
+                .collect(),
+            places,
             is_readable,
         }
     }
+
+    /// Whether an order is listed.
+    pub(in crate::inbox) fn contains(&self, case: &str) -> bool {
+        self.places.contains_key(case)
+    }
 }
 
-/// Which case a record belongs to, and whether that has an order id. None of a record that cannot
-/// be told from those of another order.
-fn case_of<'a>(
-    order_id: Option<&'a str>,
-    rx_id: Option<&'a str>,
-    known: &'a impl KnownIds,
-) -> Option<(&'a str, bool)> {
-    let by_rx_id = || rx_id.and_then(|rx_id| known.by_rx_id(rx_id));
-    let Some(order_id) = order_id else {
-        let Some(case) = by_rx_id() else {
-            // The number may be another order's id.
-            let rx_id = rx_id.filter(|rx_id| known.by_key(rx_id).is_none())?;
-            return Some((rx_id, false));
+/// The case that a record belongs to.
+struct CaseOfRecord<'a> {
+    key: &'a str,
+    has_order_id: bool,
+    known_rx_id: Option<&'a str>,
+}
+
+impl<'a> CaseOfRecord<'a> {
+    /// None of a record that cannot be told from those of another order.
+    fn of(
+        order_id: Option<&'a str>,
+        rx_id: Option<&'a str>,
+        known: &'a impl KnownIds,
+    ) -> Option<Self> {
+        let by_rx_id = || rx_id.and_then(|rx_id| known.by_rx_id(rx_id));
+        let is_of = |case: KnownCase<'a>, has_order_id| CaseOfRecord {
+            key: case.key,
+            has_order_id,
+            known_rx_id: case.rx_id,
         };
-        // One that was only heard of waits for a fetch to tell its order id.
-        return Some((case.key, !case.stands_under_rx_id() || case.has_arrived));
-    };
-    if known.by_key(order_id).is_some() {
-        return Some((order_id, true));
-    }
-    // An order id that appears later joins the case that was recorded without one.
-    match by_rx_id().filter(|case| case.stands_under_rx_id()) {
-        Some(case) => Some((case.key, true)),
-        None => Some((order_id, true)),
+        let is_new = |key, has_order_id| CaseOfRecord {
+            key,
+            has_order_id,
+            known_rx_id: None,
+        };
+        let Some(order_id) = order_id else {
+            let Some(case) = by_rx_id() else {
+                // The number may be another order's id.
+                let rx_id = rx_id.filter(|rx_id| known.by_key(rx_id).is_none())?;
+                return Some(is_new(rx_id, false));
+            };
+            // One that was only heard of waits for a fetch to tell its order id.
+            let has_order_id = !case.stands_under_rx_id() || case.has_arrived;
+            return Some(is_of(case, has_order_id));
+        };
+        if let Some(case) = known.by_key(order_id) {
+            return Some(is_of(case, true));
+        }
+        // An order id that appears later joins the case that was recorded without one.
+        match by_rx_id().filter(KnownCase::stands_under_rx_id) {
+            Some(case) => Some(is_of(case, true)),
+            None => Some(is_new(order_id, true)),
+        }
     }
 }
 
 impl<'a> ListedOrder<'a> {
-    fn of(
-        case: &'a str,
-        has_order_id: bool,
-        records: &[Placed<'a>],
-        known_rx_id: Option<&'a str>,
-    ) -> Self {
-        let mut rx_ids = records.iter().filter_map(|(_, rx_id, _)| *rx_id);
-        let is_known = |rx_id: &&str| Some(*rx_id) == known_rx_id;
+    fn of(case: &CaseOfRecord<'a>, records: &[Placed<'a>]) -> Self {
+        let mut rx_ids = records.iter().filter_map(|one| one.rx_id);
+        let is_known = |rx_id: &&str| Some(*rx_id) == case.known_rx_id;
         let rx_id = rx_ids.clone().find(is_known).or_else(|| rx_ids.next());
-        let is_ours = |one: &Option<&str>| one.is_none() || *one == rx_id;
-        let mut states: Vec<OrderState<'a>> = Vec::new();
-        let mut places = Vec::new();
-        for (place, _, shown) in records.iter().filter(|(_, rx_id, _)| is_ours(rx_id)) {
-            let Some(shown) = shown else { continue };
-            match states.iter().position(|state| is_one_state(state, shown)) {
-                // The same state, better described.
-                Some(at) if shown.files.cover(states[at].files) => {
-                    states[at] = *shown;
-                    places[at] = *place;
-                }
-                Some(_) => {}
-                None => {
-                    states.push(*shown);
-                    places.push(*place);
-                }
-            }
-        }
+        let is_ours = |one: &Placed<'_>| one.rx_id.is_none() || one.rx_id == rx_id;
+        let readable = |one: &&Placed<'_>| is_ours(one) && one.is_readable;
+        let mut places = records.iter().filter(readable).map(|one| one.place);
         ListedOrder {
-            case,
+            case: case.key,
             rx_id,
-            has_other_rx_id: !records.iter().all(|(_, rx_id, _)| is_ours(rx_id)),
-            states,
-            places,
-            has_order_id,
+            has_other_rx_id: !records.iter().all(is_ours),
+            record: places.next(),
+            others: places.collect(),
+            has_order_id: case.has_order_id,
+        }
+    }
+
+    /// Whether there is more than its ids.
+    pub(in crate::inbox) fn is_shown(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// The one record that it is listed by, by its place in the listing.
+    pub(in crate::inbox) fn only_record(&self) -> Option<usize> {
+        self.record
+            .filter(|_| self.others.is_empty() && self.has_order_id)
+    }
+
+    /// The states that it is shown in, as the records at these places have them.
+    pub(in crate::inbox) fn states<'s>(
+        &self,
+        shown: impl Fn(usize) -> OrderState<'s>,
+    ) -> ListedStates<'s> {
+        let mut listed = ListedStates {
+            has_order_id: self.has_order_id,
+            ..ListedStates::default()
+        };
+        for place in self.record.iter().chain(&self.others) {
+            listed.add(*place, shown(*place));
+        }
+        listed
+    }
+
+    /// The Rx id to record, where it is another than the known one: the first recorded stays
+    /// until a complete listing shows another alone.
+    pub(in crate::inbox) fn new_rx_id(
+        &self,
+        known: Option<&str>,
+        is_complete: bool,
+    ) -> Option<&'a str> {
+        let replaces = known.is_none() || (is_complete && !self.has_other_rx_id);
+        self.rx_id.filter(|rx_id| replaces && known != Some(rx_id))
+    }
+}
+
+impl<'a> ListedStates<'a> {
+    fn add(&mut self, place: usize, shown: OrderState<'a>) {
+        let mut known = self.states.iter();
+        match known.position(|state| is_one_state(state, &shown)) {
+            // The same state, better described.
+            Some(at) if shown.files.cover(self.states[at].files) => {
+                self.states[at] = shown;
+                self.places[at] = place;
+            }
+            Some(_) => {}
+            None => {
+                self.states.push(shown);
+                self.places.push(place);
+            }
         }
     }
 
@@ -189,20 +271,9 @@ impl<'a> ListedOrder<'a> {
         }
     }
 
-    /// The records that its states are made of, by their places in the listing.
+    /// The records that the states are of, by their places in the listing.
     pub(in crate::inbox) fn places(&self) -> impl Iterator<Item = usize> + '_ {
         self.places.iter().copied()
-    }
-
-    /// The Rx id to record, where it is another than the known one: the first recorded stays
-    /// until a complete listing shows another alone.
-    pub(in crate::inbox) fn new_rx_id(
-        &self,
-        known: Option<&str>,
-        is_complete: bool,
-    ) -> Option<&'a str> {
-        let replaces = known.is_none() || (is_complete && !self.has_other_rx_id);
-        self.rx_id.filter(|rx_id| replaces && known != Some(rx_id))
     }
 }
 
@@ -239,18 +310,24 @@ mod tests {
         }
     }
 
-    static FILES: Files = Files::none();
-
-    fn record(
-        order_id: &'static str,
-        rx_id: &'static str,
-        status: &'static OrderStatus,
-    ) -> ListedRecord<'static> {
+    fn record(order_id: &'static str, rx_id: &'static str) -> ListedRecord<'static> {
         ListedRecord {
             order_id: Some(order_id),
             rx_id: Some(rx_id),
-            shown: Some(OrderState::new(status, &FILES)),
+            is_readable: true,
         }
+    }
+
+    /// What is shown of an order, where the records show these statuses and files.
+    fn states<'a>(
+        order: &ListedOrder<'_>,
+        shown: &'a [(&'a OrderStatus, Files)],
+    ) -> ListedStates<'a> {
+        order.states(|place| OrderState::new(shown[place].0, &shown[place].1))
+    }
+
+    fn bare<const N: usize>(statuses: [&OrderStatus; N]) -> [(&OrderStatus, Files); N] {
+        statuses.map(|status| (status, Files::none()))
     }
 
     const F: &OrderStatus = &OrderStatus::ReadyForDownload;
@@ -259,7 +336,7 @@ mod tests {
     #[test]
     fn two_orders_with_a_default_rx_id_are_two_cases() {
         let known = Known(Vec::new());
-        let listing = Listing::read(&[record("1", "0", F), record("2", "0", F)], &known);
+        let listing = Listing::read(&[record("1", "0"), record("2", "0")], &known);
         assert!(listing.is_readable);
         let cases: Vec<_> = listing
             .orders
@@ -272,60 +349,56 @@ mod tests {
     #[test]
     fn a_record_without_an_order_id_belongs_to_the_case_with_its_rx_id() {
         let known = Known(vec![("1", Some("7"))]);
-        let records = [record("", "7", F), record("2", "8", F), record("0", "8", F)];
+        let records = [record("", "7"), record("2", "8"), record("0", "8")];
         let listing = Listing::read(&records, &known);
         assert_eq!(listing.orders.len(), 2);
         for (order, case) in listing.orders.iter().zip(["1", "2"]) {
             assert_eq!(order.case, case);
-            assert!(matches!(order.evidence(), Some(Evidence::Listed(_))));
+            let shown = bare([F; 3]);
+            let states = states(order, &shown);
+            assert!(matches!(states.evidence(), Some(Evidence::Listed(_))));
         }
-        let listing = Listing::read(&[record(" ", "9", F)], &known);
+        let listing = Listing::read(&[record(" ", "9")], &known);
         assert_eq!(listing.orders[0].case, "9");
-        assert!(matches!(
-            listing.orders[0].evidence(),
-            Some(Evidence::Unsettled([_]))
-        ));
+        let shown = bare([F]);
+        let states = states(&listing.orders[0], &shown);
+        assert!(matches!(states.evidence(), Some(Evidence::Unsettled([_]))));
     }
 
     #[test]
     fn an_order_that_is_shown_in_two_states_is_unsettled_and_one_shown_twice_is_not() {
         let known = Known(Vec::new());
-        let listing = Listing::read(&[record("1", "7", F), record("1", "7", R)], &known);
-        assert!(matches!(
-            listing.orders[0].evidence(),
-            Some(Evidence::Unsettled([_, _]))
-        ));
-        let listing = Listing::read(&[record("1", "7", F); 2_000], &known);
+        let one = |size| Files::new([File::new("a").size(size)]);
+        for (shown, contradicts) in [
+            (bare([F, R]), true),
+            (bare([F, F]), false),
+            ([(F, one(1)), (F, one(2))], true),
+            ([(F, one(1)), (F, Files::none())], false),
+        ] {
+            let listing = Listing::read(&[record("1", "7"), record("1", "7")], &known);
+            assert_eq!(listing.orders[0].only_record(), None);
+            let states = states(&listing.orders[0], &shown);
+            match states.evidence() {
+                Some(Evidence::Unsettled([_, _])) => assert!(contradicts),
+                evidence => assert!(matches!(evidence, Some(Evidence::Listed(_))) && !contradicts),
+            }
+        }
+        let listing = Listing::read(&[record("1", "7"); 2_000], &known);
         assert_eq!(listing.orders.len(), 1);
-        assert!(matches!(
-            listing.orders[0].evidence(),
-            Some(Evidence::Listed(_))
-        ));
-        let (one, two) = (
-            Files::new([File::new("a").size(1)]),
-            Files::new([File::new("a").size(2)]),
-        );
-        let shown = |files| ListedRecord {
-            order_id: Some("1"),
-            rx_id: None,
-            shown: Some(OrderState::new(F, files)),
-        };
-        let listing = Listing::read(&[shown(&one), shown(&two)], &known);
-        assert!(matches!(
-            listing.orders[0].evidence(),
-            Some(Evidence::Unsettled([_, _]))
-        ));
+        let shown = bare([F; 2_000]);
+        let states = states(&listing.orders[0], &shown);
+        assert_eq!(states.places().collect::<Vec<_>>(), [1_999]);
     }
 
     #[test]
     fn of_two_rx_ids_the_known_one_counts_until_another_is_listed_alone() {
         let known = Known(vec![("1", Some("7"))]);
-        let listing = Listing::read(&[record("1", "8", R), record("1", "7", F)], &known);
+        let listing = Listing::read(&[record("1", "8"), record("1", "7")], &known);
         let order = &listing.orders[0];
         assert!(order.has_other_rx_id && order.rx_id == Some("7"));
-        assert!(matches!(order.evidence(), Some(Evidence::Listed(shown)) if shown.status == F));
+        assert_eq!(order.only_record(), Some(1));
         assert_eq!(order.new_rx_id(Some("7"), true), None);
-        let listing = Listing::read(&[record("1", "8", R)], &known);
+        let listing = Listing::read(&[record("1", "8")], &known);
         let order = &listing.orders[0];
         assert_eq!(order.new_rx_id(Some("7"), true), Some("8"));
         assert_eq!(order.new_rx_id(Some("7"), false), None);
@@ -339,10 +412,12 @@ mod tests {
         let unreadable = |order_id| ListedRecord {
             order_id,
             rx_id: None,
-            shown: None,
+            is_readable: false,
         };
         let listing = Listing::read(&[unreadable(Some("1"))], &known);
-        assert!(listing.is_readable && listing.orders[0].evidence().is_none());
+        assert!(listing.is_readable && listing.contains("1"));
+        let states = states(&listing.orders[0], &[]);
+        assert!(!listing.orders[0].is_shown() && states.evidence().is_none());
         let listing = Listing::read(&[unreadable(None), unreadable(Some("0"))], &known);
         assert!(!listing.is_readable && listing.orders.is_empty());
     }
@@ -350,17 +425,22 @@ mod tests {
     #[test]
     fn a_case_that_was_recorded_without_an_order_id_keeps_its_name() {
         let known = Known(vec![("7", Some("7")), ("1", Some("6"))]);
-        let listing = Listing::read(&[record("2", "7", F), record("", "7", F)], &known);
+        let listing = Listing::read(&[record("2", "7"), record("", "7")], &known);
         assert_eq!(listing.orders.len(), 1);
         let order = &listing.orders[0];
         assert_eq!((order.case, order.rx_id), ("7", Some("7")));
-        assert!(matches!(order.evidence(), Some(Evidence::Listed(_))));
+        let shown = bare([F, F]);
+        let evidence = states(order, &shown);
+        assert!(matches!(evidence.evidence(), Some(Evidence::Listed(_))));
         // Without one it still waits, until it is more than heard of.
-        let listing = Listing::read(&[record("", "7", F)], &known);
-        let evidence = listing.orders[0].evidence();
-        assert!(matches!(evidence, Some(Evidence::Unsettled([_]))));
+        let listing = Listing::read(&[record("", "7")], &known);
+        let evidence = states(&listing.orders[0], &shown);
+        assert!(matches!(
+            evidence.evidence(),
+            Some(Evidence::Unsettled([_]))
+        ));
         // An Rx id that is another order's order id names neither.
-        let listing = Listing::read(&[record("", "1", F)], &known);
+        let listing = Listing::read(&[record("", "1")], &known);
         assert!(listing.orders.is_empty() && !listing.is_readable);
     }
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::files::Files;
+use super::files::{File, Files};
 use super::policy::Policy;
 use super::schedule::Schedule;
 use crate::flow::millis::{self, cut};
@@ -209,6 +209,30 @@ impl CaseRecord {
             || self.listings.waiting.is_some()
             || self.returned.is_some()
             || (!is_gone && self.history.last().is_some_and(Arrival::is_delivery))
+    }
+
+    /// Whether a listing says nothing new that shows the order in this status and with these files,
+    /// and tells no history. Nothing is copied for it: so it is of most orders in most polls.
+    pub(in crate::inbox) fn is_unchanged<'a>(
+        &self,
+        status: &OrderStatus,
+        files: impl IntoIterator<Item = File<'a>>,
+    ) -> bool {
+        self.rests_in(status) && files.into_iter().all(|file| self.listings.files.has(&file))
+    }
+
+    /// Whether it is listed in this status, which is the current one, and nothing is open.
+    pub(super) fn rests_in(&self, status: &OrderStatus) -> bool {
+        self.listings.shows() == Some(status)
+            && self.current() == Some(status)
+            && self.history.last().is_some_and(Arrival::is_delivery)
+            && self.listings.waiting.is_none()
+            && self.fetches.waiting.is_none()
+            && self.returned.is_none()
+            && self.unsettled.is_none()
+            && self.absences == 0
+            && !self.vouched
+            && !self.schedule.unlisted
     }
 
     pub(in crate::inbox) fn schedule(&self) -> &Schedule {

@@ -285,25 +285,15 @@ impl Planner<'_> {
 fn is_idle(record: &CaseRecord, observation: &Observation<'_>) -> bool {
     match observation.evidence {
         Evidence::Listed(shown) => {
-            let view = &record.listings;
             let history_is_known = shown.history.last().is_none_or(|last| {
                 let reported = record.reported.as_ref();
                 reported.is_some_and(|one| {
                     one.misfits == 0 && last.time() == Some(one.at) && *last.status() == one.status
                 })
             });
-            view.shows() == Some(shown.status)
-                && record.current() == Some(shown.status)
-                && record.history.last().is_some_and(Arrival::is_delivery)
-                && view.waiting.is_none()
-                && record.fetches.waiting.is_none()
-                && view.files.cover(shown.files)
+            record.rests_in(shown.status)
                 && history_is_known
-                && record.returned.is_none()
-                && record.unsettled.is_none()
-                && record.absences == 0
-                && !record.vouched
-                && !record.schedule.unlisted
+                && record.listings.files.cover(shown.files)
         }
         Evidence::Fetched(_) | Evidence::Unsettled(_) => false,
         Evidence::FetchFailed | Evidence::NotFound => record.is_new() && record.unsettled.is_none(),

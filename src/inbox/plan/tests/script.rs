@@ -275,13 +275,16 @@ pub(super) fn status(symbol: &str) -> OrderStatus {
     })
 }
 
+fn file(text: &str) -> File<'_> {
+    match text.split_once(':') {
+        Some((id, size)) => File::new(id).size(size.parse().unwrap()),
+        None => File::new(text),
+    }
+}
+
 fn parse(text: &str) -> State {
     let (text, history) = text.split_once('[').unwrap_or((text, ""));
     let (symbol, files) = text.split_once('{').unwrap_or((text, ""));
-    let file = |text: &str| match text.split_once(':') {
-        Some((id, size)) => File::new(id).size(size.parse().unwrap()),
-        None => File::new(text),
-    };
     let files = files
         .trim_end_matches('}')
         .split(',')
