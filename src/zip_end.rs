@@ -17,8 +17,12 @@ pub(crate) const END: usize = 22 + 0xffff + 20 + 56;
 pub(crate) enum End {
     /// There is none: this is no zip, or no whole one.
     Missing,
-    /// There is one.
-    Present,
+    /// There is one, and bytes stand before the first entry: those of a program, or another zip.
+    LeadingBytes,
+    /// There is one, and behind it the mark of another: programs would not agree which counts.
+    SecondEnd,
+    /// There is one, and it contradicts itself or the file.
+    Contradicts,
     /// It says where everything is, counted from the file's beginning, and that adds up: no zip
     /// that is longer, and no zip within it, has such an end here.
     Proves {
@@ -76,49 +80,59 @@ impl Edges {
         let has_another = later.any(|record| record.starts_with(b"PK\x05\x06"));
         // Where `last` begins within the file.
         let base = self.bytes - last.len() as u64;
-        let small = (
-            number(last, at + 16, 4),
-            number(last, at + 12, 4),
-            base + at as u64,
-        );
-        let directory = match small {
-            (Some(0xffff_ffff), _, _) | (_, Some(0xffff_ffff), _) => zip64(last, at, base),
-            (Some(offset), Some(size), end) if offset + size == end => Some((offset, size, end)),
+        if has_another {
+            return End::SecondEnd;
+        }
+        let end = base + at as u64;
+        let directory = match (number(last, at + 16, 4), number(last, at + 12, 4)) {
+            (Some(0xffff_ffff), _) | (_, Some(0xffff_ffff)) => zip64(last, at, base),
+            (Some(offset), Some(size)) if offset + size == end => Some((offset, size, end)),
             // Both records, and both say it: `bsdtar` does so.
-            (Some(offset), Some(size), _) => {
-                zip64(last, at, base).filter(|large| (large.0, large.1) == (offset, size))
-            }
+            (Some(offset), Some(size)) => match zip64(last, at, base) {
+                Some(large) => Some(large).filter(|large| (large.0, large.1) == (offset, size)),
+                None => Some((offset, size, end)),
+            },
             _ => None,
         };
-        match directory {
-            Some((offset, size, end))
-                if !has_another
-                    && offset.checked_add(size) == Some(end)
-                    && (self.look_like_zip() || offset == 0) =>
-            {
-                End::Proves { directory: offset }
-            }
-            _ => End::Present,
+        let Some((offset, size, end)) = directory else {
+            return End::Contradicts;
+        };
+        let Some(shift) = offset
+            .checked_add(size)
+            .and_then(|sum| end.checked_sub(sum))
+        else {
+            return End::Contradicts;
+        };
+        // Either it counts without them, or with them.
+        if shift > 0 || (offset > 0 && !self.look_like_zip()) {
+            return End::LeadingBytes;
         }
+        End::Proves { directory: offset }
     }
 }
 
-/// Where the directory is, how long it is, and where its end must be, in a large zip.
+/// Where the directory is by what a large zip says, how long it is, and where it ends in truth:
+/// where its own record begins.
 fn zip64(last: &[u8], at: usize, base: u64) -> Option<(u64, u64, u64)> {
+    const RECORD: u64 = 56;
     let locator = at.checked_sub(20)?;
     if !last[locator..].starts_with(b"PK\x06\x07") {
         return None;
     }
-    let record = number(last, locator + 8, 8)?;
-    let within = usize::try_from(record.checked_sub(base)?).ok()?;
-    if !last.get(within..)?.starts_with(b"PK\x06\x06") {
-        return None;
-    }
-    Some((
-        number(last, within + 48, 8)?,
-        number(last, within + 40, 8)?,
-        record,
-    ))
+    let within = |record: u64| usize::try_from(record.checked_sub(base)?).ok();
+    let is_record = |record: &u64| {
+        let bytes = within(*record).and_then(|within| last.get(within..));
+        bytes.is_some_and(|bytes| bytes.starts_with(b"PK\x06\x06"))
+    };
+    let claimed = number(last, locator + 8, 8)?;
+    // With bytes before the zip it is not where it says.
+    let shifted = (base + locator as u64).checked_sub(RECORD);
+    let mut records = [Some(claimed), shifted].into_iter().flatten();
+    let record = records.find(is_record)?;
+    let offset = number(last, within(record)? + 48, 8)?;
+    let size = number(last, within(record)? + 40, 8)?;
+    let is_one_shift = offset.checked_add(size) == Some(claimed);
+    is_one_shift.then_some((offset, size, record))
 }
 
 /// A number of `width` bytes, the least one first.
@@ -185,7 +199,7 @@ mod tests {
     fn of_two_zips_in_a_row_no_end_proves_anything() {
         let one = zip("a", b"content", "");
         let two = [&one[..], &zip("b", b"content", "")].concat();
-        assert_eq!(end(&two, 64), End::Present);
+        assert_eq!(end(&two, 64), End::LeadingBytes);
     }
 
     #[test]
@@ -219,15 +233,22 @@ mod tests {
             let at = zip.len() - 2;
             zip[at] = empty.len() as u8;
             zip.extend(&empty);
-            assert!(!proves(&zip, 7), "{comment}");
-            assert_ne!(end(&zip, 7), End::Missing);
+            assert_eq!(end(&zip, 7), End::SecondEnd, "{comment}");
         }
     }
 
     #[test]
     fn what_stands_before_a_zip_takes_the_proof_away() {
         let shifted = [b"#!/bin/sh\n", &zip("a", b"b", "")[..]].concat();
-        assert_eq!(end(&shifted, 7), End::Present);
+        assert_eq!(end(&shifted, 7), End::LeadingBytes);
+        // It counts from the file's beginning, as a program that extracts itself does.
+        let mut counted = shifted;
+        let offset = counted.len() - 6;
+        counted[offset] += 10;
+        assert_eq!(end(&counted, 7), End::LeadingBytes);
+        // Less is there than it says.
+        counted[offset] += 1;
+        assert_eq!(end(&counted, 7), End::Contradicts);
         for none in [&b""[..], b"PK\x03\x04", b"PK\x05\x06", &[0; 30]] {
             assert_eq!(end(none, 7), End::Missing);
         }
@@ -260,9 +281,12 @@ mod tests {
         zip[at + 4..at + 8].copy_from_slice(&(offset.unwrap() as u32).to_le_bytes());
         assert!(proves(&zip, 9));
         zip[at + 4] ^= 1;
-        assert_eq!(end(&zip, 9), End::Present);
+        assert_ne!(end(&zip, 9), End::Missing);
+        assert!(!proves(&zip, 9));
         zip[at + 4] ^= 1;
+        let shifted = [b"#!/bin/sh\n", &zip[..]].concat();
+        assert_eq!(end(&shifted, 9), End::LeadingBytes);
         zip[0] = b'Q';
-        assert_eq!(end(&zip, 9), End::Present);
+        assert_eq!(end(&zip, 9), End::LeadingBytes);
     }
 }

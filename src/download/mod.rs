@@ -30,8 +30,8 @@
 //! * it hashes to every digest that the service gives: `Repr-Digest`, `Digest`, `Content-MD5`, or a
 //!   field of the asset named `sha256`, `md5` or much like it (convention). These are compared
 //!   without being asked to; [`Download::sha256`](crate::client::Download::sha256) returns one;
-//! * the zip of an order has a zip's end, and so has whatever else begins as a zip does
-//!   ([`Download::zip`](crate::client::Download::zip) changes that);
+//! * the zip of an order begins with its first entry and has one end, which fits; so has whatever
+//!   else begins as a zip does ([`Download::zip`](crate::client::Download::zip) changes that);
 //! * if nothing said how long it is and it ended with the connection, a digest, the zip's own
 //!   directory or the size that the order gives proves that this was all.
 //!

@@ -49,10 +49,17 @@ pub(crate) fn verify(bytes: u64, check: &Check, edges: &Edges, hashers: &Hashers
         ZipRule::IfBegun => edges.look_like_zip(),
         ZipRule::Never => false,
     };
-    if is_due && end == End::Missing {
-        return wrong(format!(
-            "{bytes} bytes came, and the end of a zip is not there"
-        ));
+    // A package is not opened for the same reasons: what is delivered is not refused later for its
+    // end.
+    let fault = match end {
+        End::Proves { .. } => None,
+        End::Missing => Some("no end of a zip is there"),
+        End::LeadingBytes => Some("something stands before its first entry"),
+        End::SecondEnd => Some("it has two ends"),
+        End::Contradicts => Some("its end contradicts it"),
+    };
+    if let Some(fault) = fault.filter(|_| is_due) {
+        return wrong(format!("its {bytes} bytes are not a sound zip: {fault}"));
     }
     let is_proven =
         !check.digests.is_empty() || matches!(end, End::Proves { .. }) || check.size == Some(bytes);

@@ -67,6 +67,12 @@ macro_rules! reasons {
 reasons! {
     /// It is not a zip archive, or only a part of one; or it is split over several files.
     NotAnArchive, false, "this is not a whole zip archive";
+    /// Bytes stand before the first entry: a program that extracts itself, or another archive.
+    /// Programs would not agree about what is in it.
+    LeadingBytes, false, "something stands before its first entry";
+    /// Behind its end is the end of another archive, in a comment for example: programs would
+    /// not agree about which counts.
+    SecondEnd, true, "it has two ends";
     /// An entry is encrypted.
     Encrypted, false, "it is encrypted";
     /// An entry is compressed in a way other than *stored* and *deflate*.

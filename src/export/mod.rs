@@ -57,7 +57,8 @@
 //! # Archives that are not what they seem
 //!
 //! The tests make each of these, and look that nothing was written outside of the target and
-//! that nothing is left after a refusal. A refusal is a [`Reason`].
+//! that nothing is left after a refusal. A refusal is a [`Reason`]. What is refused for its end
+//! (`NotAnArchive`, `LeadingBytes`, `SecondEnd`) is not downloaded either.
 //!
 #![doc = include_str!("hostile.md")]
 //!

@@ -109,7 +109,7 @@ impl<R: Read + Seek> Package<R> {
         }
         if archive.central_directory_start() != start_of_directory {
             // It fell back to another end record than the last one.
-            return Err(Error::new(Reason::NotAnArchive).with_detail("it has two ends"));
+            return Err(Error::new(Reason::SecondEnd));
         }
         budget.lift();
         let mut package = Package {
@@ -312,9 +312,12 @@ fn prove_end(reader: &mut (impl Read + Seek)) -> Result<u64> {
     let last = read(last, zip_end::END).map_err(Error::io)?;
     match Edges::of(first, last, length).end() {
         End::Proves { directory } => Ok(directory),
-        End::Present => Err(Error::new(Reason::NotAnArchive)
-            .with_detail("its end does not fit: something stands before it, or two in a row")),
         End::Missing => Err(Error::new(Reason::NotAnArchive)),
+        End::LeadingBytes => Err(Error::new(Reason::LeadingBytes)),
+        End::SecondEnd => Err(Error::new(Reason::SecondEnd)),
+        End::Contradicts => {
+            Err(Error::new(Reason::NotAnArchive).with_detail("its end contradicts the file"))
+        }
     }
 }
 

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lab_connector::export::{Limits, Package, Reason};
+use lab_connector::export::{Error, Limits, Package, Reason};
+use lab_connector::retry::RetryPolicy;
 
 use super::raw::{self, Entry, archive};
+use crate::downloads_server::{Framing, Server};
+use crate::support::order_with_file;
 
 struct Case {
     name: &'static str,
@@ -252,18 +255,18 @@ fn cases(outside: &Path) -> Vec<Case> {
     refused("broken deflate", archive(&[broken]), Damaged);
     refused("cut off", cut, NotAnArchive);
     let before = [&b"#!/bin/sh\n"[..], &one("a")].concat();
-    refused("bytes before the archive", before, NotAnArchive);
+    refused("bytes before the archive", before, LeadingBytes);
     let in_a_row = [one("a.stl"), one("b.stl")].concat();
-    refused("two archives in a row", in_a_row, NotAnArchive);
+    refused("two archives in a row", in_a_row, LeadingBytes);
     refused(
         "an end within the comment",
         end_in_comment(false),
-        NotAnArchive,
+        LeadingBytes,
     );
     let mut cut_off = end_in_comment(false);
     let length = cut_off.len() - 2;
     cut_off[length] = 0xff;
-    refused("an end within the comment, too long", cut_off, NotAnArchive);
+    refused("an end within the comment, too long", cut_off, SecondEnd);
     refused(
         "an archive within the comment",
         end_in_comment(true),
@@ -402,6 +405,41 @@ fn each_hostile_archive_ends_as_the_table_says() {
             (expected, result) => panic!("{}: {result:?}, not {expected:?}", case.name),
         }
         assert!(snapshot(root) == before, "{}: something is left", case.name);
+    }
+}
+
+/// A download looks at a zip's end only: what it delivers is not refused for its end later, and
+/// what it refuses is not opened either.
+#[tokio::test]
+async fn a_download_and_the_opening_of_its_file_give_one_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("case.zip");
+    let server = Server::start().await;
+    let lab = server.lab(RetryPolicy::never()).await;
+    let order = order_with_file(None);
+    for case in cases(directory.path()) {
+        let bytes = case.bytes;
+        let answer = Framing::Length.answer("200 OK", &bytes, bytes.len());
+        server.play(move |_, _| answer.clone());
+        let download = lab.download(&order, &order.assets()[0]).zip(true);
+        let downloaded = download.to_file(&target).await.map(drop);
+        let opened = Package::read_within(std::io::Cursor::new(bytes), case.limits).map(drop);
+        let end_is_wrong = match opened.as_ref().map_err(Error::reason) {
+            Err(Reason::NotAnArchive | Reason::LeadingBytes | Reason::SecondEnd) => true,
+            Ok(()) | Err(_) => false,
+        };
+        let answers = format!("{}: {downloaded:?}, {opened:?}", case.name);
+        assert_eq!(downloaded.is_err(), end_is_wrong, "{answers}");
+        let Err(error) = downloaded else { continue };
+        assert!(error.is_incomplete(), "{answers}");
+        // Both say what was found.
+        let found = match opened.as_ref().unwrap_err().reason() {
+            Reason::LeadingBytes => "before its first entry",
+            Reason::SecondEnd => "it has two ends",
+            _ => continue,
+        };
+        assert!(error.to_string().contains(found), "{answers}");
+        assert!(opened.unwrap_err().to_string().contains(found), "{answers}");
     }
 }
 
