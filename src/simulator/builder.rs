@@ -1,12 +1,12 @@
 //! How a simulator is set up.
 
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::behaviour::Behaviour;
 use super::clock::ClockMode;
 use super::faults::Faults;
-use super::{Simulator, start};
+use super::{Simulator, head_limit, start};
 use crate::model::AccountId;
 
 /// A simulator to be started.
@@ -22,6 +22,8 @@ pub struct SimulatorBuilder {
     pub(super) faults: Faults,
     pub(super) accounts: Vec<(AccountId, String)>,
     pub(super) logins: Vec<(String, Vec<AccountId>)>,
+    /// Without a setter: the tests shorten it, and nobody else needs to.
+    pub(super) head_limit: Duration,
 }
 
 impl SimulatorBuilder {
@@ -36,6 +38,7 @@ impl SimulatorBuilder {
             faults: Faults::default(),
             accounts: Vec::new(),
             logins: Vec::new(),
+            head_limit: head_limit::LIMIT,
         }
     }
 

@@ -375,13 +375,18 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
         address,
         initial: set,
     });
+    let head_limit = shared.initial.head_limit;
     let mut routers = Routers::default();
     let mut serve = |listener, address, app: axum::Router| {
         routers.add(address, app.clone());
         let app = app.into_make_service_with_connect_info::<FaultSlot>();
         let server = tokio::spawn(async move {
+            let wires = Wires {
+                listener,
+                head_limit,
+            };
             // Ends with the handle only.
-            let _ = axum::serve(Wires(listener), app).await;
+            let _ = axum::serve(wires, app).await;
         });
         server.abort_handle()
     };

@@ -70,27 +70,31 @@ impl FaultSlot {
 
 /// Accepts connections that can break.
 #[derive(Debug)]
-pub(super) struct Wires(pub(super) TcpListener);
+pub(super) struct Wires {
+    pub(super) listener: TcpListener,
+    /// How long the head of a request may take.
+    pub(super) head_limit: Duration,
+}
 
 impl Listener for Wires {
     type Io = FaultyConnection;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (FaultyConnection, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
+        let (stream, address) = Listener::accept(&mut self.listener).await;
         // Small answers are not held back for more. It is only slower where it fails.
         let _ = stream.set_nodelay(true);
         let wire = FaultyConnection {
             stream,
             line: FaultSlot::default(),
             answer: None,
-            head_limit: HeadLimit::new(),
+            head_limit: HeadLimit::new(self.head_limit),
         };
         (wire, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
