@@ -88,6 +88,8 @@ pub(super) enum Answer {
     /// Tokens: `access-NAME` and `refresh-NAME`.
     Tokens(&'static str),
     Status(u16, &'static str),
+    /// Too busy, for so many seconds.
+    Busy(u16),
     NoConnection,
     Lost,
 }
@@ -220,6 +222,11 @@ impl Script {
                 &format!(r#"{{"access_token":"access-{name}","refresh_token":"refresh-{name}"}}"#),
             )),
             Answer::Status(status, body) => Ok(response(status, body)),
+            Answer::Busy(seconds) => {
+                let mut response = response(503, "");
+                response.headers_mut().insert("retry-after", seconds.into());
+                Ok(response)
+            }
             Answer::NoConnection => Err(TransportError::connect("scripted")),
             Answer::Lost => Err(TransportError::broken("scripted")),
         }
