@@ -125,7 +125,8 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Element> {
         return Err(Error::new(Reason::XmlTooLarge));
     }
     let text = decode(bytes);
-    let text = without_odd_signs(&text);
+    // Some writers fill the last block with zeros.
+    let text = without_odd_signs(text.trim_end_matches('\0'));
     let mut reader = Reader::from_str(&text);
     let mut builder = Builder {
         limits,

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use lab_connector::export::{Manifest, Package, Reason};
 
 const EXPORT: &str = "iTero_Export_76392642/";
 
-fn here(path: &str) -> PathBuf {
+pub(super) fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("it/export")
         .join(path)
@@ -222,5 +223,92 @@ fn manifests_are_read_in_their_encoding_and_with_odd_signs() {
         let notes_read = rx.notes().map(|notes| *notes.reveal());
         assert_eq!(notes_read, Some(notes), "{file}");
         assert_eq!(rx.bridges()[0], [3, 4, 5], "{file}");
+    }
+}
+
+/// What programs make of a manifest elsewhere, and what is read of it: what it says or nothing, never
+/// something else.
+#[test]
+fn manifests_of_other_countries_and_other_writers_say_the_same_or_nothing() {
+    let read = |file: &str| {
+        let bytes = std::fs::read(here("manifests").join(file).with_extension("xml")).unwrap();
+        Manifest::parse(&bytes)
+    };
+    // 12/12/2024 17:27:25, as UTC.
+    let exported = SystemTime::UNIX_EPOCH + Duration::from_secs(1_734_024_445);
+    let due = "2024-12-23";
+    for (file, time, due) in [
+        ("public_v50_bridge", Some(exported), due),
+        ("cdata", Some(exported), due),
+        ("leading_blank", Some(exported), due),
+        ("junk_after", Some(exported), due),
+        // With `PM`; at `+0530`, and at `-300`, which are minutes: no point in time.
+        ("ampm", None, due),
+        ("offset_0530", None, due),
+        ("offset_minutes", None, due),
+        // Other digits stay text; the Thai year stays the one that is written.
+        ("ar_digits", Some(exported), "١٢/٢٣/٢٠٢٤"),
+        ("th_calendar", Some(exported), "2567-12-23"),
+    ] {
+        let manifest = read(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert_eq!(manifest.export_time(), time, "{file}");
+        let rx = manifest.prescription();
+        assert_eq!(rx.due(), Some(due), "{file}");
+        let patient = rx.patient().map(|patient| *patient.reveal());
+        assert_eq!(patient, Some("Muster, Erika"), "{file}");
+        assert_eq!(rx.bridges()[0], [3, 4, 5], "{file}");
+    }
+    for (file, reason) in [
+        ("bare_amp", Reason::Xml),
+        ("doctype", Reason::Entities),
+        ("nbsp", Reason::Entities),
+    ] {
+        assert_eq!(read(file).unwrap_err().reason(), reason, "{file}");
+    }
+}
+
+/// A code is looked up in its own table, not in one whose name ends alike; a bridge is not a type of
+/// bridges, though both have the number 1.
+#[test]
+fn each_coded_field_is_resolved_by_its_own_table() {
+    let bytes = std::fs::read(here("manifests/public_v50_bridge.xml")).unwrap();
+    let manifest = Manifest::parse(&bytes).unwrap();
+    let teeth = manifest.prescription().teeth();
+    let fields = |n: usize| teeth[n].fields().collect::<Vec<_>>();
+    let abutment = [
+        ("RestorationType", "Crown"),
+        ("ToothMaterial", "Ceramic: Zirconia"),
+        ("TypeInBridge", "Abutment"),
+        ("BridgeID", "1"),
+    ];
+    let pontic = [
+        ("RestorationType", "Missing"),
+        ("TypeInBridge", "Pontic"),
+        ("BridgeID", "1"),
+    ];
+    assert_eq!(fields(0), abutment);
+    assert_eq!(fields(1), pontic);
+    assert_eq!(fields(2), abutment);
+    let bridge = &manifest.extra()["Bridges"]["Bridge"];
+    assert_eq!(
+        (&bridge["Id"], &bridge["Type"]),
+        (&"1".into(), &"Traditional".into())
+    );
+    assert_eq!(manifest.prescription().bridges(), [vec![3, 4, 5]]);
+}
+
+/// Each file beside this one is named by a test.
+#[test]
+fn no_file_is_left_out() {
+    let tests = include_str!("programs.rs");
+    for folder in ["manifests", "programs"] {
+        for entry in std::fs::read_dir(here(folder)).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            let (name, _) = file.split_once('.').unwrap();
+            let named = [format!("\"{name}\""), format!("{file}\"")];
+            let named = named.iter().any(|named| tests.contains(named));
+            // Those of the programs are counted.
+            assert!(named || name.starts_with("tool_"), "{file}");
+        }
     }
 }
