@@ -312,6 +312,16 @@ async fn a_long_answer_is_read_elsewhere() {
     assert!(turns.into_inner() > 100);
 }
 
+/// What the next test sets.
+pub(crate) const SETTINGS: [&str; 6] = [
+    "ListingLimits::records",
+    "ListingLimits::entries",
+    "ListingLimits::pages",
+    "ListingLimits::record_bytes",
+    "ListingLimits::bytes",
+    "ListingLimits::time",
+];
+
 #[tokio::test]
 async fn any_setting_is_taken() {
     for (records, entries, record_bytes, bytes, time) in [
@@ -327,7 +337,7 @@ async fn any_setting_is_taken() {
     ] {
         let limits = limits(|limits| {
             *limits = ListingLimits::default();
-            (limits.records, limits.entries) = (records, entries);
+            (limits.records, limits.entries, limits.pages) = (records, entries, records);
             (limits.record_bytes, limits.bytes, limits.time) = (record_bytes, bytes, time);
         });
         let set = |client: ClientBuilder| client.listing_limits(limits).answer_limit(bytes);

@@ -1,6 +1,7 @@
 //! Every duration and number that can be set, set to nothing, to next to nothing and to as much as
 //! there is: nothing panics, and nothing waits for ever.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,56 @@ use lab_connector::retry::RetryPolicy;
 use lab_connector::transport::{self, Body};
 use lab_connector::{Client, Endpoints, Error, FileTokenStore, MemoryTokenStore, TokenStore};
 
+use crate::postgres::Schema;
 use crate::support::{RawServer, TestClock, account, keep, order_with_file, tokens};
+use crate::{bounds, export, inbox};
+
+/// What takes a number or a duration, by the public API: none is left out of the tables.
+#[test]
+fn every_setter_is_tried() {
+    const NUMBERS: [&str; 6] = ["core::time::Duration", "usize", "u64", "u32", "u16", "u8"];
+    let is_number = |argument: &str| {
+        let option = argument.strip_prefix("core::option::Option<");
+        let inner = option.and_then(|inner| inner.strip_suffix('>'));
+        NUMBERS.contains(&inner.unwrap_or(argument))
+    };
+    let mut setters = BTreeSet::new();
+    for line in include_str!("../../api.txt").lines() {
+        let Some(item) = line.strip_prefix("pub ") else {
+            continue;
+        };
+        let path = item.strip_prefix("fn ").unwrap_or(item);
+        let takes_number = match (path.split_once("(self, "), path.split_once(": ")) {
+            (Some((_, arguments)), _) => {
+                let arguments = arguments.strip_suffix(") -> Self");
+                arguments.is_some_and(|arguments| arguments.split(", ").any(is_number))
+            }
+            // The one type that is set up by its fields.
+            (None, Some((field, kind))) => field.contains("::ListingLimits::") && is_number(kind),
+            (None, None) => false,
+        };
+        // What the simulator does is not for production.
+        if takes_number && !path.contains("::simulator::") {
+            let end = path.find(['(', ' ']).unwrap();
+            let mut path = path[..end].trim_end_matches(':').rsplit("::");
+            let (name, owner) = (path.next().unwrap(), path.next().unwrap());
+            let owner = owner.split('<').next().unwrap();
+            setters.insert(format!("{owner}::{name}"));
+        }
+    }
+    let tables = SETTERS.iter().map(|(name, _)| *name);
+    let tables = tables.chain(inbox::extremes::SETTERS.iter().map(|(name, _)| *name));
+    let tables = tables.chain(export::extremes::SETTERS.iter().map(|(name, _)| *name));
+    let tried = tables.map(|name| name.split(',').next().unwrap());
+    let tried = tried.chain(bounds::SETTINGS);
+    // Tests of their own, here and below.
+    let tried = tried.chain([
+        "DownloadAll::concurrency",
+        "PostgresStoreBuilder::max_connections",
+    ]);
+    let tried: BTreeSet<_> = tried.map(str::to_owned).collect();
+    assert_eq!(setters, tried);
+}
 
 type Set = fn(ClientBuilder, Duration) -> ClientBuilder;
 
@@ -27,33 +77,50 @@ fn small(value: Duration) -> u32 {
 }
 
 const SETTERS: &[(&str, Set)] = &[
-    ("connect_timeout", |b, v| b.connect_timeout(v)),
-    ("attempt_timeout", |b, v| b.attempt_timeout(v)),
-    ("operation_timeout", |b, v| b.operation_timeout(v)),
-    ("idle_timeout", |b, v| b.idle_timeout(v)),
-    ("minimum_rate", |b, v| b.minimum_rate(Some(number(v)))),
-    ("rate, period", |b, v| b.rate(1, v)),
-    ("rate, operations", |b, v| {
+    ("ClientBuilder::connect_timeout", |b, v| {
+        b.connect_timeout(v)
+    }),
+    ("ClientBuilder::attempt_timeout", |b, v| {
+        b.attempt_timeout(v)
+    }),
+    ("ClientBuilder::operation_timeout", |b, v| {
+        b.operation_timeout(v)
+    }),
+    ("ClientBuilder::idle_timeout", |b, v| b.idle_timeout(v)),
+    ("ClientBuilder::minimum_rate", |b, v| {
+        b.minimum_rate(Some(number(v)))
+    }),
+    ("ClientBuilder::rate, period", |b, v| b.rate(1, v)),
+    ("ClientBuilder::rate, operations", |b, v| {
         b.rate(small(v), Duration::from_nanos(1))
     }),
-    ("total_rate, period", |b, v| b.total_rate(1, v)),
-    ("total_rate, requests", |b, v| {
+    ("ClientBuilder::total_rate, period", |b, v| {
+        b.total_rate(1, v)
+    }),
+    ("ClientBuilder::total_rate, requests", |b, v| {
         b.total_rate(small(v), Duration::from_nanos(1))
     }),
-    ("concurrency", |b, v| b.concurrency(count(v))),
-    ("total_concurrency", |b, v| b.total_concurrency(count(v))),
-    ("total_downloads", |b, v| b.total_downloads(count(v))),
-    ("answer_limit", |b, v| b.answer_limit(count(v))),
-    ("attempts", |b, v| {
+    ("ClientBuilder::concurrency", |b, v| b.concurrency(count(v))),
+    ("ClientBuilder::total_concurrency", |b, v| {
+        b.total_concurrency(count(v))
+    }),
+    ("ClientBuilder::total_downloads", |b, v| {
+        b.total_downloads(count(v))
+    }),
+    ("ClientBuilder::answer_limit", |b, v| {
+        b.answer_limit(count(v))
+    }),
+    ("ClientBuilder::file_limit", |b, v| b.file_limit(number(v))),
+    ("RetryPolicy::attempts", |b, v| {
         b.retry(RetryPolicy::default().attempts(small(v)))
     }),
-    ("backoff, base", |b, v| {
+    ("RetryPolicy::backoff, base", |b, v| {
         b.retry(RetryPolicy::default().backoff(v, Duration::from_secs(20)))
     }),
-    ("backoff, cap", |b, v| {
+    ("RetryPolicy::backoff, cap", |b, v| {
         b.retry(RetryPolicy::default().backoff(Duration::ZERO, v))
     }),
-    ("backoff", |b, v| {
+    ("RetryPolicy::backoff", |b, v| {
         b.retry(RetryPolicy::default().backoff(v, v))
     }),
 ];
@@ -99,7 +166,7 @@ async fn every_setter_takes_any_value() {
             // Of its own: a refresh that its call has given up may still store something.
             let store: Arc<dyn TokenStore> = match *name {
                 // A lease follows from it, which a file keeps. Files take their time.
-                "attempt" => {
+                "ClientBuilder::attempt_timeout" => {
                     let path = format!("{number} {}", value.as_secs());
                     Arc::new(FileTokenStore::open(directory.path().join(path)).unwrap())
                 }
@@ -122,7 +189,11 @@ async fn every_setter_takes_any_value() {
                     }
                 };
                 // What is spread over a year, and a wait of a year, are what was asked for.
-                let waits = ["total_rate, period", "backoff", "backoff, base"];
+                let waits = [
+                    "ClientBuilder::total_rate, period",
+                    "RetryPolicy::backoff",
+                    "RetryPolicy::backoff, base",
+                ];
                 let waits = value == Duration::MAX && waits.contains(name);
                 let limit = Duration::from_millis(if waits { 100 } else { 30_000 });
                 let Ok(done) = tokio::time::timeout(limit, done).await else {
@@ -138,11 +209,13 @@ async fn every_setter_takes_any_value() {
 fn judge(name: &str, value: Duration, done: Result<(), Error>) {
     let Err(error) = done else { return };
     // Next to no time, room or repeats: that is what the error says.
-    let expected = match name {
+    let (_, setter) = name.split_once("::").unwrap();
+    let expected = match setter {
         "attempt_timeout" | "operation_timeout" | "idle_timeout" => {
             error.is_timeout() || error.is_refresh_failed() || error.is_server()
         }
         "minimum_rate" => error.is_timeout(),
+        "file_limit" => error.is_decode(),
         "answer_limit" => error.is_decode() || error.is_refresh_failed(),
         "attempts" | "backoff" | "backoff, base" | "backoff, cap" => error.is_server(),
         _ => false,
@@ -190,5 +263,20 @@ async fn any_number_of_downloads_at_a_time() {
         let fetched = lab.download_all(&all).concurrency(orders);
         let fetched = fetched.to_directory(directory.path()).await;
         assert!(fetched[0].result.is_ok(), "{orders}");
+    }
+}
+
+#[tokio::test]
+async fn any_number_of_connections_to_the_database() {
+    let Some(schema) = Schema::new("any_number_of_connections_to_the_database") else {
+        return;
+    };
+    for connections in [0, 1, u32::MAX] {
+        let store = schema.builder().max_connections(connections);
+        let store = store.connect().await.unwrap();
+        assert!(
+            store.load(&account()).await.unwrap().is_none(),
+            "{connections}"
+        );
     }
 }

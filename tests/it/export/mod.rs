@@ -1,5 +1,6 @@
 //! Packages: what is refused, and what comes out.
 
+pub(crate) mod extremes;
 mod hostile;
 mod packages;
 mod programs;

@@ -1,6 +1,7 @@
 //! The inbox: what becomes of what a service shows.
 
 mod deliveries;
+pub(crate) mod extremes;
 mod files;
 mod for_each;
 mod hints;
