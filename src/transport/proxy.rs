@@ -1,23 +1,86 @@
 //! The proxy that a client goes through, as it may be named: without user and password.
 
+use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
 use crate::endpoints::origin;
 
-/// The variables that name a proxy for URLs of a scheme, in the order in which they count, with their
-/// values. One that is blank is not set.
-pub(crate) fn variables(
-    scheme: &str,
-    variable: impl Fn(&str) -> Option<String>,
-) -> impl Iterator<Item = (&'static str, String)> {
-    let names: [&str; 4] = match scheme {
-        "https" => ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
-        _ => ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
-    };
-    names.into_iter().filter_map(move |name| {
-        let value = variable(name)?;
-        (!value.trim().is_empty()).then_some((name, value))
-    })
+/// What stands for a proxy that no variable names.
+const SYSTEM: &str = "the system's settings";
+
+/// The proxies of the environment and the system, read as reqwest reads them.
+pub(crate) struct SystemProxies {
+    matcher: Matcher,
+    /// The variables that name one, in the order in which they count, with the origins of their proxies.
+    http: Vec<(&'static str, String)>,
+    https: Vec<(&'static str, String)>,
+    /// The variable that names hosts that are reached without.
+    exceptions: Option<&'static str>,
+}
+
+/// How a URL is reached where the environment and the system decide.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SystemRoute {
+    /// Nothing names a proxy.
+    Direct,
+    /// Something names one, but not for this URL.
+    Excepted {
+        /// The variable that names the proxy.
+        variable: &'static str,
+        /// The variable that makes the exception, where it is one.
+        exception: Option<&'static str>,
+    },
+    /// Through this one.
+    Proxy(NamedProxy),
+}
+
+impl SystemProxies {
+    pub(crate) fn read() -> Self {
+        SystemProxies::new(Matcher::from_system(), |name| std::env::var(name).ok())
+    }
+
+    fn new(matcher: Matcher, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let named = |names: [&'static str; 4]| {
+            let named = names.into_iter().filter_map(|name| {
+                let value = variable(name).filter(|value| !value.trim().is_empty())?;
+                Some((name, place(&value).unwrap_or_default()))
+            });
+            named.collect()
+        };
+        let exceptions = ["NO_PROXY", "no_proxy"];
+        SystemProxies {
+            http: named(["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]),
+            https: named(["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]),
+            exceptions: exceptions.into_iter().find(|name| variable(name).is_some()),
+            matcher,
+        }
+    }
+
+    pub(crate) fn route(&self, url: &Url) -> SystemRoute {
+        let variables = match url.scheme() {
+            "https" => &self.https,
+            _ => &self.http,
+        };
+        // Asked before each request: elsewhere nothing but a variable can name one.
+        if variables.is_empty() && !cfg!(any(target_os = "macos", windows, test)) {
+            return SystemRoute::Direct;
+        }
+        let uri: Option<http::Uri> = url.as_str().parse().ok();
+        let proxy = uri.and_then(|uri| self.matcher.intercept(&uri));
+        match (proxy, variables.first()) {
+            (Some(proxy), _) => {
+                let place = place(&proxy.uri().to_string()).unwrap_or_default();
+                let named = variables.iter().find(|(_, other)| *other == place);
+                let setting = named.map_or(SYSTEM, |(name, _)| name);
+                SystemRoute::Proxy(NamedProxy { setting, place })
+            }
+            (None, Some((variable, _))) => SystemRoute::Excepted {
+                variable,
+                exception: self.exceptions,
+            },
+            (None, None) => SystemRoute::Direct,
+        }
+    }
 }
 
 /// The origin of a proxy: of a URL, or of a host and a port as they stand in the environment. None
@@ -30,9 +93,9 @@ pub(crate) fn place(text: &str) -> Option<String> {
     Some(origin::display(&url.ok()?))
 }
 
-/// A proxy, as an error may name it, and the setting that names it.
+/// A proxy, as an error or a report may name it, and what names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NamedProxy {
+pub(crate) struct NamedProxy {
     setting: &'static str,
     place: String,
 }
@@ -43,14 +106,41 @@ impl NamedProxy {
         Some(NamedProxy { setting, place })
     }
 
-    /// The one that the environment names for https.
-    pub(super) fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        variables("https", variable).find_map(|(name, value)| NamedProxy::new(name, &value))
+    /// In a sentence about a host that is not reached.
+    pub(super) fn detail(&self) -> String {
+        match self.setting {
+            SYSTEM => format!(" ({SYSTEM} name the proxy {})", self.place),
+            setting => format!(" (`{setting}` names the proxy {})", self.place),
+        }
     }
 
-    /// Whether it was asked is not known: `NO_PROXY` makes exceptions.
-    pub(super) fn detail(&self) -> String {
-        format!(" (`{}` names the proxy {})", self.setting, self.place)
+    /// In a report.
+    pub(crate) fn route(&self) -> String {
+        match self.setting {
+            SYSTEM => format!("through the proxy {}, as {SYSTEM} say", self.place),
+            variable => format!(
+                "through the proxy {}, as the variable {variable} says",
+                self.place
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+impl SystemProxies {
+    /// Of an environment with these variables, where the system says nothing.
+    pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let first = |names: [&str; 2]| names.into_iter().find_map(variable).unwrap_or_default();
+        let matcher = Matcher::builder()
+            .all(first(["ALL_PROXY", "all_proxy"]))
+            .http(first(["HTTP_PROXY", "http_proxy"]))
+            .https(first(["HTTPS_PROXY", "https_proxy"]))
+            .no(first(["NO_PROXY", "no_proxy"]));
+        SystemProxies::new(matcher.build(), variable)
     }
 }
 
@@ -58,11 +148,12 @@ impl NamedProxy {
 mod tests {
     use super::*;
 
+    fn route(variables: &[(&str, &str)], url: &str) -> SystemRoute {
+        SystemProxies::of(variables).route(&Url::parse(url).unwrap())
+    }
+
     #[test]
     fn a_proxy_is_named_without_its_password() {
-        let environment = |name: &'static str, value: &'static str| {
-            NamedProxy::of_environment(|asked| (asked == name).then(|| value.to_owned()))
-        };
         for (name, value, detail) in [
             (
                 "HTTPS_PROXY",
@@ -76,13 +167,52 @@ mod tests {
             ),
             (
                 "https_proxy",
-                "proxy.example:3128",
-                " (`https_proxy` names the proxy http://proxy.example:3128)",
+                "proxy.example:80",
+                " (`https_proxy` names the proxy http://proxy.example)",
             ),
         ] {
-            assert_eq!(environment(name, value).unwrap().detail(), detail);
+            match route(&[(name, value)], "https://lab.example/") {
+                SystemRoute::Proxy(proxy) => assert_eq!(proxy.detail(), detail),
+                other => panic!("{name}: {other:?}"),
+            }
         }
-        assert_eq!(environment("HTTPS_PROXY", ""), None);
-        assert_eq!(environment("NO_PROXY", "lab.example"), None);
+        let lab = "https://lab.example/";
+        assert_eq!(route(&[("HTTPS_PROXY", "")], lab), SystemRoute::Direct);
+        assert_eq!(route(&[("HTTP_PROXY", "p:1")], lab), SystemRoute::Direct);
+    }
+
+    #[test]
+    fn an_excepted_host_is_reached_without() {
+        let excepted = |exception: &str| {
+            let set = [("HTTPS_PROXY", "p.example:1"), ("no_proxy", exception)];
+            route(&set, "https://api.lab.example/") != route(&set[..1], "https://api.lab.example/")
+        };
+        for exception in ["lab.example", ".lab.example", "b, API.lab.example", "*"] {
+            assert!(excepted(exception), "{exception}");
+        }
+        for exception in ["", "b.example", "ab.example", "10.0.0.0/8"] {
+            assert!(!excepted(exception), "{exception}");
+        }
+        let set = [("all_proxy", "p.example:1"), ("NO_PROXY", "10.0.0.0/8")];
+        assert_eq!(
+            route(&set, "https://10.1.2.3/"),
+            SystemRoute::Excepted {
+                variable: "all_proxy",
+                exception: Some("NO_PROXY")
+            }
+        );
+    }
+
+    #[test]
+    fn what_no_variable_names_is_the_systems() {
+        let matcher = Matcher::builder().https("proxy.example:3128").build();
+        let proxies = SystemProxies::new(matcher, |_| None);
+        match proxies.route(&Url::parse("https://lab.example/").unwrap()) {
+            SystemRoute::Proxy(proxy) => assert_eq!(
+                proxy.detail(),
+                " (the system's settings name the proxy http://proxy.example:3128)"
+            ),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use url::Url;
 
 use super::diagnosis::{self, Diagnosis, find};
-use super::proxy::NamedProxy;
+use super::proxy::{NamedProxy, SystemProxies, SystemRoute};
 use super::resolver::{NotPublic, Resolver};
 use super::{Body, Failure, Request, Response, Timeouts, Transport, TransportError};
 use crate::endpoints::origin::{Allowed, is_loopback};
@@ -24,7 +24,27 @@ pub(crate) struct Reqwest {
     /// None where names may resolve to anything, or somebody else set the client up.
     resolver: Option<Resolver>,
     /// The proxy that errors name.
-    proxy: Option<NamedProxy>,
+    proxy: Arc<ErrorProxy>,
+}
+
+/// What is known of the proxy that a request goes through.
+enum ErrorProxy {
+    Unknown,
+    Configured(NamedProxy),
+    System(SystemProxies),
+}
+
+impl ErrorProxy {
+    fn of(&self, url: &Url) -> Option<NamedProxy> {
+        match self {
+            ErrorProxy::Unknown => None,
+            ErrorProxy::Configured(proxy) => Some(proxy.clone()),
+            ErrorProxy::System(proxies) => match proxies.route(url) {
+                SystemRoute::Proxy(proxy) => Some(proxy),
+                SystemRoute::Direct | SystemRoute::Excepted { .. } => None,
+            },
+        }
+    }
 }
 
 /// What a lab's network may ask for.
@@ -111,10 +131,12 @@ impl Reqwest {
             Proxy::None | Proxy::At(_) => client.clone(),
         };
         let proxy = match &network.proxy {
-            Proxy::System => NamedProxy::of_environment(|name| std::env::var(name).ok()),
-            Proxy::None => None,
-            Proxy::At(url) => NamedProxy::new("ClientBuilder::proxy", url.expose()),
+            Proxy::System => ErrorProxy::System(SystemProxies::read()),
+            Proxy::None => ErrorProxy::Unknown,
+            Proxy::At(url) => NamedProxy::new("ClientBuilder::proxy", url.expose())
+                .map_or(ErrorProxy::Unknown, ErrorProxy::Configured),
         };
+        let proxy = Arc::new(proxy);
         Ok(Reqwest {
             client,
             direct,
@@ -130,12 +152,8 @@ impl Reqwest {
             direct: client.clone(),
             client,
             resolver: None,
-            proxy: None,
+            proxy: Arc::new(ErrorProxy::Unknown),
         }
-    }
-
-    fn failed(&self, error: reqwest::Error, is_direct: bool) -> TransportError {
-        failed(error, self.proxy.as_ref().filter(|_| !is_direct))
     }
 }
 
@@ -206,11 +224,13 @@ impl fmt::Debug for Reqwest {
 impl Transport for Reqwest {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
         let request = reqwest::Request::try_from(request).map_err(|error| failed(error, None))?;
-        let is_local = is_loopback(request.url());
-        let client = if is_local { &self.direct } else { &self.client };
+        let (client, proxy) = match is_loopback(request.url()) {
+            true => (&self.direct, None),
+            false => (&self.client, self.proxy.of(request.url())),
+        };
         let visit = self.resolver.as_ref().map(|own| own.visit(request.url()));
         let response = client.execute(request).await;
-        let response = response.map_err(|error| self.failed(error, is_local))?;
+        let response = response.map_err(|error| failed(error, proxy.as_ref()))?;
         drop(visit);
         let length = response.content_length();
         let response = http::Response::<reqwest::Body>::from(response);

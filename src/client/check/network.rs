@@ -12,6 +12,7 @@ use crate::auth::set_uri;
 use crate::endpoints::{Operation, discovery, origin};
 use crate::error::answer;
 use crate::transport::Request;
+use crate::transport::proxy::SystemProxies;
 
 impl Run {
     /// Whether each host of the configuration can be reached, and through what.
@@ -31,6 +32,7 @@ impl Run {
                 roots.push(url);
             }
         }
+        let system = SystemProxies::read();
         for root in roots {
             let mut request = Request::new(Bytes::new());
             *request.method_mut() = Method::HEAD;
@@ -42,11 +44,7 @@ impl Run {
                     .map(|response| response.status()),
                 Err(error) => Err(error),
             };
-            let route = self
-                .client()
-                .inner
-                .route
-                .describe(&root, |name| std::env::var(name).ok());
+            let route = self.client().inner.route.describe(&root, &system);
             let asked = Some("HEAD /".to_owned());
             let step = match answered {
                 Ok(status) => {

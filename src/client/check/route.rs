@@ -3,6 +3,7 @@
 use url::Url;
 
 use crate::endpoints::origin;
+use crate::transport::proxy::{SystemProxies, SystemRoute};
 use crate::transport::{Proxy, proxy};
 
 /// How a client reaches the service.
@@ -31,7 +32,7 @@ impl Route {
     }
 
     /// The route to a URL in words, and where that is from.
-    pub(super) fn describe(&self, url: &Url, variable: impl Fn(&str) -> Option<String>) -> String {
+    pub(super) fn describe(&self, url: &Url, system: &SystemProxies) -> String {
         match self {
             Route::Own => "by the application's own transport".to_owned(),
             Route::Direct => "without a proxy, as the setting `proxy` says".to_owned(),
@@ -41,26 +42,24 @@ impl Route {
             Route::System if origin::is_loopback(url) => {
                 "without a proxy: it is this machine".to_owned()
             }
-            Route::System => by_environment(url, variable),
+            Route::System => match system.route(url) {
+                SystemRoute::Direct => {
+                    "without a proxy: neither a variable nor the system's settings name one"
+                        .to_owned()
+                }
+                SystemRoute::Excepted {
+                    variable,
+                    exception: Some(exception),
+                } => format!(
+                    "without a proxy: {exception} excepts this host from the one that {variable} names"
+                ),
+                SystemRoute::Excepted { variable, .. } => {
+                    format!("without a proxy: what {variable} names is not taken for one")
+                }
+                SystemRoute::Proxy(proxy) => proxy.route(),
+            },
         }
     }
-}
-
-fn by_environment(url: &Url, variable: impl Fn(&str) -> Option<String>) -> String {
-    let Some((name, value)) = proxy::variables(url.scheme(), &variable).next() else {
-        return "without a proxy, unless the system's settings name one; no variable does"
-            .to_owned();
-    };
-    let proxy = proxy::place(&value).unwrap_or_else(|| "that is no URL".to_owned());
-    let is_set = |name: &str| variable(name).is_some_and(|value| !value.trim().is_empty());
-    let except = ["NO_PROXY", "no_proxy"]
-        .into_iter()
-        .find(|name| is_set(name));
-    let except = except.map(|name| format!("; {name} is set too, and may except this host"));
-    format!(
-        "through the proxy {proxy}, as the variable {name} says{}",
-        except.unwrap_or_default()
-    )
 }
 
 #[cfg(test)]
@@ -70,12 +69,8 @@ mod tests {
     #[test]
     fn a_proxy_is_named_with_where_it_is_from_and_without_its_password() {
         let url = Url::parse("https://a.example/").unwrap();
-        let said = |route: &Route, set: &[(&str, &str)]| {
-            route.describe(&url, |name| {
-                let found = set.iter().find(|(known, _)| *known == name);
-                found.map(|(_, value)| (*value).to_owned())
-            })
-        };
+        let said =
+            |route: &Route, set: &[(&str, &str)]| route.describe(&url, &SystemProxies::of(set));
         let proxy = Proxy::At("http://user:canary@proxy.example:3128/".into());
         assert_eq!(Route::of(true, &proxy), Route::Own);
         let route = Route::of(false, &proxy);
@@ -83,26 +78,30 @@ mod tests {
             said(&route, &[]),
             "through the proxy http://proxy.example:3128, as the setting `proxy` says"
         );
-        let set = [
+        let mut set = [
             ("https_proxy", "user:canary@p.example:80"),
             ("HTTP_PROXY", "x"),
             ("NO_PROXY", "b"),
         ];
-        let text = said(&Route::System, &set);
-        assert!(
-            text.starts_with(
-                "through the proxy http://p.example, as the variable https_proxy says; NO_PROXY"
-            ),
-            "{text}"
+        assert_eq!(
+            said(&Route::System, &set),
+            "through the proxy http://p.example, as the variable https_proxy says"
         );
-        assert!(!text.contains("canary"), "{text}");
-        assert!(said(&Route::System, &[]).starts_with("without a proxy"));
+        set[2].1 = "example";
+        assert_eq!(
+            said(&Route::System, &set),
+            "without a proxy: NO_PROXY excepts this host from the one that https_proxy names"
+        );
+        let unusable = [("HTTPS_PROXY", "ftp://user:canary@p.example")];
+        assert_eq!(
+            said(&Route::System, &unusable),
+            "without a proxy: what HTTPS_PROXY names is not taken for one"
+        );
+        assert!(said(&Route::System, &[]).starts_with("without a proxy: neither"));
         assert!(said(&Route::Direct, &set).contains("setting `proxy`"));
         let here = Url::parse("http://127.0.0.1:1/").unwrap();
-        assert!(
-            Route::System
-                .describe(&here, |_| Some("x".into()))
-                .contains("this machine")
-        );
+        let everywhere = SystemProxies::of(&[("ALL_PROXY", "x")]);
+        let text = Route::System.describe(&here, &everywhere);
+        assert!(text.contains("this machine"), "{text}");
     }
 }
