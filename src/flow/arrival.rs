@@ -9,10 +9,11 @@ use crate::status::OrderStatus;
 /// One change of an order into a status: which, and where known, when it was seen and by what.
 ///
 /// With the feature `serde` an arrival of which only the status is known is that status as text,
-/// `"Lab Review"`; any other is `{"status": "Lab Review", "at": 1686182400000, "origin":
-/// "listing"}`, with the time in whole milliseconds since 1970-01-01T00:00Z, and `"doubtful": true`
-/// where it [is](Arrival::is_doubtful). Both forms are read back, fields that this release does not know are passed over, and an origin that it does not
-/// know is read as none.
+/// `"Lab Review"`; any other is `{"status": "Lab Review", "at": "2023-06-08T00:00:00.000Z", "origin":
+/// "listing"}`, with the time as of RFC 3339 in UTC, and `"doubtful": true` where it
+/// [is](Arrival::is_doubtful). Both forms are read back, as is a time in whole milliseconds since
+/// 1970-01-01T00:00Z. Fields that this release does not know are passed over, and an origin that it does
+/// not know is read as none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Arrival {
     pub(super) status: OrderStatus,
@@ -148,7 +149,8 @@ mod wire {
     use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
     use serde::ser::{Serialize, SerializeMap, Serializer};
 
-    use super::{Arrival, Origin, millis};
+    use super::{Arrival, Origin};
+    use crate::flow::rfc3339::{self, Rfc3339};
     use crate::status::OrderStatus;
 
     impl Serialize for Arrival {
@@ -159,7 +161,7 @@ mod wire {
             let mut map = serializer.serialize_map(None)?;
             map.serialize_entry("status", &self.status)?;
             if let Some(at) = self.at {
-                map.serialize_entry("at", &millis::since_epoch(at))?;
+                map.serialize_entry("at", &Rfc3339(at))?;
             }
             if let Some(origin) = self.origin {
                 map.serialize_entry("origin", &origin)?;
@@ -203,7 +205,7 @@ mod wire {
     #[derive(serde::Deserialize)]
     struct Fields {
         status: OrderStatus,
-        #[serde(default, deserialize_with = "millis::option::deserialize")]
+        #[serde(default, deserialize_with = "rfc3339::deserialize")]
         at: Option<SystemTime>,
         #[serde(default)]
         origin: Option<String>,

@@ -260,7 +260,7 @@ mod tests {
                 .from_origin(Origin::Fetched),
             Arrival::new("Lab Review").at(at(1)),
         ]);
-        let text = r#"{"complete":true,"arrivals":["Ready for Download",{"status":"On hold","at":1686182400000,"origin":"fetched"},{"status":"Lab Review","at":1000}]}"#;
+        let text = r#"{"complete":true,"arrivals":["Ready for Download",{"status":"On hold","at":"2023-06-08T00:00:00.000Z","origin":"fetched"},{"status":"Lab Review","at":"1970-01-01T00:00:01.000Z"}]}"#;
         assert_eq!(serde_json::to_string(&history).ok().as_deref(), Some(text));
         assert_eq!(serde_json::from_str(text).ok(), Some(history));
 

@@ -1,6 +1,5 @@
 //! Times as whole milliseconds since 1970-01-01T00:00Z.
 //!
-//! A number, because text would need a time crate, which this part of the crate does not have.
 //! Times are cut to it where they come in, so that a record that was stored and read again is
 //! the same record, and comparing times does not depend on whether it was.
 
@@ -33,15 +32,12 @@ pub(crate) fn from(millis: i64) -> Option<SystemTime> {
 }
 
 /// For `#[serde(with)]` on an optional time.
-#[cfg(feature = "serde")]
+#[cfg(feature = "client")]
 pub(crate) mod option {
     use std::time::SystemTime;
 
-    use serde::{Deserialize, Deserializer, de::Error};
-    #[cfg(feature = "client")]
-    use serde::{Serialize, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-    #[cfg(feature = "client")]
     pub(crate) fn serialize<S: Serializer>(
         time: &Option<SystemTime>,
         serializer: S,

@@ -296,6 +296,8 @@ mod explain;
 mod history;
 pub(crate) mod millis;
 mod phase;
+#[cfg(feature = "serde")]
+pub(crate) mod rfc3339;
 mod scenario;
 mod set;
 mod stage;

@@ -219,3 +219,35 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::flow::Arrival;
+
+    #[test]
+    fn as_json_it_is_what_is_documented() {
+        let at = UNIX_EPOCH + Duration::from_secs(1_773_480_413);
+        let mut case = CaseHistory {
+            order_id: OrderId::new("123456789"),
+            rx_id: Some(RxId::new("77")),
+            history: History::complete([Arrival::new("Scanning"), Arrival::new("F").at(at)]),
+        };
+        let json = json!({
+            "order_id": "123456789", "rx_id": "77",
+            "history": {"complete": true, "arrivals": [
+                "Scanning", {"status": "F", "at": "2026-03-14T09:26:53.000Z"},
+            ]},
+        });
+        assert_eq!(serde_json::to_value(&case).unwrap(), json);
+        assert_eq!(serde_json::from_value::<CaseHistory>(json).unwrap(), case);
+        case.rx_id = None;
+        let json = serde_json::to_value(&case).unwrap();
+        assert_eq!(json.get("rx_id"), None);
+        assert_eq!(serde_json::from_value::<CaseHistory>(json).unwrap(), case);
+    }
+}

@@ -2,15 +2,22 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 use crate::error::Error;
 use crate::model::OrderId;
 
 /// Something that could not be read, fetched or believed. Nothing is lost by it: it is tried
 /// again, or what is in doubt is delivered.
-#[derive(Clone, Debug)]
+///
+/// As JSON: `{"kind": "not_fetched", "error": "…"}`, without the order's id, which leads to a patient.
+/// Without an error that is `null`.
+#[derive(Clone, Debug, Serialize)]
 pub struct Problem {
     kind: ProblemKind,
+    #[serde(skip)]
     order_id: Option<OrderId>,
+    #[serde(serialize_with = "text")]
     error: Option<Error>,
 }
 
@@ -53,8 +60,16 @@ impl fmt::Display for Problem {
     }
 }
 
+fn text<S: Serializer>(error: &Option<Error>, serializer: S) -> Result<S::Ok, S::Error> {
+    let error = error.as_ref().map(Error::to_string);
+    error.serialize(serializer)
+}
+
 /// The kinds of problems.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// As JSON each is its name in snake case: `"no_rx_id"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProblemKind {
     /// A page of the listing failed, or the pages make no sense. No conclusion is drawn from

@@ -1,9 +1,14 @@
 //! What a round brought.
 
+use serde::Serialize;
+
 use super::problem::Problem;
 
 /// What a round brought. It is in the store by then.
-#[derive(Clone, Debug, Default)]
+///
+/// As JSON: `{"listed": 12, "complete": true, "fetched": 1, "deliveries": 2, "changes": 0,
+/// "deviations": 0, "problems": […]}`; see [`Problem`].
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct PollReport {
     pub(super) listed: u64,
     pub(super) complete: bool,
@@ -57,5 +62,43 @@ impl PollReport {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::Error;
+    use crate::inbox::ProblemKind;
+    use crate::model::OrderId;
+
+    #[test]
+    fn as_json_it_is_what_is_documented() {
+        let order = Some(OrderId::new("canary"));
+        let error = Error::configuration("no room");
+        let report = PollReport {
+            listed: 12,
+            complete: true,
+            fetched: 1,
+            deliveries: 2,
+            changes: 3,
+            deviations: 4,
+            problems: vec![
+                Problem::new(ProblemKind::NotFetched, order.clone(), Some(error.clone())),
+                Problem::new(ProblemKind::NoRxId, order, None),
+            ],
+        };
+        assert_eq!(
+            serde_json::to_value(&report).unwrap(),
+            json!({
+                "listed": 12, "complete": true, "fetched": 1, "deliveries": 2, "changes": 3,
+                "deviations": 4, "problems": [
+                    {"kind": "not_fetched", "error": error.to_string()},
+                    {"kind": "no_rx_id", "error": null},
+                ],
+            })
+        );
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use serde::{Serialize, Serializer};
+
 use super::problem::ProblemKind;
 use super::report::PollReport;
 use super::store::{Counts, Poller};
@@ -11,7 +13,27 @@ use crate::error::Error;
 
 /// How an inbox is doing. Counters are of this inbox and its clones, since it was made;
 /// [`Stats::store`] is of the account, whoever did it.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// As JSON the fields have their names here, with `_seconds` behind those that are a duration:
+///
+/// ```json
+/// {
+///   "poll_state": "good", "polls": 288, "failed_polls": 1,
+///   "since_good_poll_seconds": 12.5, "since_complete_poll_seconds": 12.5,
+///   "last_error": null, "problems": {"not_fetched": 2},
+///   "fetched": 31, "hints": 7, "deliveries": 12, "changes": 19, "deviations": 0, "store_failures": 0,
+///   "polled_by": {"process": "6f3c", "until": "2026-03-14T09:27:23.000Z"},
+///   "store": {
+///     "cases": 40, "arrivals": 95, "open": 3, "hidden": 1, "failed": 1, "most_attempts": 4,
+///     "oldest": "2026-03-14T08:26:53.000Z", "due": 1, "oldest_fetch": "2026-03-14T09:26:50.250Z",
+///     "given_up": 0
+///   },
+///   "oldest_seconds": 3600.0, "oldest_fetch_seconds": 2.75
+/// }
+/// ```
+///
+/// What is not there is `null`; fields may be added.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// How the last poll of this inbox went.
@@ -21,9 +43,11 @@ pub struct Stats {
     /// Polls that could not.
     pub failed_polls: u64,
     /// How long ago the orders were listed last; none if they never were.
+    #[serde(rename = "since_good_poll_seconds", serialize_with = "seconds")]
     pub since_good_poll: Option<Duration>,
     /// How long ago they were listed in full last; none if they never were. Only such a listing
     /// shows which orders are gone.
+    #[serde(rename = "since_complete_poll_seconds", serialize_with = "seconds")]
     pub since_complete_poll: Option<Duration>,
     /// The last error of a poll, in one line; none after one that listed the orders in full.
     pub last_error: Option<String>,
@@ -46,13 +70,16 @@ pub struct Stats {
     /// What is in the store.
     pub store: Counts,
     /// How old the oldest open delivery is.
+    #[serde(rename = "oldest_seconds", serialize_with = "seconds")]
     pub oldest: Option<Duration>,
     /// For how long the fetch that is due longest has been due; none if none is.
+    #[serde(rename = "oldest_fetch_seconds", serialize_with = "seconds")]
     pub oldest_fetch: Option<Duration>,
 }
 
 /// How the last poll went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PollState {
     /// There was none yet.
@@ -65,6 +92,10 @@ pub enum PollState {
     /// The service does not let this software at the account's orders, or takes its tokens no more:
     /// [pair](crate::Login::pair) it again.
     NotPaired,
+}
+
+fn seconds<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    span.map(|span| span.as_secs_f64()).serialize(serializer)
 }
 
 /// The counters of an inbox.
@@ -166,5 +197,77 @@ impl Stats {
         self.deliveries += report.deliveries();
         self.changes += report.changes();
         self.deviations += report.deviations();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn as_json_it_is_what_is_documented() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_480_413);
+        let seconds = Duration::from_secs_f64;
+        let stats = Stats {
+            poll_state: PollState::Good,
+            polls: 288,
+            failed_polls: 1,
+            since_good_poll: Some(seconds(12.5)),
+            since_complete_poll: Some(seconds(12.5)),
+            last_error: None,
+            problems: [(ProblemKind::NotFetched, 2)].into(),
+            fetched: 31,
+            hints: 7,
+            deliveries: 12,
+            changes: 19,
+            deviations: 0,
+            store_failures: 0,
+            polled_by: Some(Poller::new("6f3c", now + seconds(30.0))),
+            store: Counts {
+                cases: 40,
+                arrivals: 95,
+                open: 3,
+                hidden: 1,
+                failed: 1,
+                most_attempts: 4,
+                oldest: Some(now - seconds(3600.0)),
+                due: 1,
+                oldest_fetch: Some(now - seconds(2.75)),
+                given_up: 0,
+            },
+            oldest: Some(seconds(3600.0)),
+            oldest_fetch: Some(seconds(2.75)),
+        };
+        let documented: String = include_str!("stats.rs")
+            .lines()
+            .skip_while(|line| *line != "/// ```json")
+            .skip(1)
+            .map_while(|line| line.strip_prefix("///"))
+            .take_while(|line| *line != " ```")
+            .collect();
+        let documented: serde_json::Value = serde_json::from_str(&documented).unwrap();
+        assert_eq!(serde_json::to_value(&stats).unwrap(), documented);
+        assert_eq!(
+            serde_json::to_value(Stats::default()).unwrap(),
+            json!({
+                "poll_state": "not_yet", "polls": 0, "failed_polls": 0,
+                "since_good_poll_seconds": null, "since_complete_poll_seconds": null,
+                "last_error": null, "problems": {}, "fetched": 0, "hints": 0, "deliveries": 0,
+                "changes": 0, "deviations": 0, "store_failures": 0, "polled_by": null,
+                "store": {
+                    "cases": 0, "arrivals": 0, "open": 0, "hidden": 0, "failed": 0,
+                    "most_attempts": 0, "oldest": null, "due": 0, "oldest_fetch": null,
+                    "given_up": 0,
+                },
+                "oldest_seconds": null, "oldest_fetch_seconds": null,
+            })
+        );
+        let states = [PollState::Failing, PollState::NotPaired];
+        assert_eq!(
+            serde_json::to_value(states).unwrap(),
+            json!(["failing", "not_paired"])
+        );
     }
 }

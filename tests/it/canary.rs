@@ -31,6 +31,12 @@ impl Printed {
         self.0.push((name, format!("{value:?} {value:#?}")));
     }
 
+    /// What is written for other programs, too.
+    fn both(&mut self, name: &'static str, value: &(impl Debug + serde::Serialize)) {
+        self.debug(name, value);
+        self.0.push((name, serde_json::to_string(value).unwrap()));
+    }
+
     fn error(&mut self, error: &Error) {
         let mut text = format!("{error} {error:?} {error:#?}");
         let mut source = std::error::Error::source(error);
@@ -211,9 +217,9 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     inbox.poll().await.unwrap();
     let changes = inbox.arrivals_after(1, 10).await.unwrap();
     assert!(!changes.is_empty());
-    printed.debug("LoggedArrival", &changes);
-    printed.debug("CaseHistory", &inbox.history(&order_id).await.unwrap());
-    printed.debug("Stats", &inbox.stats().await.unwrap());
+    printed.both("LoggedArrival", &changes);
+    printed.both("CaseHistory", &inbox.history(&order_id).await.unwrap());
+    printed.both("Stats", &inbox.stats().await.unwrap());
 
     printed.debug("Secret", &Secret::new("client-secret-canary"));
     printed.debug("AuthorizationRequest", &request);
@@ -263,7 +269,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
         .json(json!({ "patient": "canary" }));
     printed.debug("RawRequest", &raw);
     printed.debug("Inbox", &inbox);
-    printed.debug("PollReport", &round);
+    printed.both("PollReport", &round);
     let all = lab.download_all(listing.orders());
     printed.debug("DownloadAll", &all);
     let fetched = all.to_directory(directory.path()).await;

@@ -229,11 +229,15 @@ async fn what_a_service_says_of_people_is_in_no_text() {
             let body = json!({ "rxId": "rx-99", "accountNumber": "account-77" }).to_string();
             inbox.notify(&Notification::parse(body.as_bytes()).unwrap());
             match inbox.poll().await {
-                Ok(report) => said.texts.push(format!("{:?}", report.problems())),
+                Ok(report) => {
+                    said.texts.push(format!("{:?}", report.problems()));
+                    said.texts.push(serde_json::to_string(&report).unwrap());
+                }
                 Err(error) => said.error(&error),
             }
             let stats = inbox.stats().await.unwrap();
             said.texts.push(format!("{stats:?} {:?}", stats.last_error));
+            said.texts.push(serde_json::to_string(&stats).unwrap());
         }
     }
     for (body, error) in [

@@ -2,7 +2,10 @@
 
 use std::time::SystemTime;
 
+use serde::Serialize;
+
 use super::ListingCoverage;
+use crate::flow::rfc3339;
 use crate::inbox::process;
 
 /// What a store knows of an account as a whole. Of one that it does not know, the default.
@@ -31,12 +34,13 @@ impl AccountState {
 }
 
 /// Who has the right to poll an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Poller {
     /// The name of the process.
     pub process: String,
     /// Until when, unless it is renewed.
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub until: SystemTime,
 }
 
@@ -58,7 +62,7 @@ impl Poller {
 }
 
 /// How much a store has of an account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Counts {
     /// Cases.
@@ -74,10 +78,12 @@ pub struct Counts {
     /// The most attempts of one that failed.
     pub most_attempts: u32,
     /// When the oldest open one was committed.
+    #[serde(serialize_with = "rfc3339::serialize_option")]
     pub oldest: Option<SystemTime>,
     /// Cases that are due to be fetched.
     pub due: u64,
     /// Since when the one that is due longest has been due.
+    #[serde(serialize_with = "rfc3339::serialize_option")]
     pub oldest_fetch: Option<SystemTime>,
     /// Cases that are [given up](super::Case::is_given_up).
     pub given_up: u64,
