@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -11,7 +12,9 @@ use lab_connector::inbox::Inbox;
 use lab_connector::inbox::store::SqliteStore;
 use lab_connector::simulator::Simulator;
 use lab_connector::{Client, Endpoints, OrderId};
+use notify::Watcher;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 #[path = "../../examples/spool/folders.rs"]
 mod folders;
@@ -23,8 +26,53 @@ const PLACE: &str = "SPOOL_TEST_PLACE";
 /// For longer than this nothing happens only where something is broken.
 const STUCK: Duration = Duration::from_secs(120);
 
-/// Between two looks at the folder: it tells nobody.
+/// Between two looks of the spool for answers.
 const LOOK: Duration = Duration::from_millis(3);
+
+/// Tells when something happens in the directories of a spool.
+struct Watch {
+    changed: Arc<Notify>,
+    watcher: notify::RecommendedWatcher,
+}
+
+impl Watch {
+    /// Folders appear and go in the spool, and move to `done`; in `.spool` the database is written.
+    fn new(root: &Path) -> Self {
+        let changed = Arc::new(Notify::new());
+        let told = Arc::clone(&changed);
+        // One event that was not waited for is kept: a change between a look and the wait is not missed.
+        let watcher = notify::recommended_watcher(move |_| told.notify_one()).unwrap();
+        let mut watch = Watch { changed, watcher };
+        for place in [root, &root.join("done"), &root.join(".spool")] {
+            watch.also(place);
+        }
+        watch
+    }
+
+    fn also(&mut self, directory: &Path) {
+        let mode = notify::RecursiveMode::NonRecursive;
+        self.watcher.watch(directory, mode).unwrap();
+    }
+
+    async fn until<T>(&self, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let looking = async {
+            loop {
+                if let Some(found) = look().await {
+                    return found;
+                }
+                self.changed.notified().await;
+            }
+        };
+        tokio::time::timeout(STUCK, looking)
+            .await
+            .expect("nothing happens any more")
+    }
+
+    /// The first folder that is shown.
+    async fn first(&self, root: &Path) -> (PathBuf, Value) {
+        self.until(async || open(root).pop()).await
+    }
+}
 
 async fn inbox(url: &str, spool: &mut Spool, shared: bool) -> (Client, Inbox) {
     spool.claim_for("L-1").unwrap();
@@ -104,28 +152,6 @@ fn open(root: &Path) -> Vec<(PathBuf, Value)> {
     found
 }
 
-/// The first folder that is shown.
-async fn first(root: &Path) -> (PathBuf, Value) {
-    let shown = async {
-        loop {
-            if let Some(folder) = open(root).pop() {
-                return folder;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    tokio::time::timeout(STUCK, shown).await.unwrap()
-}
-
-async fn until(mut done: impl AsyncFnMut() -> bool) {
-    let looking = async {
-        while !done().await {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    tokio::time::timeout(STUCK, looking).await.unwrap();
-}
-
 /// Not a test: what the test starts as a process of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the process that is killed"]
@@ -164,6 +190,7 @@ async fn a_killed_spool_loses_no_folder_and_shows_none_twice() {
     let (client, inbox) = inbox(&url(&service), &mut spool, false).await;
     sign_in(&service, &client).await;
 
+    let watch = Watch::new(&root);
     // By order and ordinal: the folder's name.
     let mut names = BTreeMap::new();
     let mut answered = BTreeSet::new();
@@ -176,49 +203,41 @@ async fn a_killed_spool_loses_no_folder_and_shows_none_twice() {
             scanned.insert(service.scan("L-1").unwrap().as_str().to_owned());
         }
         let mut left = if last { usize::MAX } else { rng.usize(0..4) };
-        let working = async {
-            while left > 0 {
-                for (folder, delivery) in open(&root) {
-                    let order = delivery["orderId"].as_str().unwrap().to_owned();
-                    let key = (order.clone(), delivery["ordinal"].as_u64().unwrap());
-                    let name = folder.file_name().unwrap().to_owned();
-                    assert!(
-                        !answered.contains(&key),
-                        "round {round}: {key:?} is shown again"
-                    );
-                    assert_eq!(names.entry(key.clone()).or_insert(name.clone()), &name);
-                    match rng.u8(0..4) {
-                        0 => {
-                            fs::write(folder.join("failed"), "no room\n").unwrap();
-                            failed += 1;
-                        }
-                        1 => {
-                            fs::write(folder.join("returned"), "margin\n").unwrap();
-                            answered.insert(key);
-                            returned.insert(order);
-                        }
-                        _ => {
-                            fs::rename(&folder, root.join("done").join(&name)).unwrap();
-                            answered.insert(key);
-                        }
+        let working = watch.until(async || {
+            for (folder, delivery) in open(&root) {
+                if left == 0 {
+                    break;
+                }
+                left = left.saturating_sub(1);
+                let order = delivery["orderId"].as_str().unwrap().to_owned();
+                let key = (order.clone(), delivery["ordinal"].as_u64().unwrap());
+                let name = folder.file_name().unwrap().to_owned();
+                assert!(
+                    !answered.contains(&key),
+                    "round {round}: {key:?} is shown again"
+                );
+                assert_eq!(names.entry(key.clone()).or_insert(name.clone()), &name);
+                match rng.u8(0..4) {
+                    0 => {
+                        fs::write(folder.join("failed"), "no room\n").unwrap();
+                        failed += 1;
                     }
-                    left = left.saturating_sub(1);
-                    if left == 0 {
-                        break;
+                    1 => {
+                        fs::write(folder.join("returned"), "margin\n").unwrap();
+                        answered.insert(key);
+                        returned.insert(order);
+                    }
+                    _ => {
+                        fs::rename(&folder, root.join("done").join(&name)).unwrap();
+                        answered.insert(key);
                     }
                 }
-                if last && answered.len() == scanned.len() {
-                    let stats = inbox.stats().await.unwrap();
-                    if stats.store.open == 0 {
-                        break;
-                    }
-                }
-                tokio::time::sleep(LOOK).await;
             }
-        };
-        tokio::time::timeout(STUCK, working)
-            .await
-            .expect("nothing happens any more");
+            let all = last && answered.len() == scanned.len();
+            let all = all && inbox.stats().await.unwrap().store.open == 0;
+            (left == 0 || all).then_some(())
+        });
+        working.await;
         for _ in 0..rng.u32(0..4000) {
             tokio::task::yield_now().await;
         }
@@ -249,8 +268,9 @@ async fn a_folder_that_is_done_comes_again_when_it_is_asked_for() {
     sign_in(&service, &client).await;
     let order = service.scan("L-1").unwrap();
     let done = directory.path().join("done");
+    let mut watch = Watch::new(directory.path());
     let other_side = async {
-        let (folder, delivery) = first(directory.path()).await;
+        let (folder, delivery) = watch.first(directory.path()).await;
         assert_eq!(delivery["isRepeated"], false);
         assert_eq!(delivery["accountId"], "L-1");
         // Without a line break it is not complete.
@@ -258,18 +278,25 @@ async fn a_folder_that_is_done_comes_again_when_it_is_asked_for() {
         fs::remove_file(folder.join("failed")).unwrap();
         let name = folder.file_name().unwrap().to_owned();
         fs::rename(&folder, done.join(&name)).unwrap();
-        until(async || done.join(&name).join("acknowledged").exists()).await;
+        watch.also(&done.join(&name));
+        let acknowledged = done.join(&name).join("acknowledged");
+        watch
+            .until(async || acknowledged.exists().then_some(()))
+            .await;
         spool.set_aside(order.as_str()).unwrap();
         assert!(inbox.redeliver(&order).await.unwrap());
-        let (folder, delivery) = first(directory.path()).await;
+        let (folder, delivery) = watch.first(directory.path()).await;
         assert_eq!(delivery["isRepeated"], true);
         assert_eq!(folder.file_name().unwrap(), name);
         // A deleted folder was not taken over.
         fs::remove_dir_all(&folder).unwrap();
-        let (folder, delivery) = first(directory.path()).await;
+        let (folder, delivery) = watch.first(directory.path()).await;
         assert!(delivery["lastFailure"].as_str().unwrap().contains("done/"));
         fs::rename(&folder, done.join(&name)).unwrap();
-        until(async || inbox.stats().await.unwrap().store.open == 0).await;
+        let open = async || inbox.stats().await.unwrap().store.open;
+        watch
+            .until(async || (open().await == 0).then_some(()))
+            .await;
     };
     serve(&spool, &inbox, other_side).await;
     assert_eq!(fs::read_dir(&done).unwrap().count(), 2);
@@ -309,7 +336,7 @@ async fn another_user_reads_a_folder_only_where_the_lab_shares_it() {
         sign_in(&service, &client).await;
         service.scan("L-1").unwrap();
         let other_side = async {
-            let (folder, delivery) = first(&root).await;
+            let (folder, delivery) = Watch::new(&root).first(&root).await;
             // Also where an administrator has opened the directories above.
             fs::set_permissions(&root, everybody.clone()).unwrap();
             assert_eq!(as_another("ls", &folder), shared);
