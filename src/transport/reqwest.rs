@@ -31,7 +31,7 @@ pub(crate) struct Reqwest {
 enum ErrorProxy {
     Unknown,
     Configured(NamedProxy),
-    System(SystemProxies),
+    System(Box<SystemProxies>),
 }
 
 impl ErrorProxy {
@@ -131,7 +131,7 @@ impl Reqwest {
             Proxy::None | Proxy::At(_) => client.clone(),
         };
         let proxy = match &network.proxy {
-            Proxy::System => ErrorProxy::System(SystemProxies::read()),
+            Proxy::System => ErrorProxy::System(Box::new(SystemProxies::read())),
             Proxy::None => ErrorProxy::Unknown,
             Proxy::At(url) => NamedProxy::new("ClientBuilder::proxy", url.expose())
                 .map_or(ErrorProxy::Unknown, ErrorProxy::Configured),
