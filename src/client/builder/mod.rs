@@ -212,7 +212,9 @@ impl ClientBuilder {
 
     /// The proxy that requests go through: an http or https URL, which may hold user and
     /// password. It is asked to tunnel what is https. Default: what the environment
-    /// (`HTTPS_PROXY`, `NO_PROXY` and their kin) and the system say.
+    /// (`HTTPS_PROXY`, `NO_PROXY` and their kin) and, on macOS and Windows, the system's settings
+    /// say. Scripts that choose a proxy (PAC, WPAD) are not read, by the client as by
+    /// [`Client::check`]: where a network has only those, name the proxy here.
     ///
     /// Without a proxy, a host that the configuration does not name, such as that of a file, is not
     /// called where its name resolves to this machine or a private network. Behind a proxy it is
