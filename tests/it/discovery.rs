@@ -385,3 +385,22 @@ async fn a_bad_entry_does_not_lose_the_others() {
     client.account("L-1").orders().list().await.unwrap();
     assert_eq!(service.asked(), ["/discovery", "/eu/orders"]);
 }
+
+/// A path without the variable that its operation needs would fetch another order: it is no endpoint,
+/// and the one that there was stays.
+#[tokio::test]
+async fn an_endpoint_without_its_variable_is_none() {
+    for path in ["/eu/rx/:rxId", "/eu/rx/<RxID>", "/eu/rx/"] {
+        let (service, time) = (Service::default(), MovableTime::default());
+        let client = service.client(home(), &time).await;
+        let before = client.endpoints().to_json()["get_order_by_rx_id"].clone();
+        service.says(&format!(
+            r#"{{"get_order_by_rx_id": "{path}", "get_orders": "/eu/orders"}}"#
+        ));
+        let _ = client.discover().await;
+        let after = client.endpoints().to_json()["get_order_by_rx_id"].clone();
+        assert_eq!(after, before, "{path}");
+        client.account("L-1").orders().list().await.unwrap();
+        assert!(service.asked().contains(&"/eu/orders".to_owned()), "{path}");
+    }
+}

@@ -53,6 +53,26 @@ async fn a_notification_shows_what_the_listing_does_not() {
     assert_eq!(symbols(&inbox, "1").await, "RI");
 }
 
+/// Services post several at once, in envelopes, or as JSON in a string.
+#[tokio::test]
+async fn each_rx_id_of_a_notification_is_fetched() {
+    for body in [
+        r#"[{"rxId":"rx-1"},{"rxId":"rx-2"}]"#,
+        r#"{"data":[{"rxId":"rx-1"},{"data":{"rxId":"rx-2"}}]}"#,
+        r#""[{\"rxId\":\"rx-1\"},{\"rxId\":\"rx-2\"}]""#,
+    ] {
+        let service = Service::new();
+        let inbox = service.settled().await;
+        service.show(1, "iTero Modeling");
+        service.show(2, "iTero Modeling");
+        inbox.notify(&Notification::parse(body.as_bytes()).unwrap());
+        inbox.poll().await.unwrap();
+        let mut looks = service.state().looks.clone();
+        looks.sort_unstable();
+        assert_eq!(looks, ["rx-1", "rx-2"], "{body}");
+    }
+}
+
 #[tokio::test]
 async fn a_notification_for_another_account_is_told_and_taken() {
     let service = Service::new();

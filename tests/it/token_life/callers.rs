@@ -41,7 +41,7 @@ async fn a_thousand_calls_at_expiry_make_one_token_request() {
 /// can come on a busy machine, whose time this clock's is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_calls_share_one_failure() {
-    let (script, lab, clock, _) = Script::start([Answer::Busy(300)]).await;
+    let (script, lab, clock, _) = Script::start([Answer::Busy("300".to_owned())]).await;
     clock.advance(HOUR);
     let mut calls = JoinSet::new();
     for _ in 0..1000 {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use lab_connector::clock::Clock as _;
 use lab_connector::{Error, TokenStore};
 
 use super::support::{Answer, Fault, HOUR, Process, Script, Seen, Shifted, Step, account, tokens};
@@ -133,6 +134,28 @@ async fn only_invalid_grant_asks_for_a_person_and_only_once() {
         assert_eq!(script.seen().len(), 1);
         assert!(!lab.health().await.unwrap().is_reauthorization_needed());
     }
+}
+
+/// The point in time may be given in seconds since 1970. What is asked for is obeyed for minutes at most.
+#[tokio::test]
+async fn a_refresh_waits_until_the_time_that_the_service_names() {
+    for (ahead, waits) in [(120, 120), (86_400, 300)] {
+        let named = since_1970(SystemTime::now()) + HOUR.as_secs() + ahead;
+        let (script, lab, clock, _) = Script::start([Answer::Busy(named.to_string())]).await;
+        clock.advance(HOUR);
+        let error = lab.orders().list().await.unwrap_err();
+        assert!(error.is_refresh_failed() && error.is_server(), "{error}");
+        assert_eq!(script.seen().len(), 1);
+        let next = lab.health().await.unwrap().next_refresh().unwrap();
+        let wait = since_1970(next) - since_1970(clock.now());
+        assert!((waits - 30..=waits + 30).contains(&wait), "{wait}");
+    }
+}
+
+fn since_1970(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 /// Another process was faster with the same refresh token, and its lease had ended: what it

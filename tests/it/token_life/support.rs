@@ -88,8 +88,8 @@ pub(super) enum Answer {
     /// Tokens: `access-NAME` and `refresh-NAME`.
     Tokens(&'static str),
     Status(u16, &'static str),
-    /// Too busy, for so many seconds.
-    Busy(u16),
+    /// Too busy, with this `Retry-After`.
+    Busy(String),
     NoConnection,
     Lost,
 }
@@ -224,7 +224,9 @@ impl Script {
             Answer::Status(status, body) => Ok(response(status, body)),
             Answer::Busy(seconds) => {
                 let mut response = response(503, "");
-                response.headers_mut().insert("retry-after", seconds.into());
+                response
+                    .headers_mut()
+                    .insert("retry-after", seconds.try_into().unwrap());
                 Ok(response)
             }
             Answer::NoConnection => Err(TransportError::connect("scripted")),
