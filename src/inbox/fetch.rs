@@ -173,7 +173,7 @@ async fn fetch(
 }
 
 /// What the answer to a fetch is about.
-enum About {
+enum FetchAnswer {
     Case(OrderId, RxId, ObservedOrder),
     /// The order asked for is not there, could not be fetched, or the answer is about another.
     Nothing(OrderId, Evidence<'static>),
@@ -193,7 +193,7 @@ async fn take_in(
     }
     // What was not known by its Rx id may be by its order id.
     let new = about.iter().filter_map(|one| match one {
-        About::Case(case, ..) if !known.contains_key(case) => Some(case.clone()),
+        FetchAnswer::Case(case, ..) if !known.contains_key(case) => Some(case.clone()),
         _ => None,
     });
     let new: Vec<_> = new.collect();
@@ -204,7 +204,7 @@ async fn take_in(
     }
     let mut seen = HashSet::new();
     let observations = about.iter().map(|one| match one {
-        About::Case(case, rx_id, shown) => {
+        FetchAnswer::Case(case, rx_id, shown) => {
             // The first recorded stays.
             let has_one = known.get(case).is_some_and(|case| case.rx_id().is_some());
             CaseObservation {
@@ -212,7 +212,7 @@ async fn take_in(
                 ..CaseObservation::fetched(case.clone(), shown)
             }
         }
-        About::Nothing(case, evidence) => CaseObservation::new(case.clone(), *evidence),
+        FetchAnswer::Nothing(case, evidence) => CaseObservation::new(case.clone(), *evidence),
     });
     // Two hints may lead to one order: a case is in a commit once.
     let observations = observations.filter(|one| seen.insert(one.case.clone()));
@@ -233,7 +233,7 @@ fn judge(
     target: &Target,
     answer: Result<Order>,
     report: &mut PollReport,
-) -> Option<About> {
+) -> Option<FetchAnswer> {
     let case = target.case.as_ref().map(Case::order_id);
     let mut problem = |kind, error: Option<Error>| {
         report
@@ -248,18 +248,18 @@ fn judge(
                 let case = case.cloned().unwrap_or_else(new);
                 let shown = ObservedOrder::new(order);
                 note_other_accounts(inbox, [&shown], report);
-                Some(About::Case(case, target.rx_id.clone(), shown))
+                Some(FetchAnswer::Case(case, target.rx_id.clone(), shown))
             }
             Subject::Other { hint } => {
                 if let Some(rx_id) = hint {
                     inbox.add_hint(rx_id);
                 }
                 problem(ProblemKind::OtherOrder, None);
-                case.map(|case| About::Nothing(case.clone(), Evidence::FetchFailed))
+                case.map(|case| FetchAnswer::Nothing(case.clone(), Evidence::FetchFailed))
             }
         },
         Err(error) if error.is_not_found() => {
-            case.map(|case| About::Nothing(case.clone(), Evidence::NotFound))
+            case.map(|case| FetchAnswer::Nothing(case.clone(), Evidence::NotFound))
         }
         Err(error) => {
             if case.is_none() {
@@ -267,7 +267,7 @@ fn judge(
                 inbox.lock_hints().overflow();
             }
             problem(ProblemKind::NotFetched, Some(error));
-            case.map(|case| About::Nothing(case.clone(), Evidence::FetchFailed))
+            case.map(|case| FetchAnswer::Nothing(case.clone(), Evidence::FetchFailed))
         }
     }
 }

@@ -12,7 +12,7 @@ use futures_util::future::{Either, join3, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
-use super::run::{Patience, RECHECK, Running, is_lasting, is_passing_of_store};
+use super::run::{Patience, RECHECK, RunGuard, is_lasting, is_passing_of_store};
 use super::store::Outcome;
 use super::{Delivery, Inbox};
 use crate::error::{Result, report};
@@ -91,7 +91,7 @@ impl Inbox {
         &'a self,
         stop: impl Future<Output = ()> + Send + 'a,
         handler: H,
-    ) -> Working<'a>
+    ) -> WorkFuture<'a>
     where
         H: FnMut(Delivery) -> F + Send + 'a,
         F: Future<Output = HandlerResult> + Send + 'a,
@@ -100,7 +100,7 @@ impl Inbox {
         let inbox = self;
         Box::pin(async move {
             let (concurrency, grace) = (inbox.settings.concurrency, self.settings.grace);
-            let running = Running::new(inbox);
+            let running = RunGuard::new(inbox);
             let end = watch::Sender::new(false);
             // Whatever ends first ends the others.
             let polling = async {
@@ -133,7 +133,7 @@ impl Inbox {
 
 /// Without the future's own type: it is too deep for futures that await it, and where the handler
 /// borrows the compiler cannot tell of it that it is `Send`.
-type Working<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+type WorkFuture<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 
 fn ended(end: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
     let mut end = end.subscribe();

@@ -176,10 +176,10 @@ pub use store::{CaseStore, MemoryStore};
 pub struct Inbox {
     lab: Lab,
     settings: Arc<Settings>,
-    shared: Arc<Shared>,
+    shared: Arc<InboxState>,
 }
 
-struct Shared {
+struct InboxState {
     store: Arc<dyn CaseStore>,
     coverage: Mutex<KnownCoverage>,
     /// When this inbox was first used, by the store's clock and in elapsed time.
@@ -203,7 +203,7 @@ impl Lab {
         Inbox {
             lab: self.clone(),
             settings: Arc::new(Settings::default()),
-            shared: Arc::new(Shared {
+            shared: Arc::new(InboxState {
                 store: Arc::new(store),
                 coverage: Mutex::default(),
                 began: OnceLock::new(),

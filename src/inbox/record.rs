@@ -200,7 +200,7 @@ async fn commit(
 
 /// What an observation makes of a case.
 #[derive(Default)]
-struct Planned {
+struct CasePlan {
     save: Option<Save>,
     deviations: u64,
     problems: Vec<Problem>,
@@ -211,7 +211,7 @@ fn plan(
     moment: &Moment,
     found: Option<&Case>,
     observation: &CaseObservation<'_>,
-) -> Planned {
+) -> CasePlan {
     let nothing = CaseRecord::new();
     let before = found.map_or(&nothing, Case::record);
     let is_outdated = found.is_some_and(|case| moment.revision < case.revision());
@@ -252,9 +252,9 @@ fn plan(
     let rx_id = rx_id.filter(|rx_id| found.and_then(Case::rx_id) != Some(*rx_id));
     let is_known = found.is_some() || after.is_some();
     if !is_known || (after.is_none() && order.is_none() && rx_id.is_none()) {
-        return Planned {
+        return CasePlan {
             problems,
-            ..Planned::default()
+            ..CasePlan::default()
         };
     }
     let deviations = after.as_ref().map_or(0, |after| {
@@ -280,7 +280,7 @@ fn plan(
         arrivals,
         changes_record: raises_revision || rx_id.is_some(),
     };
-    Planned {
+    CasePlan {
         save: Some(save),
         deviations,
         problems,
@@ -299,7 +299,7 @@ struct News {
 }
 
 impl News {
-    fn add(&mut self, planned: &Planned) {
+    fn add(&mut self, planned: &CasePlan) {
         let arrivals = planned.save.iter().flat_map(|save| &save.arrivals);
         for arrival in arrivals {
             match arrival.ordinal {

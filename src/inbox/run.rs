@@ -34,7 +34,7 @@ const BEAT: Duration = Duration::from_secs(15);
 pub(super) struct Runner {
     /// None before the first.
     next: Option<Duration>,
-    last: Option<Polled>,
+    last: Option<PollStart>,
     /// When to ask for the right to poll again.
     beat: Option<Duration>,
     /// Whether this process polls the account; not known before it asked.
@@ -43,7 +43,7 @@ pub(super) struct Runner {
 
 /// A poll that was begun.
 #[derive(Clone, Copy, Debug)]
-struct Polled {
+struct PollStart {
     elapsed: Duration,
     /// By the time of day, which goes on while a machine is suspended.
     at: SystemTime,
@@ -74,7 +74,7 @@ impl Runner {
     }
 
     async fn poll(&mut self, inbox: &Inbox, now: Duration) -> Result<()> {
-        self.last = Some(Polled {
+        self.last = Some(PollStart {
             elapsed: now,
             at: inbox.local_now(),
         });
@@ -161,16 +161,16 @@ async fn ask(inbox: &Inbox) -> Result<Option<Poller>> {
 
 /// Something that polls while it lives. When the last one of an inbox ends, the right to poll is
 /// given back, so that another process polls at once.
-pub(super) struct Running(Inbox);
+pub(super) struct RunGuard(Inbox);
 
-impl Running {
+impl RunGuard {
     pub(super) fn new(inbox: &Inbox) -> Self {
         inbox.shared.running.fetch_add(1, Ordering::SeqCst);
-        Running(inbox.clone())
+        RunGuard(inbox.clone())
     }
 }
 
-impl Drop for Running {
+impl Drop for RunGuard {
     fn drop(&mut self) {
         if self.0.shared.running.fetch_sub(1, Ordering::SeqCst) > 1 {
             return;
@@ -266,7 +266,7 @@ impl Inbox {
     ///
     /// As [`Inbox::run`].
     pub async fn run_until(&self, stop: impl Future<Output = ()> + Send) -> Result<()> {
-        let _running = Running::new(self);
+        let _running = RunGuard::new(self);
         let mut until = pin!(stop);
         let mut runner = match select(pin!(self.shared.runner.lock()), &mut until).await {
             Either::Left((runner, _)) => runner,

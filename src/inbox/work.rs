@@ -7,7 +7,7 @@ use futures_core::Stream;
 use futures_util::stream;
 use tokio::sync::watch;
 
-use super::run::{Patience, Running};
+use super::run::{Patience, RunGuard};
 use super::stats::Stats;
 use super::store::Outcome;
 use super::{Delivery, Inbox, LoggedArrival, trace};
@@ -52,7 +52,7 @@ impl Inbox {
     /// Safe between two items. A stream that is dropped while it waits may have taken one
     /// delivery, which comes again after the [claim lease](Inbox::claim_lease).
     pub fn deliveries(&self) -> impl Stream<Item = Result<Delivery>> + Send + Unpin + '_ {
-        let begin = (self.shared.news.subscribe(), Running::new(self));
+        let begin = (self.shared.news.subscribe(), RunGuard::new(self));
         Box::pin(stream::unfold(
             begin,
             move |(mut news, running)| async move {
@@ -134,7 +134,7 @@ impl Inbox {
         after: u64,
     ) -> impl Stream<Item = Result<LoggedArrival>> + Send + Unpin + '_ {
         let begin = (self.shared.news.subscribe(), after, VecDeque::new());
-        let running = Running::new(self);
+        let running = RunGuard::new(self);
         Box::pin(stream::unfold(
             (begin, running),
             move |((mut news, mut after, mut page), running)| async move {

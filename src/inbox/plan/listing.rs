@@ -78,7 +78,7 @@ pub(in crate::inbox) struct ListedStates<'a> {
 }
 
 /// A record, and which order it is of.
-struct Placed<'a> {
+struct PlacedRecord<'a> {
     order: usize,
     place: usize,
     rx_id: Option<&'a str>,
@@ -102,7 +102,7 @@ impl<'a> Listing<'a> {
         });
         let by_rx_id: HashMap<&str, &str> = ids.collect();
         let mut places: HashMap<&str, usize> = HashMap::with_capacity(records.len());
-        let mut placed: Vec<Placed<'_>> = Vec::with_capacity(records.len());
+        let mut placed: Vec<PlacedRecord<'_>> = Vec::with_capacity(records.len());
         let mut cases: Vec<CaseOfRecord<'a>> = Vec::with_capacity(records.len());
         let mut is_readable = true;
         for (place, record) in records.iter().enumerate() {
@@ -117,7 +117,7 @@ impl<'a> Listing<'a> {
                 cases.push(case);
                 cases.len() - 1
             });
-            placed.push(Placed {
+            placed.push(PlacedRecord {
                 order,
                 place,
                 rx_id,
@@ -190,12 +190,12 @@ impl<'a> CaseOfRecord<'a> {
 }
 
 impl<'a> ListedOrder<'a> {
-    fn of(case: &CaseOfRecord<'a>, records: &[Placed<'a>]) -> Self {
+    fn of(case: &CaseOfRecord<'a>, records: &[PlacedRecord<'a>]) -> Self {
         let mut rx_ids = records.iter().filter_map(|one| one.rx_id);
         let is_known = |rx_id: &&str| Some(*rx_id) == case.known_rx_id;
         let rx_id = rx_ids.clone().find(is_known).or_else(|| rx_ids.next());
-        let is_ours = |one: &Placed<'_>| one.rx_id.is_none() || one.rx_id == rx_id;
-        let readable = |one: &&Placed<'_>| is_ours(one) && one.is_readable;
+        let is_ours = |one: &PlacedRecord<'_>| one.rx_id.is_none() || one.rx_id == rx_id;
+        let readable = |one: &&PlacedRecord<'_>| is_ours(one) && one.is_readable;
         let mut places = records.iter().filter(readable).map(|one| one.place);
         ListedOrder {
             case: case.key,
@@ -287,9 +287,9 @@ mod tests {
     use super::*;
     use crate::status::OrderStatus;
 
-    struct Known(Vec<(&'static str, Option<&'static str>)>);
+    struct KnownIdList(Vec<(&'static str, Option<&'static str>)>);
 
-    impl Known {
+    impl KnownIdList {
         fn find(&self, is_it: impl Fn(&KnownCase<'_>) -> bool) -> Option<KnownCase<'_>> {
             let cases = self.0.iter().map(|(key, rx_id)| KnownCase {
                 key,
@@ -300,7 +300,7 @@ mod tests {
         }
     }
 
-    impl KnownIds for Known {
+    impl KnownIds for KnownIdList {
         fn by_key(&self, key: &str) -> Option<KnownCase<'_>> {
             self.find(|known| known.key == key)
         }
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn two_orders_with_a_default_rx_id_are_two_cases() {
-        let known = Known(Vec::new());
+        let known = KnownIdList(Vec::new());
         let listing = Listing::read(&[record("1", "0"), record("2", "0")], &known);
         assert!(listing.is_readable);
         let cases: Vec<_> = listing
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_record_without_an_order_id_belongs_to_the_case_with_its_rx_id() {
-        let known = Known(vec![("1", Some("7"))]);
+        let known = KnownIdList(vec![("1", Some("7"))]);
         let records = [record("", "7"), record("2", "8"), record("0", "8")];
         let listing = Listing::read(&records, &known);
         assert_eq!(listing.orders.len(), 2);
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn an_order_that_is_shown_in_two_states_is_unsettled_and_one_shown_twice_is_not() {
-        let known = Known(Vec::new());
+        let known = KnownIdList(Vec::new());
         let one = |size| Files::new([File::new("a").size(size)]);
         for (shown, contradicts) in [
             (bare([F, R]), true),
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn of_two_rx_ids_the_known_one_counts_until_another_is_listed_alone() {
-        let known = Known(vec![("1", Some("7"))]);
+        let known = KnownIdList(vec![("1", Some("7"))]);
         let listing = Listing::read(&[record("1", "8"), record("1", "7")], &known);
         let order = &listing.orders[0];
         assert!(order.has_other_rx_id && order.rx_id == Some("7"));
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_record_of_which_only_an_id_can_be_read_is_present() {
-        let known = Known(Vec::new());
+        let known = KnownIdList(Vec::new());
         let unreadable = |order_id| ListedRecord {
             order_id,
             rx_id: None,
@@ -424,7 +424,7 @@ mod tests {
 
     #[test]
     fn a_case_that_was_recorded_without_an_order_id_keeps_its_name() {
-        let known = Known(vec![("7", Some("7")), ("1", Some("6"))]);
+        let known = KnownIdList(vec![("7", Some("7")), ("1", Some("6"))]);
         let listing = Listing::read(&[record("2", "7"), record("", "7")], &known);
         assert_eq!(listing.orders.len(), 1);
         let order = &listing.orders[0];

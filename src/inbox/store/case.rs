@@ -16,10 +16,10 @@ use crate::model::{OrderId, RxId};
 ///
 /// Clones share it: most cases that are read are not changed.
 #[derive(Clone, PartialEq)]
-pub struct Case(Arc<Whole>);
+pub struct Case(Arc<CaseData>);
 
 #[derive(Clone, PartialEq)]
-struct Whole {
+struct CaseData {
     order_id: OrderId,
     rx_id: Option<RxId>,
     version: u64,
@@ -39,7 +39,7 @@ struct State {
 impl Case {
     /// A case that was never kept.
     pub(crate) fn new(order_id: OrderId) -> Self {
-        Case(Arc::new(Whole {
+        Case(Arc::new(CaseData {
             order_id,
             rx_id: None,
             version: 0,
@@ -63,7 +63,7 @@ impl Case {
         let state: State = serde_json::from_str(json).map_err(|_| {
             Error::store(format!("a case's record, revision {revision}, is damaged"))
         })?;
-        Ok(Case(Arc::new(Whole {
+        Ok(Case(Arc::new(CaseData {
             order_id,
             rx_id,
             version,
@@ -186,7 +186,7 @@ impl Case {
         self.change().rx_id = rx_id;
     }
 
-    fn change(&mut self) -> &mut Whole {
+    fn change(&mut self) -> &mut CaseData {
         Arc::make_mut(&mut self.0)
     }
 }

@@ -163,7 +163,7 @@ pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
         let saves = (0..CASES).map(|id| delivery(&id.to_string(), u64::from(ordinal) - 1, ordinal));
         check.keep(saves.collect::<Result<_>>()?).await?;
     }
-    let held: Arc<Mutex<Held>> = Arc::default();
+    let held: Arc<Mutex<ClaimLedger>> = Arc::default();
     let mut workers = JoinSet::new();
     for worker in 0..RACERS {
         let (store, account, now) = check.parts();
@@ -187,7 +187,7 @@ pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
 }
 
 #[derive(Default)]
-struct Held {
+struct ClaimLedger {
     cases: BTreeSet<String>,
     done: BTreeSet<u64>,
 }
@@ -196,7 +196,7 @@ struct Worker<S> {
     store: Arc<S>,
     account: AccountId,
     now: SystemTime,
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<ClaimLedger>>,
     name: String,
 }
 
@@ -235,7 +235,7 @@ impl<S: CaseStore> Worker<S> {
         Ok(None)
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn held(&self) -> std::sync::MutexGuard<'_, ClaimLedger> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

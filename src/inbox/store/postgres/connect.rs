@@ -7,9 +7,9 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::pool::Pool;
-use super::{PostgresStore, Shared, failed, url};
+use super::{PostgresState, PostgresStore, failed, url};
 use crate::error::{Error, Kind, Result};
-use crate::inbox::store::sql::{Dialect, Schema, Words};
+use crate::inbox::store::sql::{DatabaseKind, Dialect, Schema};
 
 const SCHEMA: Schema = Schema {
     version: 3,
@@ -73,7 +73,7 @@ impl PostgresStoreBuilder {
     pub async fn connect(self) -> Result<PostgresStore> {
         let (config, tls) = url::read(&self.url)?;
         let prefix = format!("\"{}\".", self.schema.replace('"', "\"\""));
-        let dialect = Dialect::new(Words::Postgres, prefix);
+        let dialect = Dialect::new(DatabaseKind::Postgres, prefix);
         let most = usize::try_from(self.max_connections).unwrap_or(1);
         let pool = Arc::new(Pool::new(config, tls, most));
         let mut connection = pool.get().await?;
@@ -84,7 +84,7 @@ impl PostgresStoreBuilder {
         connection.leave();
         drop(connection);
         Ok(PostgresStore {
-            shared: Arc::new(Shared {
+            shared: Arc::new(PostgresState {
                 pool,
                 dialect: Arc::new(dialect),
                 schema: self.schema,

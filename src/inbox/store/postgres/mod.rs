@@ -15,7 +15,7 @@ use tokio_postgres::error::SqlState;
 
 use self::pool::{Connection, Pool};
 use self::session::PostgresSession;
-use super::sql::{self, Access, Dialect, Remembered, Running, Session};
+use super::sql::{self, Access, Dialect, OperationFuture, ProcessCache, Session};
 use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
 
@@ -50,15 +50,15 @@ pub use connect::PostgresStoreBuilder;
 /// ```
 #[derive(Clone)]
 pub struct PostgresStore {
-    shared: Arc<Shared>,
+    shared: Arc<PostgresState>,
 }
 
-struct Shared {
+struct PostgresState {
     pool: Arc<Pool>,
     dialect: Arc<Dialect>,
     schema: String,
     callers_clock: bool,
-    remembered: tokio::sync::Mutex<Remembered>,
+    remembered: tokio::sync::Mutex<ProcessCache>,
     begun: std::time::Instant,
 }
 
@@ -96,7 +96,9 @@ impl PostgresStore {
         &self,
         _: Access,
         now: Option<SystemTime>,
-        operation: impl for<'s> FnOnce(&'s mut PostgresSession) -> Running<'s, T> + Send + 'static,
+        operation: impl for<'s> FnOnce(&'s mut PostgresSession) -> OperationFuture<'s, T>
+        + Send
+        + 'static,
     ) -> Result<T> {
         let shared = Arc::clone(&self.shared);
         let now = now.filter(|_| shared.callers_clock);
@@ -127,7 +129,7 @@ impl PostgresStore {
         millis::from(now.await?).ok_or_else(|| sql::damaged("the clock"))
     }
 
-    pub(super) fn remembered(&self) -> &tokio::sync::Mutex<Remembered> {
+    pub(super) fn remembered(&self) -> &tokio::sync::Mutex<ProcessCache> {
         &self.shared.remembered
     }
 
@@ -158,7 +160,7 @@ impl PostgresStore {
     }
 }
 
-impl Shared {
+impl PostgresState {
     /// The server may have gone since a connection was used last: nothing was done then, so
     /// another one will do.
     async fn begin(

@@ -151,9 +151,9 @@ impl Session for PostgresSession {
     }
 }
 
-type Typed<'a> = (&'a (dyn ToSql + Sync), Type);
+type TypedValue<'a> = (&'a (dyn ToSql + Sync), Type);
 
-fn typed<'a>(value: &'a Value<'_>) -> Typed<'a> {
+fn typed<'a>(value: &'a Value<'_>) -> TypedValue<'a> {
     let kind = match value {
         Value::Text(_) => Type::TEXT,
         Value::Number(_) => Type::INT8,
@@ -181,7 +181,7 @@ fn columns<'a>(batch: &'a Batch<'_>, first: usize) -> Vec<(&'a [Value<'a>], Type
 fn with_columns<'a>(
     values: &'a [Value<'_>],
     columns: &'a [(&'a [Value<'a>], Type)],
-) -> Vec<Typed<'a>> {
+) -> Vec<TypedValue<'a>> {
     let columns = columns
         .iter()
         .map(|(values, kind)| (values as &(dyn ToSql + Sync), kind.clone()));

@@ -45,7 +45,7 @@ impl Tls {
     pub(super) fn new(verification: Verification, files: &Files) -> Result<Self> {
         let provider = provider()?;
         let verifier: Arc<dyn ServerCertVerifier> = match (verification, &files.root) {
-            (Verification::Nothing, _) => Arc::new(Lenient {
+            (Verification::Nothing, _) => Arc::new(LenientVerifier {
                 issuer: None,
                 provider: Arc::clone(&provider),
             }),
@@ -65,7 +65,7 @@ impl Tls {
             }
         };
         let verifier = match verification {
-            Verification::Issuer => Arc::new(Lenient {
+            Verification::Issuer => Arc::new(LenientVerifier {
                 issuer: Some(verifier),
                 provider: Arc::clone(&provider),
             }),
@@ -142,12 +142,12 @@ fn tls_failed(error: rustls::Error) -> Error {
 
 /// Asks for a certificate of that issuer, but for no name; or for none at all.
 #[derive(Debug)]
-struct Lenient {
+struct LenientVerifier {
     issuer: Option<Arc<dyn ServerCertVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for LenientVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,

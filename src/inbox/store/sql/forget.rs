@@ -4,7 +4,7 @@ use super::{Batch, Row, Session, Type, Value, limit};
 use crate::error::Result;
 
 /// Which orders to forget.
-pub(super) enum Which {
+pub(super) enum ForgetScope {
     /// Those whose cases changed last before this time.
     Before(i64),
     One(String),
@@ -14,7 +14,7 @@ pub(super) enum Which {
 pub(super) async fn orders<S: Session>(
     session: &mut S,
     account: &str,
-    which: &Which,
+    which: &ForgetScope,
     most: usize,
 ) -> Result<u64> {
     // No commit comes in between that lists a case, or brings a delivery, whose data go.
@@ -22,11 +22,11 @@ pub(super) async fn orders<S: Session>(
     session.query(lock, &[account.into()], |_| Ok(())).await?;
     let read = |row: &dyn Row| row.text(0).map(str::to_owned);
     let orders = match which {
-        Which::Before(time) => {
+        ForgetScope::Before(time) => {
             let values = [account.into(), Value::Time(Some(*time)), limit(most).into()];
             session.query(BEFORE, &values, read).await?
         }
-        Which::One(order) => {
+        ForgetScope::One(order) => {
             let values = [account.into(), order.as_str().into()];
             session.query(ONE, &values, read).await?
         }

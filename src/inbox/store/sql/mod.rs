@@ -30,7 +30,7 @@ use std::time::{Duration, SystemTime};
 use crate::error::{Error, Kind, Result};
 use crate::flow::millis;
 
-pub(super) use polling::Remembered;
+pub(super) use polling::ProcessCache;
 pub(super) use schema::Schema;
 use text::{owned, read_text, text};
 
@@ -78,7 +78,7 @@ pub(super) trait Session: Send {
 }
 
 /// What an operation is on its way: borrowed from its session.
-pub(super) type Running<'s, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 's>>;
+pub(super) type OperationFuture<'s, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 's>>;
 
 /// Whether an operation writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,14 +185,14 @@ impl dyn Row + '_ {
 /// How a database is spoken to, with the statements in its words.
 #[derive(Debug)]
 pub(super) struct Dialect {
-    words: Words,
+    words: DatabaseKind,
     /// Stands before the names of tables.
     prefix: String,
     filled: RwLock<HashMap<&'static str, Arc<str>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Words {
+pub(super) enum DatabaseKind {
     #[cfg_attr(
         not(feature = "sqlite"),
         allow(dead_code, reason = "of the other store")
@@ -206,7 +206,7 @@ pub(super) enum Words {
 }
 
 impl Dialect {
-    pub(super) fn new(words: Words, prefix: String) -> Self {
+    pub(super) fn new(words: DatabaseKind, prefix: String) -> Self {
         Dialect {
             words,
             prefix,
@@ -249,7 +249,7 @@ impl Dialect {
 /// | `EACH($1 \| 2: id text)` | `VALUES (?1, ?2)`, for each row | `SELECT $1, u.* FROM` these rows, `WHERE true` |
 /// | `LOCK(d)` | nothing: the transaction has the file's lock | `FOR UPDATE OF d` |
 /// | `LOCK_FREE(d)` | the same | `FOR NO KEY UPDATE OF d SKIP LOCKED` |
-fn fill(words: Words, prefix: &str, text: &str) -> String {
+fn fill(words: DatabaseKind, prefix: &str, text: &str) -> String {
     let mut text = text.replace('@', prefix);
     let mut replace = |mark: &str, filled: &dyn Fn(&str) -> String| {
         while let Some((before, rest)) = text.split_once(mark) {
@@ -260,36 +260,38 @@ fn fill(words: Words, prefix: &str, text: &str) -> String {
     replace("EACH(", &|inner| each(words, inner));
     replace("ROWS(", &|inner| rows(words, inner));
     replace("LOCK_FREE(", &|table| match words {
-        Words::Sqlite => String::new(),
-        Words::Postgres => format!("FOR NO KEY UPDATE OF {table} SKIP LOCKED"),
+        DatabaseKind::Sqlite => String::new(),
+        DatabaseKind::Postgres => format!("FOR NO KEY UPDATE OF {table} SKIP LOCKED"),
     });
     replace("LOCK(", &|table| match words {
-        Words::Sqlite => String::new(),
-        Words::Postgres => format!("FOR UPDATE OF {table}"),
+        DatabaseKind::Sqlite => String::new(),
+        DatabaseKind::Postgres => format!("FOR UPDATE OF {table}"),
     });
     match words {
-        Words::Sqlite => text.replace('$', "?"),
-        Words::Postgres => text,
+        DatabaseKind::Sqlite => text.replace('$', "?"),
+        DatabaseKind::Postgres => text,
     }
 }
 
 /// Rows to insert, behind values that are the same for all. On SQLite they could be made of `ROWS` too,
 /// which takes half as long again.
-fn each(words: Words, inner: &str) -> String {
+fn each(words: DatabaseKind, inner: &str) -> String {
     let (same, inner) = inner.split_once(" | ").unwrap_or(("", inner));
     let (first, columns) = inner.split_once(':').unwrap_or(("1", inner));
     let first: usize = first.parse().unwrap_or(1);
     match words {
-        Words::Sqlite => {
+        DatabaseKind::Sqlite => {
             let numbers = first..first + columns.split(',').count();
             let values: Vec<_> = numbers.map(|number| format!("?{number}")).collect();
             format!("VALUES ({same}, {})", values.join(", "))
         }
-        Words::Postgres => format!("SELECT {same}, u.* FROM {} WHERE true", rows(words, inner)),
+        DatabaseKind::Postgres => {
+            format!("SELECT {same}, u.* FROM {} WHERE true", rows(words, inner))
+        }
     }
 }
 
-fn rows(words: Words, inner: &str) -> String {
+fn rows(words: DatabaseKind, inner: &str) -> String {
     let (first, columns) = inner.split_once(':').unwrap_or(("1", inner));
     let first: usize = first.parse().unwrap_or(1);
     let (mut values, mut names) = (String::new(), String::new());
@@ -298,18 +300,18 @@ fn rows(words: Words, inner: &str) -> String {
         let comma = if number == first { "" } else { ", " };
         // Writing to a text does not fail.
         let _ = match (words, kind) {
-            (Words::Sqlite, _) => write!(values, "{comma}?{number} AS {name}"),
-            (Words::Postgres, "number") => write!(values, "{comma}${number}::bigint[]"),
-            (Words::Postgres, "time") => write!(values, "{comma}${number}::timestamptz[]"),
-            (Words::Postgres, "flag") => write!(values, "{comma}${number}::boolean[]"),
-            (Words::Postgres, _) => write!(values, "{comma}${number}::text[]"),
+            (DatabaseKind::Sqlite, _) => write!(values, "{comma}?{number} AS {name}"),
+            (DatabaseKind::Postgres, "number") => write!(values, "{comma}${number}::bigint[]"),
+            (DatabaseKind::Postgres, "time") => write!(values, "{comma}${number}::timestamptz[]"),
+            (DatabaseKind::Postgres, "flag") => write!(values, "{comma}${number}::boolean[]"),
+            (DatabaseKind::Postgres, _) => write!(values, "{comma}${number}::text[]"),
         };
         names += comma;
         names += name;
     }
     match words {
-        Words::Sqlite => format!("(SELECT {values}) AS u"),
-        Words::Postgres => format!("unnest({values}) AS u ({names})"),
+        DatabaseKind::Sqlite => format!("(SELECT {values}) AS u"),
+        DatabaseKind::Postgres => format!("unnest({values}) AS u ({names})"),
     }
 }
 
@@ -370,11 +372,11 @@ mod tests {
     fn rows_to_insert_are_values_or_a_selection() {
         let text = "INSERT INTO @orders EACH($1 | 2: id text, at time) ON CONFLICT DO NOTHING";
         assert_eq!(
-            fill(Words::Sqlite, "lab_", text),
+            fill(DatabaseKind::Sqlite, "lab_", text),
             "INSERT INTO lab_orders VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
         );
         assert_eq!(
-            fill(Words::Postgres, "s.", text),
+            fill(DatabaseKind::Postgres, "s.", text),
             "INSERT INTO s.orders SELECT $1, u.* FROM unnest($2::text[], $3::timestamptz[]) \
              AS u (id, at) WHERE true ON CONFLICT DO NOTHING"
         );
@@ -385,12 +387,12 @@ mod tests {
         let text = "UPDATE @cases AS c SET at = u.at FROM ROWS(2: id text, at time) \
                     WHERE c.account = $1 AND c.id = u.id LOCK_FREE(c) LOCK(c)";
         assert_eq!(
-            fill(Words::Sqlite, "lab_", text),
+            fill(DatabaseKind::Sqlite, "lab_", text),
             "UPDATE lab_cases AS c SET at = u.at FROM (SELECT ?2 AS id, ?3 AS at) AS u \
              WHERE c.account = ?1 AND c.id = u.id  "
         );
         assert_eq!(
-            fill(Words::Postgres, "\"s\".", text),
+            fill(DatabaseKind::Postgres, "\"s\".", text),
             "UPDATE \"s\".cases AS c SET at = u.at \
              FROM unnest($2::text[], $3::timestamptz[]) AS u (id, at) \
              WHERE c.account = $1 AND c.id = u.id FOR NO KEY UPDATE OF c SKIP LOCKED FOR UPDATE OF c"

@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// The answer to a process that asks for the right to poll an account.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum PollRightAnswer {
     Granted,
     Held {
         process: String,
@@ -25,12 +25,12 @@ pub(super) enum Asked {
 /// While a process lives, nobody takes from it what it has. So as long as it has said not long ago
 /// that it lives, what it has is answered without asking the database.
 #[derive(Debug, Default)]
-pub(in crate::inbox::store) struct Remembered {
-    processes: Vec<Living>,
+pub(in crate::inbox::store) struct ProcessCache {
+    processes: Vec<LiveProcess>,
 }
 
 #[derive(Debug)]
-struct Living {
+struct LiveProcess {
     process: String,
     /// When it said so, in milliseconds by a clock that the store chooses.
     said: i64,
@@ -39,7 +39,7 @@ struct Living {
     accounts: HashSet<String>,
 }
 
-impl Remembered {
+impl ProcessCache {
     /// Whether the process has this account, and need not say anew that it lives.
     pub(super) fn has(&self, process: &str, account: &str, lease: Duration, time: i64) -> bool {
         self.processes.iter().any(|living| {
@@ -70,7 +70,7 @@ impl Remembered {
             living.accounts.insert(account.to_owned());
             return;
         }
-        self.processes.push(Living {
+        self.processes.push(LiveProcess {
             process: process.to_owned(),
             said: time,
             lease: span(lease),
@@ -102,7 +102,7 @@ pub(super) async fn ask<S: Session>(
     account: &str,
     process: &str,
     lease: Duration,
-) -> Result<(Asked, bool)> {
+) -> Result<(PollRightAnswer, bool)> {
     let now = session.now();
     let until = Value::Time(Some(now.saturating_add(span(lease))));
     let values = [
@@ -142,9 +142,9 @@ pub(super) async fn ask<S: Session>(
     let holder = session.query(holder, &[account.into()], read).await?.pop();
     let (holder, until) = holder.ok_or_else(|| damaged("an account"))?;
     let asked = if holder == process {
-        Asked::Granted
+        PollRightAnswer::Granted
     } else {
-        Asked::Held {
+        PollRightAnswer::Held {
             process: holder,
             until: until.unwrap_or(now),
         }

@@ -163,7 +163,7 @@ pub(super) async fn settle<S: Session>(
 ) -> Result<Vec<bool>> {
     let mut settled = vec![false; settlements.len()];
     for round in rounds(settlements) {
-        let done = |(_, one): &Placed<'_>| one.outcome == Outcome::Acknowledged;
+        let done = |(_, one): &PlacedSettlement<'_>| one.outcome == Outcome::Acknowledged;
         if round.iter().all(done) {
             let done = held(session, account, &round, ACKNOWLEDGED).await?;
             for (place, settlement) in &round {
@@ -189,11 +189,11 @@ pub(super) async fn settle<S: Session>(
 }
 
 /// A settlement with its place among all.
-type Placed<'a> = (usize, &'a Settlement);
+type PlacedSettlement<'a> = (usize, &'a Settlement);
 
 /// Settlements in rounds of which none has a delivery twice, so that one statement can take a
 /// round. Nearly always there is one round.
-fn rounds(settlements: &[Settlement]) -> Vec<Vec<Placed<'_>>> {
+fn rounds(settlements: &[Settlement]) -> Vec<Vec<PlacedSettlement<'_>>> {
     let mut rounds: Vec<(HashSet<u64>, Vec<_>)> = Vec::new();
     for (place, settlement) in settlements.iter().enumerate() {
         let free = rounds
@@ -248,7 +248,7 @@ pub(super) async fn reopen<S: Session>(
 async fn held<S: Session>(
     session: &mut S,
     account: &str,
-    round: &[Placed<'_>],
+    round: &[PlacedSettlement<'_>],
     statement: &'static str,
 ) -> Result<HashSet<u64>> {
     let tokens: Vec<_> = round.iter().map(|(_, one)| text(&one.token)).collect();
@@ -269,7 +269,11 @@ struct Change<'a> {
     failure: Option<std::borrow::Cow<'a, str>>,
 }
 
-async fn keep<S: Session>(session: &mut S, account: &str, kept: &[Placed<'_>]) -> Result<()> {
+async fn keep<S: Session>(
+    session: &mut S,
+    account: &str,
+    kept: &[PlacedSettlement<'_>],
+) -> Result<()> {
     let (mut done, mut changed) = (Vec::new(), Vec::new());
     for (_, settlement) in kept {
         let sequence = number(settlement.sequence);

@@ -59,17 +59,17 @@ macro_rules! stores {
                         )
                     });
                     match asked.await? {
-                        (polling::Asked::Granted, lived) => {
+                        (polling::PollRightAnswer::Granted, lived) => {
                             remembered.granted(&process, &account, lease, time, lived);
                             return Ok(None);
                         }
-                        (polling::Asked::Held { process: other, .. }, _)
+                        (polling::PollRightAnswer::Held { process: other, .. }, _)
                             if self.is_dead(&other) =>
                         {
                             self.bury(other).await?;
                         }
                         (
-                            polling::Asked::Held {
+                            polling::PollRightAnswer::Held {
                                 process: other,
                                 until,
                             },
@@ -252,7 +252,7 @@ macro_rules! stores {
             }
 
             async fn forget(&self, account: &AccountId, order: &OrderId) -> Result<bool> {
-                let order = forget::Which::One(sql::owned(order.as_str()));
+                let order = forget::ForgetScope::One(sql::owned(order.as_str()));
                 Ok(self.forget_some(account, order, 1).await? > 0)
             }
 
@@ -262,7 +262,7 @@ macro_rules! stores {
                 time: SystemTime,
                 limit: usize,
             ) -> Result<u64> {
-                let before = forget::Which::Before(millis::since_epoch(time));
+                let before = forget::ForgetScope::Before(millis::since_epoch(time));
                 self.forget_some(account, before, limit).await
             }
         }
@@ -271,7 +271,7 @@ macro_rules! stores {
             async fn forget_some(
                 &self,
                 account: &AccountId,
-                which: forget::Which,
+                which: forget::ForgetScope,
                 limit: usize,
             ) -> Result<u64> {
                 let account = sql::owned(account.as_str());

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use self::open::Writers;
 use self::session::{SqliteSession, failed};
 use self::worker::Worker;
-use super::sql::{Access, Remembered, Running};
+use super::sql::{Access, OperationFuture, ProcessCache};
 use crate::error::Result;
 use crate::flow::millis;
 
@@ -51,17 +51,17 @@ use crate::flow::millis;
 /// ```
 #[derive(Clone)]
 pub struct SqliteStore {
-    shared: Arc<Shared>,
+    shared: Arc<SqliteState>,
 }
 
-struct Shared {
+struct SqliteState {
     path: PathBuf,
     /// SQLite has one writer at a time: so one connection, and who wants it waits in a queue
     /// and not in a loop.
     writer: Worker,
     /// Reads go on beside a write.
     reader: Worker,
-    remembered: tokio::sync::Mutex<Remembered>,
+    remembered: tokio::sync::Mutex<ProcessCache>,
 }
 
 impl SqliteStore {
@@ -100,7 +100,7 @@ impl SqliteStore {
         &self,
         access: Access,
         now: Option<SystemTime>,
-        operation: impl for<'s> FnOnce(&'s mut SqliteSession) -> Running<'s, T> + Send + 'static,
+        operation: impl for<'s> FnOnce(&'s mut SqliteSession) -> OperationFuture<'s, T> + Send + 'static,
     ) -> Result<T> {
         let worker = match access {
             Access::Read => &self.shared.reader,
@@ -118,7 +118,7 @@ impl SqliteStore {
         Ok(callers)
     }
 
-    pub(super) fn remembered(&self) -> &tokio::sync::Mutex<Remembered> {
+    pub(super) fn remembered(&self) -> &tokio::sync::Mutex<ProcessCache> {
         &self.shared.remembered
     }
 

@@ -9,9 +9,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction}
 use super::file::{self, SameFile, cannot};
 use super::session::{SqliteSession, failed, failed_at};
 use super::worker::Worker;
-use super::{Shared, SqliteStore};
+use super::{SqliteState, SqliteStore};
 use crate::error::{Error, Kind, Result};
-use crate::inbox::store::sql::{Dialect, Schema, Words};
+use crate::inbox::store::sql::{DatabaseKind, Dialect, Schema};
 
 const SCHEMA: Schema = Schema {
     version: 3,
@@ -41,7 +41,10 @@ async fn open_as(path: PathBuf, writers: Writers, schema: Schema) -> Result<Sqli
     check_version(rusqlite::version_number(), rusqlite::version(), writers)?;
     // In full: SQLite takes some relative names for something else than a file.
     let path = std::path::absolute(&path).map_err(|error| cannot("open", &path, &error))?;
-    let dialect = Arc::new(Dialect::new(Words::Sqlite, "lab_connector_".to_owned()));
+    let dialect = Arc::new(Dialect::new(
+        DatabaseKind::Sqlite,
+        "lab_connector_".to_owned(),
+    ));
     let writer = {
         let (path, dialect) = (path.clone(), Arc::clone(&dialect));
         Worker::start(move || {
@@ -72,7 +75,7 @@ async fn open_as(path: PathBuf, writers: Writers, schema: Schema) -> Result<Sqli
         })
     };
     Ok(SqliteStore {
-        shared: Arc::new(Shared {
+        shared: Arc::new(SqliteState {
             path,
             writer,
             reader: reader.await?,

@@ -9,7 +9,9 @@ use rusqlite::{CachedStatement, Connection, ToSql};
 
 use super::file::SameFile;
 use crate::error::{Error, Kind, Result};
-use crate::inbox::store::sql::{self, Access, Batch, Dialect, Row, Running, Session, Value};
+use crate::inbox::store::sql::{
+    self, Access, Batch, Dialect, OperationFuture, Row, Session, Value,
+};
 
 pub(in crate::inbox::store) struct SqliteSession {
     pub(super) connection: Connection,
@@ -37,7 +39,7 @@ impl SqliteSession {
         &mut self,
         access: Access,
         now: i64,
-        operation: impl for<'s> FnOnce(&'s mut Self) -> Running<'s, T>,
+        operation: impl for<'s> FnOnce(&'s mut Self) -> OperationFuture<'s, T>,
     ) -> Result<T> {
         self.file.check()?;
         self.end();

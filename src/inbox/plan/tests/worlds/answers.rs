@@ -33,7 +33,7 @@ enum Fetching {
 
 /// What answers carry of the files.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Carried {
+enum FileDetail {
     Nothing,
     /// One id, whose time tells the scan.
     Times,
@@ -87,7 +87,7 @@ pub(super) struct Service {
     phase_began: u64,
     // For the whole world.
     fetching: Fetching,
-    carried: Carried,
+    carried: FileDetail,
     histories: Histories,
     in_listings: bool,
     never_complete: bool,
@@ -133,16 +133,16 @@ impl Service {
         let carried = pick(
             rng,
             &[
-                Carried::Nothing,
-                Carried::Times,
-                Carried::Ids,
-                Carried::BareIds,
-                Carried::Renewed(1),
-                Carried::Renewed(2),
-                Carried::Renewed(5),
-                Carried::NewIds,
-                Carried::Unequal,
-                Carried::Late,
+                FileDetail::Nothing,
+                FileDetail::Times,
+                FileDetail::Ids,
+                FileDetail::BareIds,
+                FileDetail::Renewed(1),
+                FileDetail::Renewed(2),
+                FileDetail::Renewed(5),
+                FileDetail::NewIds,
+                FileDetail::Unequal,
+                FileDetail::Late,
             ],
         );
         let histories = pick(
@@ -188,10 +188,10 @@ impl Service {
             return service;
         }
         let carried = [
-            Carried::Nothing,
-            Carried::Times,
-            Carried::Ids,
-            Carried::BareIds,
+            FileDetail::Nothing,
+            FileDetail::Times,
+            FileDetail::Ids,
+            FileDetail::BareIds,
         ];
         let histories = [Histories::None, Histories::None, Histories::Good];
         Service {
@@ -214,7 +214,7 @@ impl Service {
     }
 
     pub(super) fn go_on(&mut self, rng: &mut Rng, now: u64) {
-        let tells = matches!(self.carried, Carried::Times | Carried::Ids);
+        let tells = matches!(self.carried, FileDetail::Times | FileDetail::Ids);
         let phase = next(rng, self.truth(), tells, now);
         self.phases.push(phase);
         self.phase_began = self.answers;
@@ -388,23 +388,23 @@ impl Service {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let version = phase.version;
         match self.carried {
-            Carried::Nothing => Files::none(),
-            Carried::Times => {
+            FileDetail::Nothing => Files::none(),
+            FileDetail::Times => {
                 Files::new([File::new("scan").modified(at(version)), File::new("view")])
             }
-            Carried::Ids => Files::new([File::new(format!("scan {version}"))]),
-            Carried::BareIds => Files::new([File::new("scan"), File::new("view")]),
-            Carried::Renewed(every) => {
+            FileDetail::Ids => Files::new([File::new(format!("scan {version}"))]),
+            FileDetail::BareIds => Files::new([File::new("scan"), File::new("view")]),
+            FileDetail::Renewed(every) => {
                 Files::new([File::new("scan").modified(at(self.answers / every))])
             }
-            Carried::NewIds => Files::new([File::new(format!("id {}", self.answers))]),
-            Carried::Late => {
+            FileDetail::NewIds => Files::new([File::new(format!("id {}", self.answers))]),
+            FileDetail::Late => {
                 let there = 1 + (self.answers - self.phase_began) / 4;
                 let file = |number| File::new(format!("part {number} of {version}"));
                 Files::new((0..there.min(4)).map(file))
             }
-            Carried::Unequal if listing => Files::new([File::new("scan")]),
-            Carried::Unequal => Files::new([
+            FileDetail::Unequal if listing => Files::new([File::new("scan")]),
+            FileDetail::Unequal => Files::new([
                 File::new("scan").size(version + 1),
                 File::new(format!("view {version}")),
             ]),

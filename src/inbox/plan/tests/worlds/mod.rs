@@ -90,7 +90,7 @@ fn play(seed: u64, verbose: bool) -> Result<Summary, Finding> {
 
 /// A delivery as the lab gets it.
 #[derive(Clone, Debug)]
-struct Delivered {
+struct LabDelivery {
     status: OrderStatus,
     at_poll: usize,
 }
@@ -108,11 +108,11 @@ struct World {
     elapsed: u64,
     clocks: [Clock; 2],
     monotonic: bool,
-    delivered: Vec<Delivered>,
+    delivered: Vec<LabDelivery>,
     /// The service makes no mistake.
     faultless: bool,
     /// Answers that take their time, until these polls.
-    late: Vec<(usize, Asked)>,
+    late: Vec<(usize, PendingAnswer)>,
     polls: usize,
     /// Fetches that were due.
     due_fetches: u32,
@@ -129,7 +129,7 @@ struct Clock {
 }
 
 /// What a worker asked and got, before it is recorded.
-struct Asked {
+struct PendingAnswer {
     answer: Answer,
     revision: u64,
     worker: usize,
@@ -371,7 +371,7 @@ impl World {
         for worker in 0..workers {
             let answer = self.service.list(&mut self.rng, calm);
             let revision = self.revision;
-            asked.push(Asked {
+            asked.push(PendingAnswer {
                 answer,
                 revision,
                 worker,
@@ -427,10 +427,10 @@ impl World {
         self.check()
     }
 
-    fn fetch(&mut self, worker: usize, calm: bool, asked: &mut Vec<Asked>) {
+    fn fetch(&mut self, worker: usize, calm: bool, asked: &mut Vec<PendingAnswer>) {
         if let Some(answer) = self.service.fetch(&mut self.rng, calm) {
             self.summary.fetches += 1;
-            asked.push(Asked {
+            asked.push(PendingAnswer {
                 answer,
                 revision: self.revision,
                 worker,
@@ -439,7 +439,7 @@ impl World {
         }
     }
 
-    fn take(&mut self, asked: &Asked) {
+    fn take(&mut self, asked: &PendingAnswer) {
         let now = self.now(asked.worker);
         let (revision, worker) = (asked.revision, asked.worker);
         let policy = self.policy.clone();
@@ -519,7 +519,7 @@ impl World {
             if arrival.ordinal.is_some() {
                 self.summary.deliveries += 1;
                 self.summary.doubtful += u64::from(shown.is_doubtful());
-                self.delivered.push(Delivered {
+                self.delivered.push(LabDelivery {
                     status,
                     at_poll: self.polls,
                 });
