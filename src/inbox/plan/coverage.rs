@@ -42,8 +42,11 @@ impl ListingCoverage {
 
     /// Whether it says more than what is stored and that time went by, or that has become old.
     pub(in crate::inbox) fn is_worth_storing(&self, stored: &Self, policy: &Policy) -> bool {
+        // An hour by default: a process that is killed makes a gap look longer by that much at
+        // most, and polls in which nothing changes write once an hour.
         let longest = (policy.longest_gap / 24).min(policy.slow_at_first);
         let is_old = match (self.last, stored.last) {
+            // Earlier than what is stored: the clock was set back.
             (Some(last), Some(stored)) => last < stored || since(last, stored) > longest,
             (last, stored) => last != stored,
         };
@@ -87,6 +90,8 @@ impl ListingCoverage {
     /// Takes in a listing that could not be read in full. Nothing of it is complete.
     pub(in crate::inbox) fn take_incomplete(&mut self, begun: SystemTime, policy: &Policy) {
         self.emptied = false;
+        // Only where no listing was ever complete. Otherwise the time counts from the last complete
+        // one, and a failure must not begin it anew.
         if self.stale.is_none() {
             self.stale = Some(DueTime::new(begun, policy.patience));
         }
@@ -108,6 +113,7 @@ impl ListingCoverage {
         let begun = cut(begun);
         let after_gap =
             self.ended_a_gap(begun, policy) || self.resumed.is_some_and(|resumed| begun <= resumed);
+        // The listing that ended a gap shows what came during it, too.
         if begun <= first || after_gap {
             return true;
         }

@@ -182,6 +182,7 @@ impl File<'static> {
         let shared = (self.size.is_some() && other.size.is_some())
             || (self.modified.is_some() && other.modified.is_some())
             || (self.digest.is_some() && other.digest.is_some());
+        // A file that is new has no parts that changed: its id is the whole change.
         let bare = !self.has_parts() || !other.has_parts();
         (shared || bare) && self.change(other).is_none()
     }

@@ -124,7 +124,8 @@ impl<'a> Listing<'a> {
                 is_readable: record.is_readable,
             });
         }
-        // Nearly always they are in this order.
+        // Nearly always they are in this order. The sort is stable: the records of an order stay in
+        // that of the listing.
         placed.sort_by_key(|one| one.order);
         let records = placed.chunk_by(|one, next| one.order == next.order);
         let orders = cases.iter().zip(records);
@@ -174,7 +175,7 @@ impl<'a> CaseOfRecord<'a> {
                 let rx_id = rx_id.filter(|rx_id| known.by_key(rx_id).is_none())?;
                 return Some(is_new(rx_id, false));
             };
-            // One that was only heard of waits for a fetch to tell its order id.
+            // One that was only heard of waits for a fetch to show its order id.
             let has_order_id = !case.stands_under_rx_id() || case.has_arrived;
             return Some(is_of(case, has_order_id));
         };

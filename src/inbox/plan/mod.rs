@@ -1,6 +1,6 @@
 //! What observations of an order mean: pure rules over plain data.
 //!
-//! *Problem.* The service tells no changes. It lists the orders that wait, shows one order when
+//! *Problem.* The service reports no changes. It lists the orders that wait, shows one order when
 //! asked, and sends notifications that come twice, late, never or from somebody else. Listings
 //! lag, replicas disagree, answers overlap, fetches fail, clocks are wrong. Software that takes
 //! every answer for news does work twice; software that keeps one row per order loses it.

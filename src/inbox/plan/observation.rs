@@ -52,7 +52,7 @@ pub(in crate::inbox) enum Evidence<'a> {
 pub(in crate::inbox) struct OrderState<'a> {
     pub(in crate::inbox) status: &'a OrderStatus,
     pub(in crate::inbox) files: &'a Files,
-    /// The history that the service itself gives, oldest first with its own times.
+    /// The history that the service itself reports, oldest first with its own times.
     pub(in crate::inbox) history: &'a [Arrival],
     /// When the order was created, where the service says so.
     pub(in crate::inbox) created: Option<SystemTime>,

@@ -19,6 +19,7 @@ impl Planner<'_> {
         if !with_doctor {
             let scanning = Arrival::new(OrderStatus::Scanning).from_origin(Origin::OwnAction);
             record.history.push(scanning.at(self.observation.now));
+            // What waits for agreement is about the scan that went back.
             record.listings.waiting = None;
             record.fetches.waiting = None;
             record.returned = Some(Return {

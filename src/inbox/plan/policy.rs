@@ -13,7 +13,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// ```
 /// use lab_connector::inbox::Policy;
 ///
-/// // A lab whose orders stand with the doctor for months.
+/// // A lab whose orders stay with the doctor for months.
 /// let mut policy = Policy::default();
 /// policy.watch_fetches = 200;
 /// ```
@@ -83,6 +83,8 @@ impl Policy {
     pub(super) fn slow_interval(&self, answered: u32) -> Duration {
         let mut taken = Duration::ZERO;
         let mut interval = self.slow_at_first;
+        // Bounded for a policy with limits of its own; by default the longest interval comes long
+        // before.
         for _ in 0..answered.min(1_000) {
             taken = taken.saturating_add(interval);
             interval = (taken / 4).max(self.slow_at_first);
@@ -118,6 +120,7 @@ impl Policy {
 
     /// Lengthened by up to the spread. `jitter` is uniform over all numbers.
     pub(super) fn jittered(&self, interval: Duration, jitter: u32) -> Duration {
+        // In `u128`: milliseconds times a `u32` can overflow 64 bits.
         let spread = interval.as_millis() * u128::from(self.spread) / 100;
         let added = spread.saturating_mul(u128::from(jitter)) / u128::from(u32::MAX);
         interval.saturating_add(Duration::from_millis(

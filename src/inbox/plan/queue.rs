@@ -12,6 +12,7 @@ const A_MINUTE: u32 = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// So many hints wait at a time, where nobody takes them.
+// Anybody can send notifications: memory must not grow with them.
 const WAITING: usize = 1_000;
 
 /// How many of the cases that are due, and how many unknown orders that were hinted at, are fetched
@@ -45,6 +46,7 @@ impl Hints {
         if self.waiting.contains_key(rx_id) {
             return;
         }
+        // Before the first hint no minute has begun.
         if now.saturating_sub(self.minute) >= MINUTE || self.count == 0 {
             self.minute = now;
             self.count = 0;
@@ -63,14 +65,16 @@ impl Hints {
         self.taken.retain(|_, taken| *taken + SPACING > now);
         let ready = self.waiting.extract_if(|_, earliest| *earliest <= now);
         let mut ready: Vec<_> = ready.map(|(rx_id, _)| rx_id).collect();
+        // A map has no order: sorted, what is fetched first does not depend on chance.
         ready.sort_unstable();
         let taken = ready.iter().map(|rx_id| (rx_id.clone(), now));
         self.taken.extend(taken);
         ready
     }
 
-    /// Gives back one that was taken out and not fetched: it comes first with the next.
+    /// Returns one that was taken out and not fetched: it comes first with the next.
     pub(in crate::inbox) fn put_back(&mut self, rx_id: Box<str>, now: Duration) {
+        // Not counted again: it was when it came in.
         self.waiting.insert(rx_id, now);
     }
 

@@ -1,4 +1,6 @@
 //! What is remembered of an order between two observations.
+//!
+//! Records are stored as JSON: names in here must not change, unless the old ones are still read.
 
 use std::time::SystemTime;
 
@@ -13,6 +15,8 @@ use crate::inbox::due::DueTime;
 use crate::status::{OrderStatus, Symbol};
 
 /// Three complete listings in a row have to lack an order before its return counts.
+// Listings lag, and replicas disagree: an order that never left is lacked once in a while, and
+// seldom three times in a row.
 const ABSENCES: u32 = 3;
 
 /// Everything that is remembered of one order: plain data, for any store to keep.
@@ -80,6 +84,7 @@ pub(super) enum Presence {
     #[default]
     Unseen,
     Absent,
+    // A stored name: another one needs a `serde(alias)`, or no record with it can be read.
     ObservedOrder(OrderStatus),
 }
 
@@ -309,6 +314,7 @@ impl CaseRecord {
     }
 
     /// Whether both records differ in more than when to fetch the order.
+    // Taken apart by name: a new field does not compile before somebody decides whether it counts.
     pub(super) fn differs_in_substance(&self, other: &CaseRecord) -> bool {
         let CaseRecord {
             history,

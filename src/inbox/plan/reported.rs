@@ -1,4 +1,4 @@
-//! A history that the service itself gives: undocumented, possible, and believed only as far as
+//! A history that the service itself reports: undocumented, possible, and believed only as far as
 //! it agrees with itself.
 
 use super::observation::{Evidence, OrderState};
@@ -49,6 +49,7 @@ impl Planner<'_> {
         let at = known.at;
         let since = usize::try_from(known.arrivals).unwrap_or(usize::MAX);
         if let Some(known) = &mut self.record.reported {
+            // Only misfits in a row say that the service writes its times anew.
             known.misfits = 0;
         }
         let new = shown.history.iter().filter(|entry| entry.time() > Some(at));

@@ -1,4 +1,11 @@
 //! When a case is fetched next, and why.
+//!
+//! *Problem.* Listings show what waits for the lab only, and hints, failures and doubts all ask for
+//! fetches of the same order.
+//!
+//! *Approach.* One due time and one reason for each case. A reason that stays makes the interval
+//! longer; an arrival begins anew. No case must be fetched at each poll for ever, and none must
+//! wait for ever.
 
 use std::time::{Duration, SystemTime};
 
@@ -115,6 +122,7 @@ impl CaseRecord {
         schedule.fruitless = schedule.fruitless.saturating_add(1);
         match result {
             FetchResult::Answered => {
+                // `reschedule` sets the next time, if anything still asks for a fetch.
                 schedule.failures = 0;
                 schedule.due = None;
                 // Forged hints must not use up a watch.
@@ -171,6 +179,7 @@ impl CaseRecord {
             schedule.given_up = false;
         }
         let Some(reason) = wanted else {
+            // A hint asks for a fetch whatever else does.
             schedule.due = schedule.due.filter(|_| schedule.hinted);
             return;
         };

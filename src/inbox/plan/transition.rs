@@ -38,7 +38,7 @@ impl NewArrival {
     }
 }
 
-/// What an observation means for an order of which this is recorded.
+/// What an observation means for an order with this record.
 ///
 /// The same observation a second time changes nothing but when to fetch the order, or agrees with
 /// news that waits.
@@ -59,6 +59,8 @@ pub(in crate::inbox) fn observe(
         coverage,
         problems: Vec::new(),
     };
+    // An outdated answer is taken in too, and undone: only so it is known whether it would have
+    // been news.
     planner.take_in();
     if observation.is_outdated && observation.evidence.is_answer() {
         planner.outdate(record);

@@ -96,6 +96,7 @@ impl Planner<'_> {
     fn agree(&mut self, name: ViewName, shown: &OrderState<'_>) -> bool {
         for brought_by in [ViewName::Listings, ViewName::Fetches] {
             let changes = self.view(brought_by).files.changes(shown.files);
+            // Taken out, and put back at the end: each `continue` ends it.
             let Some(mut news) = self.view_mut(brought_by).waiting.take() else {
                 continue;
             };
@@ -201,7 +202,7 @@ impl Planner<'_> {
             self.wait_for_agreement(name, shown, changes, gap);
         } else {
             if is_listing && !changes.is_none() {
-                // It belongs to the arrival that a fetch brought, or is newer: a fetch tells.
+                // It belongs to the arrival that a fetch brought, or is newer: a fetch shows which.
                 self.record.hinted(self.observation.now, self.policy);
             }
             self.view_mut(name).catch_up(status, shown.files);
@@ -255,6 +256,7 @@ impl Planner<'_> {
                 record.history = History::complete(Vec::<Arrival>::new());
             }
         }
+        // Before the arrival is added: `has_had` asks about those before it.
         if record.has_had(status) {
             record.double_agreement(status);
         }
@@ -280,7 +282,7 @@ impl Planner<'_> {
         if is_unknown_work {
             self.problems.push(ProblemKind::UnknownStatus);
         }
-        // After a return of which nobody knows whether it had any effect all is doubtful.
+        // Nobody knows whether an unconfirmed return had any effect: all that follows it is doubtful.
         let is_return_open = record
             .returned
             .take()
@@ -290,6 +292,8 @@ impl Planner<'_> {
         } else {
             record.history.push(arrival);
         }
+        // After the arrival is added: the end of the service's history remembers how many there
+        // are.
         record.take_reported(gap);
         record.unsettled = None;
         for view in [&mut record.listings, &mut record.fetches] {
