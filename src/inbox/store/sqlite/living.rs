@@ -11,13 +11,14 @@ use std::sync::{Mutex, PoisonError};
 /// The locks of this process: each until it ends, by whichever store it was taken first.
 static HELD: Mutex<Vec<(PathBuf, File)>> = Mutex::new(Vec::new());
 
-/// Takes the lock of a process of this name, if it is not taken yet. Gives those that have died
-/// and left their files here.
+/// Takes the lock of a process of this name, if it is not taken yet. Returns those that have
+/// died and left their files here.
 pub(super) fn announce(database: &Path, process: &str) -> Vec<String> {
     let Some(path) = path(database, process) else {
         return Vec::new();
     };
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    // A file that somebody removed shows its lock to nobody, and is made anew.
     if held.iter().any(|(known, _)| *known == path) && path.exists() {
         return Vec::new();
     }
@@ -42,11 +43,15 @@ pub(super) fn announce(database: &Path, process: &str) -> Vec<String> {
 /// Whether a process has certainly died.
 pub(super) fn is_dead(database: &Path, process: &str) -> bool {
     let file = path(database, process).and_then(|path| {
+        // A file that cannot be opened proves nothing: the process counts as alive until its row is
+        // too old.
         let file = OpenOptions::new().write(true).open(&path).ok()?;
         Some((path, file))
     });
     match file.map(|(path, file)| (file.try_lock(), path)) {
         Some((Ok(()), path)) => {
+            // Where it stays, its lock stays free, and the next question finds the process dead
+            // again.
             let _ = std::fs::remove_file(path);
             true
         }

@@ -106,6 +106,7 @@ impl SqliteStore {
             Access::Read => &self.shared.reader,
             Access::Write => &self.shared.writer,
         };
+        // Tokens come without a time: their leases go by the machine's clock.
         let now = millis::since_epoch(now.unwrap_or_else(SystemTime::now));
         worker
             .run(move |session| session.transact(access, now, operation))
@@ -135,8 +136,8 @@ impl SqliteStore {
         living::is_dead(&self.shared.path, process)
     }
 
-    /// Until then the data are in the write-ahead log. Who reads at the moment may keep them
-    /// there a little longer.
+    /// Until then the data are in the write-ahead log. A reader may keep them there a little
+    /// longer.
     pub(super) async fn forgot(&self) -> Result<()> {
         let truncate = |session: &mut SqliteSession| {
             let text = "PRAGMA wal_checkpoint(TRUNCATE)";

@@ -65,6 +65,8 @@ async fn open_as(path: PathBuf, writers: Writers, schema: Schema) -> Result<Sqli
         Worker::start(move || {
             let connection = connect(&path).map_err(|error| failed_at(&path, error))?;
             connection
+                // A statement that writes by mistake fails here, instead of writing beside the one
+                // writer.
                 .pragma_update(None, "query_only", true)
                 .map_err(failed)?;
             Ok(SqliteSession::new(
@@ -127,7 +129,8 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Brings the tables up to date: all of the steps or none. Who comes at the same time waits.
+/// Brings the tables up to date: all of the steps or none. Another process that comes at the
+/// same time waits.
 fn migrate(connection: &mut Connection, schema: &Schema, dialect: &Dialect) -> Result<()> {
     // So that a file that is up to date is not written.
     if version(connection)? == Some(schema.version) {
@@ -136,6 +139,7 @@ fn migrate(connection: &mut Connection, schema: &Schema, dialect: &Dialect) -> R
     let behavior = rusqlite::TransactionBehavior::Immediate;
     let transaction = connection.transaction_with_behavior(behavior);
     let transaction = transaction.map_err(failed)?;
+    // Asked again, now that nobody else can write: another process may have been first.
     let found = version(&transaction)?;
     for text in schema.plan(found)? {
         run(&transaction, &dialect.schema(text))?;

@@ -1,4 +1,10 @@
 //! A transaction on SQLite. Nothing in here ever waits but by blocking the thread.
+//!
+//! *Problem.* An operation is written once for both databases, as `async`. SQLite blocks, and a
+//! transaction that is left open locks the file for every process.
+//!
+//! *Approach.* The operation is polled once, on the thread that has the connection, where it is
+//! always ready. Whatever it does, the transaction has ended when `transact` returns.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,6 +47,8 @@ impl SqliteSession {
         now: i64,
         operation: impl for<'s> FnOnce(&'s mut Self) -> OperationFuture<'s, T>,
     ) -> Result<T> {
+        // Before anything is written: SQLite would write on to a file that was deleted, and report
+        // success.
         self.file.check()?;
         self.end();
         let begin = match access {
@@ -65,7 +73,7 @@ impl SqliteSession {
     /// rolled it back by itself.
     fn end(&mut self) {
         if !self.connection.is_autocommit() {
-            // What stands in its way is told by what comes next.
+            // Whatever prevents it also fails the next statement, which reports it.
             let _ = self.run("ROLLBACK");
         }
     }

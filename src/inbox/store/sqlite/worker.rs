@@ -24,6 +24,8 @@ impl Worker {
     pub(super) async fn start(
         open: impl FnOnce() -> Result<SqliteSession> + Send + 'static,
     ) -> Result<Self> {
+        // Without a bound: each caller waits for its answer, so no more lies here than there are
+        // callers.
         let (work, to_do) = mpsc::channel::<Work>();
         let (opened, is_open) = oneshot::channel();
         let thread = move || {
@@ -50,7 +52,7 @@ impl Worker {
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         let work: Work = Box::new(move |session| {
-            // Who went away before it has begun keeps others waiting no longer.
+            // A caller that went away before its work has begun must not keep others waiting.
             if !answer.is_closed() {
                 drop(answer.send(work(session)));
             }
