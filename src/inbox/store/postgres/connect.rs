@@ -111,7 +111,8 @@ async fn check_encoding(client: &Client) -> Result<()> {
     ))))
 }
 
-/// Brings the tables up to date: all of the steps or none. Who comes at the same time waits.
+/// Brings the tables up to date: all of the steps or none. Another process that comes at the
+/// same time waits.
 async fn migrate(client: &Client, name: &str, dialect: &Dialect, schema: &Schema) -> Result<()> {
     if version(client, name, dialect).await? == Some(schema.version) {
         return Ok(());
@@ -134,6 +135,7 @@ async fn migrate_locked(
     dialect: &Dialect,
     schema: &Schema,
 ) -> Result<()> {
+    // Asked again behind the lock: READ COMMITTED shows what the process before has committed.
     let found = version(client, name, dialect).await?;
     let plan = schema.plan(found)?;
     if found.is_none() {

@@ -103,7 +103,8 @@ impl PostgresStore {
         let shared = Arc::clone(&self.shared);
         let now = now.filter(|_| shared.callers_clock);
         let now = now.map(millis::since_epoch);
-        // Who goes away before it has begun takes no connection from others.
+        // Outside of the task: a caller that goes away before it has begun takes no connection from
+        // others.
         let connection = shared.pool.get().await?;
         // A task of its own: whoever waits for it may go away.
         let task = tokio::spawn(async move {
@@ -172,6 +173,7 @@ impl PostgresState {
             let reused = connection.reused;
             let dialect = Arc::clone(&self.dialect);
             match PostgresSession::begin(connection, dialect, callers).await {
+                // This ends: each try drops an idle connection, and a new one is not `reused`.
                 Err(_) if reused => connection = self.pool.get().await?,
                 begun => return begun,
             }
@@ -214,6 +216,8 @@ fn may_heal(code: &SqlState) -> bool {
     // Connection exceptions, rollbacks, resources, interventions of an operator, system errors;
     // and a server that has become a standby, or was too slow for us.
     let classes = ["08", "40", "53", "57", "58"];
+    // A transaction that must not write, one that was idle for too long, a lock that is not
+    // available.
     let codes = ["25006", "25P03", "55P03"];
     let code = code.code();
     // The database was dropped.

@@ -28,6 +28,7 @@ pub(super) struct Pool {
     most: usize,
     permits: Arc<Semaphore>,
     /// Those that nobody uses. Not inside a transaction.
+    // Locked for a push or a pop, and never across an await: a drop locks it, too.
     idle: Mutex<Vec<Client>>,
     returned: Notify,
     open: AtomicUsize,
@@ -86,6 +87,8 @@ impl Pool {
                     Err(error) => return Err(super::failed(error)),
                 },
             };
+            // None is open that somebody could return: waiting would be in vain. The next call asks
+            // the server anew.
             if self.open.load(Ordering::Relaxed) == 0 {
                 lock(&self.refused).take();
                 return Err(sql::failed(refused.text, true));
@@ -181,6 +184,8 @@ impl Drop for Connection {
                 self.pool.open.fetch_sub(1, Ordering::Relaxed);
             }
         }
+        // After the push, and also where the connection was closed: whoever waits looks again. One
+        // permit is kept for a task that does not wait yet.
         self.pool.returned.notify_one();
     }
 }

@@ -1,4 +1,9 @@
 //! A transaction on PostgreSQL.
+//!
+//! *Problem.* A pooler may stand between, and a future can be dropped at any await.
+//!
+//! *Approach.* Settings last for the transaction only, and statements have no names. A connection
+//! that is dropped inside a transaction is closed and never used again.
 
 use std::sync::Arc;
 
@@ -42,6 +47,8 @@ impl PostgresSession {
         dialect: Arc<Dialect>,
         callers: Option<i64>,
     ) -> Result<Self> {
+        // Before `BEGIN` is sent: dropped while it waits for the answer, the connection may be
+        // inside a transaction, and must not be used again.
         connection.enter();
         let answers = connection.client()?.simple_query(BEGIN).await;
         let clock = answers
@@ -65,6 +72,7 @@ impl PostgresSession {
         let end = if self.abandoned { "ROLLBACK" } else { "COMMIT" };
         let ended = self.connection.client()?.batch_execute(end).await;
         ended.map_err(super::failed)?;
+        // Only now that the server has confirmed the end.
         self.connection.leave();
         Ok(())
     }
@@ -206,6 +214,8 @@ impl ToSql for Value<'_> {
             Value::Number(number) => number.to_sql(kind, out),
             Value::Flag(flag) => flag.to_sql(kind, out),
             Value::Time(time) => {
+                // A `timestamptz` is sent as microseconds since 2000. Clamped first, the product
+                // fits in 64 bits.
                 let micros = time.map(|time| (time.clamp(FIRST, LAST) - EPOCH) * 1000);
                 micros.to_sql(&Type::INT8, out)
             }
@@ -225,6 +235,7 @@ struct Millis(i64);
 impl<'a> FromSql<'a> for Millis {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         let micros = i64::from_sql(&Type::INT8, raw)?;
+        // Rounds down also before 2000, where the number is negative.
         Ok(Millis(micros.div_euclid(1000) + EPOCH))
     }
 

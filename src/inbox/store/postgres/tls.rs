@@ -96,7 +96,7 @@ impl Tls {
 
     /// Connects, and drives the connection in a task of its own, which ends with the client.
     pub(super) async fn connect(&self, config: &Config) -> Result<Client, tokio_postgres::Error> {
-        // What goes wrong with a connection is told by the statement that it happens to.
+        // A connection that fails also fails the statement under way, which reports it.
         match self {
             Tls::Off => {
                 let (client, connection) = config.connect(NoTls).await?;
@@ -167,6 +167,8 @@ impl ServerCertVerifier for LenientVerifier {
         }
     }
 
+    // Signatures are verified whatever is trusted: the server must have the key of the certificate
+    // that it shows.
     fn verify_tls12_signature(
         &self,
         message: &[u8],

@@ -158,10 +158,12 @@ fn environment(name: &str) -> Option<String> {
 fn password(config: &Config) -> Option<String> {
     let path =
         environment("PGPASSFILE").or_else(|| Some(format!("{}/.pgpass", environment("HOME")?)))?;
+    // Without the file there is no password from it; the server says whether one is needed.
     let file = std::fs::read_to_string(path).ok()?;
     let host = match config.get_hosts().first()? {
         Host::Tcp(host) => host.clone(),
         #[cfg(unix)]
+        // What PostgreSQL's own programs look up for a socket.
         Host::Unix(_) => "localhost".to_owned(),
     };
     let port = config
