@@ -1,4 +1,10 @@
 //! Keeping cases.
+//!
+//! *Problem.* Two processes may have read the same version of a case.
+//!
+//! *Approach.* One transaction, which locks the account's row first. Each case is written over the
+//! version that was read only; if one is not, everything is rolled back. A part of a commit must
+//! never be kept.
 
 use super::{Batch, Row, Session, Type, Value, damaged, json, limit, number, owned, span};
 use crate::error::Result;
@@ -150,6 +156,8 @@ pub(super) async fn commit<S: Session>(
         let written = session
             .execute_each(statement, &[account.into()], &columns(cases))
             .await?;
+        // A new case was there already, or a known one has another version by now: another process
+        // was quicker, and the caller plans anew.
         if usize::try_from(written) != Ok(cases.len()) {
             session.abandon();
             return Ok(false);
@@ -161,6 +169,7 @@ pub(super) async fn commit<S: Session>(
     session
         .execute_each(ORDERS, &[account.into()], &orders)
         .await?;
+    // `last` counts the arrivals of this commit already.
     let before = last - limit(rows.arrivals.len()) + 1;
     for arrival in &mut rows.arrivals {
         arrival.sequence += before;
@@ -198,6 +207,8 @@ macro_rules! case_rows {
     };
 }
 
+// `DO NOTHING` and not an error, which would end a transaction of PostgreSQL: that fewer rows were
+// written says enough.
 const NEW: &str = concat!(
     "INSERT INTO @cases (account, order_id, rx_id, version, revision, status, stage, listed,
         fetch_since, fetch_due, given_up, changed_at, state)

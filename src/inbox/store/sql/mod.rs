@@ -186,8 +186,10 @@ impl dyn Row + '_ {
 #[derive(Debug)]
 pub(super) struct Dialect {
     words: DatabaseKind,
-    /// Stands before the names of tables.
+    /// Precedes the names of tables.
     prefix: String,
+    // Statements are constants: the map stops growing at their number. Read by each call, written
+    // once for each of them, and never locked across an await.
     filled: RwLock<HashMap<&'static str, Arc<str>>>,
 }
 
@@ -220,6 +222,8 @@ impl Dialect {
         if let Some(statement) = filled.get(text) {
             return Arc::clone(statement);
         }
+        // A read guard does not turn into a write guard: this thread would wait for itself. Two
+        // threads may fill in one statement both, with the same text.
         drop(filled);
         let statement: Arc<str> = fill(self.words, &self.prefix, text).into();
         let mut filled = self.filled.write().unwrap_or_else(PoisonError::into_inner);
@@ -268,6 +272,8 @@ fn fill(words: DatabaseKind, prefix: &str, text: &str) -> String {
         DatabaseKind::Postgres => format!("FOR UPDATE OF {table}"),
     });
     match words {
+        // To SQLite `$1` is a name, which gets the number of the place where it comes first; `?1`
+        // is number 1.
         DatabaseKind::Sqlite => text.replace('$', "?"),
         DatabaseKind::Postgres => text,
     }
@@ -325,6 +331,7 @@ const LONGEST: i64 = 1000 * 366 * 24 * 60 * 60 * 1000;
 /// What begins later than this from now was set by a wrong clock, and does not count. Not what
 /// begins later than now: who has begun first may come second.
 fn not_yet<S: Session>(session: &S) -> Value<'static> {
+    // The same minute as in `DueTime`: both must call the same times passed.
     Value::Time(Some(session.now().saturating_add(60 * 1000)))
 }
 

@@ -46,6 +46,8 @@ impl ProcessCache {
             let age = time.saturating_sub(living.said);
             living.process == process
                 && living.lease == span(lease)
+                // Half of the lease is left for writing the row again. A negative age is a clock
+                // that was set back.
                 && (0..living.lease / 2).contains(&age)
                 && living.accounts.contains(account)
         })
@@ -166,6 +168,7 @@ pub(super) async fn release<S: Session>(
 /// Forgets a process that is known to be dead, and those that have been dead for long.
 pub(super) async fn bury<S: Session>(session: &mut S, process: &str) -> Result<()> {
     let statement = "DELETE FROM @processes WHERE process = $1 OR until < $2";
+    // A day, longer than any right to poll lasts: nobody has an account by such a row.
     let long_ago = session.now().saturating_sub(24 * 60 * 60 * 1000);
     let values = [process.into(), Value::Time(Some(long_ago))];
     session.execute(statement, &values).await.map(drop)

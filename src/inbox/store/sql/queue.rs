@@ -53,6 +53,7 @@ pub(super) async fn claim<S: Session>(
     let times = [now, due].map(|time| Value::Time(Some(time)));
     let values = [account.into(), token.into(), times[0], times[1]];
     let written = session.execute_each(statement, &values, &taken).await?;
+    // Nearly never: asked only where another worker was quicker.
     if usize::try_from(written) != Ok(claimed.len()) {
         let statement = "
             SELECT d.sequence FROM ROWS(3: sequence number) JOIN @deliveries d
@@ -164,6 +165,7 @@ pub(super) async fn settle<S: Session>(
     let mut settled = vec![false; settlements.len()];
     for round in rounds(settlements) {
         let done = |(_, one): &PlacedSettlement<'_>| one.outcome == Outcome::Acknowledged;
+        // Nearly always: one statement in place of three.
         if round.iter().all(done) {
             let done = held(session, account, &round, ACKNOWLEDGED).await?;
             for (place, settlement) in &round {

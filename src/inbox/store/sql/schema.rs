@@ -23,6 +23,7 @@ impl Schema {
             let (_, text) = step.ok_or_else(|| self.refused(found))?;
             plan.push(*text);
         }
+        // For a newer database the range above is empty. An older program must not touch it.
         if found > self.version {
             return Err(self.refused(found));
         }

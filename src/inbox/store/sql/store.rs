@@ -42,8 +42,11 @@ macro_rules! stores {
                 now: SystemTime,
             ) -> Result<Option<Poller>> {
                 let (account, process) = (sql::owned(account.as_str()), sql::owned(process));
+                // Read before the database is asked: what is remembered must not last longer than
+                // what was written.
                 let time = self.elapsed(now);
-                // One asks the database, and the others are answered by what it says.
+                // One asks the database, and the others are answered by what it says: so the lock is
+                // held while the database answers, and is tokio's.
                 let mut remembered = self.remembered().lock().await;
                 if remembered.has(&process, &account, lease, time) {
                     return Ok(None);
@@ -85,6 +88,8 @@ macro_rules! stores {
 
             async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()> {
                 let (account, process) = (sql::owned(account.as_str()), sql::owned(process));
+                // First: where the write fails the right ends by itself, and must not be answered
+                // from memory.
                 self.remembered().lock().await.lost(&process, &account);
                 self.run(Access::Write, None, move |session| {
                     Box::pin(async move { polling::release(session, &account, &process).await })
