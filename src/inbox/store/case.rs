@@ -60,6 +60,7 @@ impl Case {
         revision: u64,
         json: &str,
     ) -> Result<Self> {
+        // Not in the parser's words, which quote values.
         let state: State = serde_json::from_str(json).map_err(|_| {
             Error::store(format!("a case's record, revision {revision}, is damaged"))
         })?;

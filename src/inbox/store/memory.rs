@@ -1,4 +1,7 @@
 //! Cases in memory.
+//!
+//! Each method is one step under one lock, which is never held across an await: so a future that is
+//! dropped has done all or nothing, as the trait asks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -142,6 +145,7 @@ impl CaseStore for MemoryStore {
     ) -> Result<Vec<Case>> {
         Ok(self.read(account, |account| {
             let by_rx = rx_ids.iter().filter_map(|id| {
+                // The smallest key with this Rx id: no order id comes before the empty one.
                 let mut behind = account.by_rx.range((id.clone(), OrderId::new(""))..);
                 let (_, order) = behind.next().filter(|(rx_id, _)| rx_id == id)?;
                 Some(order)
@@ -165,6 +169,7 @@ impl CaseStore for MemoryStore {
 
     async fn commit(&self, account: &AccountId, commit: &Commit, now: SystemTime) -> Result<bool> {
         Ok(self.write(account, |account| {
+            // All are checked before the first is changed: everything, or nothing.
             let as_read = commit.saves.iter().all(|save| {
                 let kept = account.cases.get(save.case.order_id());
                 kept.map_or(0, |kept| kept.case.version()) == save.case.version()
@@ -203,6 +208,8 @@ impl CaseStore for MemoryStore {
                 }
                 // What failed and waits for its next try does not hold back the later ones.
                 let waits = work.failure.is_some() && work.is_hidden(now);
+                // The order is busy also where its first delivery is hidden: the later ones wait
+                // behind it.
                 if waits || !busy.insert(work.order_id.clone()) || work.is_hidden(now) {
                     continue;
                 }
@@ -379,6 +386,7 @@ impl Account {
         let order_id = save.case.order_id();
         let before = self.cases.get(order_id);
         if let Some(rx_id) = before.and_then(|stored| stored.case.rx_id()) {
+            // An Rx id can change: the old one must not lead here.
             self.by_rx.remove(&(rx_id.clone(), order_id.clone()));
         }
         if let Some(rx_id) = save.case.rx_id() {
@@ -423,6 +431,8 @@ impl Account {
         let Some(work) = self.open.get_mut(&settlement.sequence) else {
             return false;
         };
+        // The token decides and not the time: an outcome that is late still counts while nobody
+        // else has claimed the delivery.
         if work.token.as_deref() != Some(&*settlement.token) {
             return false;
         }

@@ -193,7 +193,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
         now: SystemTime,
     ) -> Result<Option<Poller>>;
 
-    /// Gives the right to poll an account back, if the process has it: another one gets it at
+    /// Releases the right to poll an account, if the process has it: another one gets it at
     /// once.
     ///
     /// # Errors

@@ -93,7 +93,8 @@ pub enum Outcome {
     Extended(Duration),
 }
 
-// Reasons are texts of the lab's software: who knows what is in them.
+// Reasons are texts of the lab's software, and can hold patient data: `Debug` shows only whether
+// there is one.
 impl fmt::Debug for ClaimedDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClaimedDelivery")
