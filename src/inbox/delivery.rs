@@ -157,7 +157,7 @@ impl Delivery {
     }
 
     /// Whether a newer scan of the order has arrived: a later delivery of it is there. The files that
-    /// the service gives now are the newer ones, so there is nothing left to do under this name but to
+    /// the service returns now are the newer ones, so there is nothing left to do under this name but to
     /// acknowledge it.
     #[must_use]
     pub fn is_superseded(&self) -> bool {
@@ -205,7 +205,7 @@ impl Delivery {
         self.acknowledged.swap(true, Ordering::SeqCst)
     }
 
-    /// Gives it back, to come again at `time`, or at once if that has passed. The order's
+    /// Releases it, to come again at `time`, or at once if that has passed. The order's
     /// later deliveries wait, unless it has failed before.
     ///
     /// # Errors
@@ -222,7 +222,7 @@ impl Delivery {
         self.settle(Outcome::Released { after, failure }).await
     }
 
-    /// Gives it back because the work failed, to come again: after a minute the first
+    /// Releases it because the work failed, to come again: after a minute the first
     /// time, then after twice as long each time, up to an hour. It is never given up; whoever
     /// reads [`Inbox::stats`] sees it.
     ///
@@ -236,6 +236,7 @@ impl Delivery {
     ///
     /// As [`Delivery::defer`].
     pub async fn fail(&self, reason: &str) -> Result<()> {
+        // By characters: a cut by bytes can fall within one.
         let failure = Some(reason.chars().take(LONGEST_REASON).collect());
         let (first, longest) = self.inbox.settings.failure_delays;
         let after = backoff(self.attempts(), first, longest);
@@ -310,6 +311,8 @@ impl Delivery {
             files = self.fetch(&other, &directory).await;
         }
         let files = files?;
+        // After the last file: a crash before this costs another look at files that are here, and
+        // none of them.
         let downloaded = Evidence::Downloaded(self.ordinal());
         self.inbox.did(self.order_id(), downloaded).await?;
         Ok(files)
@@ -334,6 +337,7 @@ impl Delivery {
             .reason(reason)
             .await;
         if let Err(error) = returned {
+            // The service may have accepted it although the answer was lost: a fetch shows.
             if let Some(rx_id) = self.rx_id() {
                 self.inbox.hint(rx_id);
             }
@@ -346,6 +350,7 @@ impl Delivery {
         let orders = std::slice::from_ref(order);
         let fetching = Box::pin(self.inbox.lab.download_all(orders).to_directory(directory));
         let holding = Box::pin(self.hold());
+        // A lost delivery ends the download: another worker fetches the same files by now.
         match select(fetching, holding).await {
             Either::Left((fetched, _)) => DeliveryFiles::of(fetched),
             Either::Right((lost, _)) => Err(lost),
@@ -399,6 +404,7 @@ impl Delivery {
     pub(super) async fn hold(&self) -> Error {
         loop {
             let claim_lease = self.inbox.settings.claim_lease;
+            // A third: one try may fail, and the next still comes before the lease ends.
             self.inbox.lab.clock().sleep(claim_lease / 3).await;
             match self.extend().await {
                 Err(error) if error.is_lease_lost() => return error,
@@ -448,6 +454,7 @@ fn may_be_replaced(error: &Error) -> bool {
 
 /// How long a delivery that failed at this attempt waits for the next.
 fn backoff(attempts: u32, first: Duration, longest: Duration) -> Duration {
+    // The shift is bounded: attempts go on for as long as the work fails.
     let doubled = first.saturating_mul(1 << attempts.saturating_sub(1).min(30));
     doubled.min(longest)
 }

@@ -26,6 +26,8 @@ pub(super) fn digest(order: &Order) -> u64 {
 fn file(asset: &Asset, hasher: &mut impl Hasher) {
     (asset.id(), asset.kind(), asset.size()).hash(hasher);
     asset.modified_text().hash(hasher);
+    // Without an id the path of its URL tells it from other files; the query is signed anew each
+    // time.
     let place = asset.url().filter(|_| asset.id().is_none());
     place.map(url::Url::path).hash(hasher);
     asset.digests().for_each(|digest| digest.hash(hasher));
@@ -39,6 +41,7 @@ fn fields(each: impl FnOnce(&mut dyn FnMut(&str, &str))) -> u64 {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         unsigned(value, &mut hasher);
+        // A sum, since the fields come in no order that holds.
         sum = sum.wrapping_add(hasher.finish());
     });
     sum

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow::millis;
 
-/// Who passes in the time may have read it a moment before.
+/// A caller may have read the time that it passes in a moment before.
+// `not_yet` of the SQL stores has the same minute: both must call the same times passed.
 const LENIENCY: Duration = Duration::from_secs(60);
 
 /// No span is longer than a thousand years, as clocks have an end.
@@ -31,6 +32,7 @@ impl DueTime {
     pub(super) fn new(now: SystemTime, span: Duration) -> Self {
         let span = whole_millis::cut(span.min(LONGEST));
         let now = millis::cut(now);
+        // Where the clock ends, due at once: what is due never would be lost.
         let at = now.checked_add(span).unwrap_or(now);
         DueTime { at, span }
     }

@@ -1,4 +1,10 @@
 //! Orders that are fetched one by one.
+//!
+//! *Problem.* What happens to an order between two listings is shown by fetching it only, and a
+//! service that is down or has lost orders must not be asked for each of them.
+//!
+//! *Approach.* A budget for each poll, a few requests at a time, and what comes is committed as it
+//! comes. An answer about another order may be another patient's: nothing of it must be recorded.
 
 use std::collections::HashSet;
 
@@ -23,6 +29,8 @@ const TOGETHER: usize = 4;
 
 /// So many known orders that the service does not have, and none that it has, are a problem of the
 /// service and not of the orders.
+// One or two may really be deleted. Several without a single answer point to a wrong path or
+// region.
 const ALL_LOST: u64 = 3;
 
 /// An order to fetch.
@@ -52,12 +60,15 @@ impl Target {
 pub(super) async fn due(inbox: &Inbox, is_listed: bool, report: &mut PollReport) -> Result<()> {
     let moment = inbox.moment().await?;
     let budget = inbox.settings.max_fetches_per_poll;
+    // Hints first: recording one makes its case due, so that it is among the cases that are read
+    // next.
     let (_, mut unknown) = hinted(inbox, &moment, report).await?;
     let cases = inbox
         .store()
         .due(inbox.account(), moment.now, budget)
         .await?;
     let (known, most) = share(cases.len(), unknown.len(), budget);
+    // Beyond its share a hint is not lost: it comes first the next time.
     for rx_id in unknown.drain(most..) {
         inbox
             .lock_hints()
@@ -105,6 +116,7 @@ async fn fetch_now(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
     let known = known.into_iter().filter(is_due).filter_map(Target::of);
     let unknown = unknown.into_iter().map(Target::unknown);
     let targets = known.chain(unknown).collect();
+    // `true`: no listing has failed just now, so nothing says that the service is down.
     fetch(inbox, &moment, targets, true, report).await
 }
 
@@ -148,18 +160,22 @@ async fn fetch(
     // Built first: a closure that borrows would not be general enough for the stream.
     let fetches: Vec<_> = fetches.collect();
     let answers = stream::iter(fetches).buffer_unordered(TOGETHER);
+    // Answers that are there at the same time share a commit; none waits for a slower one.
     let mut answers = answers.ready_chunks(TOGETHER);
     let (mut answered, mut lost) = (0_u64, 0_u64);
     while let Some(some) = answers.next().await {
         for (target, answer) in &some {
             report.fetched += 1;
             match answer {
+                // Neither an answer nor a loss: the network or the service failed.
                 Err(error) if !error.is_not_found() => {}
                 Err(_) => lost += u64::from(target.case.is_some()),
                 Ok(_) => answered += 1,
             }
         }
         take_in(inbox, moment, some, report).await?;
+        // Neither the listing nor one of the first fetches was answered: a service that is down
+        // must not be asked two hundred times in a poll.
         let is_dead = !is_listed && answered == 0 && report.fetched >= TOGETHER as u64;
         if is_dead {
             break;
@@ -250,6 +266,7 @@ fn judge(
                 note_other_accounts(inbox, [&shown], report);
                 Some(FetchAnswer::Case(case, target.rx_id.clone(), shown))
             }
+            // Nothing of it is recorded. The Rx id that it names is fetched in its own right.
             Subject::Other { hint } => {
                 if let Some(rx_id) = hint {
                     inbox.add_hint(rx_id);
@@ -259,6 +276,8 @@ fn judge(
             }
         },
         Err(error) if error.is_not_found() => {
+            // An order that nobody knows and that is not there leaves no trace: a forged
+            // notification names some.
             case.map(|case| FetchAnswer::Nothing(case.clone(), Evidence::NotFound))
         }
         Err(error) => {

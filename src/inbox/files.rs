@@ -16,7 +16,7 @@ pub(super) fn fingerprint(order: &Order) -> Files {
 /// The files as the order describes them. Signed URLs are no part of it.
 ///
 /// A file goes by its id; one without is left out, since a kind is no evidence. Its size, its time and its digest count
-/// where the service gives them.
+/// where the service sends them.
 pub(super) fn described(order: &Order) -> impl Iterator<Item = File<'_>> {
     order.assets().iter().filter_map(|asset| {
         let mut file = File::new(asset.id().and_then(present)?);
@@ -26,7 +26,7 @@ pub(super) fn described(order: &Order) -> impl Iterator<Item = File<'_>> {
         if let Some(time) = asset.modified() {
             file = file.modified(time);
         }
-        // The best one: an answer that gives two may give one the next time.
+        // The best one: a service that sends two in one answer may send one in the next.
         if let Some((algorithm, digest)) = asset.digests().max() {
             file = file.digest(format!("{algorithm}:{digest}"));
         }

@@ -1,4 +1,11 @@
 //! The loop that a lab's software runs: a handler for each delivery, through bad nights.
+//!
+//! *Problem.* A loop that claims, works and acknowledges dies at the first hiccup of a database,
+//! and a handler that panics takes the process with it.
+//!
+//! *Approach.* Polling and working go on beside each other, and end together. A handler's failure,
+//! a panic too, concerns its delivery alone. A delivery must never be acknowledged for a handler
+//! that did not return `Ok`.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -100,6 +107,8 @@ impl Inbox {
         let inbox = self;
         Box::pin(async move {
             let (concurrency, grace) = (inbox.settings.concurrency, self.settings.grace);
+            // For the whole loop: while `poll` begins `run_until` anew after a failure, the right
+            // to poll is kept.
             let running = RunGuard::new(inbox);
             let end = watch::Sender::new(false);
             // Whatever ends first ends the others.
@@ -119,6 +128,7 @@ impl Inbox {
                 worked
             };
             let stopping = async {
+                // Also ended by the other two: `join3` would wait for `stop` for ever.
                 select(stop, pin!(ended(&end))).await;
                 end.send_replace(true);
             };
@@ -147,6 +157,8 @@ async fn poll(inbox: &Inbox, stop: impl Future<Output = ()> + Send) -> Result<()
     loop {
         match inbox.run_until(&mut stop).await {
             Err(error) if is_lasting(&error) => return Err(error),
+            // A pairing or tokens that somebody can renew. This does not spin: the runner keeps the
+            // time of its next poll.
             Err(_) => {}
             Ok(()) => return Ok(()),
         }
@@ -178,6 +190,7 @@ where
         let mut end = pin!(end.fuse());
         let mut patience = Patience::default();
         let outcome = loop {
+            // Before the claim: what is announced during it ends the wait below.
             news.borrow_and_update();
             let mut pause = RECHECK;
             let free = concurrency.saturating_sub(at_work.len());
@@ -189,6 +202,8 @@ where
                 Ok(claimed) => {
                     patience.succeeded();
                     for delivery in claimed {
+                        // Before the handler runs: whatever becomes of it, the delivery is released
+                        // at the end.
                         self.held.insert(delivery.sequence(), delivery.clone());
                         let work = self.call(&delivery);
                         at_work.push(handle(delivery, work));
@@ -201,12 +216,14 @@ where
             }
             let idle = at_work.is_empty();
             let done = async {
+                // An empty `FuturesUnordered` is always ready with `None`: the loop would spin.
                 match idle {
                     true => std::future::pending().await,
                     false => at_work.next().await,
                 }
             };
             let more = async {
+                // News must not cut the pause short after which a failing store is asked again.
                 if free > 0 && pause == RECHECK {
                     drop(news.changed().await);
                 } else {
@@ -218,6 +235,7 @@ where
             match select(&mut end, wait).await {
                 Either::Left(_) => break Ok(()),
                 Either::Right((Either::Left((done, _)), _)) => {
+                    // Never none here, and 0 is the number of no delivery.
                     self.held.remove(&done.unwrap_or_default());
                 }
                 Either::Right(_) => {}
@@ -229,6 +247,8 @@ where
             }
         };
         select(pin!(finishing), clock.sleep(grace)).await;
+        // Handlers are dropped before their deliveries are released: none must go on with what
+        // another process can claim.
         drop(at_work);
         self.give_back().await;
         outcome
@@ -236,12 +256,14 @@ where
 
     /// Calls the handler. What it does before its future is made may panic too.
     fn call(&mut self, delivery: &Delivery) -> std::thread::Result<F> {
+        // What a panic leaves of the handler's own state is the handler's affair: the inbox reads
+        // none of it.
         let handler = &mut self.handler;
         let delivery = delivery.clone();
         std::panic::catch_unwind(AssertUnwindSafe(|| handler(delivery)))
     }
 
-    /// Gives back what was not finished.
+    /// Releases what was not finished.
     async fn give_back(&mut self) {
         for (_, delivery) in self.held.drain() {
             let (after, failure) = (Duration::ZERO, None);
@@ -252,7 +274,7 @@ where
     }
 }
 
-/// Holds a delivery for a handler, and writes down what became of it. Gives its number.
+/// Holds a delivery for a handler, and writes down what became of it. Returns its number.
 async fn handle<F>(delivery: Delivery, work: std::thread::Result<F>) -> u64
 where
     F: Future<Output = HandlerResult> + Send,
@@ -277,6 +299,8 @@ where
     };
     let mut patience = Patience::default();
     loop {
+        // The work is over: only saying so is repeated. Should the lease end meanwhile, the
+        // delivery comes again under its name.
         let settled = match &failure {
             None => delivery.acknowledge().await,
             Some(reason) => delivery.fail(reason).await,
@@ -286,13 +310,14 @@ where
                 let pause = patience.next(&delivery.inbox, &error);
                 delivery.inbox.lab.clock().sleep(pause).await;
             }
-            // Of a store that fails for good the next claim tells; of a lost lease there is an event.
+            // The next claim reports a store that fails for good; a lost lease has an event.
             Ok(()) | Err(_) => return delivery.sequence(),
         }
     }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    // `panic!` carries a `&str` for a literal, and a `String` where it formats.
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("without a text")

@@ -72,7 +72,7 @@ impl Inbox {
     }
 
     /// The cases that were fetched for about 60 days without anything new, and are not followed any
-    /// more: their next listing, or a notification, begins anew. How many there are stands in
+    /// more: their next listing, or a notification, begins anew. Their number is
     /// [`Counts::given_up`](super::store::Counts::given_up); all cases are read for this.
     ///
     /// # Errors
@@ -130,6 +130,8 @@ impl Inbox {
         let Some(found) = self.store().find(self.account(), order).await? else {
             return Ok(false);
         };
+        // Opened without its data it would fail every claim that takes it, and the claims of other
+        // orders with it.
         if found.order.is_none() {
             return Err(Error::configuration(
                 "the order's data were forgotten: it cannot be delivered again before it is listed or \
@@ -213,6 +215,8 @@ impl Inbox {
                 .forget_before(self.account(), time, PAGE)
                 .await?;
             forgotten += some;
+            // In pages, each a transaction of its own: a commit that waits for one gets its turn
+            // before the next.
             if some < page {
                 return Ok(forgotten);
             }

@@ -6,7 +6,7 @@
 //! software that downloads before it has saved loses cases.
 //!
 //! *Default.* An [`Inbox`] polls the service every five minutes and keeps what it saw in a
-//! [`CaseStore`]: only then it hands out a [`Delivery`], the unit of the lab's work, and it does
+//! [`CaseStore`]: only then does it return a [`Delivery`], the unit of the lab's work, and it does
 //! so again, under the same name, until you [acknowledge](Delivery::acknowledge) it. Orders that
 //! drop out are fetched by their Rx ids, and those with Align or the doctor are followed to their
 //! end. What an answer means is decided by a pure function, whose limits are in [`Policy`].
@@ -52,7 +52,7 @@
 //!
 //! An empty listing where orders were listed is believed when a second one agrees. Orders that drop out,
 //! contradict themselves or are with Align or the doctor are fetched by their Rx ids; what fails is
-//! tried later each time, so that it stands in nobody's way. After some 60 days without anything new a
+//! tried later each time, so that it holds up no other. After some 60 days without anything new a
 //! case is [given up](Inbox::given_up). All of this is our model: of the service Align documents which
 //! statuses are listed and notified, and little else.
 //!
@@ -181,16 +181,24 @@ pub struct Inbox {
 
 struct InboxState {
     store: Arc<dyn CaseStore>,
+    // What this process knows of the listings. Locked for a copy in or out, and never across an
+    // await: the guard is not `Send`.
     coverage: Mutex<KnownCoverage>,
     /// When this inbox was first used, by the store's clock and in elapsed time.
     began: OnceLock<(SystemTime, Duration)>,
+    // Whoever holds it polls, for as long as a run lasts: so it is held across awaits, and is
+    // tokio's. Within a process it also decides who polls; the others only ask the store.
     runner: tokio::sync::Mutex<Runner>,
     /// How many runs and streams there are.
     running: AtomicUsize,
+    // Locked for a single call on a bounded map: `notify` adds to it and must not wait.
     hints: Mutex<Hints>,
+    // Only that they changed counts. A watch shows a change to every receiver, also to one that was
+    // busy when it came; a `Notify` wakes one task, or forgets those that do not wait yet.
     hinted: watch::Sender<()>,
     news: watch::Sender<()>,
     counters: Counters,
+    // Locked to copy the `Arc` only, see `tell`.
     observer: Mutex<Option<Observer>>,
 }
 
@@ -229,8 +237,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// The orders cannot be listed, of which no conclusion is drawn; what is due may have been fetched
-    /// all the same. Or [`Error::is_store`](crate::Error::is_store).
+    /// The orders cannot be listed: no conclusion is drawn from that, and what is due may have been
+    /// fetched all the same. Or [`Error::is_store`](crate::Error::is_store).
     ///
     /// # Cancel safety
     ///
@@ -241,6 +249,7 @@ impl Inbox {
             Ok(report) => self.counters().polled(report, self.elapsed()),
             Err(error) => self.counters().failed(error),
         }
+        // The counters come first: an observer that reads them finds this poll in them.
         trace::polled(&result);
         self.tell(&result);
         result
@@ -250,7 +259,7 @@ impl Inbox {
     /// inbox, or with the next [`Inbox::poll`]. It does not wait and cannot fail.
     ///
     /// Nothing of the notification is believed. One that names another account is taken all the same,
-    /// since which number stands there is not documented, and counts as a
+    /// since Align does not document which number it carries, and counts as a
     /// [problem](ProblemKind::OtherAccount). 20 a minute are taken as they are, each order at most twice;
     /// for those beyond the orders are listed, once a minute at most, which shows whatever is notified.
     pub fn notify(&self, notification: &Notification) {
@@ -264,6 +273,8 @@ impl Inbox {
 
     /// Tells the observer of a round.
     fn tell(&self, result: &Result<PollReport>) {
+        // Called without the lock: an observer that sets another one by `on_round` would wait for
+        // itself.
         let observer = self.lock_observer().clone();
         if let Some(observer) = observer {
             observer(result);
@@ -273,6 +284,7 @@ impl Inbox {
     fn hint(&self, rx_id: &RxId) {
         self.counters().hinted();
         self.add_hint(rx_id.as_str());
+        // After the hint is in: a run that wakes up earlier finds nothing to take.
         self.shared.hinted.send_replace(());
     }
 
@@ -301,6 +313,7 @@ impl Inbox {
 
     fn lock_hints(&self) -> MutexGuard<'_, Hints> {
         let hints = self.shared.hints.lock();
+        // A panic elsewhere must not end the inbox. No hint is believed, so none does harm.
         hints.unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -321,8 +334,8 @@ impl Inbox {
         self.lab.clock().elapsed()
     }
 
-    /// The time that fetches wait by: the store's, or later, where its clock was set back or stands
-    /// still while this process lives.
+    /// The time that fetches wait by: the store's, or later, where its clock was set back or has
+    /// stopped while this process lives.
     async fn now(&self) -> Result<SystemTime> {
         let now = self.store().now(self.local_now()).await?;
         let elapsed = self.elapsed();
@@ -333,6 +346,7 @@ impl Inbox {
 
     fn lock_coverage(&self) -> MutexGuard<'_, KnownCoverage> {
         let coverage = self.shared.coverage.lock();
+        // It is replaced as a whole, so a panic leaves no half of it.
         coverage.unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -366,6 +380,8 @@ impl Inbox {
         let store = self.store();
         let settled = store.settle(self.account(), &settlements, self.local_now());
         let mut settled = settled.await?;
+        // A store may return fewer answers than it was asked for: what it does not confirm counts
+        // as lost, and comes again.
         settled.resize(settlements.len(), false);
         // A later delivery of the same order can be claimed now, or this one again.
         self.announce();

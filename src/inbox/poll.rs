@@ -1,4 +1,11 @@
 //! One poll: list, record, fetch what has been due longest.
+//!
+//! *Problem.* A listing shows what waits for the lab and nothing else. An order that it lacks has
+//! gone on, or the listing is wrong.
+//!
+//! *Approach.* The listing is compared with the cases that it should have; what it says goes to the
+//! planner as observations, and orders that are in doubt are fetched. An error, or a record that
+//! cannot be read, must never count as an absence.
 
 use std::collections::HashMap;
 
@@ -33,10 +40,14 @@ pub(super) async fn poll(inbox: &Inbox) -> Result<PollReport> {
 
 /// Lists and records.
 async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
+    // Read before the listing is asked for: whatever is recorded after this revision may be newer
+    // than what the answer shows.
     let moment = inbox.moment().await?;
     let listing = match inbox.lab.orders().list().await {
         Ok(listing) => listing,
         Err(error) => {
+            // A store that fails as well takes the place of the listing's error: nothing can be
+            // recorded.
             unlisted(inbox, moment, report).await?;
             return Err(error);
         }
@@ -50,7 +61,8 @@ async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
     note_other_accounts(inbox, &shown, report);
 
     let known = KnownCases::read(inbox, &shown).await?;
-    // Those of which only an id can be read come last: what is said of the others goes by their places.
+    // Records with nothing but a readable id come last: the listing names the others by their places
+    // among `shown`.
     let records = shown.iter().map(listed_record);
     let records: Vec<_> = records
         .chain(unreadable.iter().map(present_record))
@@ -71,6 +83,7 @@ async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
         listed += usize::from(found.is_some());
         note_ids(order, found, report);
         let rx_id = new_rx_id(order, found, report.complete);
+        // Most orders in most polls are as they are kept: they cost no copy, no plan and no write.
         let is_kept = |case| {
             order
                 .only_record()
@@ -256,6 +269,7 @@ impl Inbox {
     pub(super) async fn moment(&self) -> Result<Moment> {
         let now = self.now().await?;
         let account = self.store().account(self.account(), now).await?;
+        // Locked after the reads: the guard must not live across an await.
         let mut known = self.lock_coverage();
         if known.stored != Some(account.coverage) {
             // Another process has written it, or this one has just begun.
@@ -273,6 +287,7 @@ impl Inbox {
     /// time went by, or when what is written has become old: a poll in which nothing changed
     /// writes nothing.
     async fn listed(&self, coverage: ListingCoverage) -> Result<()> {
+        // The guard ends with the block, before the write waits.
         let stored = {
             let mut known = self.lock_coverage();
             known.latest = coverage;
@@ -293,6 +308,7 @@ impl Inbox {
             (known.latest, known.stored)
         };
         match stored {
+            // None of an account that this process has never read: it knows nothing to write.
             Some(stored) if stored != latest => self.store_coverage(latest).await,
             _ => Ok(()),
         }
@@ -305,8 +321,10 @@ impl Inbox {
         };
         let store = self.store();
         store
+            // Its `bool` says nothing here: a commit without cases meets no other version.
             .commit(self.account(), &commit, self.local_now())
             .await?;
+        // After the write: one that failed is tried again with the next listing.
         self.lock_coverage().stored = Some(coverage);
         Ok(())
     }

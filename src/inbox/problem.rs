@@ -95,7 +95,7 @@ pub enum ProblemKind {
     /// An order is listed under several Rx ids. The first that was recorded counts.
     OtherRxId,
     /// An order or a notification names another account than the inbox's. It is taken all the same:
-    /// which number stands there is not documented.
+    /// Align does not document which number it carries.
     OtherAccount,
     /// A listing shows an order in several states. It is fetched; what cannot be fetched for a day
     /// is recorded as it was listed last.

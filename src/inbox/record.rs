@@ -1,4 +1,11 @@
 //! What was observed becomes what is kept: the planner decides, the store keeps.
+//!
+//! *Problem.* Two processes may observe one order at the same time, and an answer may be older than
+//! what is recorded by the time it arrives.
+//!
+//! *Approach.* No lock is held while the planner works. A case is replaced only in the version that
+//! was read; where another process was quicker, all is read and planned anew. Nothing must be
+//! reported or announced before it is durable.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -39,6 +46,7 @@ pub(super) struct Moment {
 /// An order as an answer showed it, in the planner's words where it asks for them.
 pub(super) struct ObservedOrder {
     pub(super) order: Order,
+    // Made when the planner asks: for an order that is kept as it is, it never does.
     files: OnceLock<Files>,
     /// What the service itself says of the time before.
     history: OnceLock<Vec<Arrival>>,
@@ -179,6 +187,8 @@ async fn commit(
         for observation in observations {
             let case = &observation.case;
             let found = renewed.get(case).or_else(|| known.get(case));
+            // `moment` stays the same on each try: the answer is as old as it was, and what others
+            // have recorded since outdates it.
             let mut planned = plan(inbox.plan_policy(), moment, found, observation);
             if let Some(save) = &mut planned.save {
                 files::keep(inbox, save).await?;
@@ -190,6 +200,8 @@ async fn commit(
             news.report(inbox, report);
             return Ok(());
         }
+        // Nothing was kept, of no case. All of them are read: which one was in the way is not
+        // known.
         let orders: Vec<_> = observations.iter().map(|one| one.case.clone()).collect();
         renewed = by_key(store.find_all(account, &orders, &[]).await?);
     }
@@ -220,6 +232,7 @@ fn plan(
         is_outdated,
         begun: moment.now,
         now: moment.now,
+        // Chance is passed in: the planner is a pure function, whose runs can be repeated.
         jitter: fastrand::u32(..),
     };
     let transition = observe(before, &observed, policy, &moment.coverage);

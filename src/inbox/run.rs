@@ -1,4 +1,13 @@
 //! Polls at an interval, by one process at a time, woken by hints.
+//!
+//! *Problem.* Several processes, and several tasks of one process, may want to poll one account.
+//! Each poll that is made twice costs the service twice.
+//!
+//! *Approach.* Within the process the lock on [`Runner`] decides; between processes the right to
+//! poll that the store grants. Both save work only: nothing that is right may depend on them, since
+//! a process can be suspended with the right in its hand and wake up without it.
+//!
+//! A failure that passes by itself must not end a run.
 
 use std::future::Future;
 use std::pin::pin;
@@ -24,6 +33,7 @@ const SOONEST: Duration = Duration::from_secs(60);
 
 /// For how long a process has the right to poll without asking again. After a kill nobody polls for
 /// so long, and for [`BEAT`] until another one asks: a minute together.
+// Three beats: one that fails, while a database restarts say, does not lose the right.
 const LEASE: Duration = Duration::from_secs(45);
 
 /// How often it asks.
@@ -53,19 +63,25 @@ impl Runner {
     /// Does what is due. What may pass by itself is no error, but for the store's.
     async fn turn(&mut self, inbox: &Inbox) -> Result<()> {
         let now = inbox.elapsed();
+        // Chosen once for the inbox: a stream that is dropped and made anew does not wait its
+        // jitter again.
         let next = *self.next.get_or_insert_with(|| now + first_poll(inbox));
         let is_due = next <= now || self.slept(inbox);
+        // With the right it is renewed at each beat. Without it nobody is asked before a poll is
+        // due.
         if (is_due || self.leads == Some(true)) && self.beat.is_none_or(|beat| beat <= now) {
             self.lead(inbox).await?;
         }
         if is_due && self.leads == Some(true) {
             return self.poll(inbox, now).await;
         }
+        // Also without the right to poll: a notification reaches one process, which need not be the
+        // one that polls.
         let brought = self.leading(inbox, fetch_hinted(inbox)).await;
         if inbox.lock_hints().take_overflow() {
             let soonest = self.last.map_or(now, |last| last.elapsed + SOONEST);
             if soonest < next {
-                // Told once, however long the flood goes on.
+                // Reported once, however long the flood goes on.
                 trace::overflow();
                 self.next = Some(soonest);
             }
@@ -74,6 +90,9 @@ impl Runner {
     }
 
     async fn poll(&mut self, inbox: &Inbox, now: Duration) -> Result<()> {
+        // Both are set before the poll and count from its beginning: a slow listing does not
+        // stretch the interval, and a future that is dropped in the middle does not poll again at
+        // once.
         self.last = Some(PollStart {
             elapsed: now,
             at: inbox.local_now(),
@@ -83,7 +102,7 @@ impl Runner {
         inbox.lock_hints().take_overflow();
         let polled = self.leading(inbox, inbox.poll()).await.map(drop);
         if polled.as_ref().is_err_and(is_passing_of_store) {
-            // Whoever waits for the store polls then.
+            // The caller waits for the store; the turn after that polls.
             self.next = Some(now);
         }
         tolerate(polled)
@@ -94,6 +113,8 @@ impl Runner {
     fn slept(&self, inbox: &Inbox) -> bool {
         self.last.is_some_and(|last| {
             let ago = inbox.local_now().duration_since(last.at);
+            // `interval` adds a tenth at most: a process that was awake has polled before 1.2 of
+            // it. An error is a clock that was set back, which says nothing.
             ago.is_ok_and(|ago| ago >= inbox.settings.interval.mul_f64(1.2))
         })
     }
@@ -143,6 +164,7 @@ impl Runner {
         let wait = |at: Option<Duration>| at.map(|at| at.saturating_sub(now));
         let (next, beat) = (wait(self.next), wait(self.beat));
         let next = match (self.leads, next) {
+            // Without a beat the last question failed, and the next one is due now.
             (Some(true), Some(next)) => next.min(beat.unwrap_or_default()),
             // It asks again for what another one has.
             (Some(false), Some(next)) => next.max(beat.unwrap_or_default()),
@@ -165,6 +187,8 @@ pub(super) struct RunGuard(Inbox);
 
 impl RunGuard {
     pub(super) fn new(inbox: &Inbox) -> Self {
+        // Counted for the whole inbox: the guard of one stream must not give away the right by
+        // which another polls.
         inbox.shared.running.fetch_add(1, Ordering::SeqCst);
         RunGuard(inbox.clone())
     }
@@ -175,6 +199,8 @@ impl Drop for RunGuard {
         if self.0.shared.running.fetch_sub(1, Ordering::SeqCst) > 1 {
             return;
         }
+        // A drop cannot wait. Where the lock is held, somebody has begun to poll since, and keeps
+        // the right.
         let leads = match self.0.shared.runner.try_lock() {
             Ok(mut runner) => runner.resign(),
             Err(_) => false,
@@ -183,16 +209,18 @@ impl Drop for RunGuard {
         if leads && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let inbox = self.0.clone();
             runtime.spawn(async move {
-                // Who cannot be told finds it out when the right ends by itself.
+                // Where it fails, another process gets the right when it ends by itself.
                 let _ = stop(&inbox).await;
             });
         }
     }
 }
 
-/// Notes how far the listings go, and gives the right to poll back.
+/// Notes how far the listings go, and releases the right to poll.
 async fn stop(inbox: &Inbox) -> Result<()> {
     trace::stopped();
+    // Noted first: the process that polls next reads it, and would take an older time for a gap. A
+    // failure to note is returned last, since it must not keep the right from being released.
     let noted = inbox.note_coverage().await;
     let (store, account) = (inbox.store(), inbox.account());
     store.release_poll_right(account, process::name()).await?;
@@ -206,7 +234,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Waits, if the error may pass by itself; gives it back if not.
+    /// Waits, if the error may pass by itself; returns it if not.
     pub(super) async fn wait(&mut self, inbox: &Inbox, error: Error) -> Result<()> {
         if !is_passing_of_store(&error) {
             return Err(error);
@@ -221,8 +249,12 @@ impl Patience {
         inbox.counters().store_failed(error);
         trace::store_failed(error);
         inbox.tell(&Err(error.clone()));
+        // The shift is bounded, since failures go on for as long as a database is down: 64 s, cut
+        // to a minute.
         let longest = Duration::from_secs(1 << self.failures.min(6)).min(Duration::from_secs(60));
         self.failures = self.failures.saturating_add(1);
+        // Between half of it and the whole: processes that lost one database do not come back in
+        // step.
         longest.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
@@ -266,8 +298,12 @@ impl Inbox {
     ///
     /// As [`Inbox::run`].
     pub async fn run_until(&self, stop: impl Future<Output = ()> + Send) -> Result<()> {
+        // Before the lock is taken, so that it is dropped after it: its drop needs the lock to
+        // resign.
         let _running = RunGuard::new(self);
         let mut until = pin!(stop);
+        // A second run of this inbox waits here until the first one ends, and can be stopped
+        // meanwhile.
         let mut runner = match select(pin!(self.shared.runner.lock()), &mut until).await {
             Either::Left((runner, _)) => runner,
             Either::Right(_) => return Ok(()),
@@ -275,7 +311,9 @@ impl Inbox {
         let mut woken = self.shared.hinted.subscribe();
         let mut patience = Patience::default();
         loop {
+            // Before the turn: a hint that comes in during it ends the rest below at once.
             woken.borrow_and_update();
+            // Not raced against `stop`: a poll that is under way is finished.
             let wait = match runner.turn(self).await {
                 Ok(()) => {
                     patience.succeeded();
@@ -294,6 +332,8 @@ impl Inbox {
                 Either::Right((waited, _)) => waited?,
             }
         }
+        // Here and not in the guard, whose drop cannot wait: when this returns, another process can
+        // poll.
         if runner.resign() {
             self::stop(self).await?;
         }
@@ -309,6 +349,8 @@ impl Inbox {
                 runner.turn(self).await?;
                 runner.rest(self).min(RECHECK)
             }
+            // Another task of this process polls and announces its news. What other processes put
+            // into the store is found by asking only.
             Err(_) => RECHECK,
         };
         let rest = self.lab.clock().sleep(rest);

@@ -44,6 +44,7 @@ impl Inbox {
     pub fn policy(mut self, policy: Policy) -> Self {
         let settings = self.settings_mut();
         settings.policy = policy;
+        // In both setters, so that their order does not matter.
         settings.policy.poll_interval = settings.interval;
         self
     }
@@ -59,7 +60,7 @@ impl Inbox {
     }
 
     /// Within which time from the start the first poll of [`Inbox::run`] and the streams comes, by
-    /// chance. Default: at once. Software that starts with many labs gives the interval here, so
+    /// chance. Default: at once. Software that starts with many labs passes the interval here, so
     /// that their polls are spread over it and stay so; deliveries that are in the store
     /// already are delivered meanwhile, and notified orders are fetched.
     #[must_use]
@@ -120,6 +121,7 @@ impl Inbox {
     }
 
     fn settings_mut(&mut self) -> &mut Settings {
+        // Clones that were made before keep their settings.
         Arc::make_mut(&mut self.settings)
     }
 }

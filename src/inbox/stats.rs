@@ -187,6 +187,8 @@ impl Counters {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        // Locked for a few sums, and never across an await. A panic must not end the inbox:
+        // counters are shown and decide nothing.
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

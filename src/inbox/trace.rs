@@ -1,6 +1,6 @@
 //! The events of an inbox, where the feature `tracing` is on. Never an id, a status in the
-//! service's own words, or a reason that somebody gave: ids lead to patients. Who works for several
-//! labs puts the future of each into a span of their own that names it.
+//! service's own words, or a reason that somebody gave: ids lead to patients. Software that
+//! works for several labs puts the future of each into a span of its own that names the lab.
 
 #[cfg(feature = "tracing")]
 pub(super) use events::*;

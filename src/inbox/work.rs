@@ -34,6 +34,7 @@ impl Inbox {
         claimed.iter().for_each(trace::claimed);
         let claimed = claimed.into_iter();
         let deliveries = claimed.map(|claimed| Delivery::new(self, claimed, &token));
+        // One whose data are gone fails the whole claim; the others come again after their lease.
         deliveries.collect()
     }
 
@@ -52,7 +53,9 @@ impl Inbox {
     /// Safe between two items. A stream that is dropped while it waits may have taken one
     /// delivery, which comes again after the [claim lease](Inbox::claim_lease).
     pub fn deliveries(&self) -> impl Stream<Item = Result<Delivery>> + Send + Unpin + '_ {
+        // The guard lives in the stream's state: dropped with it, it releases the right to poll.
         let begin = (self.shared.news.subscribe(), RunGuard::new(self));
+        // Boxed, so that the stream is `Unpin`: callers take `next` without pinning it.
         Box::pin(stream::unfold(
             begin,
             move |(mut news, running)| async move {
@@ -74,6 +77,7 @@ impl Inbox {
     }
 
     async fn claim_or_wait(&self, news: &mut watch::Receiver<()>) -> Result<Option<Delivery>> {
+        // Before the claim: what is announced during it ends the wait at once.
         news.borrow_and_update();
         // Also while there is always something to do.
         self.turn().await?;
@@ -102,6 +106,8 @@ impl Inbox {
             .into_iter()
             .map(|delivery| {
                 let done = delivery.settlement(Outcome::Acknowledged);
+                // Noted before the store is asked: where its answer is lost, the next call finds no
+                // open delivery and has to take that for done.
                 (done, delivery.begin_acknowledging())
             })
             .unzip();
@@ -139,6 +145,8 @@ impl Inbox {
             (begin, running),
             move |((mut news, mut after, mut page), running)| async move {
                 let next = self.next_arrival(&mut news, after, &mut page).await;
+                // Only by what was returned: after an error the stream goes on behind it and misses
+                // none.
                 if let Ok(arrival) = &next {
                     after = arrival.sequence();
                 }
@@ -171,8 +179,11 @@ impl Inbox {
         after: u64,
         page: &mut VecDeque<LoggedArrival>,
     ) -> Result<()> {
+        // Before the read, as in `claim_or_wait`.
         news.borrow_and_update();
         self.turn().await?;
+        // A page of 100: each arrival comes with its order's data, so a long log must not be read
+        // at once.
         page.extend(self.arrivals_after(after, 100).await?);
         if page.is_empty() {
             self.wait(news).await?;
@@ -214,5 +225,7 @@ impl Inbox {
 
 /// A name that no other claim has.
 fn token() -> String {
+    // 128 bits of chance: two claims with one token would each pass for the holder of the other's
+    // deliveries.
     format!("{:032x}", fastrand::u128(..))
 }
