@@ -134,15 +134,15 @@ type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 /// [operation](crate::client::ClientBuilder::operation_timeout) may take, and then no more. Nothing is dropped
 /// where a process is ended from outside, or by [`std::process::exit`].
 #[derive(Clone)]
-pub struct ClosingClient(Arc<Closing>);
+pub struct ClosingClient(Arc<ClientCloser>);
 
-struct Closing(Client);
+struct ClientCloser(Client);
 
 impl ClosingClient {
     /// Closes this client when the last clone of it is dropped.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        ClosingClient(Arc::new(Closing(client)))
+        ClosingClient(Arc::new(ClientCloser(client)))
     }
 }
 
@@ -160,7 +160,7 @@ impl fmt::Debug for ClosingClient {
     }
 }
 
-impl Drop for Closing {
+impl Drop for ClientCloser {
     fn drop(&mut self) {
         self.0.close().wait();
     }

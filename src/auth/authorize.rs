@@ -66,13 +66,13 @@ impl AuthorizationRequest {
     /// [`Error::is_store`] if it is anything else.
     pub fn from_json(json: &str) -> Result<Self> {
         #[derive(serde::Deserialize)]
-        struct Stored {
+        struct StoredRequest {
             url: Url,
             state: String,
             code_verifier: Option<String>,
         }
         // The parser's own message may show a part of the text.
-        let stored: Option<Stored> = serde_json::from_str(json).ok();
+        let stored: Option<StoredRequest> = serde_json::from_str(json).ok();
         // Without a state, any answer would belong to it.
         let stored = stored.filter(|stored| !stored.state.is_empty());
         let stored = stored.ok_or_else(|| {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 /// The tasks of a client that must not be left half done: refreshes, sign-ins, pairings.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Detached(Arc<Mutex<Tasks>>);
+pub(crate) struct DetachedTasks(Arc<Mutex<Tasks>>);
 
 #[derive(Debug, Default)]
 struct Tasks {
@@ -18,7 +18,7 @@ struct Tasks {
     under_way: HashMap<u64, watch::Receiver<()>>,
 }
 
-impl Detached {
+impl DetachedTasks {
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -58,7 +58,7 @@ impl Detached {
 /// A task under way.
 struct Task {
     number: u64,
-    all: Detached,
+    all: DetachedTasks,
     _open: watch::Sender<()>,
 }
 

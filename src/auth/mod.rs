@@ -12,9 +12,9 @@ mod authorize;
 mod detached;
 mod discover;
 mod health;
+mod oauth_answer;
 mod protocol;
 pub(crate) mod refresh;
-mod spoken;
 mod store;
 mod token;
 
@@ -27,7 +27,7 @@ use crate::model::AccountId;
 use crate::secret::Secret;
 
 pub use authorize::AuthorizationRequest;
-pub(crate) use detached::Detached;
+pub(crate) use detached::DetachedTasks;
 pub use health::Health;
 pub(crate) use protocol::{Protocol, not_permitted, refuse_redirect, set_uri};
 #[cfg(feature = "store-tests")]

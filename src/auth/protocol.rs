@@ -21,17 +21,17 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::authorize::AuthorizationRequest;
-use super::spoken::{self, Spoken};
+use super::oauth_answer::{self, OAuthAnswer};
 use super::token::{TokenAnswer, Tokens};
-use super::{Credentials, Detached, TokenKey};
+use super::{Credentials, DetachedTasks, TokenKey};
 use crate::endpoints::discovery::Directory;
-use crate::endpoints::origin::{self, Allowed};
+use crate::endpoints::origin::{self, AllowedOrigins};
 use crate::endpoints::{Endpoint, Operation};
-use crate::error::{Error, Kind, Result, Sent, answer};
+use crate::error::{Error, Kind, Result, SendState, answer};
 use crate::secret::Secret;
 use crate::transport::wire::TimedTransport;
 
-type Client = oauth2::Client<
+type OAuthClient = oauth2::Client<
     BasicErrorResponse,
     TokenAnswer,
     BasicTokenIntrospectionResponse,
@@ -49,11 +49,11 @@ pub(crate) type LastDiscovery = Option<(Duration, Result<()>)>;
 pub(crate) struct Protocol {
     pub(crate) wire: TimedTransport,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) allowed: Arc<Allowed>,
+    pub(crate) allowed: Arc<AllowedOrigins>,
     pub(crate) credentials: Arc<Credentials>,
     /// Whoever asks Discovery holds it: others wait for the answer.
     pub(crate) asked: Arc<Mutex<LastDiscovery>>,
-    pub(crate) detached: Detached,
+    pub(crate) detached: DetachedTasks,
 }
 
 impl Protocol {
@@ -113,7 +113,7 @@ impl Protocol {
         }
         let head = OnceLock::new();
         let answer = exchange
-            .request_async(&Once::new(self, operation, &head))
+            .request_async(&SingleExchange::new(self, operation, &head))
             .await
             .map_err(|error| named(self.translate(error, &head)))?;
         Ok(Tokens::from_answer(answer, self.wire.clock.now(), None))
@@ -134,12 +134,12 @@ impl Protocol {
         let head = OnceLock::new();
         let answer = client
             .exchange_refresh_token(&token)
-            .request_async(&Once::new(self, operation, &head))
+            .request_async(&SingleExchange::new(self, operation, &head))
             .await
             .map_err(|error| {
                 named(if refuses_the_token(&error) {
                     key.lost("the service does not take the refresh token any more")
-                        .with_sent(Sent::Yes)
+                        .with_sent(SendState::Yes)
                         .with_attempts(1)
                 } else {
                     self.translate(error, &head)
@@ -168,7 +168,7 @@ impl Protocol {
         } else {
             // Some say so of a token that is gone already, which RFC 7009 has no error for.
             if head.status.is_client_error()
-                && spoken::code(&body).as_deref() == Some("invalid_token")
+                && oauth_answer::code(&body).as_deref() == Some("invalid_token")
             {
                 return Ok(());
             }
@@ -214,14 +214,13 @@ impl Protocol {
         Ok(request)
     }
 
-    fn client(&self) -> Client {
+    fn client(&self) -> OAuthClient {
         let credentials = &*self.credentials;
-        let mut client = Client::new(ClientId::new(credentials.client_id.clone())).set_auth_type(
-            match credentials.secret_in_body {
+        let mut client = OAuthClient::new(ClientId::new(credentials.client_id.clone()))
+            .set_auth_type(match credentials.secret_in_body {
                 false => AuthType::BasicAuth,
                 true => AuthType::RequestBody,
-            },
-        );
+            });
         if let Some(secret) = &credentials.client_secret {
             client = client.set_client_secret(ClientSecret::new(secret.expose().to_owned()));
         }
@@ -272,14 +271,14 @@ impl Protocol {
         // Set once: each exchange sends one request.
         let _ = seen.set(head.clone());
         // The crate knows one form, one status and one content type of each: they are judged here.
-        let body = match spoken::read(&body) {
-            Some(Spoken::Refusal(json)) => {
+        let body = match oauth_answer::read(&body) {
+            Some(OAuthAnswer::Refusal(json)) => {
                 if head.status.is_success() {
                     head.status = StatusCode::BAD_REQUEST;
                 }
                 json
             }
-            Some(Spoken::Tokens(json)) if head.status.is_success() => {
+            Some(OAuthAnswer::Tokens(json)) if head.status.is_success() => {
                 head.status = StatusCode::OK;
                 json
             }
@@ -341,15 +340,15 @@ impl Protocol {
 }
 
 /// One exchange of the oauth2 crate, sent our way.
-struct Once<'a> {
+struct SingleExchange<'a> {
     protocol: &'a Protocol,
     operation: Operation,
     seen: &'a OnceLock<Parts>,
 }
 
-impl<'a> Once<'a> {
+impl<'a> SingleExchange<'a> {
     fn new(protocol: &'a Protocol, operation: Operation, seen: &'a OnceLock<Parts>) -> Self {
-        Once {
+        SingleExchange {
             protocol,
             operation,
             seen,
@@ -357,7 +356,7 @@ impl<'a> Once<'a> {
     }
 }
 
-impl<'c> AsyncHttpClient<'c> for Once<'_> {
+impl<'c> AsyncHttpClient<'c> for SingleExchange<'_> {
     type Error = Error;
     type Future = BoxFuture<'c, Result<HttpResponse>>;
 

@@ -10,7 +10,7 @@ use oauth2::{AccessToken, RefreshToken, Scope, TokenResponse};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::endpoints::discovery::Discovered;
+use crate::endpoints::discovery::DiscoveryAnswer;
 use crate::error::{Error, Kind, Result};
 use crate::model::{WireTime, lenient};
 use crate::secret::Secret;
@@ -25,7 +25,7 @@ pub struct Tokens {
     pub(crate) generation: u64,
     /// Where Discovery said that the endpoints are, when these tokens were stored: a process that
     /// starts with them need not ask before it calls.
-    pub(crate) discovered: Option<Arc<Discovered>>,
+    pub(crate) discovered: Option<Arc<DiscoveryAnswer>>,
 }
 
 /// The access token lives one hour where its answer does not say; documented.
@@ -111,7 +111,7 @@ impl Tokens {
     /// [`Error::is_store`] if it is anything else.
     pub fn from_json(json: &str) -> Result<Self> {
         #[derive(Deserialize)]
-        struct Stored {
+        struct StoredTokens {
             access_token: String,
             refresh_token: Option<String>,
             issued_at: Option<u64>,
@@ -120,19 +120,21 @@ impl Tokens {
             discovery: Option<serde_json::Value>,
         }
         #[derive(Deserialize)]
-        struct Discovery {
+        struct StoredDiscovery {
             at: u64,
             from: String,
             said: serde_json::Value,
         }
         // The parser's own message may show a part of the text.
-        let stored: Stored = serde_json::from_str(json)
+        let stored: StoredTokens = serde_json::from_str(json)
             .map_err(|_| Error::new(Kind::Store("an entry is damaged".into())))?;
         let time =
             |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds).min(LONGEST_LIFE * 2);
         // Tokens are worth more than what stands beside them.
-        let discovery = stored.discovery.map(serde_json::from_value::<Discovery>);
-        let discovered = discovery.and_then(Result::ok).map(|kept| Discovered {
+        let discovery = stored
+            .discovery
+            .map(serde_json::from_value::<StoredDiscovery>);
+        let discovered = discovery.and_then(Result::ok).map(|kept| DiscoveryAnswer {
             at: time(kept.at),
             from: kept.from,
             endpoints: kept.said,
@@ -373,7 +375,7 @@ mod tests {
     fn what_discovery_said_goes_along_and_costs_no_tokens() {
         let said = serde_json::json!({"endpoints": {}});
         let mut kept = tokens(r#"{"access_token":"a"}"#);
-        kept.discovered = Some(Arc::new(Discovered {
+        kept.discovered = Some(Arc::new(DiscoveryAnswer {
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(7),
             from: "https://a.example/discovery".into(),
             endpoints: said.clone(),

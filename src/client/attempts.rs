@@ -11,11 +11,11 @@ use http::StatusCode;
 use tokio::sync::SemaphorePermit;
 
 use super::caller::Caller;
-use super::limits::Limits;
+use super::limits::RequestLimits;
 use super::trace::Trace;
 use crate::auth::Tokens;
-use crate::error::{Error, Kind, Result, Sent};
-use crate::retry::{Budget, GaveUp, RetryEvent, RetryState};
+use crate::error::{Error, Kind, Result, SendState};
+use crate::retry::{Budget, RetryEvent, RetryState, StopReason};
 
 pub(super) struct Attempts<'a> {
     caller: &'a Caller,
@@ -65,7 +65,8 @@ impl<'a> Attempts<'a> {
         };
         if let Some(source) = caller.tokens() {
             let tokens = wire.within(attempts.left(), source.tokens()).await;
-            let tokens = tokens.unwrap_or_else(|| Err(attempts.timed_out().with_sent(Sent::No)));
+            let tokens =
+                tokens.unwrap_or_else(|| Err(attempts.timed_out().with_sent(SendState::No)));
             attempts.tokens = Some(tokens.map_err(|error| attempts.unauthorized(error))?);
         }
         Ok(attempts)
@@ -73,7 +74,10 @@ impl<'a> Attempts<'a> {
 
     /// Begins an attempt: waits for a place in a lane that all accounts share. The wait is not the
     /// service's, and takes nothing from the operation's time.
-    pub(super) async fn enter<'l>(&mut self, lane: &'l Limits) -> Option<SemaphorePermit<'l>> {
+    pub(super) async fn enter<'l>(
+        &mut self,
+        lane: &'l RequestLimits,
+    ) -> Option<SemaphorePermit<'l>> {
         let clock = &self.caller.client.protocol().wire.clock;
         let asked = clock.elapsed();
         let place = lane.enter(&**clock).await;
@@ -159,13 +163,13 @@ impl<'a> Attempts<'a> {
         };
         let policy = self.caller.retry.as_ref().unwrap_or(&inner.retry);
         let decision = match policy.decide(state, &error) {
-            Ok(_) if !self.budget.take(&error, wire.clock.elapsed()) => Err(GaveUp::Budget),
+            Ok(_) if !self.budget.take(&error, wire.clock.elapsed()) => Err(StopReason::Budget),
             decision => decision,
         };
         let event = RetryEvent {
             error: &error,
             attempts: self.made,
-            decision: decision.map_err(GaveUp::as_str),
+            decision: decision.map_err(StopReason::as_str),
         };
         self.trace.failed(&event);
         if let Some(observer) = &inner.on_retry {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
 
 use super::Client;
-use super::shared::Shared;
+use super::shared::SharedState;
 use crate::auth::refresh::TokenSource;
 use crate::endpoints::Operation;
 use crate::error::Result;
@@ -16,7 +16,7 @@ use crate::retry::{Budget, RetryPolicy};
 pub(super) struct Caller {
     pub(super) client: Client,
     /// Of a login or an account.
-    pub(super) shared: Option<Arc<Shared>>,
+    pub(super) shared: Option<Arc<SharedState>>,
     /// In place of the client's.
     pub(super) retry: Option<RetryPolicy>,
 }

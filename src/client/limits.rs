@@ -26,9 +26,9 @@ impl Default for Allowance {
 /// What all accounts and logins of a client may take together. Files have a lane of their own: no
 /// call waits for a download.
 #[derive(Debug)]
-pub(super) struct Total {
-    pub(super) calls: Limits,
-    pub(super) files: Limits,
+pub(super) struct TotalLimits {
+    pub(super) calls: RequestLimits,
+    pub(super) files: RequestLimits,
 }
 
 /// What is allowed to all together.
@@ -51,11 +51,11 @@ impl Default for TotalAllowance {
     }
 }
 
-impl Total {
+impl TotalLimits {
     pub(super) fn new(allowance: TotalAllowance) -> Self {
-        Total {
-            calls: Limits::new(allowance.calls),
-            files: Limits::new(allowance.files),
+        TotalLimits {
+            calls: RequestLimits::new(allowance.calls),
+            files: RequestLimits::new(allowance.files),
         }
     }
 }
@@ -63,7 +63,7 @@ impl Total {
 /// The operations of one account that are under way. Whoever waits is served in turn, and stops
 /// waiting when its future is dropped.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct RequestLimits {
     slots: Semaphore,
     spacing: Option<Duration>,
     /// When the next operation may begin, in elapsed time. Whoever is next holds it while waiting: a
@@ -71,10 +71,10 @@ pub(super) struct Limits {
     next: Mutex<Duration>,
 }
 
-impl Limits {
+impl RequestLimits {
     pub(super) fn new(allowance: Allowance) -> Self {
         let slots = allowance.concurrency.clamp(1, Semaphore::MAX_PERMITS);
-        Limits {
+        RequestLimits {
             slots: Semaphore::new(slots),
             spacing: allowance.spacing,
             next: Mutex::default(),
@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_than_allowed_are_under_way_and_the_first_come_is_first_served() {
-        let limits = Limits::new(Allowance {
+        let limits = RequestLimits::new(Allowance {
             concurrency: 2,
             spacing: None,
         });
@@ -154,8 +154,8 @@ mod tests {
         }
     }
 
-    fn spread(seconds: u64) -> Limits {
-        Limits::new(Allowance {
+    fn spread(seconds: u64) -> RequestLimits {
+        RequestLimits::new(Allowance {
             concurrency: 100,
             spacing: Some(Duration::from_secs(seconds)),
         })
@@ -189,7 +189,9 @@ mod tests {
     #[test]
     fn eight_at_a_time_unless_it_is_configured() {
         assert_eq!(
-            Limits::new(Allowance::default()).slots.available_permits(),
+            RequestLimits::new(Allowance::default())
+                .slots
+                .available_permits(),
             8
         );
     }

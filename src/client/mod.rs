@@ -49,9 +49,9 @@ use crate::model::AccountId;
 use crate::retry::{Budget, RetryEvent, RetryPolicy};
 use caller::Caller;
 use check::Route;
-use limits::{Allowance, Limits, Total};
+use limits::{Allowance, RequestLimits, TotalLimits};
 use pipeline::Call;
-use shared::{Handles, Shared};
+use shared::{Handles, SharedState};
 
 pub use accounts::Pairing;
 pub use assets::{Download, DownloadAll, FetchedFile};
@@ -86,10 +86,10 @@ pub use raw::RawRequest;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    inner: Arc<ClientInner>,
 }
 
-struct Inner {
+struct ClientInner {
     protocol: Protocol,
     store: Arc<dyn TokenStore>,
     retry: RetryPolicy,
@@ -97,7 +97,7 @@ struct Inner {
     /// For calls of nobody. Each account has its own.
     budget: Budget,
     allowance: Allowance,
-    total: Total,
+    total: TotalLimits,
     paging: Paging,
     access: Access,
     file_limit: u64,
@@ -215,9 +215,9 @@ impl Client {
         let now = inner.protocol.wire.clock.elapsed();
         let shared = self.handles().of(key, now, |key| {
             let store = Arc::clone(&inner.store);
-            Shared {
+            SharedState {
                 tokens: Arc::new(TokenSource::new(key, store, inner.protocol.clone())),
-                limits: Limits::new(inner.allowance),
+                limits: RequestLimits::new(inner.allowance),
                 calls: Budget::full(),
                 files: Budget::full(),
             }

@@ -19,7 +19,7 @@ use crate::endpoints::Operation;
 use crate::error::{Error, Result, answer};
 use crate::model::lenient::{self, Fault, Located, Over, Record, Records};
 use crate::text;
-use crate::transport::{Cut, Request, Response};
+use crate::transport::{Request, Response, Truncation};
 
 /// An operation to call.
 #[derive(Clone)]
@@ -29,25 +29,25 @@ pub(crate) struct Call<'a> {
     pub(super) url: Option<Url>,
     pub(super) variables: Vec<(&'static str, &'a str)>,
     body: Option<serde_json::Value>,
-    pub(super) take: Option<Take>,
+    pub(super) take: Option<ReadLimits>,
 }
 
 /// How much is taken of an answer that is longer, or that takes longer.
 #[derive(Clone, Copy)]
-pub(super) struct Take {
+pub(super) struct ReadLimits {
     pub(super) bytes: usize,
     /// In elapsed time.
     pub(super) until: Duration,
 }
 
 /// A request that is ready but for the token.
-pub(super) struct Prepared {
+pub(super) struct PreparedRequest {
     pub(super) subject: Subject,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Whether the service may see it more than once.
     pub(super) repeatable: bool,
-    pub(super) take: Option<Take>,
+    pub(super) take: Option<ReadLimits>,
 }
 
 /// A success.
@@ -85,12 +85,12 @@ impl<'a> Call<'a> {
     }
 }
 
-impl Prepared {
+impl PreparedRequest {
     /// A request for JSON, of a method that says whether it may be repeated.
     pub(super) fn new(title: &'static str, method: Method, url: Url, template: Arc<str>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Prepared {
+        PreparedRequest {
             repeatable: method.is_idempotent(),
             subject: Subject {
                 title,
@@ -140,7 +140,7 @@ impl Caller {
         &self,
         operation: Operation,
         may_move: bool,
-        prepare: impl Fn() -> Result<Prepared>,
+        prepare: impl Fn() -> Result<PreparedRequest>,
     ) -> Result<Answer> {
         self.locate(operation).await?;
         let mut result = self.perform(&prepare).await;
@@ -158,7 +158,7 @@ impl Caller {
         result
     }
 
-    fn prepare(&self, call: &Call<'_>) -> Result<Prepared> {
+    fn prepare(&self, call: &Call<'_>) -> Result<PreparedRequest> {
         let operation = call.operation;
         let endpoint = self.client.protocol().directory.resolve(operation)?;
         let url = match &call.url {
@@ -169,7 +169,7 @@ impl Caller {
                 .map_err(|error| error.with_operation(operation.title()))?,
         };
         let template = endpoint.template.shared();
-        let mut prepared = Prepared::new(operation.title(), endpoint.method, url, template);
+        let mut prepared = PreparedRequest::new(operation.title(), endpoint.method, url, template);
         prepared.repeatable = operation.only_reads();
         prepared.take = call.take;
         if let Some(body) = &call.body {
@@ -180,7 +180,10 @@ impl Caller {
 
     /// Sends a request and returns its answer if it is a success: tries until it succeeds, the policy
     /// gives up or the operation's time is over.
-    pub(super) async fn perform(&self, prepare: impl Fn() -> Result<Prepared>) -> Result<Answer> {
+    pub(super) async fn perform(
+        &self,
+        prepare: impl Fn() -> Result<PreparedRequest>,
+    ) -> Result<Answer> {
         let _place = self.enter().await;
         let protocol = self.client.protocol();
         let (endpoints, first) = (protocol.directory.current(), prepare()?);
@@ -215,7 +218,11 @@ impl Caller {
         .await
     }
 
-    async fn once(&self, prepared: &Prepared, tokens: Option<Arc<Tokens>>) -> Result<Answer> {
+    async fn once(
+        &self,
+        prepared: &PreparedRequest,
+        tokens: Option<Arc<Tokens>>,
+    ) -> Result<Answer> {
         let wire = &self.client.protocol().wire;
         let request = prepared.request(&self.client, tokens.as_deref())?;
         let url = &prepared.subject.url;
@@ -225,9 +232,9 @@ impl Caller {
         };
         let (head, body) = wire.exchange_some(url, request, limit, until).await?;
         let cut = body.cut.map(|cut| match cut {
-            Cut::Late => over(Over::Time),
-            Cut::Long if limit < wire.answer_limit => over(Over::Bytes),
-            Cut::Long => wire.too_long(&head),
+            Truncation::Late => over(Over::Time),
+            Truncation::Long if limit < wire.answer_limit => over(Over::Bytes),
+            Truncation::Long => wire.too_long(&head),
         });
         let body = body.bytes;
         refuse_redirect(&prepared.subject.url, &head)?;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::caller::Caller;
-use super::pipeline::{Answer, Prepared};
+use super::pipeline::{Answer, PreparedRequest};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
 use crate::model::AccountId;
@@ -50,24 +50,24 @@ use crate::retry::RetryPolicy;
 #[derive(Clone)]
 pub struct RawRequest {
     caller: Caller,
-    target: Target,
+    target: RawTarget,
     variables: Vec<(String, String)>,
     query: Vec<(String, String)>,
     headers: HeaderMap,
-    body: Option<Body>,
+    body: Option<RawBody>,
     repeatable: Option<bool>,
     /// The first setting that cannot be sent; sending it is then an error.
     wrong: Option<Error>,
 }
 
 #[derive(Clone)]
-enum Target {
+enum RawTarget {
     Operation(Operation),
     Url(Method, String),
 }
 
 #[derive(Clone)]
-enum Body {
+enum RawBody {
     Json(Value),
     Bytes(Bytes),
 }
@@ -77,7 +77,7 @@ const TITLE: &str = "Raw request";
 
 impl RawRequest {
     pub(super) fn of(caller: Caller, operation: Operation, account: Option<&AccountId>) -> Self {
-        Self::new(caller, Target::Operation(operation), account)
+        Self::new(caller, RawTarget::Operation(operation), account)
     }
 
     pub(super) fn to(
@@ -86,10 +86,10 @@ impl RawRequest {
         url: String,
         account: Option<&AccountId>,
     ) -> Self {
-        Self::new(caller, Target::Url(method, url), account)
+        Self::new(caller, RawTarget::Url(method, url), account)
     }
 
-    fn new(caller: Caller, target: Target, account: Option<&AccountId>) -> Self {
+    fn new(caller: Caller, target: RawTarget, account: Option<&AccountId>) -> Self {
         let account = account.map(|id| ("account_id".to_owned(), id.as_str().to_owned()));
         RawRequest {
             caller,
@@ -135,13 +135,13 @@ impl RawRequest {
 
     /// Sends a JSON body.
     pub fn json(mut self, body: impl Into<Value>) -> Self {
-        self.body = Some(Body::Json(body.into()));
+        self.body = Some(RawBody::Json(body.into()));
         self
     }
 
     /// Sends these bytes; say what they are with a `Content-Type` [header](RawRequest::header).
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = Some(Body::Bytes(body.into()));
+        self.body = Some(RawBody::Bytes(body.into()));
         self
     }
 
@@ -203,31 +203,31 @@ impl RawRequest {
     async fn answer(&self) -> Result<Answer> {
         let prepare = || self.prepare();
         match self.target {
-            Target::Operation(operation) => self.caller.operate(operation, true, prepare).await,
-            Target::Url(..) => self.caller.perform(prepare).await,
+            RawTarget::Operation(operation) => self.caller.operate(operation, true, prepare).await,
+            RawTarget::Url(..) => self.caller.perform(prepare).await,
         }
     }
 
-    fn prepare(&self) -> Result<Prepared> {
+    fn prepare(&self) -> Result<PreparedRequest> {
         let title = match &self.target {
-            Target::Operation(operation) => operation.title(),
-            Target::Url(..) => TITLE,
+            RawTarget::Operation(operation) => operation.title(),
+            RawTarget::Url(..) => TITLE,
         };
         self.prepare_as(title)
             .map_err(|error| error.with_operation(title))
     }
 
-    fn prepare_as(&self, title: &'static str) -> Result<Prepared> {
+    fn prepare_as(&self, title: &'static str) -> Result<PreparedRequest> {
         if let Some(wrong) = &self.wrong {
             return Err(wrong.clone());
         }
         let directory = &self.caller.client.protocol().directory;
         let (method, template) = match &self.target {
-            Target::Operation(operation) => {
+            RawTarget::Operation(operation) => {
                 let endpoint = directory.resolve(*operation)?;
                 (endpoint.method, endpoint.template)
             }
-            Target::Url(method, url) => (method.clone(), directory.current().template(url)?),
+            RawTarget::Url(method, url) => (method.clone(), directory.current().template(url)?),
         };
         let variables: Vec<_> = self
             .variables
@@ -238,16 +238,16 @@ impl RawRequest {
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
-        let mut prepared = Prepared::new(title, method, url, template.shared());
+        let mut prepared = PreparedRequest::new(title, method, url, template.shared());
         match &self.body {
             None => {}
-            Some(Body::Json(body)) => prepared.json(body),
-            Some(Body::Bytes(body)) => prepared.body = body.clone(),
+            Some(RawBody::Json(body)) => prepared.json(body),
+            Some(RawBody::Bytes(body)) => prepared.body = body.clone(),
         }
         for (name, value) in &self.headers {
             prepared.headers.insert(name, value.clone());
         }
-        if let Target::Operation(operation) = &self.target {
+        if let RawTarget::Operation(operation) = &self.target {
             prepared.repeatable = operation.only_reads();
         }
         if let Some(repeatable) = self.repeatable {
@@ -262,8 +262,8 @@ impl fmt::Debug for RawRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("RawRequest");
         match &self.target {
-            Target::Operation(operation) => debug.field("operation", operation),
-            Target::Url(method, _) => debug.field("method", method),
+            RawTarget::Operation(operation) => debug.field("operation", operation),
+            RawTarget::Url(method, _) => debug.field("method", method),
         };
         debug.finish_non_exhaustive()
     }

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::limits::Limits;
+use super::limits::RequestLimits;
 use crate::auth::TokenKey;
 use crate::auth::refresh::TokenSource;
 use crate::retry::Budget;
 
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct SharedState {
     pub(super) tokens: Arc<TokenSource>,
-    pub(super) limits: Limits,
+    pub(super) limits: RequestLimits,
     /// Repeats of calls, and those of files: neither is held up by what the other spends.
     pub(super) calls: Budget,
     pub(super) files: Budget,
@@ -25,7 +25,7 @@ const SPARE: usize = 1000;
 /// The logins and accounts of a client, by their keys: at most one for each.
 #[derive(Debug, Default)]
 pub(super) struct Handles {
-    by_key: HashMap<TokenKey, Arc<Shared>>,
+    by_key: HashMap<TokenKey, Arc<SharedState>>,
     /// How many are left when those that nobody needs were last forgotten.
     left: usize,
 }
@@ -36,8 +36,8 @@ impl Handles {
         &mut self,
         key: TokenKey,
         now: Duration,
-        new: impl FnOnce(TokenKey) -> Shared,
-    ) -> Arc<Shared> {
+        new: impl FnOnce(TokenKey) -> SharedState,
+    ) -> Arc<SharedState> {
         if let Some(shared) = self.by_key.get(&key) {
             return Arc::clone(shared);
         }
@@ -51,14 +51,14 @@ impl Handles {
         shared
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Shared>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<SharedState>> {
         self.by_key.values()
     }
 }
 
 /// Whether nobody holds it, and there is nothing to remember: no refresh under way, none that failed
 /// and is to wait, no rate that would be exceeded.
-fn is_forgettable(shared: &Arc<Shared>, now: Duration) -> bool {
+fn is_forgettable(shared: &Arc<SharedState>, now: Duration) -> bool {
     Arc::strong_count(shared) == 1
         && Arc::strong_count(&shared.tokens) == 1
         && shared.tokens.is_at_rest()

@@ -30,7 +30,7 @@ pub(crate) enum ZipRule {
 pub(crate) fn verify(bytes: u64, check: &Check, edges: &Edges, hashers: &Hashers) -> Result<()> {
     let wrong = |what: String| {
         Err(Error::new(if check.needs_proof {
-            Kind::Cut(what)
+            Kind::Truncated(what)
         } else {
             Kind::Incomplete(what)
         }))

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Endpoints, Operation, Source};
+use super::{EndpointSource, Endpoints, Operation};
 use crate::error::{Error, Result};
 
 /// What stands below the base URL of authorization. Convention.
@@ -53,7 +53,7 @@ impl Endpoints {
             let below = Self::from_base_url(base).map_err(|error| named("oauth_base", &error))?;
             for operation in OAUTH {
                 let known = endpoints.map.get(&operation);
-                if known.is_none_or(|known| known.source == Source::Convention) {
+                if known.is_none_or(|known| known.source == EndpointSource::Convention) {
                     endpoints
                         .map
                         .insert(operation, below.resolve(operation)?.clone());
@@ -62,7 +62,7 @@ impl Endpoints {
         }
         if let Some(page) = login_page {
             let known = endpoints.map.get(&Operation::Authorization);
-            if known.is_none_or(|known| known.source != Source::Configured) {
+            if known.is_none_or(|known| known.source != EndpointSource::Configured) {
                 endpoints
                     .set(Operation::Authorization, Method::GET, page)
                     .map_err(|error| named("login_page", &error))?;

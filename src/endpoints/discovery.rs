@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use url::Url;
 
-use super::{DOMAINS, Endpoint, Endpoints, Operation, Source, URLS, join, lenient_field};
+use super::{DOMAINS, Endpoint, EndpointSource, Endpoints, Operation, URLS, join, lenient_field};
 use crate::error::{Error, Result};
 
 /// An answer that is older is asked for anew before the next call. Access tokens live an hour, and
@@ -24,7 +24,7 @@ const MISSING: (u32, Duration) = (3, Duration::from_secs(10 * 60));
 #[derive(Debug)]
 pub(crate) struct Directory {
     configured: Endpoints,
-    in_force: RwLock<InForce>,
+    in_force: RwLock<CurrentEndpoints>,
     /// How many calls in a row were answered with 404.
     missing: AtomicU32,
     /// When a call last succeeded, in seconds of elapsed time, counted from 1; 0 if none has.
@@ -32,14 +32,14 @@ pub(crate) struct Directory {
 }
 
 #[derive(Clone, Debug)]
-struct InForce {
+struct CurrentEndpoints {
     endpoints: Arc<Endpoints>,
-    answer: Option<Arc<Discovered>>,
+    answer: Option<Arc<DiscoveryAnswer>>,
 }
 
 /// An answer of Discovery, as it is kept beside the tokens.
 #[derive(Clone, Debug)]
-pub(crate) struct Discovered {
+pub(crate) struct DiscoveryAnswer {
     /// When it came, by the time of day.
     pub(crate) at: SystemTime,
     /// Whom was asked. A store may be shared by an environment for tests and one for work: what the
@@ -52,7 +52,7 @@ pub(crate) struct Discovered {
 
 impl Directory {
     pub(crate) fn new(configured: Endpoints) -> Self {
-        let in_force = RwLock::new(InForce {
+        let in_force = RwLock::new(CurrentEndpoints {
             endpoints: Arc::new(configured.clone()),
             answer: None,
         });
@@ -73,7 +73,7 @@ impl Directory {
     }
 
     /// The answer in force, to be kept.
-    pub(crate) fn answer(&self) -> Option<Arc<Discovered>> {
+    pub(crate) fn answer(&self) -> Option<Arc<DiscoveryAnswer>> {
         self.in_force().answer
     }
 
@@ -81,8 +81,8 @@ impl Directory {
     /// or what is known is old.
     pub(crate) fn lacks(&self, operation: Operation, now: SystemTime) -> bool {
         let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
-        let InForce { endpoints, answer } = &*in_force;
-        let old = |answer: &Arc<Discovered>| {
+        let CurrentEndpoints { endpoints, answer } = &*in_force;
+        let old = |answer: &Arc<DiscoveryAnswer>| {
             let age = now.duration_since(answer.at);
             age.is_ok_and(|age| age > OLD)
         };
@@ -96,7 +96,7 @@ impl Directory {
         let discovered = read(answer, &self.configured)?;
         self.put(
             &discovered,
-            Discovered {
+            DiscoveryAnswer {
                 at: now,
                 from: self.place().unwrap_or_default(),
                 endpoints: discovered.to_json(),
@@ -107,7 +107,7 @@ impl Directory {
 
     /// Takes over an answer that was kept, if it is newer than the one in force. One from the future
     /// only where there is none: a clock was wrong, and nobody knows when it came.
-    pub(crate) fn adopt(&self, kept: &Discovered, now: SystemTime) {
+    pub(crate) fn adopt(&self, kept: &DiscoveryAnswer, now: SystemTime) {
         let newer = match self.answer() {
             Some(known) => known.at < kept.at && kept.at <= now,
             None => true,
@@ -117,7 +117,7 @@ impl Directory {
         }
         if let Ok(mut discovered) = Endpoints::from_value(&kept.endpoints) {
             for endpoint in discovered.map.values_mut() {
-                endpoint.source = Source::Discovered;
+                endpoint.source = EndpointSource::Discovered;
             }
             self.put(&discovered, kept.clone());
         }
@@ -146,8 +146,8 @@ impl Directory {
         before.saturating_add(1) >= MISSING.0
     }
 
-    fn put(&self, discovered: &Endpoints, answer: Discovered) {
-        let in_force = InForce {
+    fn put(&self, discovered: &Endpoints, answer: DiscoveryAnswer) {
+        let in_force = CurrentEndpoints {
             endpoints: Arc::new(self.configured.overridden_by(discovered)),
             answer: Some(Arc::new(answer)),
         };
@@ -158,7 +158,7 @@ impl Directory {
         self.missing.store(0, Ordering::Relaxed);
     }
 
-    fn in_force(&self) -> InForce {
+    fn in_force(&self) -> CurrentEndpoints {
         let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
         in_force.clone()
     }
@@ -197,7 +197,7 @@ pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
         // Where Discovery itself is, the configuration says.
         let known = Operation::from_name(name).filter(|known| *known != Operation::Discovery);
         let Some(operation) = known else { return };
-        if let Err(error) = endpoints.read_entry(operation, entry, Source::Discovered) {
+        if let Err(error) = endpoints.read_entry(operation, entry, EndpointSource::Discovered) {
             let error =
                 wrong(&format!("its `{}` is no endpoint", operation.name())).with_source(error);
             #[cfg(feature = "tracing")]

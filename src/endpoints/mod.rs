@@ -72,7 +72,7 @@ pub struct Endpoints {
 pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) template: Template,
-    source: Source,
+    source: EndpointSource,
 }
 
 /// What a service has discovered to us is its own text: only where it leads to is shown.
@@ -81,7 +81,7 @@ impl fmt::Debug for Endpoint {
         let mut text = f.debug_struct("Endpoint");
         text.field("method", &self.method);
         match self.source {
-            Source::Discovered => text.field("origin", &self.template.origin()),
+            EndpointSource::Discovered => text.field("origin", &self.template.origin()),
             _ => text.field("template", &self.template),
         };
         text.field("source", &self.source).finish()
@@ -90,7 +90,7 @@ impl fmt::Debug for Endpoint {
 
 /// A later one wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Source {
+enum EndpointSource {
     Convention,
     Discovered,
     Configured,
@@ -125,7 +125,7 @@ impl Endpoints {
             let endpoint = Endpoint {
                 method: operation.method(),
                 template,
-                source: Source::Convention,
+                source: EndpointSource::Convention,
             };
             endpoints.map.insert(*operation, endpoint);
         }
@@ -247,7 +247,7 @@ impl Endpoints {
                             known.collect::<Vec<_>>().join(", ")
                         ))
                     })?;
-                    endpoints.read_entry(operation, entry, Source::Configured)?;
+                    endpoints.read_entry(operation, entry, EndpointSource::Configured)?;
                 }
             }
             Some(_) => return Err(Error::configuration("`endpoints` must be an object")),
@@ -267,7 +267,12 @@ impl Endpoints {
 
     /// Reads one entry: `"GET https://…"`, `"https://…"`, or an object with `method`, and `url`
     /// or `domain` and `path`.
-    fn read_entry(&mut self, operation: Operation, entry: &Value, source: Source) -> Result<()> {
+    fn read_entry(
+        &mut self,
+        operation: Operation,
+        entry: &Value,
+        source: EndpointSource,
+    ) -> Result<()> {
         let name = operation.name();
         let wrong = || {
             Error::configuration(format!(
@@ -284,7 +289,7 @@ impl Endpoints {
                 let text = |wanted: &[&str]| lenient_field(fields, wanted).and_then(Value::as_str);
                 // What Discovery once said is not more trustworthy for having been stored.
                 if lenient_field(fields, &["discovered"]) == Some(&Value::Bool(true)) {
-                    source = Source::Discovered;
+                    source = EndpointSource::Discovered;
                 }
                 let url = match (text(URLS), text(DOMAINS), text(PATHS)) {
                     (Some(url), ..) => url.trim().to_owned(),
@@ -316,7 +321,7 @@ impl Endpoints {
     /// `rx_id` of *Get Order by Rx Id*, `order_id` of *Return Scan*, one of `order_id` and `asset_id` of
     /// *Download Asset*.
     pub fn set(&mut self, operation: Operation, method: Method, template: &str) -> Result<()> {
-        self.put(operation, method, template, Source::Configured)
+        self.put(operation, method, template, EndpointSource::Configured)
     }
 
     fn put(
@@ -324,7 +329,7 @@ impl Endpoints {
         operation: Operation,
         method: Method,
         template: &str,
-        source: Source,
+        source: EndpointSource,
     ) -> Result<()> {
         let template = self.absolute(template);
         let named = |error: Error| error.with_operation(operation.title());
@@ -342,7 +347,7 @@ impl Endpoints {
         let unknown = template
             .names()
             .find(|name| !operation.has_variable(name))
-            .filter(|_| source != Source::Discovered);
+            .filter(|_| source != EndpointSource::Discovered);
         if let Some(name) = unknown {
             return Err(named(Error::configuration(format!(
                 "the URI template asks for `{{{name}}}`, which this operation does not have"
@@ -416,7 +421,7 @@ impl Endpoints {
     pub(crate) fn configured_urls(&self) -> impl Iterator<Item = Url> + '_ {
         self.map
             .values()
-            .filter(|endpoint| endpoint.source != Source::Discovered)
+            .filter(|endpoint| endpoint.source != EndpointSource::Discovered)
             .filter_map(|endpoint| endpoint.template.example())
     }
 
@@ -434,7 +439,7 @@ impl Endpoints {
                 "method": endpoint.method.as_str(),
                 "url": endpoint.template.as_str(),
             });
-            if endpoint.source == Source::Discovered {
+            if endpoint.source == EndpointSource::Discovered {
                 entry["discovered"] = true.into();
             }
             (operation.name().to_owned(), entry)
@@ -520,9 +525,15 @@ mod tests {
             .unwrap();
         let again = Endpoints::from_json(&endpoints.to_json().to_string()).unwrap();
         assert_eq!(again, endpoints);
-        assert_eq!(again.map[&Operation::GetOrders].source, Source::Configured);
+        assert_eq!(
+            again.map[&Operation::GetOrders].source,
+            EndpointSource::Configured
+        );
         // What the base URL says anyway does not stand in Discovery's way.
-        assert_eq!(again.map[&Operation::Pair].source, Source::Convention);
+        assert_eq!(
+            again.map[&Operation::Pair].source,
+            EndpointSource::Convention
+        );
     }
 
     #[test]
@@ -622,7 +633,10 @@ mod tests {
         let merged = configured.overridden_by(&discovery::read(answer, &configured).unwrap());
         let again = Endpoints::from_json(&merged.to_json().to_string()).unwrap();
         assert_eq!(again, merged);
-        assert_eq!(again.map[&Operation::Pair].source, Source::Discovered);
+        assert_eq!(
+            again.map[&Operation::Pair].source,
+            EndpointSource::Discovered
+        );
         let hosts: Vec<_> = again.configured_urls().collect();
         assert!(hosts.iter().all(|url| url.host_str() == Some("a.example")));
     }

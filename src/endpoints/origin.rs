@@ -11,9 +11,9 @@ use url::{Host, Origin, Url};
 /// in small letters, punycode, with the port that the scheme implies. A host with a dot at its
 /// end is another host: to a resolver it may be.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Allowed {
+pub(crate) struct AllowedOrigins {
     origins: Vec<Origin>,
-    hosts: Vec<Pattern>,
+    hosts: Vec<HostPattern>,
     /// Whether the configuration itself names this machine.
     loopback: bool,
 }
@@ -21,13 +21,13 @@ pub(crate) struct Allowed {
 /// A host that is allowed over https: `api.example.com`, or, with a dot before it, everything
 /// below: `.example.com`. Port 443 unless another is given.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Pattern {
+pub(crate) struct HostPattern {
     host: Host,
     below: bool,
     port: u16,
 }
 
-impl Pattern {
+impl HostPattern {
     /// None if it is no host.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let (below, name) = match text.strip_prefix('.') {
@@ -49,7 +49,7 @@ impl Pattern {
             address if !below => address.to_owned(),
             _ => return None,
         };
-        Some(Pattern {
+        Some(HostPattern {
             host,
             below,
             port: url.port_or_known_default()?,
@@ -71,14 +71,14 @@ impl Pattern {
     }
 }
 
-impl fmt::Debug for Pattern {
+impl fmt::Debug for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dot = if self.below { "." } else { "" };
         write!(f, "{dot}{}:{}", self.host, self.port)
     }
 }
 
-impl Allowed {
+impl AllowedOrigins {
     /// Allows the very origin of a URL that the configuration names.
     pub(crate) fn allow_origin(&mut self, url: &Url) {
         let origin = url.origin();
@@ -88,7 +88,7 @@ impl Allowed {
         }
     }
 
-    pub(crate) fn allow_host(&mut self, pattern: Pattern) {
+    pub(crate) fn allow_host(&mut self, pattern: HostPattern) {
         self.hosts.push(pattern);
     }
 
@@ -248,14 +248,14 @@ mod tests {
 
     #[test]
     fn only_what_the_configuration_names_is_permitted() {
-        let mut allowed = Allowed::default();
+        let mut allowed = AllowedOrigins::default();
         allowed.allow_origin(&url("https://api.lab.example/v1/"));
         allowed.allow_origin(&url("http://127.0.0.1:8040/"));
-        allowed.allow_host(Pattern::new(".align.example").unwrap());
-        allowed.allow_host(Pattern::new("Exact.example").unwrap());
-        allowed.allow_host(Pattern::new("odd.example:8443").unwrap());
-        allowed.allow_host(Pattern::new("bücher.example.").unwrap());
-        allowed.allow_host(Pattern::new("203.0.113.7").unwrap());
+        allowed.allow_host(HostPattern::new(".align.example").unwrap());
+        allowed.allow_host(HostPattern::new("Exact.example").unwrap());
+        allowed.allow_host(HostPattern::new("odd.example:8443").unwrap());
+        allowed.allow_host(HostPattern::new("bücher.example.").unwrap());
+        allowed.allow_host(HostPattern::new("203.0.113.7").unwrap());
         for good in [
             "https://api.lab.example/other",
             "https://API.lab.example:443/",
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn plain_http_is_never_permitted_off_this_machine() {
-        let mut allowed = Allowed::default();
+        let mut allowed = AllowedOrigins::default();
         allowed.allow_origin(&url("http://api.lab.example/"));
         assert!(!allowed.permits(&url("http://api.lab.example/")));
     }
@@ -322,15 +322,15 @@ mod tests {
             "a b",
             " align.example",
         ] {
-            assert!(Pattern::new(text).is_none(), "{text:?}");
+            assert!(HostPattern::new(text).is_none(), "{text:?}");
         }
     }
 
     #[test]
     fn files_are_fetched_from_this_machine_only_for_a_service_on_it() {
-        let mut remote = Allowed::default();
+        let mut remote = AllowedOrigins::default();
         remote.allow_origin(&url("https://api.lab.example/"));
-        let mut local = Allowed::default();
+        let mut local = AllowedOrigins::default();
         local.allow_origin(&url("http://127.0.0.1:8040/"));
         for host in [
             "0.0.0.0",
@@ -370,7 +370,7 @@ mod tests {
             let text = format!("https://{host}/f");
             assert!(!remote.permits_file(&url(&text)), "{host}");
             assert!(!local.permits_file(&url(&text)), "{host}");
-            let mut named = Allowed::default();
+            let mut named = AllowedOrigins::default();
             named.allow_origin(&url(&text));
             assert!(named.permits_file(&url(&text)), "{host}");
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Error, Sent};
+use super::{Error, SendState};
 
 /// The private kinds; the predicates are how callers tell them apart.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     #[error("no answer within {}", seconds(.0))]
     Timeout(Duration),
     #[error("the connection broke")]
-    Broken,
+    Interrupted,
     #[error("what answers at {0} does not speak HTTP")]
     Protocol(String),
     #[error("the service answered {0}")]
@@ -35,7 +35,7 @@ pub(crate) enum Kind {
     #[error("{}; the access token could not be refreshed", .0.kind())]
     Refresh(Error),
     #[error("another process has been refreshing the access token for too long")]
-    Held,
+    RefreshLocked,
     #[error("the authorization was not given: {0}")]
     Refused(String),
     #[error("{0}")]
@@ -55,33 +55,33 @@ pub(crate) enum Kind {
     Incomplete(String),
     /// The same, where trying again may help.
     #[error("the file did not arrive whole: {0}")]
-    Cut(String),
+    Truncated(String),
 }
 
 impl Kind {
     /// Whether the service may have seen the request, where nothing else is known.
-    pub(super) fn sent(&self) -> Sent {
+    pub(super) fn sent(&self) -> SendState {
         match self {
-            Kind::Timeout(_) | Kind::Broken | Kind::Protocol(_) => Sent::Unknown,
+            Kind::Timeout(_) | Kind::Interrupted | Kind::Protocol(_) => SendState::Unknown,
             Kind::Status(_)
             | Kind::Redirect(..)
             | Kind::Decode(_)
             | Kind::Refused(_)
             | Kind::WithoutFiles
             | Kind::Incomplete(_)
-            | Kind::Cut(_)
-            | Kind::File(_) => Sent::Yes,
+            | Kind::Truncated(_)
+            | Kind::File(_) => SendState::Yes,
             Kind::Configuration(_)
             | Kind::Connect(_)
             | Kind::Unconnectable(_)
             | Kind::SignIn(_)
             | Kind::Pairing(_)
             | Kind::Refresh(_)
-            | Kind::Held
+            | Kind::RefreshLocked
             | Kind::Origin(_)
             | Kind::Store(_)
             | Kind::StoreUnavailable(_)
-            | Kind::LeaseLost => Sent::No,
+            | Kind::LeaseLost => SendState::No,
         }
     }
 
@@ -91,21 +91,21 @@ impl Kind {
             Kind::Configuration(_) => "configuration",
             Kind::Connect(_) | Kind::Unconnectable(_) => "connect",
             Kind::Timeout(_) => "timeout",
-            Kind::Broken => "broken",
+            Kind::Interrupted => "broken",
             Kind::Protocol(_) => "protocol",
             Kind::Status(_) => "status",
             Kind::Redirect(..) => "redirect",
             Kind::Decode(_) => "decode",
             Kind::SignIn(_) => "sign_in",
             Kind::Pairing(_) => "pairing",
-            Kind::Refresh(_) | Kind::Held => "refresh",
+            Kind::Refresh(_) | Kind::RefreshLocked => "refresh",
             Kind::Refused(_) => "refused",
             Kind::Origin(_) => "origin",
             Kind::Store(_) | Kind::StoreUnavailable(_) => "store",
             Kind::LeaseLost => "lease_lost",
             Kind::WithoutFiles => "without_files",
             Kind::File(_) => "file",
-            Kind::Incomplete(_) | Kind::Cut(_) => "incomplete",
+            Kind::Incomplete(_) | Kind::Truncated(_) => "incomplete",
         }
     }
 
@@ -116,14 +116,14 @@ impl Kind {
             Kind::Timeout(_) => {
                 "try again later; `attempt_timeout`, `operation_timeout` and `idle_timeout` set the limits"
             }
-            Kind::Broken => "try again later",
+            Kind::Interrupted => "try again later",
             Kind::Protocol(_) => "check the scheme and the port of the endpoint",
             Kind::Status(_) => return status.and_then(advice),
             Kind::Redirect(..) => "give the endpoint's own URL in the configuration",
             Kind::SignIn(_) => "sign in again to authorize the software anew",
             Kind::Pairing(_) => "pair the account again",
             Kind::Refresh(error) => return error.kind().advice(status),
-            Kind::Held => "it is tried again later; end that process if it hangs",
+            Kind::RefreshLocked => "it is tried again later; end that process if it hangs",
             Kind::Refused(_) => "begin to sign in anew",
             Kind::StoreUnavailable(_) => "it may pass by itself: try again later",
             Kind::LeaseLost => "leave it to them; `Delivery::extend` keeps one for longer",
@@ -131,7 +131,7 @@ impl Kind {
                 "give the delivery back: they are there once the lab has the order"
             }
             Kind::File(_) => "check the directory, the rights to it, and the room on its disk",
-            Kind::Incomplete(_) | Kind::Cut(_) => "download it again",
+            Kind::Incomplete(_) | Kind::Truncated(_) => "download it again",
             Kind::Configuration(_)
             | Kind::Unconnectable(_)
             | Kind::Decode(_)

@@ -37,10 +37,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Error(Arc<Inner>);
+pub struct Error(Arc<ErrorInner>);
 
 #[derive(Clone, Debug)]
-struct Inner {
+struct ErrorInner {
     kind: Kind,
     operation: Option<&'static str>,
     status: Option<StatusCode>,
@@ -49,7 +49,7 @@ struct Inner {
     attempts: u32,
     elapsed: Option<Duration>,
     repeatable: bool,
-    sent: Sent,
+    sent: SendState,
     excerpt: Option<Box<str>>,
     service_message: Option<Sensitive<Box<str>>>,
     path: Option<Box<str>>,
@@ -58,7 +58,7 @@ struct Inner {
 
 /// Whether the service has seen the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub(crate) enum SendState {
     No,
     Yes,
     Unknown,
@@ -67,7 +67,7 @@ pub(crate) enum Sent {
 impl Error {
     pub(crate) fn new(kind: Kind) -> Self {
         let sent = kind.sent();
-        Error(Arc::new(Inner {
+        Error(Arc::new(ErrorInner {
             kind,
             operation: None,
             status: None,
@@ -161,7 +161,7 @@ impl Error {
         self.changed(|inner| inner.path = Some(path.into()))
     }
 
-    pub(crate) fn with_sent(self, sent: Sent) -> Self {
+    pub(crate) fn with_sent(self, sent: SendState) -> Self {
         self.changed(|inner| inner.sent = sent)
     }
 
@@ -180,7 +180,7 @@ impl Error {
 
     /// An error that others share is changed for this one only: many callers fail by one
     /// renewal of their token, each in an operation of its own.
-    fn changed(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+    fn changed(mut self, change: impl FnOnce(&mut ErrorInner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
     }
@@ -281,9 +281,9 @@ impl Error {
     #[must_use]
     pub fn was_sent(&self) -> Option<bool> {
         match self.0.sent {
-            Sent::No => Some(false),
-            Sent::Yes => Some(true),
-            Sent::Unknown => None,
+            SendState::No => Some(false),
+            SendState::Yes => Some(true),
+            SendState::Unknown => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::{Error, Kind, Sent};
+use super::{Error, Kind, SendState};
 
 impl Error {
     /// Whether the same call may well succeed later, and repeating it does no harm: it
@@ -11,13 +11,13 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self.cause(), Kind::StoreUnavailable(_))
-            || self.is_transient() && (self.0.repeatable || self.0.sent == Sent::No)
+            || self.is_transient() && (self.0.repeatable || self.0.sent == SendState::No)
     }
 
     /// Whether the same request may well succeed later, if it may be repeated.
     pub(crate) fn is_transient(&self) -> bool {
         match self.kind() {
-            Kind::Connect(_) | Kind::Timeout(_) | Kind::Broken | Kind::Cut(_) => true,
+            Kind::Connect(_) | Kind::Timeout(_) | Kind::Interrupted | Kind::Truncated(_) => true,
             Kind::Status(_) => match self.status().map(|status| status.as_u16()) {
                 // The first is a file that is not ready yet.
                 Some(202 | 408 | 429 | 500 | 502 | 503 | 504) => true,
@@ -61,7 +61,7 @@ impl Error {
     /// not tried again.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
-        matches!(self.cause(), Kind::Broken | Kind::Protocol(_))
+        matches!(self.cause(), Kind::Interrupted | Kind::Protocol(_))
     }
 
     /// The service does not take the request as it is (400, 405, 422 and the like). Usual causes: a body
@@ -251,6 +251,6 @@ impl Error {
     /// file was replaced while it was fetched.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        matches!(self.0.kind, Kind::Incomplete(_) | Kind::Cut(_))
+        matches!(self.0.kind, Kind::Incomplete(_) | Kind::Truncated(_))
     }
 }

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn an_outage_spends_it_and_successes_bring_it_back() {
         let budget = Budget::full();
-        let broken = Error::new(Kind::Broken);
+        let broken = Error::new(Kind::Interrupted);
         let repeats = (0..1000)
             .filter(|_| budget.take(&broken, Duration::ZERO))
             .count();
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn time_brings_it_back_slowly() {
         let budget = Budget::full();
-        let broken = Error::new(Kind::Broken);
+        let broken = Error::new(Kind::Interrupted);
         let repeats = |seconds| {
             let now = Duration::from_secs(seconds);
             (0..1000).filter(|_| budget.take(&broken, now)).count()
@@ -139,7 +139,7 @@ mod tests {
         use crate::retry::{RetryPolicy, RetryState};
         let load = |budget: Option<&Budget>| {
             let policy = RetryPolicy::default();
-            let error = Error::new(Kind::Broken);
+            let error = Error::new(Kind::Interrupted);
             let mut requests = 0;
             for _ in 0..1000 {
                 let mut attempts = 0;

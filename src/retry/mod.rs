@@ -83,20 +83,20 @@ impl RetryPolicy {
 
     /// What to do after an attempt failed. Pure: all it depends on is passed in. The budget is
     /// not: it is asked last, when this says to repeat.
-    pub(crate) fn decide(&self, state: RetryState, error: &Error) -> Result<Duration, GaveUp> {
+    pub(crate) fn decide(&self, state: RetryState, error: &Error) -> Result<Duration, StopReason> {
         if !error.is_transient() {
-            return Err(GaveUp::WouldNotHelp);
+            return Err(StopReason::WouldNotHelp);
         }
         if !state.repeatable && error.was_sent() != Some(false) {
-            return Err(GaveUp::MayHaveBeenSeen);
+            return Err(StopReason::MayHaveBeenSeen);
         }
         if state.attempts >= self.attempts {
-            return Err(GaveUp::Attempts);
+            return Err(StopReason::Attempts);
         }
         let drawn = backoff::full_jitter(self.base, self.cap, state.attempts, state.chance);
         let wait = drawn.max(error.retry_after().unwrap_or_default());
         if wait >= state.left {
-            return Err(GaveUp::Time);
+            return Err(StopReason::Time);
         }
         Ok(wait)
     }
@@ -127,7 +127,7 @@ pub(crate) struct RetryState {
 
 /// Why a request is not tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GaveUp {
+pub(crate) enum StopReason {
     /// The same request would fail in the same way.
     WouldNotHelp,
     /// The service may have seen the request, and a repeat could do harm.
@@ -140,14 +140,14 @@ pub(crate) enum GaveUp {
     Budget,
 }
 
-impl GaveUp {
+impl StopReason {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            GaveUp::WouldNotHelp => "a repeat would not help",
-            GaveUp::MayHaveBeenSeen => "the service may have seen it",
-            GaveUp::Attempts => "it was tried often enough",
-            GaveUp::Time => "the wait would outlast the operation's time",
-            GaveUp::Budget => "too many requests fail",
+            StopReason::WouldNotHelp => "a repeat would not help",
+            StopReason::MayHaveBeenSeen => "the service may have seen it",
+            StopReason::Attempts => "it was tried often enough",
+            StopReason::Time => "the wait would outlast the operation's time",
+            StopReason::Budget => "too many requests fail",
         }
     }
 }
@@ -170,10 +170,10 @@ pub struct RetryEvent<'a> {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use GaveUp::*;
+    use StopReason::*;
     use http::StatusCode;
 
-    use crate::error::Sent;
+    use crate::error::SendState;
 
     fn answered(status: u16) -> Error {
         let status = StatusCode::from_u16(status).unwrap();
@@ -195,16 +195,16 @@ mod tests {
         let first = Ok(Duration::from_millis(250));
         let connect = || Error::new(Kind::Connect("a".into()));
         let timeout = || Error::new(Kind::Timeout(Duration::ZERO));
-        let broken = || Error::new(Kind::Broken);
-        let broken_body = || broken().with_sent(Sent::Yes);
+        let broken = || Error::new(Kind::Interrupted);
+        let broken_body = || broken().with_sent(SendState::Yes);
         let mut table = vec![
             (connect(), first, first),
             (timeout(), first, Err(MayHaveBeenSeen)),
-            (timeout().with_sent(Sent::No), first, first),
+            (timeout().with_sent(SendState::No), first, first),
             (broken(), first, Err(MayHaveBeenSeen)),
             (broken_body(), first, Err(MayHaveBeenSeen)),
             (
-                Error::new(Kind::Cut("x".into())),
+                Error::new(Kind::Truncated("x".into())),
                 first,
                 Err(MayHaveBeenSeen),
             ),

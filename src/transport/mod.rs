@@ -136,7 +136,7 @@ impl Body {
         mut self,
         limit: usize,
         end: impl Future<Output = ()>,
-    ) -> Result<Collected, TransportError> {
+    ) -> Result<CollectedBody, TransportError> {
         let mut end = pin!(end);
         // What comes in one piece is not copied. What does not goes into one buffer, and not
         // into a list of pieces: they may be of a byte each.
@@ -148,12 +148,12 @@ impl Body {
                 Either::Left((Some(piece), _)) => piece?,
                 Either::Left((None, _)) => break,
                 Either::Right(_) => {
-                    cut = Some(Cut::Late);
+                    cut = Some(Truncation::Late);
                     break;
                 }
             };
             let room = limit - all.len() - first.len();
-            cut = (piece.len() > room).then_some(Cut::Long);
+            cut = (piece.len() > room).then_some(Truncation::Long);
             piece.truncate(room);
             if first.is_empty() && all.is_empty() {
                 first = piece;
@@ -170,20 +170,20 @@ impl Body {
             all.extend_from_slice(&piece);
         }
         let bytes = if all.is_empty() { first } else { all.into() };
-        Ok(Collected { bytes, cut })
+        Ok(CollectedBody { bytes, cut })
     }
 }
 
 /// What came of a body.
-pub(crate) struct Collected {
+pub(crate) struct CollectedBody {
     pub(crate) bytes: Bytes,
     /// Why there may be more.
-    pub(crate) cut: Option<Cut>,
+    pub(crate) cut: Option<Truncation>,
 }
 
 /// Why a body is not whole.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Cut {
+pub(crate) enum Truncation {
     /// It is longer than its limit.
     Long,
     /// It did not come in time.

@@ -9,9 +9,9 @@ use url::Url;
 
 use super::diagnosis::{self, Diagnosis, find};
 use super::proxy::{NamedProxy, SystemProxies, SystemRoute};
-use super::resolver::{NotPublic, Resolver};
+use super::resolver::{PrivateAddressError, Resolver};
 use super::{Body, Failure, Request, Response, Timeouts, Transport, TransportError};
-use crate::endpoints::origin::{Allowed, is_loopback};
+use crate::endpoints::origin::{AllowedOrigins, is_loopback};
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -80,7 +80,7 @@ impl Reqwest {
     pub(crate) fn new(
         timeouts: &Timeouts,
         network: &Network,
-        allowed: Option<Arc<Allowed>>,
+        allowed: Option<Arc<AllowedOrigins>>,
     ) -> Result<Self> {
         Reqwest::with(timeouts, network, allowed.map(Resolver::new))
     }
@@ -244,7 +244,7 @@ impl Transport for Reqwest {
 /// The URL is taken out: it may be signed, and its path holds ids.
 fn failed(error: reqwest::Error, proxy: Option<&NamedProxy>) -> TransportError {
     let error = error.without_url();
-    if find::<NotPublic>(&error).is_some() {
+    if find::<PrivateAddressError>(&error).is_some() {
         TransportError::new(Failure::NotPublic, error)
     } else if error.is_connect() {
         let Diagnosis { failure, detail } = diagnosis::of_connection(&error, proxy);

@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use crate::endpoints::origin::Allowed;
+use crate::endpoints::origin::AllowedOrigins;
 
 /// The hosts that requests are on their way to, and how many.
-type Visited = Arc<Mutex<BTreeMap<String, usize>>>;
+type VisitedHosts = Arc<Mutex<BTreeMap<String, usize>>>;
 
 type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
@@ -25,15 +25,15 @@ type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 /// to public addresses only.
 #[derive(Clone)]
 pub(super) struct Resolver {
-    allowed: Arc<Allowed>,
+    allowed: Arc<AllowedOrigins>,
     /// Those that the configuration does not name. A proxy's name is resolved here too, and is none
     /// of them.
-    visited: Visited,
+    visited: VisitedHosts,
     lookup: Lookup,
 }
 
 impl Resolver {
-    pub(super) fn new(allowed: Arc<Allowed>) -> Self {
+    pub(super) fn new(allowed: Arc<AllowedOrigins>) -> Self {
         let lookup = |host: &str| Ok((host, 0).to_socket_addrs()?.collect());
         Resolver {
             allowed,
@@ -53,12 +53,12 @@ impl Resolver {
     }
 }
 
-fn visited(hosts: &Visited) -> MutexGuard<'_, BTreeMap<String, usize>> {
+fn visited(hosts: &VisitedHosts) -> MutexGuard<'_, BTreeMap<String, usize>> {
     hosts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A request on its way to a host that the configuration does not name.
-pub(super) struct Visit(Option<(Visited, String)>);
+pub(super) struct Visit(Option<(VisitedHosts, String)>);
 
 impl Drop for Visit {
     fn drop(&mut self) {
@@ -84,7 +84,7 @@ impl Resolve for Resolver {
                 open.retain(|address| allowed.permits_address(address.ip()));
             }
             if open.is_empty() && !addresses.is_empty() {
-                return Err(NotPublic.into());
+                return Err(PrivateAddressError.into());
             }
             Ok(Box::new(open.into_iter()) as Addrs)
         })
@@ -93,15 +93,15 @@ impl Resolve for Resolver {
 
 /// A name leads to this machine or into its network.
 #[derive(Debug)]
-pub(super) struct NotPublic;
+pub(super) struct PrivateAddressError;
 
-impl fmt::Display for NotPublic {
+impl fmt::Display for PrivateAddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name leads to this machine or into its network")
     }
 }
 
-impl StdError for NotPublic {}
+impl StdError for PrivateAddressError {}
 
 #[cfg(test)]
 mod tests {
@@ -121,11 +121,11 @@ mod tests {
     }
 
     fn resolver(configured: &[&str]) -> Resolver {
-        let mut allowed = Allowed::default();
+        let mut allowed = AllowedOrigins::default();
         for url in configured {
             allowed.allow_origin(&Url::parse(url).unwrap());
         }
-        let pattern = crate::endpoints::origin::Pattern::new(".align.example");
+        let pattern = crate::endpoints::origin::HostPattern::new(".align.example");
         allowed.allow_host(pattern.unwrap());
         Resolver {
             lookup,
@@ -135,7 +135,7 @@ mod tests {
 
     async fn resolve(resolver: &Resolver, host: &str) -> Result<Vec<String>, bool> {
         let resolved = resolver.resolve(Name::from_str(host).unwrap()).await;
-        let addresses = resolved.map_err(|error| error.is::<NotPublic>())?;
+        let addresses = resolved.map_err(|error| error.is::<PrivateAddressError>())?;
         Ok(addresses.map(|address| address.ip().to_string()).collect())
     }
 

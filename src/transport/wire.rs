@@ -11,10 +11,10 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use url::Url;
 
-use super::{Collected, Failure, Request, Response, Timeouts, Transport, TransportError};
+use super::{CollectedBody, Failure, Request, Response, Timeouts, Transport, TransportError};
 use crate::clock::Clock;
-use crate::endpoints::origin::{self, Allowed};
-use crate::error::{Error, Kind, Result, Sent};
+use crate::endpoints::origin::{self, AllowedOrigins};
+use crate::error::{Error, Kind, Result, SendState};
 
 /// A transport with its time limits.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct ExtraHeaders {
     pub(crate) user_agent: Option<HeaderValue>,
     /// Headers of the configuration. They may be credentials, and go where those may go.
     pub(crate) configured: HeaderMap,
-    pub(crate) allowed: Arc<Allowed>,
+    pub(crate) allowed: Arc<AllowedOrigins>,
 }
 
 impl ExtraHeaders {
@@ -88,7 +88,7 @@ impl TimedTransport {
         mut request: Request,
         limit: usize,
         until: Option<Duration>,
-    ) -> Result<(Parts, Collected)> {
+    ) -> Result<(Parts, CollectedBody)> {
         self.headers.add_configured(url, request.headers_mut());
         let (head, body) = self.head(url, request).await?.into_parts();
         let now = self.clock.elapsed();
@@ -104,8 +104,8 @@ impl TimedTransport {
         let collecting = body.collect(limit, end);
         match self.within(self.timeouts.attempt, collecting).await {
             Some(Ok(body)) => Ok((head, body)),
-            Some(Err(error)) => Err(self.failed(url, error).with_sent(Sent::Yes)),
-            None => Err(Error::new(Kind::Timeout(self.timeouts.attempt)).with_sent(Sent::Yes)),
+            Some(Err(error)) => Err(self.failed(url, error).with_sent(SendState::Yes)),
+            None => Err(Error::new(Kind::Timeout(self.timeouts.attempt)).with_sent(SendState::Yes)),
         }
     }
 
@@ -149,7 +149,7 @@ impl TimedTransport {
                 origin::display(url)
             )),
             Failure::Timeout => Kind::Timeout(self.timeouts.idle),
-            Failure::Broken => Kind::Broken,
+            Failure::Broken => Kind::Interrupted,
         };
         Error::new(kind).with_source(error)
     }

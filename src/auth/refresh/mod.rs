@@ -57,7 +57,7 @@ use super::{Protocol, TokenKey, TokenStore, Tokens};
 use crate::error::{Error, Kind, Result};
 use crate::retry::Budget;
 use failure::Failure;
-use renew::Pending;
+use renew::PendingTokens;
 
 /// How long a token that was issued because of a 401, and is refused as well, is not refreshed
 /// again. The reason is then the endpoint, and not the token.
@@ -69,7 +69,7 @@ pub(crate) struct TokenSource {
     store: Arc<dyn TokenStore>,
     protocol: Protocol,
     /// What fresh calls read. It is written in one step, never while anything is awaited.
-    published: RwLock<Published>,
+    published: RwLock<PublishedTokens>,
     /// Other tokens were published.
     changed: Notify,
     state: Mutex<State>,
@@ -79,15 +79,15 @@ pub(crate) struct TokenSource {
 
 /// The newest tokens that this process knows.
 #[derive(Default)]
-struct Published {
-    current: Option<Current>,
+struct PublishedTokens {
+    current: Option<CurrentTokens>,
     /// Generations up to this one were cleared: a task that still has them must not bring them
     /// back.
     cleared: u64,
 }
 
 #[derive(Clone)]
-struct Current {
+struct CurrentTokens {
     tokens: Arc<Tokens>,
     /// When to refresh, by the time of day: expiry is told in it.
     due: SystemTime,
@@ -102,7 +102,7 @@ struct State {
     /// The task under way.
     renewing: Option<Renewal>,
     /// New tokens that could not be stored yet.
-    pending: Option<Pending>,
+    pending: Option<PendingTokens>,
     /// The last refresh that the service refused or failed; it counts for its generation only.
     failure: Option<Failure>,
     /// The last failure of all, for the dashboard.
@@ -113,7 +113,7 @@ struct State {
 #[derive(Clone)]
 struct Renewal {
     id: task::Id,
-    ended: Shared<BoxFuture<'static, Ended>>,
+    ended: Shared<BoxFuture<'static, RenewalOutcome>>,
     /// The runtime that it runs on. Of several in one process, one may stop while the others go
     /// on.
     runtime: Handle,
@@ -121,7 +121,7 @@ struct Renewal {
 
 /// How a task ended.
 #[derive(Clone)]
-enum Ended {
+enum RenewalOutcome {
     Done(Result<Arc<Tokens>>),
     /// Its runtime was shut down, or it panicked.
     Stopped,
@@ -344,11 +344,12 @@ impl TokenSource {
             let renewal = self.renewal(refused);
             match renewal.ended.clone().await {
                 // A task that began before the 401 may have found the refused tokens good.
-                Ended::Done(Ok(tokens)) if Some(tokens.generation) == refused && again => {}
-                Ended::Done(result) => return result,
+                RenewalOutcome::Done(Ok(tokens)) if Some(tokens.generation) == refused && again => {
+                }
+                RenewalOutcome::Done(result) => return result,
                 // The runtime that the task ran on is gone; ours is not.
-                Ended::Stopped if again => {}
-                Ended::Stopped => {
+                RenewalOutcome::Stopped if again => {}
+                RenewalOutcome::Stopped => {
                     return Err(Error::new(Kind::Store("the refresh was stopped".into())));
                 }
             }
@@ -373,8 +374,8 @@ impl TokenSource {
         let id = task.id();
         let ended = async move {
             match task.await {
-                Ok(result) => Ended::Done(result),
-                Err(_) => Ended::Stopped,
+                Ok(result) => RenewalOutcome::Done(result),
+                Err(_) => RenewalOutcome::Stopped,
             }
         };
         let renewal = Renewal {
@@ -419,7 +420,7 @@ impl TokenSource {
 
     /// Lets callers read tokens that are newer than theirs; returns what they read now. It is the
     /// only rule: see the module's page.
-    fn publish(&self, new: Current) -> Result<Arc<Tokens>> {
+    fn publish(&self, new: CurrentTokens) -> Result<Arc<Tokens>> {
         let now = self.now();
         let mut published = self.write_published();
         let generation = new.tokens.generation;
@@ -453,25 +454,25 @@ impl TokenSource {
 
     /// Tokens as they were issued or loaded, with the time when they are to be refreshed. Without
     /// what Discovery said: the directory has it once for all.
-    fn fresh(&self, tokens: Tokens) -> Current {
+    fn fresh(&self, tokens: Tokens) -> CurrentTokens {
         let tokens = Tokens {
             discovered: None,
             ..tokens
         };
-        Current {
+        CurrentTokens {
             due: due(&tokens, fastrand::f64()),
             tokens: Arc::new(tokens),
             after_refusal: None,
         }
     }
 
-    fn current(&self) -> Option<Current> {
+    fn current(&self) -> Option<CurrentTokens> {
         let published = self.published.read();
         let published = published.unwrap_or_else(PoisonError::into_inner);
         published.current.clone()
     }
 
-    fn write_published(&self) -> RwLockWriteGuard<'_, Published> {
+    fn write_published(&self) -> RwLockWriteGuard<'_, PublishedTokens> {
         let published = self.published.write();
         published.unwrap_or_else(PoisonError::into_inner)
     }

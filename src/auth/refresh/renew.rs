@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Current, TokenSource};
+use super::{CurrentTokens, TokenSource};
 use crate::auth::Tokens;
-use crate::error::{Error, Kind, Result, Sent};
+use crate::error::{Error, Kind, Result, SendState};
 
 /// Between two looks at a store whose entry another process refreshes: the first wait, doubled
 /// up to the second.
@@ -16,13 +16,13 @@ const SAVES: u32 = 3;
 
 /// New tokens that are not stored yet, in place of which they belong.
 #[derive(Clone)]
-pub(super) struct Pending {
+pub(super) struct PendingTokens {
     expected: u64,
     tokens: Tokens,
 }
 
 /// How far an attempt came.
-enum Step {
+enum RefreshOutcome {
     New(Tokens),
     /// The store has something else meanwhile.
     Changed,
@@ -36,7 +36,7 @@ impl TokenSource {
         let result = self.look_and_refresh(refused).await;
         match &result {
             // Failures of the service are noted where they happen, once.
-            Err(error) if error.is_store() || matches!(error.kind(), Kind::Held) => {
+            Err(error) if error.is_store() || matches!(error.kind(), Kind::RefreshLocked) => {
                 self.note(error);
             }
             _ => {}
@@ -47,7 +47,7 @@ impl TokenSource {
     async fn look_and_refresh(&self, refused: Option<u64>) -> Result<Arc<Tokens>> {
         let holder = self.state().holder.clone();
         let mut waits = Waits::new(self.lease());
-        let issued = |tokens| Current {
+        let issued = |tokens| CurrentTokens {
             after_refusal: refused.map(|_| self.elapsed()),
             ..self.fresh(tokens)
         };
@@ -71,13 +71,13 @@ impl TokenSource {
             }
             self.protocol.discover_before_refresh().await;
             match self.claim_and_refresh(&holder, &current.tokens).await {
-                Ok(Step::New(tokens)) => {
+                Ok(RefreshOutcome::New(tokens)) => {
                     #[cfg(feature = "tracing")]
                     tracing::debug!(target: "lab_connector", "the token is renewed");
                     return self.publish(issued(tokens));
                 }
-                Ok(Step::Changed) => {}
-                Ok(Step::Held) => self.wait(waits.next()?).await,
+                Ok(RefreshOutcome::Changed) => {}
+                Ok(RefreshOutcome::Held) => self.wait(waits.next()?).await,
                 Err(error) => {
                     // A courtesy to the others, as the lease ends by itself; also where the
                     // claim itself failed, which may have been granted. Not while new tokens
@@ -92,17 +92,17 @@ impl TokenSource {
     }
 
     /// Under a lease: sends the refresh token and stores what comes.
-    async fn claim_and_refresh(&self, holder: &str, stored: &Tokens) -> Result<Step> {
+    async fn claim_and_refresh(&self, holder: &str, stored: &Tokens) -> Result<RefreshOutcome> {
         let claim = || self.claim(holder, stored.generation, self.lease());
         if !claim().await? {
-            return Ok(Step::Held);
+            return Ok(RefreshOutcome::Held);
         }
         self.probe().await?;
         let mut answer = self.protocol.refresh(&self.key, stored).await;
         let is_worth = |error| deserves_another(error) && self.budget.take(error, self.elapsed());
         if answer.as_ref().is_err_and(is_worth) {
             if !self.is_kept(stored).await? || !claim().await? {
-                return Ok(Step::Changed);
+                return Ok(RefreshOutcome::Changed);
             }
             let again = self.protocol.refresh(&self.key, stored).await;
             answer = again.map_err(|error| error.with_attempts(2));
@@ -111,18 +111,18 @@ impl TokenSource {
             Ok(mut tokens) => {
                 self.budget.succeeded();
                 tokens.discovered = self.protocol.directory.answer();
-                self.state().pending = Some(Pending {
+                self.state().pending = Some(PendingTokens {
                     expected: stored.generation,
                     tokens,
                 });
                 Ok(match self.save_pending().await? {
-                    Some(tokens) => Step::New(tokens),
-                    None => Step::Changed,
+                    Some(tokens) => RefreshOutcome::New(tokens),
+                    None => RefreshOutcome::Changed,
                 })
             }
             Err(error) => {
                 if error.is_reauthorization_needed() && !self.is_kept(stored).await? {
-                    return Ok(Step::Changed);
+                    return Ok(RefreshOutcome::Changed);
                 }
                 self.failed(stored.generation, &error);
                 Err(error)
@@ -132,7 +132,7 @@ impl TokenSource {
 
     /// Stores the tokens that wait for it; returns what is in force after that.
     async fn save_pending(&self) -> Result<Option<Tokens>> {
-        let Some(Pending { expected, tokens }) = self.state().pending.clone() else {
+        let Some(PendingTokens { expected, tokens }) = self.state().pending.clone() else {
             return Ok(None);
         };
         let mut tries = 1;
@@ -184,7 +184,7 @@ impl TokenSource {
 /// told to wait, or told anything else, does not repeat.
 fn deserves_another(error: &Error) -> bool {
     match error.kind() {
-        Kind::Connect(_) | Kind::Timeout(_) | Kind::Broken => true,
+        Kind::Connect(_) | Kind::Timeout(_) | Kind::Interrupted => true,
         Kind::Decode(_) => error.status().is_some_and(|status| status.is_success()),
         Kind::Status(_) => matches!(
             error.status().map(|status| status.as_u16()),
@@ -214,7 +214,7 @@ impl Waits {
         self.left = self
             .left
             .checked_sub(wait)
-            .ok_or_else(|| Error::new(Kind::Held).with_sent(Sent::No))?;
+            .ok_or_else(|| Error::new(Kind::RefreshLocked).with_sent(SendState::No))?;
         self.next = (self.next * 2).min(LOOK.1);
         Ok(wait)
     }
@@ -235,7 +235,7 @@ mod tests {
         for (error, again) in [
             (Error::new(Kind::Connect("a".into())), true),
             (Error::new(Kind::Timeout(Duration::ZERO)), true),
-            (Error::new(Kind::Broken), true),
+            (Error::new(Kind::Interrupted), true),
             (garbled, true),
             (answered(502), true),
             (answered(503), false),

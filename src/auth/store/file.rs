@@ -86,7 +86,7 @@ impl TokenStore for FileTokenStore {
             time: lease,
         };
         self.blocking(key, move |path| {
-            let mut locked = Locked::new(path)?;
+            let mut locked = EntryLock::new(path)?;
             let current = read(path)?.map(|tokens| tokens.generation);
             if current != Some(generation)
                 || locked.lease()?.is_some_and(|other| other.bars(&lease))
@@ -101,7 +101,7 @@ impl TokenStore for FileTokenStore {
 
     async fn probe(&self, key: &TokenKey) -> Result<()> {
         self.blocking(key, |path| {
-            let _locked = Locked::new(path)?;
+            let _locked = EntryLock::new(path)?;
             // As much as tokens take, to the disk; where there is room for it there is for them.
             let probed = path.with_extension("probe");
             let written = remove(&probed).and_then(|()| write_new(&probed, &[0; 16 * 1024]));
@@ -116,7 +116,7 @@ impl TokenStore for FileTokenStore {
     async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {
         let json = tokens.expose_json();
         self.blocking(key, move |path| {
-            let mut locked = Locked::new(path)?;
+            let mut locked = EntryLock::new(path)?;
             if read(path)?.map(|tokens| tokens.generation) != expected {
                 return Ok(false);
             }
@@ -129,7 +129,7 @@ impl TokenStore for FileTokenStore {
 
     async fn clear(&self, key: &TokenKey) -> Result<()> {
         self.blocking(key, |path| {
-            let mut locked = Locked::new(path)?;
+            let mut locked = EntryLock::new(path)?;
             remove(path).map_err(|error| failed("cannot remove", path, error))?;
             durable::sync_name(path).map_err(|error| failed("cannot remove", path, error))?;
             locked.keep(None)
@@ -180,12 +180,12 @@ impl Lease {
 
 /// The right to change an entry, among all processes, until it is dropped. The file is never
 /// removed: who waits for its lock would wait for one that nobody else sees.
-struct Locked {
+struct EntryLock {
     file: File,
     path: PathBuf,
 }
 
-impl Locked {
+impl EntryLock {
     fn new(entry: &Path) -> Result<Self> {
         let path = entry.with_extension("lease");
         let mut options = OpenOptions::new();
@@ -197,7 +197,7 @@ impl Locked {
             Ok(file)
         });
         match locked {
-            Ok(file) => Ok(Locked { file, path }),
+            Ok(file) => Ok(EntryLock { file, path }),
             Err(error) => Err(failed("cannot lock", &path, error)),
         }
     }
@@ -215,7 +215,7 @@ impl Locked {
     fn keep(&mut self, lease: Option<&Lease>) -> Result<()> {
         let text = lease.map(serde_json::to_vec).transpose();
         let text = text.map_err(Error::store)?.unwrap_or_default();
-        let Locked { file, path } = self;
+        let EntryLock { file, path } = self;
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(&text))

@@ -96,9 +96,9 @@ impl<'a> DownloadAll<'a> {
         let mut all: Vec<FetchedFile<'a>> = Vec::new();
         for (file, result) in plan.iter().flatten().zip(results.into_iter().flatten()) {
             let result = match (&file.to, result) {
-                (To::Name(_), Some(result)) => result,
-                (To::SameAs(first), _) => all[*first].result.clone(),
-                (To::Name(_), None) => continue,
+                (Destination::Name(_), Some(result)) => result,
+                (Destination::SameAs(first), _) => all[*first].result.clone(),
+                (Destination::Name(_), None) => continue,
             };
             all.push(FetchedFile {
                 order: file.order,
@@ -112,12 +112,12 @@ impl<'a> DownloadAll<'a> {
     /// Fetches an order's files, one after the other; nothing for those that repeat another.
     async fn files(
         &self,
-        files: &[Planned<'a>],
+        files: &[PlannedFile<'a>],
         directory: &Path,
     ) -> Vec<Option<Result<Downloaded>>> {
         let mut results = Vec::with_capacity(files.len());
-        for Planned { order, asset, to } in files {
-            let To::Name(name) = to else {
+        for PlannedFile { order, asset, to } in files {
+            let Destination::Name(name) = to else {
                 results.push(None);
                 continue;
             };
@@ -133,21 +133,21 @@ impl<'a> DownloadAll<'a> {
 }
 
 /// A file, and where it goes.
-struct Planned<'a> {
+struct PlannedFile<'a> {
     order: &'a Order,
     asset: &'a Asset,
-    to: To,
+    to: Destination,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum To {
+enum Destination {
     Name(String),
     /// Nowhere: it is the same as that one, counted over all orders.
     SameAs(usize),
 }
 
 /// The files of each order as they are fetched, no two of them to one name.
-fn plan(orders: &[Order]) -> Vec<Vec<Planned<'_>>> {
+fn plan(orders: &[Order]) -> Vec<Vec<PlannedFile<'_>>> {
     let mut names = HashSet::new();
     let mut first: HashMap<(&str, String), Vec<(usize, &Asset)>> = HashMap::new();
     let mut count = 0;
@@ -162,17 +162,17 @@ fn plan(orders: &[Order]) -> Vec<Vec<Planned<'_>>> {
                 .or_default();
             let same = alike.iter().find(|(_, other)| *other == asset);
             let to = match same {
-                Some((first, _)) => To::SameAs(*first),
+                Some((first, _)) => Destination::SameAs(*first),
                 None => {
                     alike.push((count, asset));
                     let others = (2..).map(|number| format!("{number}-{name}"));
                     let mut candidates = std::iter::once(name.clone()).chain(others);
                     let free = candidates.find(|candidate| names.insert(candidate.clone()));
-                    To::Name(free.unwrap_or(name))
+                    Destination::Name(free.unwrap_or(name))
                 }
             };
             count += 1;
-            Planned { order, asset, to }
+            PlannedFile { order, asset, to }
         });
         planned.collect()
     });
@@ -220,8 +220,8 @@ mod tests {
             .iter()
             .map(|files| {
                 let to = files.iter().map(|file| match &file.to {
-                    To::Name(name) => name.clone(),
-                    To::SameAs(first) => format!("= {first}"),
+                    Destination::Name(name) => name.clone(),
+                    Destination::SameAs(first) => format!("= {first}"),
                 });
                 to.collect()
             })

@@ -16,7 +16,7 @@ use crate::download::{Digest, Downloaded, Progress, Report, Sink, Wanted, ZipRul
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
 use crate::model::{Asset, Order};
-use source::Source;
+use source::AssetSource;
 use transfer::Transfer;
 
 pub use many::{DownloadAll, FetchedFile};
@@ -111,7 +111,7 @@ impl<'a> Download<'a> {
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<Downloaded> {
         let path = path.as_ref();
         let asset = self.asset.clone();
-        let source = Source::new(self.lab, self.order, self.asset).await?;
+        let source = AssetSource::new(self.lab, self.order, self.asset).await?;
         // Before anything is asked for: what cannot be kept should not count as downloaded.
         let sink = Sink::file(path, self.wanted()).await.map_err(named)?;
         let whole = Transfer::new(source, sink, self.report).run().await?;
@@ -140,7 +140,7 @@ impl<'a> Download<'a> {
         self,
         writer: &mut (dyn AsyncWrite + Unpin + Send),
     ) -> Result<Option<String>> {
-        let source = Source::new(self.lab, self.order, self.asset).await?;
+        let source = AssetSource::new(self.lab, self.order, self.asset).await?;
         let sink = Sink::writer(writer, self.wanted());
         let whole = Transfer::new(source, sink, self.report).run().await?;
         Ok(whole.sha256)
@@ -157,7 +157,7 @@ impl<'a> Download<'a> {
     pub fn stream(self) -> impl Stream<Item = Result<bytes::Bytes>> + Send + Unpin + use<'a> {
         stream::Pieces::new(|sender| {
             async move {
-                let source = Source::new(self.lab, self.order, self.asset).await?;
+                let source = AssetSource::new(self.lab, self.order, self.asset).await?;
                 let sink = Sink::channel(sender, self.wanted());
                 let transfer = Transfer::new(source, sink, self.report);
                 transfer.run().await.map(drop)

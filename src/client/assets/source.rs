@@ -23,7 +23,7 @@ const PREPARING: Duration = Duration::from_secs(1);
 
 /// The file of an order.
 #[derive(Debug)]
-pub(in crate::client) struct Source<'a> {
+pub(in crate::client) struct AssetSource<'a> {
     pub(super) lab: &'a Lab,
     order: &'a Order,
     pub(super) asset: &'a Asset,
@@ -34,7 +34,7 @@ pub(in crate::client) struct Source<'a> {
     pub(in crate::client) shown: bool,
 }
 
-impl<'a> Source<'a> {
+impl<'a> AssetSource<'a> {
     /// At the asset's own URL, or at that of the endpoint.
     pub(in crate::client) async fn new(
         lab: &'a Lab,
@@ -48,7 +48,7 @@ impl<'a> Source<'a> {
                 endpoint(lab, order, asset)?
             }
         };
-        Ok(Source {
+        Ok(AssetSource {
             lab,
             order,
             asset,

@@ -10,17 +10,17 @@ use url::Url;
 use super::super::attempts::Attempts;
 use super::super::trace::Trace;
 use super::named;
-use super::source::{Source, unfit};
+use super::source::{AssetSource, unfit};
 use crate::auth::Tokens;
 use crate::download::{
     Digest, Head, Meter, PartialFile, Plan, Progress, Reject, Report, Sink, Whole, plan,
 };
-use crate::error::{Error, Kind, Result, Sent};
+use crate::error::{Error, Kind, Result, SendState};
 use crate::transport::wire::TimedTransport;
 use crate::transport::{Body, Failure, Response, Timeouts};
 
 pub(super) struct Transfer<'a> {
-    source: Source<'a>,
+    source: AssetSource<'a>,
     sink: Sink<'a>,
     report: Option<Report>,
     meter: Meter,
@@ -38,7 +38,7 @@ struct ExpectedBody {
 }
 
 impl<'a> Transfer<'a> {
-    pub(super) fn new(source: Source<'a>, sink: Sink<'a>, report: Option<Report>) -> Self {
+    pub(super) fn new(source: AssetSource<'a>, sink: Sink<'a>, report: Option<Report>) -> Self {
         Transfer {
             source,
             sink,
@@ -175,7 +175,9 @@ impl<'a> Transfer<'a> {
                 Some(Some(Err(error))) if error.failure == Failure::Broken => {
                     return Err(self.cut(coming.total).with_source(error));
                 }
-                Some(Some(Err(error))) => return Err(wire.failed(url, error).with_sent(Sent::Yes)),
+                Some(Some(Err(error))) => {
+                    return Err(wire.failed(url, error).with_sent(SendState::Yes));
+                }
                 None => return Err(too_slow(wire)),
             };
             let waited = wire.clock.elapsed().saturating_sub(asked);
@@ -213,7 +215,7 @@ impl<'a> Transfer<'a> {
     /// The error for a file that broke off here.
     fn cut(&self, total: Option<u64>) -> Error {
         let bytes = self.sink.bytes();
-        Error::new(Kind::Cut(match total {
+        Error::new(Kind::Truncated(match total {
             Some(total) => format!("{bytes} of {total} bytes came"),
             None => format!("the connection broke after {bytes} bytes"),
         }))
@@ -228,7 +230,7 @@ fn is_page(headers: &HeaderMap) -> bool {
 }
 
 fn too_slow(wire: &TimedTransport) -> Error {
-    Error::new(Kind::Timeout(wire.timeouts.idle)).with_sent(Sent::Yes)
+    Error::new(Kind::Timeout(wire.timeouts.idle)).with_sent(SendState::Yes)
 }
 
 fn too_long(limit: u64) -> String {

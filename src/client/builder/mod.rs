@@ -9,15 +9,16 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::access::Access;
 use crate::auth::{
-    Credentials, Detached, MemoryTokenStore, Protocol, TokenStore, check_parameter, redirect_url,
+    Credentials, DetachedTasks, MemoryTokenStore, Protocol, TokenStore, check_parameter,
+    redirect_url,
 };
 use crate::client::check::Route;
-use crate::client::limits::{Allowance, Total, TotalAllowance};
-use crate::client::{Client, Inner, ListingLimits, Observer, Paging};
+use crate::client::limits::{Allowance, TotalAllowance, TotalLimits};
+use crate::client::{Client, ClientInner, ListingLimits, Observer, Paging};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoints::Endpoints;
 use crate::endpoints::discovery::Directory;
-use crate::endpoints::origin::{Allowed, Pattern};
+use crate::endpoints::origin::{AllowedOrigins, HostPattern};
 use crate::error::{Error, Result};
 use crate::retry::{Budget, RetryEvent, RetryPolicy};
 use crate::secret::Secret;
@@ -314,12 +315,12 @@ impl ClientBuilder {
             .filter(|id| !id.is_empty())
             .ok_or_else(|| missing("the client id is"))?;
 
-        let mut allowed = Allowed::default();
+        let mut allowed = AllowedOrigins::default();
         for url in endpoints.configured_urls() {
             allowed.allow_origin(&url);
         }
         for host in &self.hosts {
-            allowed.allow_host(Pattern::new(host).ok_or_else(|| {
+            allowed.allow_host(HostPattern::new(host).ok_or_else(|| {
                 Error::configuration(format!("`{host}` is no host name, as in `api.example.com`"))
             })?);
         }
@@ -356,7 +357,7 @@ impl ClientBuilder {
             pkce: self.pkce,
         };
         Ok(Client {
-            inner: Arc::new(Inner {
+            inner: Arc::new(ClientInner {
                 protocol: Protocol {
                     wire: TimedTransport {
                         transport,
@@ -369,7 +370,7 @@ impl ClientBuilder {
                     allowed,
                     credentials: Arc::new(credentials),
                     asked: Arc::default(),
-                    detached: Detached::default(),
+                    detached: DetachedTasks::default(),
                 },
                 store: self
                     .store
@@ -378,7 +379,7 @@ impl ClientBuilder {
                 on_retry: self.on_retry,
                 budget: Budget::full(),
                 allowance: self.allowance,
-                total: Total::new(self.total),
+                total: TotalLimits::new(self.total),
                 paging: self.paging,
                 file_limit: self.file_limit,
                 access: Access::of(self.shared_files),
@@ -393,7 +394,7 @@ impl ClientBuilder {
 fn extra_headers(
     headers: &[(String, Secret)],
     product: Option<&str>,
-    allowed: &Arc<Allowed>,
+    allowed: &Arc<AllowedOrigins>,
 ) -> Result<ExtraHeaders> {
     let ours = concat!("lab-connector/", env!("CARGO_PKG_VERSION"));
     let agent = product.map(|product| HeaderValue::from_str(format!("{product} {ours}").trim()));

@@ -4,12 +4,12 @@ mod access;
 mod advice;
 mod form;
 mod network;
+mod observations;
 mod orders;
 mod place;
 mod report;
 mod route;
 mod run;
-mod seen;
 mod twin;
 
 use std::fmt;

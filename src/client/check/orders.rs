@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::super::assets::source::Source;
+use super::super::assets::source::AssetSource;
 use super::super::listing::Rules;
 use super::super::pipeline::{Call, authorize};
 use super::super::{Lab, paging};
@@ -251,7 +251,7 @@ impl Run {
                 .map(|asked| format!("{asked}, one byte")),
         };
         let opened = async {
-            let mut source = Source::new(lab, order, asset).await?;
+            let mut source = AssetSource::new(lab, order, asset).await?;
             let tokens = lab.tokens.tokens().await?;
             let mut headers = HeaderMap::new();
             headers.insert(header::RANGE, HeaderValue::from_static("bytes=0-0"));

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::seen::Seen;
+use super::observations::Observations;
 use super::twin::{self, NOT_OBSERVABLE};
 
 /// What [`Client::check`](crate::Client::check) found: what was asked and what came, step by step, with the
@@ -19,7 +19,7 @@ use super::twin::{self, NOT_OBSERVABLE};
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckReport {
     pub(super) steps: Vec<Step>,
-    pub(super) seen: Seen,
+    pub(super) seen: Observations,
     /// Of each switch of the simulator that nobody can observe without changing something, why.
     pub(super) not_observable: BTreeMap<&'static str, &'static str>,
     pub(super) settings: Value,
@@ -53,7 +53,7 @@ pub(super) enum Outcome {
 }
 
 impl CheckReport {
-    pub(super) fn new(steps: Vec<Step>, seen: Seen, settings: Value) -> Self {
+    pub(super) fn new(steps: Vec<Step>, seen: Observations, settings: Value) -> Self {
         let behaviour = twin::behaviour(&seen);
         CheckReport {
             steps,

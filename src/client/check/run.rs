@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::super::Client;
 use super::advice::advice;
 use super::form::is_plain;
+use super::observations::Observations;
 use super::place::Place;
 use super::report::{CheckReport, Outcome, Step};
-use super::seen::Seen;
 use super::{Check, place, twin};
 use crate::endpoints::Operation;
 use crate::error::Error;
@@ -18,7 +18,7 @@ use crate::model::lenient::Shapes;
 pub(super) struct Run {
     pub(super) check: Check,
     pub(super) steps: Vec<Step>,
-    pub(super) seen: Seen,
+    pub(super) seen: Observations,
     /// Where lists stand that the crate does not find by itself.
     pub(super) lists: Vec<(&'static str, String)>,
     /// The key of the status, where no key that the crate knows is one.
@@ -29,7 +29,7 @@ pub(super) async fn run(check: Check) -> CheckReport {
     let mut run = Run {
         check,
         steps: Vec::new(),
-        seen: Seen::default(),
+        seen: Observations::default(),
         lists: Vec::new(),
         status_key: None,
     };

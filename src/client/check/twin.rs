@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::seen::Seen;
+use super::observations::Observations;
 
 /// The switches of the simulator's behaviour that no client can observe which changes nothing, and why.
 /// With a value behind it: that choice, which looks like another one.
@@ -57,7 +57,7 @@ pub(super) const NOT_OBSERVABLE: [(&str, &str); 19] = [
 ];
 
 /// The behaviour, as far as it was seen: what is left out has its default.
-pub(super) fn behaviour(seen: &Seen) -> Value {
+pub(super) fn behaviour(seen: &Observations) -> Value {
     let mut behaviour = Map::new();
     let mut put = |switch: &str, value: Option<Value>| {
         behaviour.extend(value.map(|value| (switch.to_owned(), value)));
@@ -172,7 +172,7 @@ pub(super) fn behaviour(seen: &Seen) -> Value {
 }
 
 /// Whether orders show a field, by themselves or in the list.
-fn shows_order(seen: &Seen, field: &str) -> Option<bool> {
+fn shows_order(seen: &Observations, field: &str) -> Option<bool> {
     let by_itself = seen.shows("order", field);
     by_itself.or_else(|| seen.shows("listed order", field))
 }
@@ -186,7 +186,7 @@ fn keys(spelling: &str) -> Option<Value> {
     }
 }
 
-fn paging(seen: &Seen) -> Option<Value> {
+fn paging(seen: &Observations) -> Option<Value> {
     let signs = &seen.paging;
     let has = |sign: &str| signs.contains(sign);
     Some(match () {
@@ -199,7 +199,7 @@ fn paging(seen: &Seen) -> Option<Value> {
     })
 }
 
-fn statuses(seen: &Seen) -> Option<Value> {
+fn statuses(seen: &Observations) -> Option<Value> {
     let has = |spelling: &str| seen.status_spellings.contains(spelling);
     match () {
         () if has("with a note behind it") => Some("noted".into()),
@@ -210,7 +210,7 @@ fn statuses(seen: &Seen) -> Option<Value> {
     }
 }
 
-fn times(seen: &Seen) -> Option<Value> {
+fn times(seen: &Observations) -> Option<Value> {
     let has = |form: &str| seen.times.contains(form);
     match () {
         () if has("time with an offset") => Some("rfc3339".into()),
@@ -225,7 +225,7 @@ fn times(seen: &Seen) -> Option<Value> {
 
 /// Keys that nobody expects: no field is read from them, and they are none of the prescription that
 /// the simulator shows.
-fn unexpected(seen: &Seen) -> impl Iterator<Item = &str> {
+fn unexpected(seen: &Observations) -> impl Iterator<Item = &str> {
     const PRESCRIPTION: [&str; 6] = [
         "patient",
         "doctor",
@@ -248,7 +248,7 @@ fn unexpected(seen: &Seen) -> impl Iterator<Item = &str> {
 }
 
 /// The conventions of this crate, and what was seen of each: none where it is only assumed.
-pub(super) fn conventions(seen: &Seen) -> Vec<(&'static str, Option<String>)> {
+pub(super) fn conventions(seen: &Observations) -> Vec<(&'static str, Option<String>)> {
     let joined = |words: &mut dyn Iterator<Item = &str>| {
         let words: Vec<_> = words.collect();
         (!words.is_empty()).then(|| words.join(", "))
@@ -330,7 +330,7 @@ pub(super) fn conventions(seen: &Seen) -> Vec<(&'static str, Option<String>)> {
     ]
 }
 
-fn digests(seen: &Seen) -> Option<bool> {
+fn digests(seen: &Observations) -> Option<bool> {
     let sha256 = seen.shows("file", "sha256")?;
     Some(sha256 || seen.shows("file", "md5") == Some(true))
 }

@@ -14,10 +14,10 @@ pub(super) fn next(headers: &HeaderMap) -> NextPage {
         match next_of(&value) {
             Ok(Some(target)) => return NextPage::At(target),
             Ok(None) => {}
-            Err(Malformed) if value.to_ascii_lowercase().contains("next") => {
+            Err(MalformedLink) if value.to_ascii_lowercase().contains("next") => {
                 next = NextPage::Unreachable;
             }
-            Err(Malformed) => {}
+            Err(MalformedLink) => {}
         }
     }
     next
@@ -29,16 +29,16 @@ fn ascii(bytes: &[u8]) -> String {
     percent_encode(bytes, CONTROLS).to_string()
 }
 
-struct Malformed;
+struct MalformedLink;
 
-fn next_of(mut rest: &str) -> Result<Option<String>, Malformed> {
+fn next_of(mut rest: &str) -> Result<Option<String>, MalformedLink> {
     loop {
         rest = rest.trim_start_matches([',', ' ', '\t']);
         if rest.is_empty() {
             return Ok(None);
         }
-        let after = rest.strip_prefix('<').ok_or(Malformed)?;
-        let (target, parameters) = after.split_once('>').ok_or(Malformed)?;
+        let after = rest.strip_prefix('<').ok_or(MalformedLink)?;
+        let (target, parameters) = after.split_once('>').ok_or(MalformedLink)?;
         let (is_next, end) = read_parameters(parameters)?;
         if is_next {
             return Ok(Some(target.trim().to_owned()));
@@ -48,7 +48,7 @@ fn next_of(mut rest: &str) -> Result<Option<String>, Malformed> {
 }
 
 /// Whether the relation is `next`, and where the link ends: at a comma that is not quoted.
-fn read_parameters(text: &str) -> Result<(bool, usize), Malformed> {
+fn read_parameters(text: &str) -> Result<(bool, usize), MalformedLink> {
     let mut is_next = false;
     let mut begin = 0;
     let mut quoted = false;
@@ -69,7 +69,7 @@ fn read_parameters(text: &str) -> Result<(bool, usize), Malformed> {
         }
     }
     if quoted {
-        return Err(Malformed);
+        return Err(MalformedLink);
     }
     Ok((is_next | is_relation_next(&text[begin..]), text.len()))
 }

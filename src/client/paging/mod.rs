@@ -28,7 +28,7 @@ use url::Url;
 
 use super::caller::Caller;
 use super::listing::{ListingLimits, Rules, over};
-use super::pipeline::{Answer, Call, Take};
+use super::pipeline::{Answer, Call, ReadLimits};
 use crate::error::{Error, Result};
 use crate::model::lenient::{Ids, Over, Record, Records, Stop, UNREADABLE_LIMIT};
 
@@ -153,7 +153,7 @@ impl Caller {
             count: 0,
         };
         let mut seen = SeenPages::default();
-        let mut room = Room::new(self);
+        let mut room = RemainingLimits::new(self);
         let mut next = None;
         for number in 1.. {
             let mut call = call.clone();
@@ -210,14 +210,14 @@ impl Caller {
     async fn page<T: Record + Send + 'static>(
         &self,
         mut call: Call<'_>,
-        room: &mut Room,
+        room: &mut RemainingLimits,
     ) -> Result<(Answer, Records<T>)> {
         let wire = &self.client.protocol().wire;
         let rules = Rules::new(&self.client, call.operation, room.limits);
         if room.limits.bytes == 0 {
             return Err(over(Over::Bytes));
         }
-        call.take = Some(Take {
+        call.take = Some(ReadLimits {
             bytes: room.limits.bytes,
             until: room.ends,
         });
@@ -238,17 +238,17 @@ impl Caller {
 }
 
 /// What is left of the limits of a listing.
-struct Room {
+struct RemainingLimits {
     limits: ListingLimits,
     /// In elapsed time.
     ends: Duration,
 }
 
-impl Room {
+impl RemainingLimits {
     fn new(caller: &Caller) -> Self {
         let wire = &caller.client.protocol().wire;
         let limits = caller.client.inner.listing;
-        Room {
+        RemainingLimits {
             limits,
             ends: wire.clock.elapsed().saturating_add(limits.time),
         }

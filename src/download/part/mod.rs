@@ -24,7 +24,7 @@ use super::resume::{PartialFile, Validator};
 use super::verify::{Check, verify};
 use crate::access::Access;
 use crate::durable;
-use crate::error::{Error, Kind, Result, Sent};
+use crate::error::{Error, Kind, Result, SendState};
 use crate::zip_end::{END, Edges};
 
 /// What the bytes of a part are.
@@ -108,7 +108,7 @@ impl Part {
             .map_err(failed)?;
         let kept = opening.await.unwrap_or_else(|_| Err(part.gone()));
         // What cannot be kept is not asked for.
-        let kept = kept.map_err(|error| error.with_sent(Sent::No))?;
+        let kept = kept.map_err(|error| error.with_sent(SendState::No))?;
         Ok((part, kept))
     }
 
@@ -224,7 +224,8 @@ impl PartFile {
                         return;
                     }
                     Err(error) => {
-                        let goes_on = matches!(error.kind(), Kind::Cut(_) | Kind::Incomplete(_));
+                        let goes_on =
+                            matches!(error.kind(), Kind::Truncated(_) | Kind::Incomplete(_));
                         let _ = reply.send(Err(error.clone()));
                         if goes_on { Ok(()) } else { Err(error) }
                     }

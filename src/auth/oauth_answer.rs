@@ -8,7 +8,7 @@ use crate::key::same_key;
 
 /// What was said, as the JSON that the oauth2 crate reads.
 #[derive(Debug)]
-pub(super) enum Spoken {
+pub(super) enum OAuthAnswer {
     Tokens(Vec<u8>),
     /// An error of the protocol, whatever its status was.
     Refusal(Vec<u8>),
@@ -27,18 +27,18 @@ const CODES: [&str; 8] = [
 ];
 
 /// None if it is nothing of OAuth 2.
-pub(super) fn read(body: &[u8]) -> Option<Spoken> {
+pub(super) fn read(body: &[u8]) -> Option<OAuthAnswer> {
     let fields = fields(body)?;
     let json = Value::Object(fields.clone()).to_string();
     // An access token is one, whatever else stands beside it.
     if serde_json::from_str::<TokenAnswer>(&json).is_ok() {
-        return Some(Spoken::Tokens(json.into_bytes()));
+        return Some(OAuthAnswer::Tokens(json.into_bytes()));
     }
     let refusal = json!({
         "error": error(&fields)?,
         "error_description": text(&fields, "errordescription"),
     });
-    Some(Spoken::Refusal(refusal.to_string().into_bytes()))
+    Some(OAuthAnswer::Refusal(refusal.to_string().into_bytes()))
 }
 
 /// The code of an error.
@@ -105,7 +105,10 @@ mod tests {
             "access_token=a",
         ] {
             let read = read(body.as_bytes());
-            assert!(matches!(read, Some(Spoken::Tokens(_))), "{body}: {read:?}");
+            assert!(
+                matches!(read, Some(OAuthAnswer::Tokens(_))),
+                "{body}: {read:?}"
+            );
         }
         for (body, code) in [
             (r#"{"error":"invalid_grant"}"#, "invalid_grant"),
@@ -123,7 +126,10 @@ mod tests {
                 "{body}"
             );
             let read = read(body.as_bytes());
-            assert!(matches!(read, Some(Spoken::Refusal(_))), "{body}: {read:?}");
+            assert!(
+                matches!(read, Some(OAuthAnswer::Refusal(_))),
+                "{body}: {read:?}"
+            );
         }
         for body in [
             "",

@@ -20,7 +20,7 @@ const KEYS: usize = 100;
 
 /// Everything that was seen.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Seen {
+pub(super) struct Observations {
     /// The keys of each kind of record, and of what stands around lists.
     pub(super) records: BTreeMap<&'static str, Keys>,
     pub(super) lists: BTreeSet<&'static str>,
@@ -88,7 +88,7 @@ const HEADERS: [&str; 12] = [
     "x-ratelimit-limit",
 ];
 
-impl Seen {
+impl Observations {
     /// What a list shows of itself.
     pub(super) fn list(&mut self, place: &Place<'_>, around: &'static str) {
         self.lists.insert(match place.depth {
@@ -352,7 +352,7 @@ mod tests {
             ],
             "history": ["Canary is being called by Dr Jane", {"status": "ON_HOLD", "at": 1_773_480_413}],
         });
-        let mut seen = Seen::default();
+        let mut seen = Observations::default();
         let shapes = Shapes::default();
         seen.orders("order", &[order], &shapes, &|_| false);
         let text = serde_json::to_string(&seen).unwrap();
