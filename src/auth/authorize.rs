@@ -1,4 +1,11 @@
 //! The step that a person takes: signing in, in a browser.
+//!
+//! *Problem.* A code that comes back may be somebody else's: a crafted link could sign the software
+//! in to an account that its user does not know (RFC 6749 section 10.12).
+//!
+//! *Approach.* Each request has a random `state` and a PKCE verifier (RFC 7636) unless that is
+//! turned off; a code counts only with the state of the same request. The module must not show the
+//! state, the verifier or the code.
 
 use std::fmt;
 
@@ -95,6 +102,8 @@ impl AuthorizationRequest {
         };
         let refused = |what: String| Err(Error::new(Kind::Refused(what)));
 
+        // A URL without a state is compared as an empty one, which no request has. The state is
+        // judged before `error`: a forged URL must not report a refusal that nobody made.
         let state = value("state").unwrap_or_default();
         if !same_in_constant_time(state.as_bytes(), self.state.expose().as_bytes()) {
             return refused(
@@ -102,7 +111,7 @@ impl AuthorizationRequest {
             );
         }
         if let Some(error) = value("error") {
-            // Anything else than a code is not repeated to whoever reads this.
+            // The URL may hold any text: only what has the form of a code is shown.
             return refused(match answer::code(&error) {
                 Some(code) => format!("the service says `{code}`"),
                 None => "the service returned no code for it".into(),
@@ -124,10 +133,12 @@ impl fmt::Debug for AuthorizationRequest {
 
 /// Takes as long for a text that differs at its first byte as for one that differs at its last.
 fn same_in_constant_time(one: &[u8], other: &[u8]) -> bool {
+    // `zip` ends with the shorter text, so the lengths are compared too: they are no secret.
     let differing = one
         .iter()
         .zip(other)
         .fold(0, |differing, (a, b)| differing | (a ^ b));
+    // `black_box` keeps the compiler from ending the loop at the first difference.
     one.len() == other.len() && std::hint::black_box(differing) == 0
 }
 

@@ -1,4 +1,11 @@
 //! Discovery before a refresh, as documented, and cheap.
+//!
+//! *Problem.* Align documents that Discovery is asked before each refresh. A hundred accounts would
+//! ask a hundred times, and a Discovery that hangs would hold up every refresh.
+//!
+//! *Approach.* All accounts of a client share one answer, which is good for as long as little
+//! depends on it. Discovery must not fail a refresh, nor hold it up for longer than a part of its
+//! time.
 
 use std::time::Duration;
 
@@ -9,15 +16,15 @@ use super::{Protocol, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Kind, Result, answer};
 
-/// Discovery is asked at most so often before refreshes, for all accounts of a client together.
+/// The shortest time between two requests before refreshes, for all accounts of a client together.
 /// Convention: access tokens live an hour, so that each account's refresh finds an answer that
 /// is fresh enough, and a hundred accounts after a restart make one request.
 const BEFORE_REFRESH: Duration = Duration::from_secs(10 * 60);
 
-/// And at most so often where calls find nothing at the paths that it gave. Convention.
+/// The same, where calls find nothing at the paths that it named. Convention.
 const WHEN_MISSING: Duration = Duration::from_secs(60);
 
-/// And at most so often where no call can be made without it. Convention.
+/// The same, where no call can be made without it. Convention.
 const WHEN_NEEDED: Duration = Duration::from_secs(5);
 
 impl Protocol {
@@ -51,21 +58,24 @@ impl Protocol {
         if !self.directory.missed(operation, self.wire.clock.elapsed()) {
             return false;
         }
-        // Whoever named it: the same place would answer the same.
+        // Compared by what is requested: the same place would answer the same, whatever named it.
         let place = || {
             let endpoint = self.directory.resolve(operation).ok();
             endpoint.map(|endpoint| (endpoint.method, endpoint.template))
         };
         let before = place();
+        // If this fails the endpoint is unchanged, which the comparison shows.
         let _ = self.ask(WHEN_MISSING).await;
         before != place()
     }
 
     /// Asks, unless there is an answer that is no older than `interval`, or none came within it.
     async fn ask(&self, interval: Duration) -> Result<()> {
-        // Nobody waits for it as long as for other answers: 10 seconds by default.
+        // A call can often do without it, so it gets less time than other answers: 10 seconds by default.
         let limit = self.wire.timeouts.attempt / 3;
         let late = || Error::new(Kind::Timeout(limit)).with_operation(Operation::Discovery.title());
+        // Held across the request on purpose: of a hundred accounts that refresh at once one asks,
+        // and the others find its result. It is an async lock, so a caller that goes away frees it.
         let Some(mut last) = self.wire.within(limit, self.asked.lock()).await else {
             return Err(late());
         };
@@ -75,6 +85,8 @@ impl Protocol {
         {
             return result.clone();
         }
+        // An answer that came with stored tokens counts as well. One from the future does not: a
+        // clock was wrong.
         let fresh = self.directory.answer().is_some_and(|answer| {
             let age = clock.now().duration_since(answer.at);
             age.is_ok_and(|age| age < interval)
@@ -96,11 +108,14 @@ impl Protocol {
         if let Err(error) = &result {
             tracing::debug!(target: "lab_connector", %error, "discovery failed");
         }
+        // A failure is kept too: while Discovery is down, not every refresh waits for it.
         *last = Some((clock.elapsed(), result.clone()));
         result
     }
 
     async fn discover(&self) -> Result<()> {
+        // Sent without a token and outside the pipeline, which asks Discovery and refreshes tokens
+        // itself.
         let endpoint = self.directory.resolve(Operation::Discovery)?;
         let url = endpoint.template.expand(&[])?;
         let mut request = http::Request::new(Bytes::new());

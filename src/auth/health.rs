@@ -1,10 +1,10 @@
-//! How a login's or an account's access stands: what a dashboard shows.
+//! The state of a login's or an account's access: what a dashboard shows.
 
 use std::time::SystemTime;
 
 use crate::error::Error;
 
-/// How the access of a login or an account stands, without a secret in it.
+/// The state of a login's or an account's access, without a secret in it.
 ///
 /// ```no_run
 /// # async fn example(lab: lab_connector::Lab) -> lab_connector::Result<()> {
@@ -65,8 +65,8 @@ impl Health {
             .map(|(when, error)| (*when, error))
     }
 
-    /// When this process tries the refresh again that failed, at the earliest. None if none
-    /// failed, or if it is of no use to try.
+    /// The earliest time at which this process tries a failed refresh again. None if no refresh
+    /// failed, or if another try is of no use.
     #[must_use]
     pub fn next_refresh(&self) -> Option<SystemTime> {
         self.next_refresh

@@ -39,8 +39,8 @@ pub use token::Tokens;
 
 /// Whose tokens they are.
 ///
-/// Signing in gives tokens for a login; pairing gives new ones for an account and leaves the
-/// login's alone.
+/// Signing in issues tokens for a login; pairing issues new ones for an account and leaves the
+/// login's unchanged.
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenKey {
@@ -51,7 +51,7 @@ pub enum TokenKey {
 }
 
 impl TokenKey {
-    /// The error for an access that is lost: of a login somebody signs in again, an account is paired
+    /// The error for a lost access: somebody must sign in again to a login, or pair an account
     /// again.
     pub(crate) fn lost(&self, why: &'static str) -> Error {
         Error::new(match self {
@@ -94,7 +94,7 @@ pub(crate) struct Credentials {
     pub(crate) client_secret: Option<Secret>,
     /// Whether the id and the secret go into the body, and not into HTTP Basic.
     pub(crate) secret_in_body: bool,
-    /// As it was given: services compare it with what is registered letter by letter, and a URL
+    /// As it is configured: services compare it with what is registered letter by letter, and a URL
     /// that was parsed may have become longer by a slash.
     pub(crate) redirect_url: Option<String>,
     pub(crate) scopes: Vec<String>,
@@ -112,17 +112,21 @@ impl fmt::Debug for Credentials {
 }
 
 /// A redirect URL as it can be registered with Align: https, without `#`. Plain http is accepted
-/// on loopback, for simulators and desktop tools. Given back as it came.
+/// on loopback, for simulators and desktop tools. Returned as it came.
 pub(crate) fn redirect_url(text: &str) -> Result<String> {
     let wrong = |what: &str| Error::configuration(format!("the redirect URL {what}"));
+    // Beyond the spaces around it the text stays as it came: services compare it by letters (RFC
+    // 6749 section 3.1.2.3, RFC 3986 section 6.2.1).
     let text = text.trim();
     let url = Url::parse(text).map_err(|error| wrong("is no valid URL").with_source(error))?;
+    // RFC 6749 section 3.1.2 forbids a fragment, also an empty one.
     if text.contains('#') {
         return Err(wrong("must not hold a `#`"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("must not hold user info"));
     }
+    // RFC 8252 section 7.3: desktop software listens on loopback, where nothing leaves the machine.
     let loopback = url.scheme() == "http" && crate::endpoints::origin::is_loopback(&url);
     if url.scheme() != "https" && !loopback {
         return Err(wrong("must be https"));
@@ -130,7 +134,7 @@ pub(crate) fn redirect_url(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-/// The parameters of the sign-in page that are not for the software to give.
+/// The parameters of the sign-in page that the software must not set.
 const RESERVED: [&str; 6] = [
     "response_type",
     "client_id",
@@ -140,8 +144,8 @@ const RESERVED: [&str; 6] = [
     "code_challenge_method",
 ];
 
-/// A further parameter of the sign-in page: a second `state` would undo what the first one is
-/// for.
+/// Checks the name of a further parameter of the sign-in page: a second `state` would undo what
+/// the first one is for.
 pub(crate) fn check_parameter(name: &str) -> Result<()> {
     if name.is_empty() || RESERVED.contains(&name) {
         let why = "cannot be added to the sign-in page, which has one of its own";

@@ -1,12 +1,18 @@
-//! What a token endpoint says, in whatever form: JSON, as RFC 6749 asks for; a form, as older services
+//! The answer of a token endpoint, in any of its forms: JSON, as RFC 6749 asks for; a form, as older services
 //! answer; or a code alone.
+//!
+//! *Problem.* The oauth2 crate reads one form. A refusal that it cannot read would look like an
+//! outage, and be tried again, where a person has to sign in.
+//!
+//! *Approach.* Each form becomes the JSON that the crate reads. What is not an answer of OAuth 2
+//! must not be taken for one: it returns `None`.
 
 use serde_json::{Map, Value, json};
 
 use super::token::TokenAnswer;
 use crate::key::same_key;
 
-/// What was said, as the JSON that the oauth2 crate reads.
+/// The answer as the JSON that the oauth2 crate reads.
 #[derive(Debug)]
 pub(super) enum OAuthAnswer {
     Tokens(Vec<u8>),
@@ -14,7 +20,7 @@ pub(super) enum OAuthAnswer {
     Refusal(Vec<u8>),
 }
 
-/// The codes that are known where they stand alone: RFC 6749, 5.2, and RFC 7009.
+/// The codes that are recognized without any JSON around them: RFC 6749 section 5.2, and RFC 7009.
 const CODES: [&str; 8] = [
     "invalid_request",
     "invalid_client",
@@ -26,11 +32,11 @@ const CODES: [&str; 8] = [
     "unsupported_token_type",
 ];
 
-/// None if it is nothing of OAuth 2.
+/// Returns `None` for what is not an answer of OAuth 2.
 pub(super) fn read(body: &[u8]) -> Option<OAuthAnswer> {
     let fields = fields(body)?;
     let json = Value::Object(fields.clone()).to_string();
-    // An access token is one, whatever else stands beside it.
+    // With an access token it is a success, whatever else is beside it.
     if serde_json::from_str::<TokenAnswer>(&json).is_ok() {
         return Some(OAuthAnswer::Tokens(json.into_bytes()));
     }
@@ -56,6 +62,7 @@ fn error(fields: &Map<String, Value>) -> Option<String> {
 
 fn fields(body: &[u8]) -> Option<Map<String, Value>> {
     let text = String::from_utf8_lossy(body);
+    // Some services write a byte order mark, which serde_json refuses.
     let text = text.trim_start_matches('\u{FEFF}').trim();
     if let Ok(value) = serde_json::from_str(text) {
         return match value {
@@ -64,6 +71,8 @@ fn fields(body: &[u8]) -> Option<Map<String, Value>> {
             _ => None,
         };
     }
+    // A form has no spaces, tags or braces: with those it is a page, broken JSON, or a sentence
+    // with a `=`.
     if !text.contains('=') || text.contains(['<', '{']) || text.contains(char::is_whitespace) {
         return alone(text);
     }

@@ -1,4 +1,12 @@
 //! OAuth 2 as the oauth2 crate speaks it, over our transport.
+//!
+//! *Problem.* The crate builds requests and reads answers as RFC 6749 has them. Services differ: in
+//! the content type, in the status of an error, in the form of the answer.
+//!
+//! *Approach.* `send` stands between the crate and the transport and turns each answer into the one
+//! form that the crate reads. This module must not send a secret or a token to a host that is not
+//! allowed, follow a redirect, or send a request twice: whether to repeat is for `refresh` to
+//! decide.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -51,7 +59,7 @@ pub(crate) struct Protocol {
     pub(crate) directory: Arc<Directory>,
     pub(crate) allowed: Arc<AllowedOrigins>,
     pub(crate) credentials: Arc<Credentials>,
-    /// Whoever asks Discovery holds it: others wait for the answer.
+    /// A task that asks Discovery holds it: others wait for the answer.
     pub(crate) asked: Arc<Mutex<LastDiscovery>>,
     pub(crate) detached: DetachedTasks,
 }
@@ -100,6 +108,7 @@ impl Protocol {
         let code = request
             .code(redirected)
             .map_err(|error| error.with_operation(Operation::Authorization.title()))?;
+        // RFC 6749 section 4.1.3: the same redirect URL as on the sign-in page.
         let redirect = self.redirect_url(operation)?;
         let url = self.credential_endpoint(operation)?.1;
         let client = self
@@ -111,6 +120,7 @@ impl Protocol {
             exchange =
                 exchange.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().to_owned()));
         }
+        // The crate's error holds neither the status nor the headers: they are noted on the side.
         let head = OnceLock::new();
         let answer = exchange
             .request_async(&SingleExchange::new(self, operation, &head))
@@ -138,6 +148,8 @@ impl Protocol {
             .await
             .map_err(|error| {
                 named(if refuses_the_token(&error) {
+                    // `Lab::unpair` tells by `sent` that the service refused, and not that no
+                    // refresh token was there.
                     key.lost("the service does not take the refresh token any more")
                         .with_sent(SendState::Yes)
                         .with_attempts(1)
@@ -160,6 +172,7 @@ impl Protocol {
         let (method, url) = self.credential_endpoint(operation)?;
         let request = self.revocation(tokens, method, &url).map_err(named)?;
         let (head, body) = self.exchange_once(&url, request).await.map_err(named)?;
+        // A proxy's page is a success by its status, and revokes nothing.
         if head.status.is_success() && !answer::is_page(&body) {
             return Ok(());
         }
@@ -181,6 +194,8 @@ impl Protocol {
     /// Made apart from sending it: the form's serializer must not live across an await, or no
     /// task could be spawned that revokes.
     fn revocation(&self, tokens: &Tokens, method: Method, url: &Url) -> Result<HttpRequest> {
+        // RFC 7009 section 2.1: the access tokens of a refresh token should end with it, and not
+        // the other way round.
         let (token, hint) = match &tokens.refresh {
             Some(refresh) => (refresh, "refresh_token"),
             None => (&tokens.access, "access_token"),
@@ -191,6 +206,8 @@ impl Protocol {
             .append_pair("token_type_hint", hint);
         let basic = match (&credentials.client_secret, credentials.secret_in_body) {
             (Some(secret), false) => Some(basic(&credentials.client_id, secret)),
+            // RFC 6749 section 2.3.1. A client without a secret names itself in the body as well
+            // (section 3.2.1).
             (secret, _) => {
                 form.append_pair("client_id", &credentials.client_id);
                 if let Some(secret) = secret {
@@ -266,6 +283,7 @@ impl Protocol {
         seen: &OnceLock<Parts>,
     ) -> Result<HttpResponse> {
         let (method, url) = self.credential_endpoint(operation)?;
+        // The crate always posts. A configuration may name another method.
         *request.method_mut() = method;
         let (mut head, body) = self.exchange_once(&url, request).await?;
         // Set once: each exchange sends one request.
@@ -273,6 +291,8 @@ impl Protocol {
         // The crate knows one form, one status and one content type of each: they are judged here.
         let body = match oauth_answer::read(&body) {
             Some(OAuthAnswer::Refusal(json)) => {
+                // RFC 6749 section 5.2 asks for 400; some services answer 200. The crate takes 200
+                // for tokens, and every other status for an error.
                 if head.status.is_success() {
                     head.status = StatusCode::BAD_REQUEST;
                 }
@@ -289,6 +309,7 @@ impl Protocol {
             }
             _ => {
                 let what = answer::describe(&head.headers, &body);
+                // JSON without a token is valid JSON, which `describe` does not know.
                 let known = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
                 let what = if known {
                     "there is no `access_token` in it"
@@ -298,6 +319,7 @@ impl Protocol {
                 return Err(unfit(&head, what).with_attempts(1));
             }
         };
+        // The crate refuses every content type but JSON, and accepts an answer without one.
         head.headers.remove(header::CONTENT_TYPE);
         Ok(HttpResponse::from_parts(head, body))
     }
@@ -333,13 +355,14 @@ impl Protocol {
                     .with_attempts(1)
                     .with_service_message(response.error_description().map(String::as_str))
             }
+            // The crate keeps the body with it, which may hold tokens: that part is dropped.
             RequestTokenError::Parse(..) => Error::decode("it is no answer of OAuth 2"),
             RequestTokenError::Other(what) => Error::decode(what),
         }
     }
 }
 
-/// One exchange of the oauth2 crate, sent our way.
+/// One exchange of the oauth2 crate, sent over our transport.
 struct SingleExchange<'a> {
     protocol: &'a Protocol,
     operation: Operation,
@@ -372,6 +395,7 @@ pub(crate) fn refuse_redirect(url: &Url, head: &Parts) -> Result<()> {
     if !head.status.is_redirection() {
         return Ok(());
     }
+    // Only the origin is shown: a path or a query may hold a code, a token or an id.
     let location = head.headers.get(header::LOCATION);
     let target = location
         .and_then(|value| value.to_str().ok())
@@ -421,8 +445,8 @@ fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue> {
     Ok(value)
 }
 
-/// Whether the answer to a refresh says that the refresh token is good no more: the code that the
-/// protocol has for it, or one of those that services have of their own.
+/// Whether the answer to a refresh says that the refresh token is no longer good: by the code of
+/// the protocol, or by one that services define themselves.
 fn refuses_the_token(error: &TokenError) -> bool {
     const THEIR_OWN: [&str; 5] = [
         "bad_refresh_token",

@@ -23,7 +23,7 @@ pub struct Tokens {
     pub(crate) issued_at: SystemTime,
     pub(crate) expires_at: SystemTime,
     pub(crate) generation: u64,
-    /// Where Discovery said that the endpoints are, when these tokens were stored: a process that
+    /// Discovery's answer at the time when these tokens were stored: a process that
     /// starts with them need not ask before it calls.
     pub(crate) discovered: Option<Arc<DiscoveryAnswer>>,
 }
@@ -44,6 +44,7 @@ impl Tokens {
     ) -> Self {
         let life = answer.expiry.and_then(|expiry| expiry.life(now));
         let life = life.unwrap_or(DEFAULT_LIFE).min(LONGEST_LIFE);
+        // RFC 6749 section 6: a service may keep the refresh token as it is.
         let kept = before.and_then(|tokens| tokens.refresh.clone());
         Tokens {
             access: Secret::new(answer.access.into_secret()),
@@ -53,6 +54,7 @@ impl Tokens {
                 .or(kept),
             issued_at: now,
             expires_at: now + life,
+            // `TokenSource::replace` sets another number for tokens that no refresh brought.
             generation: before.map_or(1, |tokens| tokens.generation + 1),
             discovered: None,
         }
@@ -80,13 +82,15 @@ impl Tokens {
     }
 
     /// The tokens with their secrets as JSON, for a store that keeps them, and for nobody else. With
-    /// them is what Discovery said last: a few thousand bytes.
+    /// them is the last answer of Discovery: a few thousand bytes.
     #[must_use]
     pub fn expose_json(&self) -> String {
         let since = |time: SystemTime| {
             let since = time.duration_since(SystemTime::UNIX_EPOCH);
+            // A time before 1970 is that of a wrong clock: it reads back as expired.
             since.unwrap_or_default().as_secs()
         };
+        // The keys are those of files and tables: they must not change.
         let mut json = serde_json::json!({
             "access_token": self.access.expose(),
             "refresh_token": self.refresh.as_ref().map(Secret::expose),
@@ -129,8 +133,9 @@ impl Tokens {
         let stored: StoredTokens = serde_json::from_str(json)
             .map_err(|_| Error::new(Kind::Store("an entry is damaged".into())))?;
         let time =
+            // Adding to a `SystemTime` panics on overflow, and a damaged entry may hold any number.
             |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds).min(LONGEST_LIFE * 2);
-        // Tokens are worth more than what stands beside them.
+        // A damaged answer of Discovery must not cost the tokens.
         let discovery = stored
             .discovery
             .map(serde_json::from_value::<StoredDiscovery>);
@@ -139,6 +144,7 @@ impl Tokens {
             from: kept.from,
             endpoints: kept.said,
         });
+        // An entry without the time of issue is read as one of the documented life.
         let hour_before = stored.expires_at.saturating_sub(DEFAULT_LIFE.as_secs());
         Ok(Tokens {
             access: Secret::new(stored.access_token),
@@ -170,7 +176,7 @@ pub(crate) struct TokenAnswer {
     expiry: Option<Expiry>,
 }
 
-/// When an access token expires, as its answer says it.
+/// When an access token expires, in the form of its answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expiry {
     In(Duration),
@@ -184,6 +190,7 @@ impl Expiry {
             // No life has thirty years: it is a point in time since 1970, in seconds or in
             // milliseconds.
             Ok(number) if number.abs() >= 1e9 => {
+                // In seconds, 1e11 is after the year 5000: larger numbers are milliseconds.
                 let seconds = if number < 1e11 { number } else { number / 1e3 };
                 let since = Duration::try_from_secs_f64(seconds).ok();
                 let end = since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
@@ -201,7 +208,7 @@ impl Expiry {
         }
     }
 
-    /// Nothing lives for no time: who says so means something else, or has another clock.
+    /// `None` for no time at all: such an answer means something else, or its clock is wrong.
     fn life(self, now: SystemTime) -> Option<Duration> {
         let life = match self {
             Expiry::In(life) => life,
@@ -232,11 +239,14 @@ impl<'de> Deserialize<'de> for TokenAnswer {
         Ok(TokenAnswer {
             access: AccessToken::new(access),
             refresh: fields.refresh.filter(filled).map(RefreshToken::new),
+            // The type in the answer is not read: the token is sent as a bearer token in any case.
             kind: BasicTokenType::Bearer,
             expiry: fields
                 .expires_in
                 .as_deref()
                 .and_then(Expiry::read)
+                // A number of seconds is better than a point in time, for which both clocks have to
+                // agree.
                 .or_else(|| fields.expires.as_deref().and_then(Expiry::read)),
         })
     }
@@ -332,7 +342,7 @@ mod tests {
             // Seconds all the same.
             (r#""expires":60"#, 60),
             (r#""expires":"60""#, 60),
-            // Both, of which the standard's counts.
+            // Both: that of the standard counts.
             (r#""expires":1773484013,"expires_in":60"#, 60),
             (r#""expires":60,"expires_in":null"#, 60),
             // Our clock is ahead of the service's: not a token that is never good.

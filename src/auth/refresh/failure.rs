@@ -1,4 +1,11 @@
-//! When a refresh that failed is tried again, and what error callers get until then.
+//! When a refresh that failed is tried again, and which error callers get until then.
+//!
+//! *Problem.* Many callers ask for a token at once. If each of them tried a refresh that has just
+//! failed, an outage would become a flood.
+//!
+//! *Approach.* A failure belongs to one generation of tokens, and holds back all callers of that
+//! generation until its time. Elapsed time decides, so a clock that is set must not prolong the
+//! wait.
 
 use std::time::Duration;
 
@@ -10,7 +17,7 @@ use crate::retry::backoff;
 /// second. Convention.
 const WAITS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5 * 60));
 
-/// What a service asks for is obeyed up to this. A lab without tokens cannot work, and a service
+/// A wait that the service asks for is kept up to this. A lab without tokens cannot work, and a service
 /// that asked for a day was seen to be well again after a minute. Convention.
 const LONGEST_ASKED: Duration = Duration::from_secs(5 * 60);
 
@@ -30,11 +37,14 @@ impl TokenSource {
     pub(super) fn failed(&self, generation: u64, error: &Error) {
         let now = self.elapsed();
         let mut state = self.state();
+        // The count starts anew with a generation: tokens that another process stored may well be
+        // refreshed.
         let before = state
             .failure
             .as_ref()
             .filter(|failure| failure.generation == generation);
         let times = before.map_or(1, |failure| failure.times.saturating_add(1));
+        // A wait does not help where a person has to act.
         let next = (!error.is_reauthorization_needed())
             .then(|| now.saturating_add(wait(times, error.retry_after(), fastrand::f64())));
         state.failure = Some(Failure {
@@ -43,6 +53,7 @@ impl TokenSource {
             times,
             next,
         });
+        // `note` takes the same lock, which is not reentrant.
         drop(state);
         self.note(error);
     }
@@ -52,6 +63,7 @@ impl TokenSource {
         let now = self.elapsed();
         let state = self.state();
         let failure = state.failure.as_ref()?;
+        // Without a next time the refresh is of no use until other tokens are stored.
         let held = failure.generation == generation && failure.next.is_none_or(|next| now < next);
         held.then(|| failure.error.clone())
     }
@@ -64,8 +76,8 @@ impl TokenSource {
         self.state().last_failure = Some((now, error.clone()));
     }
 
-    /// The error that a caller gets: that a person must act, that the store fails, or that it is to
-    /// try later, and when.
+    /// The error that a caller gets: a person must act, the store fails, or the caller may try
+    /// later, and when.
     pub(super) fn told(&self, error: Error) -> Error {
         if error.is_reauthorization_needed() || error.is_store() {
             return error;
@@ -81,6 +93,7 @@ impl TokenSource {
 /// Between half of the bound and the bound, and at least what the service asks for, up to
 /// [`LONGEST_ASKED`].
 fn wait(times: u32, asked: Option<Duration>, chance: f64) -> Duration {
+    // At least half of the bound: a draw close to zero would make it no wait at all.
     let drawn = backoff::full_jitter(WAITS.0, WAITS.1, times, 0.5 + chance.clamp(0.0, 1.0) / 2.0);
     drawn.max(asked.unwrap_or_default().min(LONGEST_ASKED))
 }

@@ -6,8 +6,8 @@
 //! a process dies between the answer and the disk.
 //!
 //! *Default.* Callers never refresh. They ask for a token; if one is due, a detached task
-//! refreshes it, and all callers share its result, success and failure alike. Who goes away
-//! loses nothing. The task follows the protocol of [`TokenStore`](super::TokenStore):
+//! refreshes it, and all callers share its result, success and failure alike. A caller that
+//! goes away loses nothing. The task follows the protocol of [`TokenStore`](super::TokenStore):
 //!
 //! - It loads the entry. If the entry is good already (another process was faster), that is the
 //!   result, and nothing is sent.
@@ -63,7 +63,7 @@ use renew::PendingTokens;
 /// again. The reason is then the endpoint, and not the token.
 const PAUSE: Duration = Duration::from_secs(5 * 60);
 
-/// Gives out the tokens of one login or account.
+/// Provides the tokens of one login or account.
 pub(crate) struct TokenSource {
     key: TokenKey,
     store: Arc<dyn TokenStore>,
@@ -72,6 +72,8 @@ pub(crate) struct TokenSource {
     published: RwLock<PublishedTokens>,
     /// Other tokens were published.
     changed: Notify,
+    // Held for a few statements, never across an await. Code that holds both locks takes this one
+    // first.
     state: Mutex<State>,
     /// What repeats of refreshes may cost.
     budget: Budget,
@@ -89,7 +91,7 @@ struct PublishedTokens {
 #[derive(Clone)]
 struct CurrentTokens {
     tokens: Arc<Tokens>,
-    /// When to refresh, by the time of day: expiry is told in it.
+    /// When to refresh, by the time of day: expiry is measured in it.
     due: SystemTime,
     /// Of tokens that replaced those which were answered with 401: when they were published, in
     /// elapsed time.
@@ -146,8 +148,8 @@ impl TokenSource {
         }
     }
 
-    /// Has the store read if that was not done yet: what Discovery said last is kept there, and tells
-    /// where the first call goes. If the store fails, the call says so.
+    /// Reads the store if that was not done yet: the last answer of Discovery is kept there, and names
+    /// the endpoint of the first call. If the store fails, the call reports it.
     pub(crate) async fn open(self: &Arc<Self>) {
         if self.current().is_some() {
             return;
@@ -159,6 +161,8 @@ impl TokenSource {
             // It reads before it does anything else.
             let ended = self.renewal(None).ended;
             let read = select(ended, changed);
+            // A failure is not reported here: the call itself asks for tokens next, and gets the
+            // same error.
             let _ = self.protocol.wire.within(self.short(), read).await;
         }
     }
@@ -199,6 +203,7 @@ impl TokenSource {
 
     /// Stores tokens that were issued anew, and uses them from now on.
     pub(crate) async fn replace(&self, mut tokens: Tokens) -> Result<()> {
+        // Kept with the tokens, so that the next process starts with the endpoints of this one.
         tokens.discovered = self.protocol.directory.answer();
         loop {
             let before = self
@@ -212,6 +217,7 @@ impl TokenSource {
             }
             // Another process has refreshed or paired just now. Ours are newer.
         }
+        // Tokens that wait for the store are of an entry that is replaced now.
         self.state().pending = None;
         self.publish(self.fresh(tokens))?;
         Ok(())
@@ -236,11 +242,17 @@ impl TokenSource {
 
     /// Forgets the tokens, also where they cannot be read.
     pub(crate) async fn clear(&self) -> Result<()> {
+        // An entry that cannot be read is cleared like any other: `forget_tokens` is the way out of
+        // it.
         let kept = self.store.load(&self.key).await.ok().flatten();
+        // The store comes first: if it fails, the tokens are still stored and this process goes on
+        // with them.
         self.store.clear(&self.key).await?;
         self.state().pending = None;
         let mut published = self.write_published();
         let known = published.current.take().map(|current| current.tokens);
+        // A task that is under way may hold the generation of the store or that of this process. It
+        // must not publish either of them again.
         let cleared = [
             known.map(|tokens| tokens.generation),
             kept.map(|tokens| tokens.generation),
@@ -267,7 +279,7 @@ impl TokenSource {
         let now = self.elapsed();
         let state = self.state();
         let waits = state.failure.as_ref().is_some_and(|failure| {
-            // Whom the service has refused it refuses again.
+            // The service refuses again what it has refused.
             failure.next.is_none_or(|next| now < next)
         });
         let renewed = self.current().and_then(|current| current.after_refusal);
@@ -275,7 +287,7 @@ impl TokenSource {
         state.renewing.is_none() && state.pending.is_none() && !waits && !pauses
     }
 
-    /// How things stand. Nothing is sent.
+    /// The state of the access. Nothing is sent.
     pub(crate) async fn health(&self) -> Result<Health> {
         let stored = self.store.load(&self.key).await?;
         let state = self.state();
@@ -304,6 +316,7 @@ impl TokenSource {
             };
             self.current().map(|current| current.tokens).filter(valid)
         };
+        // With valid tokens a caller waits for `short`, and then uses what it has.
         let short = self.short();
         let began = self.elapsed();
         let mut joined = pin!(self.join(refused));
@@ -322,6 +335,8 @@ impl TokenSource {
             if left.is_zero() {
                 break Err(Error::new(Kind::Timeout(limit)));
             }
+            // A task of another runtime is looked after in short steps: if that runtime has
+            // stopped, nothing ever wakes this caller.
             let is_elsewhere = self.runs_elsewhere().is_some();
             let step = if is_elsewhere { left.min(short) } else { left };
             match wire.within(step, select(joined.as_mut(), changed)).await {
@@ -339,6 +354,8 @@ impl TokenSource {
 
     /// The result of the task.
     async fn join(self: &Arc<Self>, refused: Option<u64>) -> Result<Arc<Tokens>> {
+        // One repeat only. The second task begins after the 401, so that its result holds whatever
+        // it is.
         let mut again = true;
         loop {
             let renewal = self.renewal(refused);
@@ -360,6 +377,8 @@ impl TokenSource {
 
     /// The task that is under way, or a new one.
     fn renewal(self: &Arc<Self>, refused: Option<u64>) -> Renewal {
+        // Held until the task is entered: two callers must not begin two tasks, and a task that
+        // ends at once waits in `forget` until its entry is there. Nothing is awaited meanwhile.
         let mut state = self.state();
         if let Some(renewal) = &state.renewing {
             return renewal.clone();
@@ -388,6 +407,7 @@ impl TokenSource {
     }
 
     fn forget(&self, id: task::Id) {
+        // By its id: another task may have taken its place.
         let mut state = self.state();
         if state.renewing.as_ref().is_some_and(|task| task.id == id) {
             state.renewing = None;
@@ -400,11 +420,12 @@ impl TokenSource {
         (renewal.runtime.id() != Handle::current().id()).then_some(renewal)
     }
 
-    /// Forgets the task under way if its runtime does not run any more: nobody would ever end it.
+    /// Forgets the task under way if its runtime has stopped: it would never end.
     async fn forget_stopped(&self, patience: Duration) -> bool {
         let Some(renewal) = self.runs_elsewhere() else {
             return false;
         };
+        // A handle does not say whether its runtime still runs. An empty task that ends does.
         let probe = renewal.runtime.spawn(async {});
         let runs = matches!(
             self.protocol.wire.within(patience, probe).await,
@@ -430,6 +451,8 @@ impl TokenSource {
         };
         if newer {
             published.current = Some(new);
+            // Waiters enable their notification before they read, so that none of them misses this
+            // one.
             self.changed.notify_waiters();
         }
         match &published.current {
@@ -438,7 +461,7 @@ impl TokenSource {
         }
     }
 
-    /// What is kept. What Discovery said, as far as another process knows more of it, is taken over.
+    /// Loads the entry. An answer of Discovery in it is adopted if it is newer than the one in force.
     async fn load(&self) -> Result<Option<Tokens>> {
         let stored = self.store.load(&self.key).await?;
         if let Some(discovered) = stored.as_ref().and_then(|kept| kept.discovered.as_ref()) {
@@ -452,8 +475,8 @@ impl TokenSource {
         self.protocol.wire.timeouts.attempt / 6
     }
 
-    /// Tokens as they were issued or loaded, with the time when they are to be refreshed. Without
-    /// what Discovery said: the directory has it once for all.
+    /// Tokens as they were issued or loaded, with the time of their refresh. The answer of Discovery
+    /// is left out: the directory has it once for all accounts.
     fn fresh(&self, tokens: Tokens) -> CurrentTokens {
         let tokens = Tokens {
             discovered: None,
@@ -474,6 +497,7 @@ impl TokenSource {
 
     fn write_published(&self) -> RwLockWriteGuard<'_, PublishedTokens> {
         let published = self.published.write();
+        // Tokens are replaced in one assignment, so a panic leaves them whole.
         published.unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -500,6 +524,8 @@ impl TokenSource {
 /// (0 to 1) up to a fifth of that earlier.
 fn due(tokens: &Tokens, chance: f64) -> SystemTime {
     const EARLY: Duration = Duration::from_secs(5 * 60);
+    // Tokens that expire before they were issued come from a wrong clock: they are due when they
+    // expire.
     let life = tokens.expires_at.duration_since(tokens.issued_at);
     let early = EARLY.min(life.unwrap_or_default() / 4);
     let early = early + early.mul_f64(chance.clamp(0.0, 1.0) / 5.0);
@@ -511,13 +537,15 @@ fn due(tokens: &Tokens, chance: f64) -> SystemTime {
 
 /// A name that nobody else has.
 fn holder() -> String {
+    // Sixteen random bytes in 22 characters; a store must take 64.
     oauth2::CsrfToken::new_random().into_secret()
 }
 
 /// A number that no entry had before.
 fn unused_generation() -> u64 {
-    // The machine's clock, not the client's: one of a test may stand still.
+    // The machine's clock, not the client's: that of a test may not move.
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // Microseconds since 1970 fit for half a million years. A clock before 1970 makes it 0.
     u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(1)
 }
 

@@ -1,4 +1,10 @@
 //! What the detached task does: the one place that sends a refresh token.
+//!
+//! *Problem.* A refresh token may be good for one use. Sent by two processes, or sent with its
+//! answer lost, it costs the access; a process can die between any two lines.
+//!
+//! *Approach.* Claim, send, store, publish, in this order. It must not send a refresh token without
+//! the lease, nor publish new tokens before they are stored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +13,14 @@ use super::{CurrentTokens, TokenSource};
 use crate::auth::Tokens;
 use crate::error::{Error, Kind, Result, SendState};
 
-/// Between two looks at a store whose entry another process refreshes: the first wait, doubled
-/// up to the second.
+/// The waits between two reads of an entry that another process refreshes: the first, doubled up to
+/// the second.
 const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// How often a store is asked in all to keep new tokens, with waits in between.
 const SAVES: u32 = 3;
 
-/// New tokens that are not stored yet, in place of which they belong.
+/// New tokens that are not stored yet, and the generation that they replace.
 #[derive(Clone)]
 pub(super) struct PendingTokens {
     expected: u64,
@@ -31,7 +37,7 @@ enum RefreshOutcome {
 }
 
 impl TokenSource {
-    /// What is stored, if it is good; else it is refreshed, stored and only then given out.
+    /// What is stored, if it is good; otherwise it is refreshed, stored and only then returned.
     pub(super) async fn renew(&self, refused: Option<u64>) -> Result<Arc<Tokens>> {
         let result = self.look_and_refresh(refused).await;
         match &result {
@@ -45,6 +51,8 @@ impl TokenSource {
     }
 
     async fn look_and_refresh(&self, refused: Option<u64>) -> Result<Arc<Tokens>> {
+        // Read once: a task that slept while its runtime was taken for stopped goes on under its
+        // old name, so that the lease keeps it apart from its successor.
         let holder = self.state().holder.clone();
         let mut waits = Waits::new(self.lease());
         let issued = |tokens| CurrentTokens {
@@ -69,6 +77,7 @@ impl TokenSource {
             if let Some(error) = self.held_back(generation) {
                 return Err(error);
             }
+            // Before the claim: the lease is for the refresh alone.
             self.protocol.discover_before_refresh().await;
             match self.claim_and_refresh(&holder, &current.tokens).await {
                 Ok(RefreshOutcome::New(tokens)) => {
@@ -94,13 +103,18 @@ impl TokenSource {
     /// Under a lease: sends the refresh token and stores what comes.
     async fn claim_and_refresh(&self, holder: &str, stored: &Tokens) -> Result<RefreshOutcome> {
         let claim = || self.claim(holder, stored.generation, self.lease());
+        // While the lease holds nobody else sends this token. A holder that dies costs the others
+        // the rest of the lease.
         if !claim().await? {
             return Ok(RefreshOutcome::Held);
         }
+        // Before the token is spent: a store without room could not keep the new one.
         self.probe().await?;
         let mut answer = self.protocol.refresh(&self.key, stored).await;
         let is_worth = |error| deserves_another(error) && self.budget.take(error, self.elapsed());
         if answer.as_ref().is_err_and(is_worth) {
+            // The entry is read first: another process may have replaced it. The first attempt may
+            // have used up the lease, so it is claimed anew.
             if !self.is_kept(stored).await? || !claim().await? {
                 return Ok(RefreshOutcome::Changed);
             }
@@ -111,6 +125,9 @@ impl TokenSource {
             Ok(mut tokens) => {
                 self.budget.succeeded();
                 tokens.discovered = self.protocol.directory.answer();
+                // Kept in memory before the store is asked: if it fails, the next task stores them
+                // first, and nobody sends the old token again. A process that dies here loses them,
+                // in whatever order.
                 self.state().pending = Some(PendingTokens {
                     expected: stored.generation,
                     tokens,
@@ -121,6 +138,8 @@ impl TokenSource {
                 })
             }
             Err(error) => {
+                // A refusal of a token that another process has replaced meanwhile is that
+                // process's success.
                 if error.is_reauthorization_needed() && !self.is_kept(stored).await? {
                     return Ok(RefreshOutcome::Changed);
                 }
@@ -139,7 +158,9 @@ impl TokenSource {
         let swapped = loop {
             match self.store.swap(&self.key, Some(expected), &tokens).await {
                 Ok(swapped) => break swapped,
+                // The tokens stay pending, so the next task tries again.
                 Err(error) if tries == SAVES => return Err(error),
+                // 100 ms, then 200 ms: enough for a lock that another process holds.
                 Err(_) => self.wait(LOOK.0 * 2u32.pow(tries)).await,
             }
             tries += 1;
@@ -150,6 +171,7 @@ impl TokenSource {
             // A user signed in or paired meanwhile, or a swap that failed was made after all.
             match self.store.load(&self.key).await? {
                 Some(kept) => kept,
+                // The access was given up meanwhile, and so are the new tokens.
                 None => {
                     self.state().pending = None;
                     return Err(self.key.has_none());
@@ -180,14 +202,16 @@ impl TokenSource {
 }
 
 /// Whether a refresh deserves one repeat at once: it was not sent, or its answer was lost, and
-/// with it perhaps tokens that a service with a period of grace gives out once more. Who was
-/// told to wait, or told anything else, does not repeat.
+/// with it perhaps tokens that a service with a period of grace gives out once more. A
+/// refresh that is answered in any other way is not repeated.
 fn deserves_another(error: &Error) -> bool {
     match error.kind() {
         Kind::Connect(_) | Kind::Timeout(_) | Kind::Interrupted => true,
+        // Tokens may have been in an answer that broke or cannot be read.
         Kind::Decode(_) => error.status().is_some_and(|status| status.is_success()),
         Kind::Status(_) => matches!(
             error.status().map(|status| status.as_u16()),
+            // Not 429 and 503: they ask for time, which a repeat at once does not grant.
             Some(500 | 502 | 504)
         ),
         _ => false,
@@ -195,7 +219,7 @@ fn deserves_another(error: &Error) -> bool {
 }
 
 /// The waits of a process that did not get the lease. Their sum is bounded, also where the
-/// clock of a test does not move: no two leases one after the other, then the caller is told.
+/// clock of a test does not move: after the time of two leases the caller gets an error.
 struct Waits {
     next: Duration,
     left: Duration,
@@ -210,6 +234,7 @@ impl Waits {
     }
 
     fn next(&mut self) -> Result<Duration> {
+        // A quarter more or less, so that processes which wait for one lease do not read together.
         let wait = self.next.mul_f64(0.75 + fastrand::f64() / 2.0);
         self.left = self
             .left

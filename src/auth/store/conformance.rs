@@ -12,6 +12,7 @@ use crate::error::Error;
 
 /// How long the check waits for a lease to end.
 const SHORT: Duration = Duration::from_millis(300);
+// Does not end while the check runs.
 const LONG: Duration = Duration::from_secs(60);
 
 /// Checks that a store keeps the rules of [`TokenStore`]: alone, under concurrent calls, and when
@@ -19,8 +20,8 @@ const LONG: Duration = Duration::from_secs(60);
 /// `conformance-check` and the account of that name, which it clears, and takes about half a
 /// second. Run it in your tests.
 ///
-/// `open` opens the store anew on the same data, as another process would: it is called twice, and
-/// what the one answers the other has to see.
+/// `open` opens the store anew on the same data, as another process would. It is called twice;
+/// each of the two stores must see what the other one wrote.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -116,6 +117,7 @@ async fn leases(store: &Arc<impl TokenStore>, key: &TokenKey) -> Result<(), Viol
         "a lease given back is to be had",
     )?;
     holds(!claim(7, "a", LONG).await?, "also a short lease holds")?;
+    // Real time, and a little more than the lease: the store judges it by a clock of its own.
     tokio::time::sleep(SHORT + Duration::from_millis(100)).await;
     holds(claim(7, "a", LONG).await?, "a lease ends by itself")?;
 
@@ -177,7 +179,10 @@ async fn dropped<S: TokenStore + 'static>(
                     _ => store.clear(key).await,
                 }
             };
+            // One poll more with each turn, until the operation ends by itself: then every await of
+            // it was dropped once.
             let done = attempt(one, polls).await;
+            // A lock that the dropped future has left behind would hang here for ever.
             let probe = tokio::time::timeout(PATIENCE, probe(store, other, probed));
             match probe.await {
                 Ok(works) => holds(works?, rule)?,
@@ -241,6 +246,7 @@ async fn count(
 
 fn tokens(generation: u64) -> Result<Tokens, Error> {
     Tokens::from_json(&format!(
+        // Not only ASCII, and an expiry far in the future.
         r#"{{"access_token":"a{generation} é","refresh_token":"r{generation}","issued_at":1,"expires_at":4000000000,"generation":{generation}}}"#
     ))
 }

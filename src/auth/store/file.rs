@@ -1,4 +1,11 @@
 //! Tokens in a directory of files.
+//!
+//! *Problem.* A process may die between any two writes, several processes share the directory, and
+//! a program that can read a file can act for the lab.
+//!
+//! *Approach.* An entry is renamed into its place, under the lock of a second file that is never
+//! removed. The store must not leave half an entry, follow a path that an id chooses, or use files
+//! that others can read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -16,7 +23,7 @@ use crate::error::{Error, Kind, Result};
 /// Keeps tokens in a directory, a file each, that only the user of the process can read.
 ///
 /// A file is written beside its place, flushed to the disk and renamed: after a crash there are
-/// the old tokens or the new ones. Whoever can read the directory can act for the lab; a file
+/// the old tokens or the new ones. A program that can read the directory can act for the lab; a file
 /// or directory that other users can read is refused. A file is named by a digest: neither its path nor
 /// an error shows the name of a login.
 ///
@@ -46,8 +53,8 @@ impl FileTokenStore {
             TokenKey::Login(name) => ("login", name.as_str()),
             TokenKey::Account(id) => ("account", id.as_str()),
         };
-        // A digest leads nowhere else, has a length and signs that all file systems take, and shows no
-        // login: a path is in errors and logs.
+        // A digest stays in the directory, has a length and characters that all file systems accept, and
+        // does not show the login: errors and logs hold the path.
         let mut name = format!("{kind}_");
         for byte in Sha256::digest(id.as_bytes()) {
             name.push_str(&format!("{byte:02x}"));
@@ -61,6 +68,8 @@ impl FileTokenStore {
         work: impl FnOnce(&Path) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let path = self.path(key);
+        // Locks and flushes may take long, and must not block the runtime. A caller that goes away
+        // does not stop the work, which ends as a whole.
         tokio::task::spawn_blocking(move || work(&path))
             .await
             .map_err(Error::store)?
@@ -82,6 +91,8 @@ impl TokenStore for FileTokenStore {
     ) -> Result<bool> {
         let lease = Lease {
             holder: holder.to_owned(),
+            // The time of the call, and not that at which the lock was free: a lease must not
+            // outlast what its holder reckons with.
             since: SystemTime::now(),
             time: lease,
         };
@@ -121,6 +132,8 @@ impl TokenStore for FileTokenStore {
                 return Ok(false);
             }
             replace(path, json.as_bytes()).map_err(|error| failed("cannot write", path, error))?;
+            // After the tokens: a process that dies in between leaves a lease, which ends by
+            // itself.
             locked.keep(None)?;
             Ok(true)
         })
@@ -131,6 +144,7 @@ impl TokenStore for FileTokenStore {
         self.blocking(key, |path| {
             let mut locked = EntryLock::new(path)?;
             remove(path).map_err(|error| failed("cannot remove", path, error))?;
+            // A power loss must not bring back the tokens of an access that was given up.
             durable::sync_name(path).map_err(|error| failed("cannot remove", path, error))?;
             locked.keep(None)
         })
@@ -146,6 +160,7 @@ fn read(path: &Path) -> Result<Option<Tokens>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(cannot(error)),
     };
+    // Of the open file, not of the path, which may lead to another one by now.
     refuse_if_readable(path, &file.metadata().map_err(cannot)?)?;
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(cannot)?;
@@ -189,10 +204,13 @@ impl EntryLock {
     fn new(entry: &Path) -> Result<Self> {
         let path = entry.with_extension("lease");
         let mut options = OpenOptions::new();
+        // Not truncated: it may hold the lease of another process.
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let locked = options.open(&path).and_then(|file| {
+            // Waits for other processes. The system frees the lock when the file is closed, also if
+            // the process dies.
             file.lock()?;
             Ok(file)
         });
@@ -216,6 +234,7 @@ impl EntryLock {
         let text = lease.map(serde_json::to_vec).transpose();
         let text = text.map_err(Error::store)?.unwrap_or_default();
         let EntryLock { file, path } = self;
+        // Written in place, and not renamed as tokens are: the lock belongs to this very file.
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(&text))
@@ -271,6 +290,7 @@ fn refuse_if_shared(path: &Path) -> Result<()> {
 #[cfg(unix)]
 fn refuse_if_readable(path: &Path, metadata: &fs::Metadata) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
+    // Any right of the group or of others: who can write there could plant tokens.
     if metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
@@ -290,6 +310,7 @@ fn refuse_if_readable(_: &Path, _: &fs::Metadata) -> Result<()> {
 
 fn failed(what: &str, path: &Path, error: io::Error) -> Error {
     let text = format!("it {what} {}", path.display());
+    // Only these pass by themselves, so that another try is of use.
     let passes = matches!(
         error.kind(),
         ErrorKind::StorageFull

@@ -37,6 +37,8 @@ impl MemoryTokenStore {
     }
 
     fn map(&self) -> MutexGuard<'_, HashMap<TokenKey, Entry>> {
+        // Entries are replaced whole, so a panic breaks none. No method awaits while it holds the
+        // lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -61,6 +63,7 @@ impl TokenStore for MemoryTokenStore {
         let held = entry
             .lease
             .as_ref()
+            // By `Instant`: one process needs no clock that others share, nor one that people set.
             .is_some_and(|lease| lease.holder != holder && lease.since.elapsed() < lease.time);
         if held || entry.tokens.generation != generation {
             return Ok(false);
@@ -74,6 +77,7 @@ impl TokenStore for MemoryTokenStore {
     }
 
     async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {
+        // One lock over the comparison and the change: that makes the swap atomic.
         let mut map = self.map();
         if map.get(key).map(|entry| entry.tokens.generation) != expected {
             return Ok(false);

@@ -1,7 +1,7 @@
 //! Where tokens are kept, and who may refresh them.
 //!
 //! *Problem.* A rotating refresh token is good for one use: two processes that use it at the
-//! same time lose the access for both, and so does one that forgets what it was given.
+//! same time lose the access for both, and so does one that forgets what it got.
 //!
 //! *Default.* [`MemoryTokenStore`], which forgets everything when the process ends.
 //! *When to change it.* Always, but in tests: [`FileTokenStore`] for one machine, a
@@ -12,8 +12,8 @@
 //! An entry holds tokens under a *generation*: a number that names them. At most one process
 //! refreshes a generation at a time:
 //!
-//! 1. It loads the entry, of generation *g*, and claims *g* for the time of a lease. Who does
-//!    not get it waits a little and loads again, until there is a newer generation or the lease
+//! 1. It loads the entry, of generation *g*, and claims *g* for the time of a lease. A process that
+//!    does not get it waits a little and loads again, until there is a newer generation or the lease
 //!    has ended: a holder that died must not block the others for ever.
 //! 2. The holder sends the refresh token. Nobody else does while the lease holds: it is longer
 //!    than the longest attempt, and it is claimed anew before the one repeat that a lost answer
@@ -46,7 +46,7 @@ pub(crate) use conformance::{Violation, attempt, holds};
 pub use file::FileTokenStore;
 pub use memory::MemoryTokenStore;
 
-/// Keeps tokens across restarts, and gives out the right to refresh them.
+/// Keeps tokens across restarts, and grants the right to refresh them.
 ///
 /// Implement it where tokens belong with the rest of your secrets. On a database it is one
 /// table, and one statement a method:
@@ -109,7 +109,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync {
     ) -> Result<bool>;
 
     /// Whether tokens of this key could be kept now, as far as can be known without doing it.
-    /// Called before a code, a pairing or a refresh token is spent, each of which is good for one
+    /// Called before a code, a pairing or a refresh token is spent: each is good for one
     /// use. Default: they could.
     ///
     /// # Errors
