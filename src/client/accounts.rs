@@ -39,7 +39,7 @@ impl Login {
             .pages(call, |account: &Account| account.id().as_str());
         let pages = pages.await?;
         let unreadable = pages.unreadable.into_iter().map(|(_, error, _)| error);
-        // Who chooses among accounts must see all of them.
+        // A caller that chooses among accounts must see all of them.
         match pages.problem.into_iter().chain(unreadable).next() {
             None => Ok(pages.good),
             Some(error) => Err(error),
@@ -108,6 +108,7 @@ async fn pair(
     mut fields: serde_json::Map<String, Value>,
 ) -> Result<Lab> {
     fields
+        // A field that the caller has set wins.
         .entry("accountId")
         .or_insert_with(|| json!(account.as_str()));
     let lab = login.caller.client.account(account);
@@ -115,10 +116,12 @@ async fn pair(
         .with("account_id", lab.id.as_str())
         .json(Value::Object(fields));
     let named = |error: Error| error.with_operation(Operation::Pair.title());
+    // Before the request: without a store the tokens of the new pairing would be lost.
     lab.tokens.probe().await.map_err(named)?;
     let answer = login.caller.send(call).await?;
     let tokens = answer.decode("there is no `access_token` in it")?;
     let now = login.caller.client.protocol().wire.clock.now();
+    // No tokens from before: a pairing is not a refresh, and keeps nothing of the old ones.
     let tokens = Tokens::from_answer(tokens, now, None);
     let stored = lab.tokens.replace(tokens).await;
     stored.map_err(named)?;
@@ -161,7 +164,7 @@ impl Lab {
         Ok(!health.is_reauthorization_needed())
     }
 
-    /// How the account's access stands, for a dashboard. Nothing is sent.
+    /// The state of the account's access, for a dashboard. Nothing is sent.
     ///
     /// # Errors
     ///
@@ -211,17 +214,20 @@ impl Lab {
         let lab = self.clone();
         login::detached(&self.caller.client, async move {
             let named = |error: Error| error.with_operation(Operation::Unpair.title());
+            // The refresh under way ends first, so that the call goes with the tokens that it
+            // stores.
             if lab.tokens.settled().await.map_err(named)?.is_none() {
                 return Err(named(TokenKey::Account(lab.id.clone()).has_none()));
             }
             let call = Call::new(Operation::Unpair).with("account_id", lab.id.as_str());
             match lab.caller.send(call).await {
-                // The service has said so, and not the lack of a refresh token.
+                // The service has refused the access itself. Without a refresh token nothing was asked.
                 Err(error)
                     if error.is_reauthorization_needed() && error.was_sent() == Some(true) => {}
                 Err(error) => return Err(error),
                 Ok(answer) => answer.done()?,
             }
+            // Last: after any error above, the tokens are still there for another try.
             lab.tokens.clear().await.map_err(named)
         })
         .await

@@ -64,6 +64,7 @@ impl<'a> Attempts<'a> {
             renewed: false,
         };
         if let Some(source) = caller.tokens() {
+            // A refresh takes from the operation's time: the caller waits for it either way.
             let tokens = wire.within(attempts.left(), source.tokens()).await;
             let tokens =
                 tokens.unwrap_or_else(|| Err(attempts.timed_out().with_sent(SendState::No)));
@@ -106,6 +107,7 @@ impl<'a> Attempts<'a> {
     /// a long download that progresses is healthy.
     pub(super) fn got_further(&mut self) {
         self.since = self.caller.client.protocol().wire.clock.elapsed();
+        // This attempt becomes the first one. A long file may outlast several tokens.
         self.forgiven = self.made.saturating_sub(1);
         self.renewed = false;
     }
@@ -136,6 +138,7 @@ impl<'a> Attempts<'a> {
             && !self.renewed
             && error.is_unauthorized()
         {
+            // Before the wait: one renewal for each operation, however it ends.
             self.renewed = true;
             self.forgiven += 1;
             self.trace.renewing();
@@ -156,13 +159,16 @@ impl<'a> Attempts<'a> {
             self.forgiven = self.made.saturating_sub(1);
         }
         let state = RetryState {
+            // Not below 0: only attempts that were made are forgiven.
             attempts: self.made - self.forgiven,
             repeatable: self.repeatable,
             left: self.left(),
             chance: fastrand::f64(),
         };
+        // A raw request may have a policy of its own.
         let policy = self.caller.retry.as_ref().unwrap_or(&inner.retry);
         let decision = match policy.decide(state, &error) {
+            // Asked last: a repeat that the policy refuses costs nothing.
             Ok(_) if !self.budget.take(&error, wire.clock.elapsed()) => Err(StopReason::Budget),
             decision => decision,
         };
@@ -178,6 +184,7 @@ impl<'a> Attempts<'a> {
         match decision {
             Err(_) => Err(error),
             Ok(wait) => {
+                // Without a place in a lane: the caller has freed it before.
                 wire.clock.sleep(wait).await;
                 Ok(())
             }

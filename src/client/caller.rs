@@ -1,4 +1,4 @@
-//! The caller.
+//! The caller of an operation: a login, an account, or the client without either.
 
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ impl Caller {
     /// It is not known, and Discovery cannot be asked.
     pub(super) async fn locate(&self, operation: Operation) -> Result<()> {
         if let Some(source) = self.tokens() {
+            // First: the last answer of Discovery is kept with the tokens, and may spare a request.
             source.open().await;
         }
         self.client.protocol().discover_for(operation).await

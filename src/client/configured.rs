@@ -36,6 +36,7 @@ impl ClientBuilder {
             builder = builder.endpoints(endpoints);
         }
         if let Some(id) = &config.client_id {
+            // Read only with an id: a secret alone is of no use, and its file may be missing.
             let secret = config.secret()?.ok_or_else(|| {
                 Error::configuration(
                     "the client secret is not given: set `client_secret_file`, or the variable LAB_CONNECTOR_CLIENT_SECRET",
@@ -69,6 +70,7 @@ impl ClientBuilder {
         }
         if let Some(proxy) = config.proxy_url()? {
             builder = match proxy.expose() {
+                // No URL is spelled like this.
                 "none" => builder.no_proxy(),
                 _ => builder.proxy(proxy),
             };
@@ -92,6 +94,7 @@ impl ClientBuilder {
             builder = builder.idle_timeout(time);
         }
         if let Some(operations) = config.concurrency {
+            // 32 bits fit on every platform that has sockets.
             builder = builder.concurrency(operations as usize);
         }
         if let Some(calls) = config.calls_per_minute {

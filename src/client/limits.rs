@@ -1,4 +1,10 @@
 //! How much of the service one account takes at a time, and how much all of them.
+//!
+//! *Problem.* One process may work for many labs. A lab that polls fast, or whose requests hang,
+//! must not use up what the others need, nor the service's patience.
+//!
+//! *Approach.* A semaphore for each account, one for all, and a moment at which the next operation
+//! may begin. All of them serve in turn. A future that is dropped returns its turn.
 
 use std::time::Duration;
 
@@ -60,19 +66,20 @@ impl TotalLimits {
     }
 }
 
-/// The operations of one account that are under way. Whoever waits is served in turn, and stops
-/// waiting when its future is dropped.
+/// The operations of one account that are under way. Others are served in turn, and stop waiting
+/// when their future is dropped.
 #[derive(Debug)]
 pub(super) struct RequestLimits {
     slots: Semaphore,
     spacing: Option<Duration>,
-    /// When the next operation may begin, in elapsed time. Whoever is next holds it while waiting: a
-    /// future that is dropped gives its turn back, and has taken no moment from the others.
+    /// When the next operation may begin, in elapsed time. The next operation holds it while it waits:
+    /// a future that is dropped returns its turn, and takes no moment from the others.
     next: Mutex<Duration>,
 }
 
 impl RequestLimits {
     pub(super) fn new(allowance: Allowance) -> Self {
+        // None would never let an operation in, and tokio panics on more than its own limit.
         let slots = allowance.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         RequestLimits {
             slots: Semaphore::new(slots),
@@ -83,7 +90,7 @@ impl RequestLimits {
 
     /// Whether a limit that was made anew would be the same.
     pub(super) fn is_at_rest(&self, now: Duration) -> bool {
-        // Whoever holds it waits for its turn.
+        // If it is locked, an operation waits for its turn.
         self.next.try_lock().is_ok_and(|next| *next <= now)
     }
 
@@ -92,11 +99,14 @@ impl RequestLimits {
         // An error would mean that the semaphore is closed, which nobody does.
         let permit = self.slots.acquire().await.ok();
         if let Some(spacing) = self.spacing {
+            // Held across the wait on purpose: tokio's lock is fair, so that turns go in the order
+            // of asking. A future that is dropped frees it.
             let mut next = self.next.lock().await;
             let wait = next.saturating_sub(clock.elapsed());
             if !wait.is_zero() {
                 clock.sleep(wait).await;
             }
+            // From now on, not from when it was due: turns that nobody took are not saved up.
             *next = next.max(clock.elapsed()).saturating_add(spacing);
         }
         permit

@@ -1,4 +1,4 @@
-//! What a listing may take, and where its answers are read.
+//! The limits of a listing, and where its answers are read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,12 +95,14 @@ pub(super) async fn reading<T: Send + 'static>(
     bytes: usize,
     read: impl FnOnce() -> T + Send + 'static,
 ) -> T {
+    // Outside of tokio there is no pool of threads to hand it to.
     if bytes <= LONG || tokio::runtime::Handle::try_current().is_err() {
         return read();
     }
     match tokio::task::spawn_blocking(read).await {
         Ok(output) => output,
         Err(error) => match error.try_into_panic() {
+            // A panic goes to the caller, as if it were read here.
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime ends, and this future with it.
             Err(_) => std::future::pending().await,

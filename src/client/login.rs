@@ -83,6 +83,7 @@ impl Login {
         detached(&self.caller.client, async move {
             let protocol = login.caller.client.protocol();
             let named = |error: Error| error.with_operation(Operation::GetToken.title());
+            // Before the code is spent, which is good for one use.
             login.tokens.probe().await.map_err(named)?;
             let tokens = protocol.exchange(&request, &redirected).await?;
             login.tokens.replace(tokens).await.map_err(named)
@@ -105,7 +106,7 @@ impl Login {
         Ok(!health.is_reauthorization_needed())
     }
 
-    /// How the login's access stands, for a dashboard. Nothing is sent.
+    /// The state of the login's access, for a dashboard. Nothing is sent.
     ///
     /// # Errors
     ///
@@ -149,8 +150,8 @@ impl Login {
     }
 }
 
-/// Runs what must not be left half done when its caller goes away: tokens that the service has
-/// issued, and that nobody has stored, are lost.
+/// Runs work that must not be left half done when its caller goes away: tokens that the service
+/// has issued, and that nobody has stored, are lost.
 pub(super) async fn detached<T: Send + 'static>(
     client: &Client,
     work: impl Future<Output = Result<T>> + Send + 'static,
@@ -167,6 +168,8 @@ pub(super) async fn forget(client: &Client, source: &Arc<TokenSource>) -> Result
 pub(super) async fn revoke(client: &Client, source: &TokenSource) -> Result<()> {
     let named = |error: Error| error.with_operation(Operation::RevokeToken.title());
     if let Some(tokens) = source.settled().await.map_err(named)? {
+        // Revoked before they are forgotten: if the service cannot be reached, another try still
+        // has them.
         client.protocol().revoke(&tokens).await?;
         source.clear().await.map_err(named)?;
     }

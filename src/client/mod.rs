@@ -94,7 +94,7 @@ struct ClientInner {
     store: Arc<dyn TokenStore>,
     retry: RetryPolicy,
     on_retry: Option<Observer>,
-    /// For calls of nobody. Each account has its own.
+    /// For calls without a login or an account. Each of those has its own.
     budget: Budget,
     allowance: Allowance,
     total: TotalLimits,
@@ -193,9 +193,11 @@ impl Client {
     /// Safe: what is under way goes on.
     pub async fn close(&self) {
         let Protocol { wire, detached, .. } = self.protocol();
+        // The lock is held over the loop: `store_pending` begins tasks and awaits nothing.
         for shared in self.handles().all() {
             shared.tokens.store_pending();
         }
+        // Done or out of time: the program ends either way.
         let _ = wire.within(wire.timeouts.operation, detached.ended()).await;
     }
 
@@ -213,6 +215,8 @@ impl Client {
     fn caller(&self, key: TokenKey) -> (Caller, Arc<TokenSource>) {
         let inner = &self.inner;
         let now = inner.protocol.wire.clock.elapsed();
+        // Under one lock: two handles of an account must not get two token sources, which would
+        // refresh against each other.
         let shared = self.handles().of(key, now, |key| {
             let store = Arc::clone(&inner.store);
             SharedState {
@@ -232,11 +236,12 @@ impl Client {
     }
 
     fn handles(&self) -> MutexGuard<'_, Handles> {
+        // No caller awaits while it holds the lock. A panic leaves no entry half written.
         let handles = self.inner.handles.lock();
         handles.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls for nobody.
+    /// Calls without a login or an account.
     fn anonymous(&self) -> Caller {
         Caller {
             client: self.clone(),

@@ -74,14 +74,16 @@ impl<'a> Orders<'a> {
     /// Safe.
     pub async fn by_rx(&self, rx_id: &RxId) -> Result<Order> {
         let (answer, order) = self.fetch(rx_id).await?;
+        // An order without an Rx id of its own cannot contradict the one that was asked for.
         let same = |other: &RxId| other.as_str().eq_ignore_ascii_case(rx_id.as_str());
         match order.rx_id().is_none_or(same) {
             true => Ok(order),
+            // A service that answers with another order must not have it taken for this one.
             false => Err(answer.unreadable(Located::new("rxid".to_owned(), Fault::AnotherOrder))),
         }
     }
 
-    /// The same, whatever order the service answers with: for those who judge that themselves.
+    /// The same, whatever order the service answers with: the caller judges that itself.
     pub(crate) async fn by_rx_unchecked(&self, rx_id: &RxId) -> Result<Order> {
         self.fetch(rx_id).await.map(|(_, order)| order)
     }
@@ -194,7 +196,7 @@ impl Unreadable {
     }
 }
 
-/// Without ids: what stands in their place may be anything.
+/// Without ids: there may be anything in their place.
 impl fmt::Debug for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unreadable")

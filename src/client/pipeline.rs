@@ -1,4 +1,7 @@
 //! The one way of every call: resolve the endpoint, authorize, send, judge, try again.
+//!
+//! Typed calls and raw ones go this way alike. A request must not take a credential to a host that
+//! is not allowed, follow a redirect, or be repeated where it may have had an effect.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -128,7 +131,7 @@ impl PreparedRequest {
 impl Caller {
     /// Calls an operation and returns its answer if it is a success.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer> {
-        // A further page is where the one before it said.
+        // A further page is where the one before it says.
         let may_move = call.url.is_none();
         self.operate(call.operation, may_move, || self.prepare(&call))
             .await
@@ -184,6 +187,7 @@ impl Caller {
         &self,
         prepare: impl Fn() -> Result<PreparedRequest>,
     ) -> Result<Answer> {
+        // Held over all attempts: the operation is one of the account's until it ends.
         let _place = self.enter().await;
         let protocol = self.client.protocol();
         let (endpoints, first) = (protocol.directory.current(), prepare()?);
@@ -205,6 +209,7 @@ impl Caller {
                 let place = attempts.enter(&self.client.inner.total.calls).await;
                 let once = self.once(prepared, attempts.tokens());
                 let outcome = wire.within(attempts.left(), once).await;
+                // Free for others while this one waits for its next attempt.
                 drop(place);
                 match outcome.unwrap_or_else(|| Err(attempts.timed_out())) {
                     Ok(answer) => {
@@ -237,11 +242,14 @@ impl Caller {
             Truncation::Long => wire.too_long(&head),
         });
         let body = body.bytes;
+        // Never followed: the token would go along, and a method may change.
         refuse_redirect(&prepared.subject.url, &head)?;
+        // Before the length: the beginning of an error is enough to describe it.
         if !head.status.is_success() {
             let now = wire.clock.now();
             return Err(answer::error(head.status, &head.headers, &body, now));
         }
+        // A listing uses what has come; for any other call half an answer is none.
         if prepared.take.is_none()
             && let Some(cut) = cut
         {
@@ -285,6 +293,8 @@ impl Caller {
         if let Some(tokens) = tokens.filter(|_| protocol.allowed.permits(url)) {
             authorize(&mut request, tokens)?;
             let headers = &protocol.wire.headers;
+            // `head` does not add them by itself, as a file may be on a host that must not see
+            // them.
             headers.add_configured(url, request.headers_mut());
         }
         protocol.wire.head(url, request).await
@@ -322,6 +332,7 @@ impl Answer {
         &self,
         rules: Rules,
     ) -> Result<Records<T>> {
+        // RFC 9110 section 15.3.5: it has no body, and so no list.
         if self.status == StatusCode::NO_CONTENT {
             return Ok(Records::none());
         }
@@ -342,7 +353,7 @@ impl Answer {
         }
     }
 
-    /// Nothing is due as the answer, but it must not say that nothing was done.
+    /// The answer need not hold anything, but it must not say that nothing was done.
     pub(crate) fn done(&self) -> Result<()> {
         match lenient::is_failure(&self.text()) {
             true => Err(self.unreadable(Fault::Failed)),
@@ -350,7 +361,7 @@ impl Answer {
         }
     }
 
-    /// What its text is made of, to be read elsewhere.
+    /// The parts that its text is made of, to be read on another thread.
     fn parts(&self) -> (Bytes, Option<HeaderValue>) {
         let kind = self.headers.get(header::CONTENT_TYPE);
         (self.body.clone(), kind.cloned())

@@ -125,6 +125,7 @@ impl RawRequest {
                 self.headers.insert(name, value);
             }
             _ => {
+                // Any text may be in its place: it is shown on one line, and not all of it.
                 let name: String = name.escape_debug().take(40).collect();
                 let wrong = Error::configuration(format!("the header `{name}` cannot be set"));
                 self.wrong.get_or_insert(wrong);
@@ -204,6 +205,7 @@ impl RawRequest {
         let prepare = || self.prepare();
         match self.target {
             RawTarget::Operation(operation) => self.caller.operate(operation, true, prepare).await,
+            // It is no operation, so that Discovery has nothing to say of it.
             RawTarget::Url(..) => self.caller.perform(prepare).await,
         }
     }
@@ -235,6 +237,7 @@ impl RawRequest {
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let mut url = template.expand(&variables)?;
+        // `query_pairs_mut` alone would put a `?` behind the URL.
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
@@ -244,9 +247,11 @@ impl RawRequest {
             Some(RawBody::Json(body)) => prepared.json(body),
             Some(RawBody::Bytes(body)) => prepared.body = body.clone(),
         }
+        // After the body: a `Content-Type` of the caller's wins over that of JSON.
         for (name, value) in &self.headers {
             prepared.headers.insert(name, value.clone());
         }
+        // The caller's word wins over the operation, and the operation over the method.
         if let RawTarget::Operation(operation) = &self.target {
             prepared.repeatable = operation.only_reads();
         }

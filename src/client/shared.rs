@@ -1,4 +1,10 @@
 //! What all handles of one login or account share, and how long it is remembered.
+//!
+//! *Problem.* Two token sources of one account would refresh against each other, and a client that
+//! remembers every account it has ever seen grows without end.
+//!
+//! *Approach.* One entry for each key. An entry must not be forgotten while it knows what a new one
+//! would not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,7 +47,8 @@ impl Handles {
         if let Some(shared) = self.by_key.get(&key) {
             return Arc::clone(shared);
         }
-        // Seldom enough that all of it costs each handle the same.
+        // Each sweep waits until the table has doubled, so that its cost for each handle stays the
+        // same.
         if self.by_key.len() >= self.left * 2 + SPARE {
             self.by_key.retain(|_, shared| !is_forgettable(shared, now));
             self.left = self.by_key.len();
@@ -59,6 +66,8 @@ impl Handles {
 /// Whether nobody holds it, and there is nothing to remember: no refresh under way, none that failed
 /// and is to wait, no rate that would be exceeded.
 fn is_forgettable(shared: &Arc<SharedState>, now: Duration) -> bool {
+    // The table alone makes clones of an entry that nobody holds, and it is locked now: the count
+    // cannot grow meanwhile.
     Arc::strong_count(shared) == 1
         && Arc::strong_count(&shared.tokens) == 1
         && shared.tokens.is_at_rest()

@@ -1,5 +1,5 @@
 //! What a call reports of itself, where the feature `tracing` is on: a span with the names that
-//! OpenTelemetry gives HTTP clients. Never a URL with its values, a header or a body.
+//! OpenTelemetry defines for HTTP clients. It must not hold a URL with its values, a header or a body.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -64,6 +64,8 @@ impl Trace {
 
     async fn within<T>(&self, future: impl Future<Output = T>) -> T {
         use tracing::Instrument;
+        // Not by an entered guard: held across an await, it would cover what other tasks do
+        // meanwhile.
         future.instrument(self.span.clone()).await
     }
 
@@ -81,6 +83,7 @@ impl Trace {
                     parent: &self.span,
                     error = %event.error,
                     attempts = event.attempts,
+                    // A wait is at most a year, which fits.
                     wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                     "trying again"
                 );
@@ -115,6 +118,7 @@ impl Trace {
 #[cfg(not(feature = "tracing"))]
 impl Trace {
     fn begin(subject: &Subject) -> Self {
+        // Only spans show it.
         let _ = &subject.template;
         Trace {}
     }

@@ -60,7 +60,7 @@ impl<'a> DownloadAll<'a> {
         self
     }
 
-    /// Tells how far each file has come. `begin` is called when a file is asked for, and returns
+    /// Reports how far each file has come. `begin` is called when a file is asked for, and returns
     /// the function that is called with its progress.
     pub fn progress<R: FnMut(Progress) + Send + 'static>(
         mut self,
@@ -90,6 +90,7 @@ impl<'a> DownloadAll<'a> {
         let fetching = plan.iter().map(|files| this.files(files, &directory));
         // Built first: a closure that borrows would not be general enough for the stream.
         let fetching: Vec<_> = fetching.collect();
+        // `buffered` returns results in the order of the orders, whichever ends first.
         let fetched = stream::iter(fetching).buffered(self.concurrency);
         let results: Vec<Vec<_>> = fetched.collect().await;
         // What is fetched once is planned before what only repeats it.
@@ -97,7 +98,9 @@ impl<'a> DownloadAll<'a> {
         for (file, result) in plan.iter().flatten().zip(results.into_iter().flatten()) {
             let result = match (&file.to, result) {
                 (Destination::Name(_), Some(result)) => result,
+                // Its index is smaller: `plan` counts in this same order.
                 (Destination::SameAs(first), _) => all[*first].result.clone(),
+                // Does not happen: `files` returns a result for each name.
                 (Destination::Name(_), None) => continue,
             };
             all.push(FetchedFile {
@@ -153,6 +156,8 @@ fn plan(orders: &[Order]) -> Vec<Vec<PlannedFile<'_>>> {
     let mut count = 0;
     let planned = orders.iter().map(|order| {
         let mut assets: Vec<_> = order.assets().iter().collect();
+        // The zip last: fetching it may take the order off the list, and the thumbnails out of
+        // reach.
         assets.sort_by_key(|asset| (asset.is_export(), !asset.is_thumbnails()));
         let planned = assets.into_iter().map(|asset| {
             let name = file_name(order, asset);
@@ -167,6 +172,8 @@ fn plan(orders: &[Order]) -> Vec<Vec<PlannedFile<'_>>> {
                     alike.push((count, asset));
                     let others = (2..).map(|number| format!("{number}-{name}"));
                     let mut candidates = std::iter::once(name.clone()).chain(others);
+                    // File names of several orders may be alike. The range has no end, so that one
+                    // is always free.
                     let free = candidates.find(|candidate| names.insert(candidate.clone()));
                     Destination::Name(free.unwrap_or(name))
                 }

@@ -60,7 +60,7 @@ pub struct Download<'a> {
 }
 
 impl<'a> Download<'a> {
-    /// Tells how far it has come, whenever bytes have arrived. It is called between two pieces:
+    /// Reports how far it has come, whenever bytes have arrived. It is called between two pieces:
     /// what takes long holds the download up. [`Progress::stream`] makes a stream of it.
     pub fn progress(mut self, report: impl FnMut(Progress) + Send + 'static) -> Self {
         self.report = Some(Report(Box::new(report)));

@@ -1,4 +1,11 @@
 //! Where a file comes from.
+//!
+//! *Problem.* The URL of a file is the service's own word. It may lead to a store elsewhere,
+//! redirect, expire within minutes, or point at the lab's own network.
+//!
+//! *Approach.* Each URL, redirects included, is judged anew before it is requested. The token must
+//! not go to another origin, and nothing is fetched from this machine or its network unless the
+//! configuration names it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +37,7 @@ pub(in crate::client) struct AssetSource<'a> {
     url: Url,
     /// What may be shown of the URL.
     template: Arc<str>,
-    /// Whether the token went to whom answered last.
+    /// Whether the token went to the host that answered last.
     pub(in crate::client) shown: bool,
 }
 
@@ -80,9 +87,12 @@ impl<'a> AssetSource<'a> {
         let Some(rx_id) = self.order.rx_id() else {
             return false;
         };
+        // The error of the download is the one to report: this one only says that there is no new
+        // URL.
         let Ok(order) = self.lab.orders().by_rx(rx_id).await else {
             return false;
         };
+        // What is there already would be continued with another file's bytes.
         let same = |other: &&Asset| {
             let asset = self.asset;
             other.id() == asset.id()
@@ -92,6 +102,7 @@ impl<'a> AssetSource<'a> {
                 && other.digests().max() == asset.digests().max()
         };
         let mut assets = order.assets().iter().filter(same);
+        // Two that look alike cannot be told apart.
         let found = assets.next().filter(|_| assets.next().is_none());
         let url = found.filter(|_| order.id() == self.order.id());
         match url.and_then(Asset::url) {
@@ -115,6 +126,7 @@ impl<'a> AssetSource<'a> {
         let allowed = &caller.client.protocol().allowed;
         let mut tokens = tokens.as_deref();
         for _ in 0..=REDIRECTS {
+            // In the loop: a redirect must not lead where a URL must not.
             if !allowed.permits_file(&url) {
                 return Err(Error::new(Kind::Origin(format!(
                     "a file is not fetched from {}: not by plain http, with user info, or from this machine",
@@ -186,6 +198,8 @@ fn endpoint(lab: &Lab, order: &Order, asset: &Asset) -> Result<(Url, Arc<str>)> 
     };
     let directory = &lab.caller.client.protocol().directory;
     let endpoint = directory.resolve(Operation::DownloadAsset)?;
+    // RFC 9110 section 14.2 defines ranges for GET alone: with another method nothing could be
+    // resumed.
     if endpoint.method != Method::GET {
         return Err(named(Error::configuration("a file is downloaded with GET")));
     }

@@ -1,4 +1,6 @@
 //! A download as a stream: the transfer runs while the stream is polled, in the same task.
+//!
+//! No task is spawned, so that a stream which is dropped ends its download.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,6 +22,7 @@ impl<'a> Pieces<'a> {
     pub(super) fn new(
         transfer: impl FnOnce(mpsc::Sender<Bytes>) -> BoxFuture<'a, Result<()>>,
     ) -> Self {
+        // One piece waits at most: a slow reader holds up the transfer and not the memory.
         let (sender, pieces) = mpsc::channel(1);
         Pieces {
             transfer: Some(transfer(sender)),
@@ -33,20 +36,22 @@ impl Stream for Pieces<'_> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        // What was handed on first goes out first, also when the transfer has failed since.
+        // Pieces come before the error of a transfer that has failed since.
         if let Poll::Ready(Some(piece)) = this.pieces.poll_recv(cx) {
             return Poll::Ready(Some(Ok(piece)));
         }
         let Some(transfer) = &mut this.transfer else {
             return Poll::Ready(None);
         };
+        // The channel was empty: only the transfer can fill it.
         let ended = transfer.as_mut().poll(cx);
         if ended.is_ready() {
             this.transfer = None;
         }
+        // Asked again: the transfer may have sent a piece just now, and ended with it.
         if let Poll::Ready(Some(piece)) = this.pieces.poll_recv(cx) {
             if let Poll::Ready(Err(error)) = ended {
-                // Told after the pieces that came before it.
+                // Returned after the pieces that came before it.
                 this.transfer = Some(Box::pin(std::future::ready(Err(error))));
             }
             return Poll::Ready(Some(Ok(piece)));

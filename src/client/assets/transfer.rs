@@ -1,4 +1,11 @@
 //! One file on its way: asked for, continued where it broke off, taken for whole.
+//!
+//! *Problem.* A file of hundreds of megabytes comes over a line that breaks. Most failures should
+//! cost the bytes in flight, and not those that are there.
+//!
+//! *Approach.* Each attempt asks for the rest of the same file; what the answer means for it is
+//! planned in `download`, as a pure function. A file must not be taken for whole unless HTTP or the
+//! file itself says so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +61,7 @@ impl<'a> Transfer<'a> {
             && self.source.may_be_expired(error)
             && self.source.renew().await
         {
+            // Once only: a service whose new URLs are refused as well would be asked without end.
             result = self.attempts().await;
         }
         if result.is_err() {
@@ -62,9 +70,10 @@ impl<'a> Transfer<'a> {
         result.map_err(named)
     }
 
-    /// A transfer has no limit on its whole time: what it must not do is stand still.
+    /// A transfer has no limit on its whole time: it only must not stop.
     async fn attempts(&mut self) -> Result<Whole> {
         let caller = &self.source.lab.caller;
+        // Held to the end: the file is one of the account's operations all the time.
         let _place = caller.enter().await;
         let subject = self.source.subject();
         let status = |WholeFile(status, _): &WholeFile| *status;
@@ -76,6 +85,7 @@ impl<'a> Transfer<'a> {
             loop {
                 let place = attempts.enter(&caller.client.inner.total.files).await;
                 let outcome = self.attempt(attempts.tokens()).await;
+                // Free for other files while this one waits for its next attempt.
                 drop(place);
                 let bytes = self.sink.bytes();
                 if bytes > furthest {
@@ -141,6 +151,8 @@ impl<'a> Transfer<'a> {
                 ExpectedBody {
                     until: total,
                     total,
+                    // RFC 9112 section 6.3: without a length the body ends with the connection, and
+                    // a connection that broke looks the same.
                     needs_proof: total.is_none() && head.ends_with_connection,
                 }
             }
@@ -180,7 +192,9 @@ impl<'a> Transfer<'a> {
                 }
                 None => return Err(too_slow(wire)),
             };
+            // Only the wait for the service counts, and not the time that the sink takes.
             let waited = wire.clock.elapsed().saturating_sub(asked);
+            // No platform has more than 64 bits in a `usize`.
             let length = chunk.len() as u64;
             let after = self.sink.bytes() - self.sink.skips() + length;
             if let Some(until) = coming.until.filter(|until| after > *until) {
@@ -188,18 +202,21 @@ impl<'a> Transfer<'a> {
                 return Err(Error::new(Kind::Incomplete(what)));
             }
             if after > limit {
-                // Nobody goes on with it.
+                // What came is thrown away: no download goes on with it. If that fails, the length is
+                // still the error to report.
                 let _ = self.sink.restart(None, None, Vec::new()).await;
                 return Err(Error::decode(too_long(limit)));
             }
             self.sink.write(chunk).await?;
             let bytes = self.sink.bytes();
+            // A file that is whole is not given up for its pace.
             if !pace.keeps(&wire.timeouts, length, waited) && coming.until != Some(after) {
                 return Err(too_slow(wire));
             }
             if let Some(Report(report)) = &mut self.report {
                 report(Progress {
                     bytes,
+                    // The size in the order is a hint, and wrong once it is passed.
                     total: coming.total.or(size.filter(|size| bytes <= *size)),
                     rate: self.meter.note(length, wire.clock.elapsed()),
                 });
@@ -263,9 +280,11 @@ impl Pace {
         };
         self.bytes += bytes;
         self.waited += waited;
+        // Judged over a whole stretch: a short pause is not a slow line.
         if self.waited < timeouts.idle {
             return true;
         }
+        // Whole seconds, rounded in the service's favour.
         let due = rate.saturating_mul(self.waited.as_secs());
         let keeps = self.bytes >= due;
         *self = Pace::default();

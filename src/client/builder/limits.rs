@@ -14,7 +14,7 @@ use crate::error::Error;
 /// A time that is shorter than a millisecond is taken as one, and one that is longer than a year as a
 /// year.
 impl ClientBuilder {
-    /// How long it may take until a connection stands. Default: 10 seconds. It has no effect on a
+    /// How long it may take until there is a connection. Default: 10 seconds. It has no effect on a
     /// [transport of your own](ClientBuilder::transport).
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.timeouts.connect = clamped(time);
@@ -157,6 +157,7 @@ impl ClientBuilder {
 }
 
 fn clamped(time: Duration) -> Duration {
+    // A limit of nothing would fail every call; a longer one than a year overflows some clocks.
     time.clamp(Duration::from_millis(1), LONGEST_WAIT)
 }
 

@@ -315,6 +315,7 @@ impl ClientBuilder {
             .filter(|id| !id.is_empty())
             .ok_or_else(|| missing("the client id is"))?;
 
+        // First of all: the transport's resolver and the extra headers go by it.
         let mut allowed = AllowedOrigins::default();
         for url in endpoints.configured_urls() {
             allowed.allow_origin(&url);
@@ -328,6 +329,7 @@ impl ClientBuilder {
             check_parameter(name)?;
         }
         let allowed = Arc::new(allowed);
+        // A transport of the application's own keeps its own user agent, unless one is set.
         let product = match (self.user_agent.as_deref(), &self.transport) {
             (None, Some(_)) => None,
             (product, _) => Some(product.unwrap_or_default()),
@@ -336,6 +338,8 @@ impl ClientBuilder {
         let redirect_url = self.redirect_url.as_deref().map(redirect_url).transpose()?;
         let route = Route::of(self.transport.is_some(), &self.network.proxy);
         let transport = match self.transport {
+            // Settings that have no effect there are an error: a lab would believe that its proxy
+            // is used.
             Some(_) if !self.network.is_default() => {
                 return Err(Error::configuration(
                     "proxies and root certificates are for the client's own transport, and another one is given",
@@ -407,12 +411,15 @@ fn extra_headers(
         let header = header.filter(|header| !OWN_HEADERS.contains(header));
         let value = HeaderValue::from_str(value.expose());
         let (Some(header), Ok(mut value)) = (header, value) else {
+            // Any text may be in its place: it is shown on one line, and not all of it.
             let name: String = name.escape_debug().take(40).collect();
             return Err(Error::configuration(format!(
                 "the header `{name}` cannot be set"
             )));
         };
+        // It may be a key of a gateway.
         value.set_sensitive(true);
+        // `insert`: of a header that is given twice the last value counts.
         configured.insert(header, value);
     }
     Ok(ExtraHeaders {

@@ -37,6 +37,7 @@ impl Run {
                 return Vec::new();
             }
         }
+        // Not by `Login::accounts`: the form of the answer is of interest too.
         let answer = match login.caller.send(Call::new(operation)).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -45,6 +46,7 @@ impl Run {
             }
         };
         let shapes = self.shapes();
+        // What is not JSON is null here, and holds no list. `records` reports it below.
         let value = answer.decode("").unwrap_or_default();
         if let Some(place) = self.list(operation, &value) {
             self.seen.list(&place, "around the accounts");
@@ -116,6 +118,8 @@ impl Run {
         let operation = Operation::RefreshToken;
         let refreshed = async {
             let before = source.tokens().await?;
+            // Asks for other tokens than these, as after a 401: it is the only way to a refresh
+            // before it is due.
             Ok((source.tokens_after(before.generation()).await?, before))
         };
         match refreshed.await {
@@ -133,6 +137,7 @@ impl Run {
                 step.facts.push(format!("the refresh token is {kind}"));
                 true
             }
+            // `tokens_after` does not refresh twice within five minutes for a 401.
             Ok((None, _)) => {
                 self.skipped(operation.title(), "it was refreshed a moment ago", "");
                 true

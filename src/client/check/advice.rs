@@ -11,6 +11,7 @@ pub(super) fn advice(error: &Error, operation: Operation) -> String {
         operation,
         Operation::GetToken | Operation::RefreshToken | Operation::RevokeToken
     );
+    // From the network up to the answer: the first that applies is the cause of the rest.
     if error.is_connect() {
         return connection(&error.report());
     }
@@ -67,6 +68,7 @@ pub(super) fn advice(error: &Error, operation: Operation) -> String {
 
 /// The causes are those of the transport, which say no values.
 fn connection(report: &str) -> String {
+    // By words: the causes come from several libraries and from the system, which share no type.
     let report = report.to_lowercase();
     let has = |word: &str| report.contains(word);
     if has("certificate") || has("unknownissuer") {

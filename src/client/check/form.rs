@@ -1,4 +1,9 @@
-//! Forms of keys and values: what may be said of them without saying them. Pure.
+//! Forms of keys and values: what a report may show of them. Pure.
+//!
+//! *Problem.* A report is sent by mail and pasted into tickets, and answers hold names of patients.
+//!
+//! *Approach.* Of a value only its form is shown; a key or a status only if it is short and plain.
+//! No function here must return a part of a value that it has not judged.
 
 use serde_json::Value;
 use url::Url;
@@ -36,9 +41,11 @@ fn form_of(text: &str) -> &'static str {
     let is_url = || Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     match text {
         "" => "empty text",
+        // The lengths of SHA-256 and MD5.
         _ if is_hex(64) || is_hex(32) => "text of hexadecimal digits",
         _ if digits() => "text of digits",
         _ if text.parse::<jiff::Timestamp>().is_ok() => "time with an offset",
+        // A date alone can be read as a date with a time as well.
         _ if text.len() > 10 && text.parse::<jiff::civil::DateTime>().is_ok() => {
             "time without an offset"
         }
@@ -53,6 +60,7 @@ fn form_of(text: &str) -> &'static str {
 /// The form of a value that is a time.
 pub(super) fn time_of(value: &Value) -> &'static str {
     match value.as_f64() {
+        // As seconds, that is after the year 5000.
         Some(1e11..) => "milliseconds since 1970, or finer",
         Some(_) => "seconds since 1970",
         None => type_of(value),

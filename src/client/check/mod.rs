@@ -29,7 +29,7 @@ impl Client {
     /// Step by step it asks for what software needs: a connection, *Discovery*, the sign-in page,
     /// tokens, the accounts of a login, the listing of an account, and one order. Nothing is changed at
     /// the service but that the access token is refreshed once, by way of the
-    /// [`TokenStore`](crate::TokenStore), as every hour. It asks for no file unless it is told to, so that no
+    /// [`TokenStore`](crate::TokenStore), as every hour. It asks for a file only on request, so that no
     /// order becomes *Downloaded*.
     ///
     /// ```no_run

@@ -26,6 +26,7 @@ impl Run {
             .current()
             .configured_urls()
         {
+            // One request for each origin, however many endpoints are there.
             url.set_path("/");
             url.set_query(None);
             if !roots.contains(&url) {
@@ -36,6 +37,7 @@ impl Run {
         for root in roots {
             let mut request = Request::new(Bytes::new());
             *request.method_mut() = Method::HEAD;
+            // Not by the pipeline: no token goes along, and a failure is not tried again.
             let wire = &self.client().protocol().wire;
             let answered = match set_uri(&mut request, &root) {
                 Ok(()) => wire
@@ -93,6 +95,7 @@ impl Run {
                 return;
             }
         };
+        // Put in force: the steps after this one go where Discovery says.
         let updated = protocol
             .directory
             .update(&answer.body, protocol.wire.clock.now());
@@ -108,6 +111,7 @@ impl Run {
         let found = discovery::read(&answer.body, &current).ok();
         let unnamed = Operation::ALL.iter().filter(|operation| {
             let named = found.as_ref().is_some_and(|found| found.has(**operation));
+            // Its word on itself does not count.
             **operation != Operation::Discovery && !named
         });
         let unnamed: Vec<_> = unnamed.map(|operation| operation.name()).collect();
@@ -173,6 +177,7 @@ impl Run {
             (Some(location), Some(back)) if same_place(location, back) => location
                 .query_pairs()
                 .find(|(name, _)| name == "error")
+                // The page may write anything there.
                 .map(|(_, code)| answer::code(&code).unwrap_or("an error").to_owned()),
             _ => None,
         };
@@ -198,5 +203,6 @@ impl Run {
 }
 
 fn same_place(one: &Url, other: &Url) -> bool {
+    // Without the query, which has the code or the error.
     one.origin() == other.origin() && one.path() == other.path()
 }

@@ -1,4 +1,8 @@
 //! What the answers of a service showed: keys, types, forms, and no value. Pure.
+//!
+//! Everything here goes into a report that people send on, so nothing must be stored but keys,
+//! types and forms that `form` has let through. What is counted is bounded: a service may answer
+//! with anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +25,7 @@ const KEYS: usize = 100;
 /// Everything that was seen.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Observations {
-    /// The keys of each kind of record, and of what stands around lists.
+    /// The keys of each kind of record, and of the objects around lists.
     pub(super) records: BTreeMap<&'static str, Keys>,
     pub(super) lists: BTreeSet<&'static str>,
     pub(super) paging: BTreeSet<&'static str>,
@@ -67,7 +71,7 @@ pub(super) struct Key {
     pub(super) types: BTreeSet<&'static str>,
     /// The field that the crate reads it as.
     pub(super) read_as: Option<&'static str>,
-    /// The keys of an object that stands there.
+    /// The keys of the value, if it is an object.
     #[serde(skip_serializing_if = "Option::is_none")]
     inner: Option<Box<Keys>>,
 }
@@ -168,6 +172,7 @@ impl Observations {
                 match shapes::field_of("asset", key, shapes) {
                     Some("modifiedat") => self.time(value),
                     Some("assettype") => {
+                        // A kind of file is a word; any other text may be a name.
                         let kind = value.as_str().filter(|kind| is_plain(kind));
                         self.file_kinds.extend(kind.map(str::to_owned));
                     }
@@ -292,6 +297,7 @@ impl Keys {
     ) {
         let mut hidden = 0;
         for (name, value) in fields {
+            // A key may be data as well: an object may have names of people as its keys.
             if !is_plain(name) || (self.keys.len() >= KEYS && !self.keys.contains_key(name)) {
                 hidden += 1;
                 continue;

@@ -32,6 +32,7 @@ impl Run {
     pub(super) async fn listing(&mut self, lab: &Lab) -> Option<Vec<Order>> {
         let operation = Operation::GetOrders;
         let call = Call::new(operation).with("account_id", lab.id().as_str());
+        // The first page by itself, to look into its form.
         let answer = match lab.caller.send(call).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -55,10 +56,11 @@ impl Run {
                 });
             self.status_key = status_key(place.records, &shapes);
         }
-        // All pages of it.
+        // Once more as an application reads it, with all pages.
         match lab.orders().list().await {
             Ok(listing) => {
                 let (orders, unread) = (listing.orders().len(), listing.unreadable().len());
+                // There is more than in the first answer: that was a page.
                 if orders + unread > first {
                     self.seen.page_size = Some(first);
                 }
@@ -201,6 +203,7 @@ impl Run {
         if !protocol.allowed.permits(&url) {
             return Err(not_permitted(&url));
         }
+        // By hand, as the pipeline does it: a 401 must not renew the token here.
         authorize(&mut request, &*lab.tokens.tokens().await?)?;
         protocol.wire.exchange(&url, request).await
     }
@@ -208,6 +211,7 @@ impl Run {
     /// The first byte of files, and whether that takes the order off the list.
     pub(super) async fn files(&mut self, lab: &Lab, order: &Order, listed: Option<&[Order]>) {
         let is_listed = |orders: &[Order]| orders.iter().any(|other| other.id() == order.id());
+        // Only an order that was listed can leave the list.
         let mut was_listed = listed.is_some_and(is_listed);
         let mut kinds = vec!["thumbnails"];
         kinds.extend(self.check.zip.then_some("zip"));
@@ -223,6 +227,7 @@ impl Run {
             if !self.file(name, lab, order, asset).await || !was_listed {
                 continue;
             }
+            // The absence of an order says something only in a complete listing.
             if let Ok(now) = lab.orders().list().await
                 && now.is_complete()
                 && !is_listed(now.orders())
@@ -309,6 +314,7 @@ fn is_missing(error: &Error) -> bool {
 fn is_with_lab(status: &OrderStatus) -> bool {
     matches!(
         status.symbol(),
+        // A status that the crate does not know proves nothing.
         Some(Symbol::F | Symbol::R | Symbol::D) | None
     )
 }

@@ -1,4 +1,4 @@
-//! Where the records of an answer stand. Pure.
+//! Where the records of an answer are. Pure.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use crate::model::lenient;
 /// How deep a list is looked for.
 const DEPTH: usize = 4;
 
-/// The records of an answer, and what stands around them.
+/// The records of an answer, and what is around them.
 #[derive(Debug, PartialEq)]
 pub(super) struct Place<'v> {
     /// A JSON pointer; none where a key on the way must not be shown.
@@ -34,6 +34,7 @@ pub(super) fn list(answer: &Value) -> Option<Place<'_>> {
                 place.records = records;
                 return Some(place);
             }
+            // Some services write null for an empty list. A bare null is no listing.
             Value::Null if place.depth > 0 => {
                 place.is_null = true;
                 return Some(place);
@@ -57,11 +58,12 @@ pub(super) fn list(answer: &Value) -> Option<Place<'_>> {
     }
 }
 
-/// The list that stands at a JSON pointer, as a configuration has it.
+/// The list at the JSON pointer of a configuration.
 pub(super) fn list_at<'v>(answer: &'v Value, pointer: &str) -> Option<Place<'v>> {
     let mut place = Place::new();
     let mut value = answer;
     for token in pointer.split('/').skip(1) {
+        // RFC 6901 section 4: in this order, or `~01` would become a slash.
         let key = token.replace("~1", "/").replace("~0", "~");
         let fields = value.as_object()?;
         value = fields.get(&key)?;
@@ -112,6 +114,7 @@ impl Place<'_> {
         self.pointer = self.pointer.take().filter(|_| is_plain(key));
         if let Some(pointer) = &mut self.pointer {
             pointer.push('/');
+            // The other way round from reading: the `~` first.
             pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
         }
         let others = fields.iter().filter(|(other, _)| *other != key);
@@ -120,10 +123,11 @@ impl Place<'_> {
     }
 }
 
-/// The only list of objects, wherever it stands.
+/// The only list of objects, wherever it is.
 fn guess(answer: &Value) -> Option<Place<'_>> {
     let mut found = Vec::new();
     look(answer, &mut Vec::new(), &mut found);
+    // With two lists it would be a guess which one is meant.
     let [(path, records)] = found.as_slice() else {
         return None;
     };

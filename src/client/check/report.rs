@@ -29,6 +29,7 @@ pub struct CheckReport {
 /// One step.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Step {
+    // The names of these fields are those of the report's JSON.
     pub(super) name: &'static str,
     /// The method and the path, without values.
     #[serde(skip_serializing_if = "Option::is_none")]

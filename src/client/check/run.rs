@@ -19,7 +19,7 @@ pub(super) struct Run {
     pub(super) check: Check,
     pub(super) steps: Vec<Step>,
     pub(super) seen: Observations,
-    /// Where lists stand that the crate does not find by itself.
+    /// The places of lists that the crate does not find by itself.
     pub(super) lists: Vec<(&'static str, String)>,
     /// The key of the status, where no key that the crate knows is one.
     pub(super) status_key: Option<String>,
@@ -33,6 +33,7 @@ pub(super) async fn run(check: Check) -> CheckReport {
         lists: Vec::new(),
         status_key: None,
     };
+    // In the order in which software needs them: each step builds on the one before.
     run.connections().await;
     run.discovery().await;
     run.sign_in_page().await;
@@ -120,8 +121,8 @@ impl Run {
         }
     }
 
-    /// The list of an answer: where the configuration says, or where the crate finds it. Notes where it
-    /// stands if the crate does not.
+    /// The list of an answer: where the configuration says, or where the crate finds it. Notes the
+    /// place of a list that the crate does not find.
     pub(super) fn list<'v>(
         &mut self,
         operation: Operation,
@@ -148,6 +149,7 @@ fn path_of(template: &str) -> String {
     let path = after.find(['/', '?']).map_or("/", |at| &after[at..]);
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     let shown = path.split('/').map(|segment| {
+        // `v2` or `v10`, and no number that could be an id.
         let is_version = |rest: &str| rest.len() < 4 && rest.bytes().all(|it| it.is_ascii_digit());
         let version = segment.strip_prefix('v').is_some_and(is_version);
         let variable = segment.starts_with('{') && segment.ends_with('}');

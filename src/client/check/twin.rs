@@ -67,6 +67,7 @@ pub(super) fn behaviour(seen: &Observations) -> Value {
     put("keys", seen.key_spelling().and_then(keys));
     put(
         "lists",
+        // By the alphabet, in which the deepest form comes last.
         seen.lists.last().and_then(|lists| match *lists {
             "bare" => Some("bare".into()),
             "in an object" => Some("wrapped".into()),
@@ -190,6 +191,7 @@ fn paging(seen: &Observations) -> Option<Value> {
     let signs = &seen.paging;
     let has = |sign: &str| signs.contains(sign);
     Some(match () {
+        // In the order in which `paging` would follow them.
         () if has("link in a header") || has("link") => "link".into(),
         () if has("cursor") => "cursor".into(),
         () if has("page number") => "page".into(),
@@ -335,7 +337,7 @@ fn digests(seen: &Observations) -> Option<bool> {
     Some(sha256 || seen.shows("file", "md5") == Some(true))
 }
 
-/// What a configuration should say so that answers can be read: where a list stands that the crate
+/// What a configuration should say so that answers can be read: the place of a list that the crate
 /// does not find, and which key is the status where none is.
 pub(super) fn settings(lists: &[(&'static str, String)], status: Option<&str>) -> Value {
     let mut settings = Map::new();

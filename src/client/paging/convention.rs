@@ -1,5 +1,9 @@
 //! Where the next page is, by whatever the answer offers. Not documented by Align: these are
 //! the ways that services of this kind usually go.
+//!
+//! *Approach.* From the plainest sign to the weakest: a flag, a link, a cursor, a page number, an
+//! offset, a total. Pure. It must not end a listing in silence where the answer speaks of more:
+//! that is `Unreachable`.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +15,7 @@ use crate::key::same_key;
 
 type Object = Map<String, Value>;
 
-/// Objects in which what is said of pages may be wrapped.
+/// Objects that may wrap what an answer says of pages.
 const SCOPES: [&str; 8] = [
     "paging",
     "pagination",
@@ -64,6 +68,7 @@ const TOTALS: [&str; 8] = [
 pub(super) fn next(page: &Page<'_>) -> NextPage {
     let said = PageHints::of(page.around);
     let more = said.more();
+    // A plain no wins over every other sign.
     if more == Some(false) {
         return NextPage::None;
     }
@@ -185,6 +190,7 @@ impl<'a> PageHints<'a> {
     }
 
     fn link(&self) -> Option<String> {
+        // By a name that only links have.
         let named = self.find(&LINKS, |_, value| target(value));
         // `next` by itself may be a link or a cursor.
         named.or_else(|| {
@@ -203,6 +209,7 @@ impl<'a> PageHints<'a> {
     fn cursor(&self) -> Option<(String, String)> {
         let cursor = self.find(&CURSORS, |key, value| {
             let name = match strip_next(key) {
+                // `nextToken` is sent back under its own name, as AWS has it.
                 Some(name) if !same_key(key, "nexttoken") => name,
                 _ => key.to_owned(),
             };
@@ -245,6 +252,7 @@ impl<'a> PageHints<'a> {
         let next = offset.checked_add(page.records as u64)?;
         let total = self.number(&TOTALS).map(|(_, total)| total);
         let more = more.unwrap_or(total.is_some_and(|total| next < total));
+        // An empty page would ask for itself again.
         (more && page.records > 0).then_some((name, next))
     }
 }
@@ -262,6 +270,7 @@ fn strip_next(key: &str) -> Option<String> {
     let head = key
         .get(..4)
         .filter(|head| head.eq_ignore_ascii_case("next"))?;
+    // Does not panic: `get` has found a boundary at 4.
     let rest = key[4..].trim_start_matches(['_', '-']);
     let mut letters = rest.chars();
     let first = letters.next()?;

@@ -37,6 +37,7 @@ fn next_of(mut rest: &str) -> Result<Option<String>, MalformedLink> {
         if rest.is_empty() {
             return Ok(None);
         }
+        // RFC 8288 section 3: a target in angle brackets, then parameters.
         let after = rest.strip_prefix('<').ok_or(MalformedLink)?;
         let (target, parameters) = after.split_once('>').ok_or(MalformedLink)?;
         let (is_next, end) = read_parameters(parameters)?;
@@ -55,6 +56,8 @@ fn read_parameters(text: &str) -> Result<(bool, usize), MalformedLink> {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate() {
         match byte {
+            // RFC 9110 section 5.6.4: in a quoted string a backslash takes the next character as it
+            // is.
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,

@@ -1,7 +1,7 @@
 //! Listings that come in pages.
 //!
 //! *Problem.* Whether *Get Orders* answers in pages, and how the next one is asked for, is not
-//! documented. A listing of which a page is missing is worse than none: what is not in it looks
+//! documented. A listing that lacks a page is worse than none: what is not in it looks
 //! as if the lab had downloaded it.
 //!
 //! *Default.* What the answer offers is taken: a link (RFC 8288's header, `next`, `nextLink`,
@@ -95,7 +95,7 @@ impl Page<'_> {
         self.headers
     }
 
-    /// What stands around the list in the answer's body, by its own keys; empty for a bare
+    /// What is around the list in the answer's body, by its own keys; empty for a bare
     /// list. Of a list in several wrappings, all levels in one.
     #[must_use]
     pub fn around(&self) -> &serde_json::Map<String, Value> {
@@ -160,6 +160,7 @@ impl Caller {
             call.url = next.take();
             let (answer, records) = match self.page::<T>(call, &mut room).await {
                 Ok(page) => page,
+                // Nothing was read, so that an error loses nothing.
                 Err(error) if number == 1 => return Err(error.with_operation(title)),
                 Err(error) => {
                     pages.problem = Some(error);
@@ -180,6 +181,8 @@ impl Caller {
                 pages.problem = Some(Error::decode("a page repeats an earlier one"));
                 break;
             }
+            // Before `add`, which consumes the records: what is over a limit still belongs to the
+            // listing.
             pages.problem = room.problem(&answer, &records);
             pages.add(records);
             if pages.problem.is_some() {
@@ -214,6 +217,7 @@ impl Caller {
     ) -> Result<(Answer, Records<T>)> {
         let wire = &self.client.protocol().wire;
         let rules = Rules::new(&self.client, call.operation, room.limits);
+        // Before the request: nothing of its answer could be kept.
         if room.limits.bytes == 0 {
             return Err(over(Over::Bytes));
         }
@@ -230,7 +234,7 @@ impl Caller {
             let records = answer.records(rules).await?;
             Ok((answer, records))
         };
-        // A moment more than its body has, of which what came in time is read.
+        // A moment more than its body has: what came in time must still be read.
         let limit = left.saturating_add(Duration::from_secs(1));
         let page = wire.within(limit, reading).await;
         page.unwrap_or_else(|| Err(over(Over::Time)))
@@ -283,6 +287,7 @@ impl<T> Pages<T> {
                 (position, error.with_path(&located.path), located.ids)
             }));
         self.count += records.count;
+        // The one page of most listings is taken over, and not copied.
         if self.good.is_empty() {
             self.good = records.good;
         } else {
@@ -308,6 +313,8 @@ impl SeenPages {
         id: impl Fn(&T) -> &str,
     ) -> bool {
         self.urls.insert(answer.url.clone());
+        // A hash is enough: if two pages in a row had the same one by chance, the listing would
+        // only be incomplete.
         let mut hasher = DefaultHasher::new();
         answer.body.hash(&mut hasher);
         let body = Some(hasher.finish());
@@ -317,10 +324,11 @@ impl SeenPages {
         for record in &records.good {
             new |= self.ids.insert(id(record).to_owned());
         }
+        // Empty pages may follow each other: services that filter after paging send them.
         records.count > 0 && (same || (!records.good.is_empty() && !new))
     }
 
-    /// Where a reference leads, from the page that it stands in.
+    /// The URL of a reference, relative to the page that holds it.
     fn follow(
         &self,
         paging: &Paging,
@@ -331,6 +339,7 @@ impl SeenPages {
             .url
             .join(reference)
             .map_err(|_| "the link to the next page is no URL")?;
+        // It is not sent, and would make the same page look like another one.
         url.set_fragment(None);
         if paging.on_own_origin {
             let mut own = answer.url.clone();

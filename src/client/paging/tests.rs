@@ -108,7 +108,7 @@ fn more_without_a_way_to_it_is_said() {
 }
 
 proptest! {
-    /// Whatever stands around a list, the convention ends: no page leads to itself for ever.
+    /// Whatever is around a list, the convention ends: no page leads to itself for ever.
     #[test]
     fn numbers_lead_on_or_end(page in any::<u64>(), pages in any::<u64>(), number in 1usize..2000) {
         let around = json!({"page": page, "totalPages": pages});
