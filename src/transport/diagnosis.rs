@@ -1,4 +1,10 @@
 //! Why there is no connection: what the libraries below say, in words that name what to change.
+//!
+//! *Problem.* *error sending request* says nothing to a lab. Whether a failure passes by itself
+//! decides if it is tried again, and only the innermost error knows.
+//!
+//! *Approach.* The chain of causes is searched by type, and by text where a type has no public
+//! name. The texts here must not hold a URL or anything of a certificate.
 
 use std::error::Error as StdError;
 use std::io;
@@ -19,8 +25,10 @@ pub(super) fn of_connection(
     error: &(dyn StdError + 'static),
     proxy: Option<&NamedProxy>,
 ) -> Diagnosis {
+    // TLS first: a certificate is refused inside of a tunnel as well.
     let (failure, reason) = match tls(error) {
         Some(reason) => (Failure::Unconnectable, Some(reason)),
+        // The texts are hyper-util's. If a release changes them, it is a failure like any other.
         None => match tunnel(error).as_deref() {
             Some(what) if what.contains("authorization required") => (
                 Failure::Unconnectable,
@@ -40,8 +48,8 @@ pub(super) fn of_connection(
     Diagnosis { failure, detail }
 }
 
-/// What does not pass by itself. The rest (a handshake that broke off, an alert of a server that is
-/// overloaded) may.
+/// The failures that do not pass by themselves. Others may: a handshake that broke off, an alert of
+/// a server that is overloaded.
 #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
 fn tls(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     use rustls::AlertDescription::{HandshakeFailure, ProtocolVersion};
@@ -62,6 +70,7 @@ fn tls(error: &(dyn StdError + 'static)) -> Option<&'static str> {
             "its certificate is not trusted: where a proxy opens TLS to inspect it, give the proxy's \
              certificate to `ClientBuilder::root_certificate`"
         }
+        // What came is no TLS record: most often plain HTTP on that port.
         InvalidMessage(_) => "it speaks no TLS: check the scheme and the port of the endpoint",
         PeerIncompatible(_) | AlertReceived(HandshakeFailure | ProtocolVersion) => {
             "it has no version or cipher of TLS in common with this machine"
@@ -94,6 +103,7 @@ fn chain<'e>(
     error: &'e (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error| {
+        // Into an `io::Error` first: its `source` would skip the error that it wraps.
         let error: &'e (dyn StdError + 'static) = *error;
         match error
             .downcast_ref::<io::Error>()

@@ -35,7 +35,7 @@ pub(crate) type Response = http::Response<Body>;
 /// Sends requests, whose bodies are small and in memory, and returns answers, whose bodies stream.
 /// Object-safe; clones of a client share one.
 ///
-/// Whoever logs requests: headers with credentials are marked as
+/// If you log requests: headers with credentials are marked as
 /// [sensitive](http::HeaderValue::is_sensitive) and print as such, but the bodies of *Get
 /// Token*, *Refresh Token* and *Revoke Token* hold secrets, and so does the body of the answer.
 #[async_trait]
@@ -144,6 +144,7 @@ impl Body {
         let mut all: Vec<u8> = Vec::new();
         let mut cut = None;
         while cut.is_none() {
+            // A piece that is there wins over the end: `select` polls it first.
             let mut piece = match select(self.next(), end.as_mut()).await {
                 Either::Left((Some(piece), _)) => piece?,
                 Either::Left((None, _)) => break,
@@ -152,6 +153,7 @@ impl Body {
                     break;
                 }
             };
+            // Not below 0: each piece is cut to the room that is left.
             let room = limit - all.len() - first.len();
             cut = (piece.len() > room).then_some(Truncation::Long);
             piece.truncate(room);
@@ -162,8 +164,9 @@ impl Body {
             if all.is_empty() {
                 // There is more of it than fits into what is read at once.
                 let length = self.length.and_then(|length| usize::try_from(length).ok());
+                // Without a length a first guess, which grows as needed.
                 let length = length.unwrap_or(64 * 1024).min(limit);
-                // Which may be a lie, and the limit may be none.
+                // The length may be a lie and the limit very high: no more than this is reserved at once.
                 all.reserve_exact(length.min(wire::ANSWER_LIMIT));
                 all.extend_from_slice(&std::mem::take(&mut first));
             }
@@ -227,7 +230,7 @@ pub(crate) enum Failure {
     Unconnectable,
     /// What answers speaks no HTTP.
     Protocol,
-    /// The host's name leads to where a service must not lead.
+    /// The host's name resolves to an address that a service must not lead to.
     NotPublic,
     Timeout,
     Broken,

@@ -1,11 +1,17 @@
 //! The proxy that a client goes through, as it may be named: without user and password.
+//!
+//! *Problem.* Which proxy a request takes is decided deep in a library, from variables and settings
+//! that a lab may not know of. An error has to name it.
+//!
+//! *Approach.* The library's own matcher is asked the same question. A text of this module must not
+//! show the user or the password of a proxy.
 
 use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
 use crate::endpoints::origin;
 
-/// What stands for a proxy that no variable names.
+/// The name of the source of a proxy that no variable names.
 const SYSTEM: &str = "the system's settings";
 
 /// The proxies of the environment and the system, read as reqwest reads them.
@@ -65,10 +71,12 @@ impl SystemProxies {
         if variables.is_empty() && !cfg!(any(target_os = "macos", windows, test)) {
             return SystemRoute::Direct;
         }
+        // What is no URI is not requested either: it has no route to name.
         let uri: Option<http::Uri> = url.as_str().parse().ok();
         let proxy = uri.and_then(|uri| self.matcher.intercept(&uri));
         match (proxy, variables.first()) {
             (Some(proxy), _) => {
+                // The matcher does not say which variable it has read: the origins are compared.
                 let place = place(&proxy.uri().to_string()).unwrap_or_default();
                 let named = variables.iter().find(|(_, other)| *other == place);
                 let setting = named.map_or(SYSTEM, |(name, _)| name);
@@ -83,7 +91,7 @@ impl SystemProxies {
     }
 }
 
-/// The origin of a proxy: of a URL, or of a host and a port as they stand in the environment. None
+/// The origin of a proxy: of a URL, or of a host and a port as the environment has them. None
 /// if it is neither.
 pub(crate) fn place(text: &str) -> Option<String> {
     let url = match text.contains("://") {

@@ -94,7 +94,9 @@ impl Reqwest {
         let builder = || {
             let builder = reqwest::Client::builder()
                 .connect_timeout(timeouts.connect)
+                // A limit between two reads and not on the whole: files take as long as they take.
                 .read_timeout(timeouts.idle)
+                // The client judges where a redirect leads, and whether the token goes along.
                 .redirect(reqwest::redirect::Policy::none())
                 // The application may turn these features of reqwest on: files are kept as they came.
                 .no_gzip()
@@ -110,6 +112,7 @@ impl Reqwest {
             trusting(builder, &network.roots)
         };
         let proxied = match &network.proxy {
+            // They would go to whatever proxy the environment names.
             Proxy::System if network.proxy_credentials.is_some() => {
                 return Err(Error::configuration(
                     "credentials for a proxy are given, and no proxy",
@@ -126,6 +129,7 @@ impl Reqwest {
             })
         };
         let client = built(proxied)?;
+        // Without a system proxy both are the same, with one pool of connections.
         let direct = match network.proxy {
             Proxy::System => built(builder()?.no_proxy())?,
             Proxy::None | Proxy::At(_) => client.clone(),
@@ -231,7 +235,9 @@ impl Transport for Reqwest {
         let visit = self.resolver.as_ref().map(|own| own.visit(request.url()));
         let response = client.execute(request).await;
         let response = response.map_err(|error| failed(error, proxy.as_ref()))?;
+        // The head is there, so the name was resolved long before.
         drop(visit);
+        // Read before the conversion, which takes the response apart.
         let length = response.content_length();
         let response = http::Response::<reqwest::Body>::from(response);
         Ok(response.map(|body| {
@@ -244,6 +250,8 @@ impl Transport for Reqwest {
 /// The URL is taken out: it may be signed, and its path holds ids.
 fn failed(error: reqwest::Error, proxy: Option<&NamedProxy>) -> TransportError {
     let error = error.without_url();
+    // The order counts: a refused address is a failed connection to reqwest, and a connection that
+    // was not made in time is a timeout as well, though nothing was sent.
     if find::<PrivateAddressError>(&error).is_some() {
         TransportError::new(Failure::NotPublic, error)
     } else if error.is_connect() {

@@ -1,6 +1,6 @@
 //! What a name may resolve to.
 //!
-//! A service, or whoever answers in its place, must not lead the software to its own machine or to
+//! A service, or a machine that answers in its place, must not lead the software to its own machine or to
 //! others of the lab's network. What a URL says is judged before a request is made; a name says
 //! nothing until it is resolved, so it is judged there, at each connection.
 
@@ -29,6 +29,7 @@ pub(super) struct Resolver {
     /// Those that the configuration does not name. A proxy's name is resolved here too, and is none
     /// of them.
     visited: VisitedHosts,
+    // The system's look-up; tests have one of their own.
     lookup: Lookup,
 }
 
@@ -48,12 +49,14 @@ impl Resolver {
             Some(Host::Domain(host)) if !self.allowed.names_host(host) => host.to_owned(),
             _ => return Visit(None),
         };
+        // Counted: several requests to one host may be on their way.
         *visited(&self.visited).entry(host.clone()).or_default() += 1;
         Visit(Some((Arc::clone(&self.visited), host)))
     }
 }
 
 fn visited(hosts: &VisitedHosts) -> MutexGuard<'_, BTreeMap<String, usize>> {
+    // Held for one look or one count, never across an await. A panic cannot leave it half written.
     hosts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -78,11 +81,15 @@ impl Resolve for Resolver {
         let is_judged = visited(&self.visited).contains_key(name.as_str());
         let (allowed, lookup) = (Arc::clone(&self.allowed), self.lookup);
         Box::pin(async move {
+            // The system's resolver blocks.
             let addresses = tokio::task::spawn_blocking(move || lookup(name.as_str())).await??;
             let mut open = addresses.clone();
             if is_judged {
+                // The connection is made to one of these: a second look-up could answer otherwise
+                // (DNS rebinding).
                 open.retain(|address| allowed.permits_address(address.ip()));
             }
+            // A name without any address is an ordinary failure of the look-up.
             if open.is_empty() && !addresses.is_empty() {
                 return Err(PrivateAddressError.into());
             }

@@ -1,4 +1,4 @@
-//! One request, one answer, within its time: what authorization and the pipeline stand on.
+//! One request, one answer, within its time: the base of authorization and of the pipeline.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -60,6 +60,7 @@ impl TimedTransport {
         if let Some(agent) = &self.headers.user_agent {
             let headers = request.headers_mut();
             headers
+                // A raw request may have one of its own.
                 .entry(header::USER_AGENT)
                 .or_insert_with(|| agent.clone());
         }
@@ -102,6 +103,8 @@ impl TimedTransport {
             }
         };
         let collecting = body.collect(limit, end);
+        // The body has as long as the head had. An answer that began was caused by a request that
+        // arrived.
         match self.within(self.timeouts.attempt, collecting).await {
             Some(Ok(body)) => Ok((head, body)),
             Some(Err(error)) => Err(self.failed(url, error).with_sent(SendState::Yes)),
@@ -133,6 +136,7 @@ impl TimedTransport {
             return Some(output);
         }
         let limit = self.clock.sleep(limit);
+        // If both are ready the result counts: `select` polls it first.
         match select(future, limit).await {
             Either::Left((output, _)) => Some(output),
             Either::Right(_) => None,
@@ -148,6 +152,7 @@ impl TimedTransport {
                 "{} leads to this machine or into its network, and the configuration does not name it",
                 origin::display(url)
             )),
+            // The read timeout of reqwest is `idle`.
             Failure::Timeout => Kind::Timeout(self.timeouts.idle),
             Failure::Broken => Kind::Interrupted,
         };
