@@ -19,6 +19,7 @@ pub(crate) struct Budget {
     refilled: AtomicU64,
 }
 
+// See `Budget` for where these come from.
 const FULL: u32 = 500;
 const REPEAT: u32 = 5;
 const REPEAT_AFTER_TIMEOUT: u32 = 10;
@@ -35,8 +36,10 @@ impl Budget {
     /// Takes what a repeat costs, if there is that much. `now` is in elapsed time.
     pub(crate) fn take(&self, error: &Error, now: Duration) -> bool {
         self.refill(now);
+        // A timeout costs twice: it has held a connection, and the service, for long.
         let cost = cost(error);
         self.left
+            // Relaxed: the number guards no other memory, and a repeat more or less does no harm.
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(cost)
             })
@@ -58,8 +61,10 @@ impl Budget {
 
     fn refill(&self, now: Duration) {
         let step = now.as_secs() / STEP.as_secs();
+        // Of several threads one gets the difference; the others find the step reached.
         let before = self.refilled.fetch_max(step, Ordering::Relaxed);
         let steps = step.saturating_sub(before);
+        // More steps than a `u32` holds are more than enough to fill it.
         self.add(u32::try_from(steps).unwrap_or(FULL));
     }
 

@@ -87,14 +87,17 @@ impl RetryPolicy {
         if !error.is_transient() {
             return Err(StopReason::WouldNotHelp);
         }
+        // `None` counts as seen: nobody knows.
         if !state.repeatable && error.was_sent() != Some(false) {
             return Err(StopReason::MayHaveBeenSeen);
         }
         if state.attempts >= self.attempts {
             return Err(StopReason::Attempts);
         }
+        // The attempts count from 1, so that the first wait is within `base`.
         let drawn = backoff::full_jitter(self.base, self.cap, state.attempts, state.chance);
         let wait = drawn.max(error.retry_after().unwrap_or_default());
+        // Fails now and not after the wait, which the caller can use better.
         if wait >= state.left {
             return Err(StopReason::Time);
         }
@@ -112,7 +115,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Where an operation stands when an attempt has failed.
+/// The state of an operation when an attempt has failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryState {
     /// Attempts made, the failed one with them.
@@ -143,6 +146,7 @@ pub(crate) enum StopReason {
 impl StopReason {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
+            // Labels of counters: they must not change without need.
             StopReason::WouldNotHelp => "a repeat would not help",
             StopReason::MayHaveBeenSeen => "the service may have seen it",
             StopReason::Attempts => "it was tried often enough",
