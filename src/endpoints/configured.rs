@@ -1,4 +1,4 @@
-//! Endpoints as a configuration gives them: by what Align issues, and one by one.
+//! The endpoints of a configuration: by what Align issues, and one by one.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{EndpointSource, Endpoints, Operation};
 use crate::error::{Error, Result};
 
-/// What stands below the base URL of authorization. Convention.
+/// The operations below the base URL of authorization. Convention.
 const OAUTH: [Operation; 4] = [
     Operation::Authorization,
     Operation::GetToken,
@@ -19,7 +19,7 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// Something is no URL, or not in the form of [`Endpoints::from_json`]; its name is said.
+    /// A setting is no URL, or not in the form of [`Endpoints::from_json`]. The error names it.
     pub(crate) fn configured(
         base_url: Option<&str>,
         oauth_base: Option<&str>,
@@ -34,6 +34,7 @@ impl Endpoints {
             return Ok(None);
         }
         let mut whole = json!({ "base_url": base_url, "endpoints": endpoints, "shapes": shapes });
+        // The file may have a base URL and shapes as well: those of the configuration win.
         if let Some(Value::String(path)) = endpoints {
             whole = Self::file_value(path)?;
             for (name, value) in [
@@ -46,6 +47,7 @@ impl Endpoints {
             }
         }
         if shapes.is_none() && whole["shapes"].is_null() {
+            // `null` is not a way to leave the shapes out of `from_value`.
             whole.as_object_mut().map(|whole| whole.remove("shapes"));
         }
         let mut endpoints = Self::from_value(&whole)?;
@@ -53,9 +55,11 @@ impl Endpoints {
             let below = Self::from_base_url(base).map_err(|error| named("oauth_base", &error))?;
             for operation in OAUTH {
                 let known = endpoints.map.get(&operation);
+                // An endpoint that is named by itself wins over both bases.
                 if known.is_none_or(|known| known.source == EndpointSource::Convention) {
                     endpoints
                         .map
+                        // It keeps the rank of a convention, so that Discovery may override it.
                         .insert(operation, below.resolve(operation)?.clone());
                 }
             }

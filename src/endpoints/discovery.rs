@@ -1,4 +1,10 @@
 //! What Discovery says, and the endpoints that result from it.
+//!
+//! *Problem.* The form of Discovery's answer is not public, the answer may be wrong for a while,
+//! and ten thousand accounts ask for endpoints all the time.
+//!
+//! *Approach.* A good answer replaces the endpoints in one step; a bad one changes nothing.
+//! Discovery must not decide where credentials may go, nor where Discovery itself is.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,6 +30,8 @@ const MISSING: (u32, Duration) = (3, Duration::from_secs(10 * 60));
 #[derive(Debug)]
 pub(crate) struct Directory {
     configured: Endpoints,
+    // Held for a clone of two pointers, never across an await. A call keeps the endpoints that it
+    // began with.
     in_force: RwLock<CurrentEndpoints>,
     /// How many calls in a row were answered with 404.
     missing: AtomicU32,
@@ -42,8 +50,8 @@ struct CurrentEndpoints {
 pub(crate) struct DiscoveryAnswer {
     /// When it came, by the time of day.
     pub(crate) at: SystemTime,
-    /// Whom was asked. A store may be shared by an environment for tests and one for work: what the
-    /// one says is nothing to the other.
+    /// The endpoint that answered. A store may be shared by a test environment and a live one: the
+    /// answer of one must not count for the other.
     pub(crate) from: String,
     /// The endpoints that it names, as [`Endpoints::to_json`] writes them. They are read only where
     /// they are news: each of ten thousand labs has a copy.
@@ -82,6 +90,8 @@ impl Directory {
     pub(crate) fn lacks(&self, operation: Operation, now: SystemTime) -> bool {
         let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
         let CurrentEndpoints { endpoints, answer } = &*in_force;
+        // An answer from the future is not old: a clock that was set back must not cost a request
+        // before each call.
         let old = |answer: &Arc<DiscoveryAnswer>| {
             let age = now.duration_since(answer.at);
             age.is_ok_and(|age| age > OLD)
@@ -91,7 +101,7 @@ impl Directory {
             && (!endpoints.has(operation) || answer.as_ref().is_some_and(old))
     }
 
-    /// Takes over what Discovery answered. An answer that cannot be read changes nothing.
+    /// Puts an answer of Discovery in force. An answer that cannot be read changes nothing.
     pub(crate) fn update(&self, answer: &[u8], now: SystemTime) -> Result<()> {
         let discovered = read(answer, &self.configured)?;
         self.put(
@@ -117,6 +127,7 @@ impl Directory {
         }
         if let Ok(mut discovered) = Endpoints::from_value(&kept.endpoints) {
             for endpoint in discovered.map.values_mut() {
+                // A stored answer ranks as Discovery's, whatever it says of itself.
                 endpoint.source = EndpointSource::Discovered;
             }
             self.put(&discovered, kept.clone());
@@ -139,9 +150,11 @@ impl Directory {
         let found = self.found.load(Ordering::Relaxed);
         let since = Duration::from_secs(now.as_secs().saturating_add(1).saturating_sub(found));
         let lists = matches!(operation, Operation::GetOrders | Operation::GetAccounts);
+        // A list that is not there means a wrong path at once.
         if lists || found != 0 && since < MISSING.1 {
             return lists;
         }
+        // Relaxed, here and in `found`: a count that gets lost costs one more 404.
         let before = self.missing.fetch_add(1, Ordering::Relaxed);
         before.saturating_add(1) >= MISSING.0
     }
@@ -154,7 +167,9 @@ impl Directory {
         *self
             .in_force
             .write()
+            // Replaced in one assignment: a panic cannot break it.
             .unwrap_or_else(PoisonError::into_inner) = in_force;
+        // Other endpoints: what was missing at the old ones says nothing of them.
         self.missing.store(0, Ordering::Relaxed);
     }
 
@@ -173,7 +188,7 @@ impl Directory {
 /// Reads Discovery's answer. Documented is that it returns the regional domain and path of all
 /// endpoints; its form is not. Conventions, all of them read: an object that maps names of
 /// services to the entries of [`Endpoints::from_json`], or has one under `endpoints`, or a list
-/// of entries with their `name` there; a `domain` beside them that paths stand below. Names
+/// of entries with their `name` there; a `domain` beside them that paths are below. Names
 /// that this release does not know are passed over, and so are entries that cannot be read, as long
 /// as there are others.
 pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
@@ -192,6 +207,7 @@ pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
             .map_err(|error| wrong("its domain is none").with_source(error))?;
         endpoints.base_url = Some(base);
     }
+    // The first entry that cannot be read is the error if no other one can.
     let mut bad = None;
     let mut read = |name: &str, entry: &Value| {
         // Where Discovery itself is, the configuration says.
@@ -224,7 +240,7 @@ pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
     if endpoints.map.is_empty() {
         return Err(bad.unwrap_or_else(|| wrong("it names no endpoint")));
     }
-    // What the configuration's relative URLs stand below is not Discovery's to say.
+    // Discovery must not change the base of the configuration's relative URLs.
     endpoints.base_url = None;
     Ok(endpoints)
 }
@@ -302,7 +318,7 @@ mod tests {
             );
             assert_eq!(read.configured_urls().count(), 0);
         }
-        // Without a domain, a path stands below the base URL; two slashes are no host.
+        // Without a domain, a path is below the base URL; two slashes are no host.
         let answer = br#"{"get_orders": "orders", "pair": "//evil.example/pair"}"#;
         let read = read(answer, &configured()).unwrap();
         let url = |operation| read.endpoint(operation).unwrap().1.to_owned();

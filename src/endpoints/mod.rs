@@ -15,7 +15,7 @@
 //! force when it fails. It is kept in the [`TokenStore`](crate::TokenStore) with the tokens, so that a
 //! process which starts with a good token goes where the last one went. All of these are conventions.
 //!
-//! It says where the endpoints are, not whether they may be trusted: credentials go to the origins
+//! It says where the endpoints are, and not whether they are trusted: credentials go to the origins
 //! that the configuration names and to those that
 //! [`allow_host`](crate::client::ClientBuilder::allow_host) adds. Its word on itself does not
 //! count, so that one bad answer does not outlive the next good one; an entry that cannot be read
@@ -75,7 +75,7 @@ pub(crate) struct Endpoint {
     source: EndpointSource,
 }
 
-/// What a service has discovered to us is its own text: only where it leads to is shown.
+/// What Discovery names is the service's own text: only its origin is shown.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = f.debug_struct("Endpoint");
@@ -113,6 +113,7 @@ impl Endpoints {
         let mut url = Url::parse(base_url.trim()).map_err(|error| {
             Error::configuration("the base URL is no valid URL").with_source(error)
         })?;
+        // Paths are appended to the text of the base: a query would be in the middle of every URL.
         if url.query().is_some() {
             return Err(Error::configuration("the base URL must not hold a query"));
         }
@@ -142,7 +143,7 @@ impl Endpoints {
     /// may still override it. Other keys are left to others.
     ///
     /// `shapes` says how answers are read. In `lists`, by operation, where the list or the record
-    /// stands: a JSON pointer (RFC 6901). In `names`, for `order`, `asset`, `history`, `account` and a
+    /// is: a JSON pointer (RFC 6901). In `names`, for `order`, `asset`, `history`, `account` and a
     /// `status` that is an object, further keys that a field goes by; they win over the usual ones.
     ///
     /// ```
@@ -218,6 +219,7 @@ impl Endpoints {
             let wins = merged
                 .map
                 .get(operation)
+                // Of two with the same rank the later one wins.
                 .is_none_or(|known| endpoint.source >= known.source);
             if wins {
                 merged.map.insert(*operation, endpoint.clone());
@@ -252,6 +254,7 @@ impl Endpoints {
             }
             Some(_) => return Err(Error::configuration("`endpoints` must be an object")),
         }
+        // Shapes that cannot be read are an error: answers would be misread without a word.
         if let Some(value) = field("shapes") {
             let operation = |name: &str| Operation::from_name(name).map(Operation::name);
             let shapes = shapes::read(value, operation).map_err(Error::configuration)?;
@@ -287,7 +290,7 @@ impl Endpoints {
             },
             Value::Object(fields) => {
                 let text = |wanted: &[&str]| lenient_field(fields, wanted).and_then(Value::as_str);
-                // What Discovery once said is not more trustworthy for having been stored.
+                // An answer of Discovery does not become trusted because it was stored.
                 if lenient_field(fields, &["discovered"]) == Some(&Value::Bool(true)) {
                     source = EndpointSource::Discovered;
                 }
@@ -303,6 +306,7 @@ impl Endpoints {
         };
         let method = match method {
             Some(method) => {
+                // Methods are case-sensitive (RFC 9110 section 9.1), and people write `get`.
                 Method::from_bytes(method.to_ascii_uppercase().as_bytes()).map_err(|_| wrong())?
             }
             None => operation.method(),
@@ -361,6 +365,7 @@ impl Endpoints {
         let same = self.map.get(&operation).is_some_and(|known| {
             known.method == endpoint.method && known.template == endpoint.template
         });
+        // An entry that repeats the convention stays one, so that Discovery may still override it.
         if !same {
             self.map.insert(operation, endpoint);
         }
@@ -498,7 +503,7 @@ impl<'de> serde::Deserialize<'de> for Endpoints {
     }
 }
 
-/// By what they say, not by where it came from.
+/// Compares methods and templates, not where they came from.
 impl PartialEq for Endpoints {
     fn eq(&self, other: &Self) -> bool {
         fn said(endpoints: &Endpoints) -> impl Iterator<Item = (Operation, &Method, &Template)> {
@@ -529,7 +534,7 @@ mod tests {
             again.map[&Operation::GetOrders].source,
             EndpointSource::Configured
         );
-        // What the base URL says anyway does not stand in Discovery's way.
+        // An entry that repeats the base URL does not keep Discovery out.
         assert_eq!(
             again.map[&Operation::Pair].source,
             EndpointSource::Convention

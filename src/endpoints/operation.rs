@@ -114,8 +114,8 @@ impl Operation {
         self.method() == Method::GET
     }
 
-    /// The variables of which its URI template must have one: without it, no request could say what it
-    /// is about. An account is said by the token, too.
+    /// Its URI template must have one of these variables: without it, no request could say what it is
+    /// about. The account follows from the token as well.
     pub(crate) fn needs(self) -> &'static [&'static str] {
         match self {
             Operation::GetOrderByRxId => &["rx_id"],

@@ -1,4 +1,10 @@
 //! Where credentials may go.
+//!
+//! *Problem.* URLs come from Discovery, from orders and from redirects. One that leads elsewhere
+//! could collect tokens, or make the software ask machines of the lab's network.
+//!
+//! *Approach.* The configuration alone says what is allowed; every other URL is compared with it,
+//! in the canonical form of the parser. Nothing that a service sends may add an origin.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,6 +44,7 @@ impl HostPattern {
         if name.contains(['/', '\\', '?', '#', '@', '*']) || name.contains(char::is_whitespace) {
             return None;
         }
+        // By the parser that reads all other URLs, so that both have the same canonical form.
         let url = Url::parse(&format!("https://{name}/")).ok()?;
         let host = match url.host()? {
             Host::Domain(domain) => {
@@ -65,6 +72,7 @@ impl HostPattern {
         match (&self.host, &host) {
             (Host::Domain(suffix), Host::Domain(host)) if self.below => host
                 .strip_suffix(suffix.as_str())
+                // Only whole labels: `not-example.com` is not below `example.com`.
                 .is_some_and(|rest| rest.ends_with('.')),
             (known, host) => *known == host.to_owned(),
         }
@@ -94,6 +102,7 @@ impl AllowedOrigins {
 
     /// Whether a credential may be sent there.
     pub(crate) fn permits(&self, url: &Url) -> bool {
+        // A credential over plain http could be read on the way; on loopback there is none.
         let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
         is_clean(url) && safe && self.names(url)
     }
@@ -107,6 +116,7 @@ impl AllowedOrigins {
             ("https", Reach::Public) => true,
             ("https", Reach::Network) => named,
             ("https", Reach::Machine) => self.loopback || named,
+            // Plain http does not leave the machine.
             ("http", Reach::Machine) => self.loopback && is_loopback(url),
             _ => false,
         };
@@ -156,7 +166,7 @@ fn is_clean(url: &Url) -> bool {
     url.username().is_empty() && url.password().is_none()
 }
 
-/// A host of this machine: `localhost` or a loopback address. What stands below `localhost` is
+/// A host of this machine: `localhost` or a loopback address. A name below `localhost` is
 /// not: some resolvers ask the network for it.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -181,8 +191,9 @@ enum Reach {
 fn reach(url: &Url) -> Reach {
     match url.host() {
         Some(Host::Domain(host)) => {
+            // With a dot at its end, `localhost` is still this machine.
             let host = host.strip_suffix('.').unwrap_or(host);
-            // RFC 6761: what stands below `localhost` may be this machine.
+            // RFC 6761 section 6.3: a name below `localhost` may be this machine.
             if host == "localhost" || host.ends_with(".localhost") {
                 Reach::Machine
             } else {
@@ -200,6 +211,8 @@ fn reach_of_v4(ip: Ipv4Addr) -> Reach {
     match ip.octets() {
         // A connection to `0.0.0.0` arrives here.
         [0 | 127, ..] => Reach::Machine,
+        // Carrier NAT (RFC 6598), protocol assignments (RFC 6890), benchmarks (RFC 2544), multicast
+        // and reserved.
         [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [224..=255, ..] => {
             Reach::Network
         }
@@ -221,6 +234,8 @@ fn reach_of_v6(ip: Ipv6Addr) -> Reach {
             v4(high, low)
         }
         [0x2002, high, low, ..] => v4(high, low),
+        // Local NAT64 (RFC 8215), unique local (RFC 4193), link-local with the old site-local,
+        // multicast.
         [0x64, 0xff9b, 1, ..] | [0xfc00..=0xfdff | 0xfe80..=0xfeff | 0xff00..=0xffff, ..] => {
             Reach::Network
         }

@@ -42,6 +42,7 @@ impl Template {
                 "`{placeholder}` is no variable of a URI template: write `{{order_id}}`"
             )));
         }
+        // Judged by one of its URLs: the parser knows best what is a scheme, a host or a fragment.
         let url = template.expand_with(|_| Some("x"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::configuration(
@@ -98,6 +99,7 @@ impl Template {
     }
 
     fn expand_with<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Result<Url> {
+        // Room for the ids of most calls, without a second allocation.
         let mut text = String::with_capacity(self.0.len() + 32);
         let mut rest = &*self.0;
         while let Some((before, after)) = rest.split_once('{') {
@@ -142,6 +144,7 @@ fn foreign_placeholder(template: &str) -> Option<&str> {
     if let Some((_, after)) = template.split_once("{{") {
         return after.split_once("}}").map(|(name, _)| name);
     }
+    // The path only: in a query a `:` is no placeholder.
     let path = template.split(['?', '#']).next()?;
     let mut segments = path.split('/').skip(1);
     segments.find(|segment| {
