@@ -1,4 +1,10 @@
 //! What an answer that is an error says about itself, without its payload.
+//!
+//! *Problem.* A body says best what went wrong, and may quote a patient, a token or a signed URL.
+//!
+//! *Approach.* Of a body only codes and the names of known fields are shown; the words of the
+//! service go into `Error::service_message`, which does not print. No function here may show any
+//! other text of an answer.
 
 use std::time::{Duration, SystemTime};
 
@@ -54,6 +60,7 @@ pub(crate) fn error(
 /// URL and no full name has.
 pub(crate) fn code(text: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    // Codes are short. A longer word may be a token or an id.
     ((1..=40).contains(&text.len()) && text.bytes().all(plain)).then_some(text)
 }
 
@@ -91,6 +98,7 @@ fn is_compressed(headers: &HeaderMap, body: &[u8]) -> bool {
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:=+-".contains(&byte);
     let is_id = |text: &&str| {
+        // A `traceparent` has 55 characters.
         (1..=64).contains(&text.len())
             && text.bytes().all(plain)
             && text.bytes().any(|byte| byte.is_ascii_digit())
@@ -127,6 +135,7 @@ pub(crate) fn excerpt(body: &[u8], refuses: bool) -> String {
         Ok(_) => format!("a JSON value, {length} bytes"),
         Err(_) => format!("{length} bytes that are not JSON"),
     };
+    // One line of a log, however many fields there are.
     bounded(&text, 300)
 }
 
@@ -193,6 +202,7 @@ impl ErrorText {
                 field.map(|(_, value)| value)
             })
         };
+        // The first field that holds a code; what is no code belongs to the message.
         let code = values(&CODES).find_map(code_of);
         let texts = values(&CODES).chain(values(&MESSAGES));
         let texts = texts.filter_map(Value::as_str);
@@ -217,6 +227,7 @@ impl ErrorText {
 fn code_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => code(text).map(str::to_owned),
+        // Some services number their codes.
         Value::Number(number) => code(&number.to_string()).map(str::to_owned),
         _ => None,
     }
@@ -229,6 +240,7 @@ fn is(key: &str, name: &str) -> bool {
 /// Whether it is an HTML page, which no service of the Lab Connector answers with.
 pub(crate) fn is_page(body: &[u8]) -> bool {
     let start = body.trim_ascii_start();
+    // The length of `<!doctype html`.
     let head = start.get(..14).unwrap_or(start).to_ascii_lowercase();
     head.starts_with(b"<!doctype html") || head.starts_with(b"<html")
 }
@@ -263,7 +275,7 @@ mod tests {
                 Some("E1"),
                 None,
             ),
-            // What stands where a code is due is one only if it looks like one.
+            // A text in the place of a code is one only if it has the form of one.
             (
                 r#"{"error":"Canary, Jane","code":"E-1.b","type":"https://a.example/?sig=canary"}"#,
                 Some("E-1.b"),

@@ -62,6 +62,7 @@ impl Kind {
     /// Whether the service may have seen the request, where nothing else is known.
     pub(super) fn sent(&self) -> SendState {
         match self {
+            // The request may have left before any of these.
             Kind::Timeout(_) | Kind::Interrupted | Kind::Protocol(_) => SendState::Unknown,
             Kind::Status(_)
             | Kind::Redirect(..)
@@ -76,6 +77,7 @@ impl Kind {
             | Kind::Unconnectable(_)
             | Kind::SignIn(_)
             | Kind::Pairing(_)
+            // The call itself was not sent, though its refresh was.
             | Kind::Refresh(_)
             | Kind::RefreshLocked
             | Kind::Origin(_)
@@ -88,6 +90,7 @@ impl Kind {
     /// The kind in a word, for traces.
     pub(super) fn name(&self) -> &'static str {
         match self {
+            // Labels of traces: they stay when a variant is renamed.
             Kind::Configuration(_) => "configuration",
             Kind::Connect(_) | Kind::Unconnectable(_) => "connect",
             Kind::Timeout(_) => "timeout",

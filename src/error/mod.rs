@@ -1,4 +1,10 @@
 //! What can go wrong with a call.
+//!
+//! *Problem.* A caller has to know what to do, support has to know what happened, and a log must
+//! not hold what a service or a patient's record says.
+//!
+//! *Approach.* One opaque type with predicates. Private kinds hold texts that this crate has
+//! written or judged; the words of a service are kept apart.
 
 pub(crate) mod answer;
 mod kind;
@@ -41,6 +47,8 @@ pub struct Error(Arc<ErrorInner>);
 
 #[derive(Clone, Debug)]
 struct ErrorInner {
+    // Behind one pointer: results stay small, and an error that many callers share is cheap to
+    // clone.
     kind: Kind,
     operation: Option<&'static str>,
     status: Option<StatusCode>,
@@ -102,7 +110,7 @@ impl Error {
         Error::new(Kind::StoreUnavailable(source.to_string())).with_source(source)
     }
 
-    /// For a call that did not come about, as its token could not be refreshed. Nobody has to
+    /// For a call that was not made because its token could not be refreshed. Nobody has to
     /// act; the next refresh is tried after `retry_after`.
     pub(crate) fn refresh(error: Error, retry_after: Option<Duration>) -> Self {
         let cause = Arc::clone(&error.0);
@@ -126,6 +134,7 @@ impl Error {
 
     pub(crate) fn with_operation(self, operation: &'static str) -> Self {
         self.changed(|inner| {
+            // The first one stays: it is the innermost, such as *Refresh Token* in *Get Orders*.
             inner.operation.get_or_insert(operation);
         })
     }
@@ -248,7 +257,7 @@ impl Error {
         self.0.excerpt.as_deref()
     }
 
-    /// What the service said of its error in words, in one line of at most 500 characters: text that
+    /// The service's own words about its error, in one line of at most 500 characters: text that
     /// nobody has checked. It may name patients and hold tokens or signed URLs, so it is in no other
     /// text of the error; keep it from logs, too.
     #[must_use]
@@ -321,6 +330,7 @@ impl fmt::Debug for Error {
             .field("sent", &inner.sent)
             .field("excerpt", &inner.excerpt)
             .field("path", &inner.path)
+            // Its text only: the `Debug` of other crates may show a URL.
             .field("source", &inner.source.as_ref().map(ToString::to_string))
             .finish()
     }
@@ -349,6 +359,7 @@ pub(crate) fn report(error: &dyn StdError) -> String {
         }
         source = error.source();
     }
+    // A line break in a cause would begin a new line of the log.
     report.replace(char::is_control, " ")
 }
 

@@ -16,6 +16,7 @@ impl Error {
 
     /// Whether the same request may well succeed later, if it may be repeated.
     pub(crate) fn is_transient(&self) -> bool {
+        // The kind itself and not its cause: a failed refresh is repeated by its own task.
         match self.kind() {
             Kind::Connect(_) | Kind::Timeout(_) | Kind::Interrupted | Kind::Truncated(_) => true,
             Kind::Status(_) => match self.status().map(|status| status.as_u16()) {
@@ -70,6 +71,7 @@ impl Error {
     /// that it does not know how to read. [`Error::service_message`] may say which.
     #[must_use]
     pub fn is_bad_request(&self) -> bool {
+        // Each of these has a predicate of its own.
         let has_its_own = [401, 403, 404, 408, 409, 410, 412, 429];
         self.0.status.is_some_and(|status| {
             status.is_client_error() && !has_its_own.contains(&status.as_u16())
@@ -240,6 +242,7 @@ impl Error {
     }
 
     fn file_error(&self) -> Option<std::io::ErrorKind> {
+        // Of files only: a store has full disks of its own.
         let source = self.0.source.as_deref().filter(|_| self.is_file())?;
         source
             .downcast_ref::<std::io::Error>()

@@ -13,7 +13,9 @@ pub(crate) fn parse(value: &str, now: SystemTime) -> Option<Duration> {
     const SINCE_1970: std::ops::Range<f64> = 1e9..1e11;
 
     let value = value.trim();
+    // An end that has passed is no wait.
     let until = |end: SystemTime| end.duration_since(now).unwrap_or_default();
+    // `parse` alone would also read `inf`, `1e5` and a sign.
     let is_number = value
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.');
