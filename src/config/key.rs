@@ -14,6 +14,7 @@ pub(super) fn known(key: &str, settings: &'static [&'static str]) -> Result<&'st
     if let Some(found) = found {
         return Ok(found);
     }
+    // A value may be in its place by mistake: it is shown on one line, and not all of it.
     let shown: String = key.escape_debug().take(40).collect();
     let meant = match (Operation::from_name(key), likely(key, settings)) {
         (Some(operation), _) => format!("endpoints stand in `endpoints.{}`", operation.name()),
@@ -26,19 +27,22 @@ pub(super) fn known(key: &str, settings: &'static [&'static str]) -> Result<&'st
 /// The setting that a key is probably meant to be.
 fn likely(key: &str, settings: &[&'static str]) -> Option<&'static str> {
     let key = plain(key);
+    // With more than a third of its letters wrong it is another word.
     let close = nearest(&key, settings, |name| (name.len() / 3).max(2));
     close.or_else(|| {
         // `secret` is a part of one name, `interval` of another.
         let mut parts = settings.iter().filter(|name| {
             let name = plain(name);
+            // Shorter ones are a part of many names.
             key.len() >= 4 && (name.contains(&key) || key.contains(&name))
         });
         parts.next().copied()
     })
 }
 
-/// The setting of which a key is a slip of the pen.
+/// The setting that a key misspells.
 pub(super) fn slip_of(key: &str, settings: &[&'static str]) -> Option<&'static str> {
+    // Closer than for a file: other programs may have variables with this prefix.
     nearest(&plain(key), settings, |_| 2)
 }
 
@@ -56,12 +60,15 @@ fn nearest(
 
 fn plain(key: &str) -> String {
     let letters = key.chars().filter(|letter| letter.is_alphanumeric());
+    // The distance takes time with the product of the lengths, and a key may be of any.
     letters.flat_map(char::to_lowercase).take(64).collect()
 }
 
 /// How many letters must be changed, put in or taken out (Levenshtein).
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
+    // One row of the table is enough: each cell needs its left, upper and upper left neighbour
+    // only.
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (at, letter) in one.chars().enumerate() {
         let mut before = std::mem::replace(&mut row[0], at + 1);

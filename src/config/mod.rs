@@ -57,7 +57,7 @@ use setting::Setting;
 /// What the names of variables begin with.
 const PREFIX: &str = "LAB_CONNECTOR_";
 
-/// Settings of which one excludes the other.
+/// Settings that exclude each other.
 const EXCLUSIVE: [(&str, &str); 2] = [
     ("client_secret", "client_secret_file"),
     ("proxy", "proxy_file"),
@@ -87,6 +87,7 @@ macro_rules! settings {
                         let read = <$type as Setting>::read(value, base);
                         self.$name = Some(read.ok_or(<$type as Setting>::DUE)?);
                     })*
+                    // Not reached: only keys of the table come here.
                     _ => {}
                 }
                 Ok(())
@@ -136,8 +137,8 @@ settings! {
     /// until Discovery says otherwise. It or `endpoints` is required.
     base_url: String,
     /// The base URL of authorization (`oauthBase`): the conventional paths of *Authorization*, *Get
-    /// Token*, *Refresh Token* and *Revoke Token* stand below this one instead. Convention: what Align
-    /// issues under that name is documented, what stands below it is not.
+    /// Token*, *Refresh Token* and *Revoke Token* are below this one instead. Convention: what Align
+    /// issues under that name is documented, what is below it is not.
     oauth_base: String,
     /// The URL of the page on which users sign in (`loginPage`), without parameters.
     login_page: String,
@@ -177,7 +178,7 @@ settings! {
     header_files: BTreeMap<String, PathBuf>,
     /// The software that uses the client, as in `LabSoft/3.1`.
     user_agent: String,
-    /// Until a connection stands, in seconds.
+    /// Until there is a connection, in seconds.
     connect_timeout: Duration,
     /// Until the head of an answer is there, in seconds.
     attempt_timeout: Duration,
@@ -210,12 +211,13 @@ impl Config {
         let bytes = std::fs::read(path).map_err(|error| {
             Error::configuration(format!("the file {name} cannot be read")).with_source(error)
         })?;
-        // Editors put a byte order mark before it.
+        // Editors may put a byte order mark before it.
         let text = text::of(&bytes, None);
         let wrong = |what: String| Error::configuration(format!("the file {name}: {what}"));
-        // The parser says where it stopped, and nothing of what stands there.
+        // The parser says where it stopped, and does not quote the text.
         let value = serde_json::from_str(&text)
             .map_err(|error| wrong("it is not valid JSON".to_owned()).with_source(error))?;
+        // A file name without a directory is in the current one, as an empty path is.
         let base = path.parent().unwrap_or(Path::new(""));
         Self::from_value(value, base).map_err(wrong)
     }
@@ -237,6 +239,7 @@ impl Config {
     /// of its setting's type, it is no setting but close to one, or of a secret both the text and the
     /// file are given.
     pub fn with_env(self) -> Result<Self> {
+        // Not `vars`, which panics if any variable of the process is not Unicode.
         self.with_variables(std::env::vars_os())
     }
 
@@ -374,8 +377,10 @@ fn secret_file(key: &str, path: &Path) -> Result<Secret> {
     let wrong = |what: String| Error::configuration(format!("`{key}`: the file {name} {what}"));
     let bytes = std::fs::read(path)
         .map_err(|error| wrong("cannot be read".to_owned()).with_source(error))?;
+    // Editors on Windows put a byte order mark before the text.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     let text = std::str::from_utf8(bytes).map_err(|_| wrong("is no text in UTF-8".to_owned()))?;
+    // Editors and `echo` end a file with a line break, which no secret has.
     match text.trim() {
         "" => Err(wrong("is empty".to_owned())),
         text => Ok(Secret::new(text)),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::secret::Secret;
 
-/// A setting's value. What is empty is none: it is more often a mistake than meant.
+/// A setting's value. An empty text is no value: it is more often a mistake than meant.
 pub(super) trait Setting: Sized {
     /// What is due, as in "must be …".
     const DUE: &'static str;
@@ -106,6 +106,7 @@ impl Setting for Duration {
     const DUE: &'static str = "a number of seconds above 0";
 
     fn read(value: Value, _: &Path) -> Option<Self> {
+        // `None` for negative numbers, and for those that no duration holds.
         let time = Duration::try_from_secs_f64(value.as_f64()?).ok()?;
         (!time.is_zero()).then_some(time)
     }
@@ -150,6 +151,7 @@ impl<T: Setting> Setting for BTreeMap<String, T> {
 
     fn write(&self) -> Option<Value> {
         let fields = self.iter();
+        // A secret writes nothing, and so leaves out its name as well.
         let fields = fields.filter_map(|(name, value)| Some((name.clone(), value.write()?)));
         let fields: Map<_, _> = fields.collect();
         (!fields.is_empty()).then_some(Value::Object(fields))
