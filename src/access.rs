@@ -1,4 +1,9 @@
-//! Who may read the files that are written, and whether they are still there.
+//! Who may read the files that are written, and whether they are still in their place.
+//!
+//! *Problem.* Scans and prescriptions are about patients, and lab machines have several users.
+//!
+//! *Approach.* The mode is given when a file is made and not set afterwards: in between, others
+//! could open it, and what is open stays open.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
@@ -25,6 +30,7 @@ impl Access {
         let mut options = OpenOptions::new();
         #[cfg(unix)]
         if self == Access::Owner {
+            // With the file itself: a `chmod` after it would come too late.
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         }
         options
@@ -48,9 +54,11 @@ impl Access {
 #[cfg(unix)]
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
+    // The number alone is not enough: each file system counts for itself.
     let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(ours), Ok(there)) => id(ours) == id(there),
+        // What cannot be looked at cannot be relied on.
         _ => false,
     }
 }
