@@ -116,6 +116,7 @@ where
             match call.await {
                 Ok(handled) => handled,
                 Err(error) => match error.try_into_panic() {
+                    // A panic of the handler reaches the loop as that of an asynchronous one does.
                     Ok(cause) => panic::resume_unwind(cause),
                     // The runtime is about to end.
                     Err(error) => Err(Box::new(error) as Box<dyn StdError + Send + Sync>),
@@ -162,6 +163,7 @@ impl fmt::Debug for ClosingClient {
 
 impl Drop for ClientCloser {
     fn drop(&mut self) {
+        // Ends by itself: `close` waits no longer than an operation may take.
         self.0.close().wait();
     }
 }
