@@ -1,4 +1,9 @@
 //! Time, passed in.
+//!
+//! *Problem.* Tokens expire by the time of day, which people set; waits must not go by it. And no
+//! test can wait for an hour.
+//!
+//! *Approach.* Each client has a clock, and takes from each side of it what that side is for.
 
 use std::fmt;
 use std::sync::OnceLock;
