@@ -9,6 +9,7 @@ use std::path::Path;
 /// On Windows nothing is done.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
+        // fsync(2): syncing a file does not make its name in the directory durable.
         tolerate(File::open(path)?.sync_all())
     } else {
         Ok(())
@@ -32,6 +33,7 @@ fn tolerate(synced: io::Result<()>) -> io::Result<()> {
 
 /// Makes the name of a file durable.
 pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
+    // The parent of a bare name is an empty path, which cannot be opened.
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     sync_directory(parent.unwrap_or(Path::new(".")))
 }
