@@ -29,6 +29,7 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not even its length.
         f.write_str("Secret(…)")
     }
 }
@@ -45,7 +46,7 @@ impl From<&str> for Secret {
     }
 }
 
-/// From text, as a configuration of your own may hold it. The error shows nothing of what stands there.
+/// From text, as a configuration of your own may hold it. The error does not show the value.
 impl<'de> serde::Deserialize<'de> for Secret {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
@@ -57,6 +58,7 @@ impl<'de> serde::Deserialize<'de> for Secret {
                 f.write_str("a secret as text")
             }
 
+            // Lists and objects have no method here: serde's errors for them name the type alone.
             fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
                 Ok(Secret::new(text))
             }
