@@ -34,6 +34,7 @@ impl<T> Sensitive<T> {
 
 impl<T> fmt::Debug for Sensitive<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The same text for every value: not even its length shows.
         f.write_str("(not shown)")
     }
 }
