@@ -1,4 +1,10 @@
-//! What a file is compared with.
+//! Digests: what the service says a file hashes to, and what the bytes hash to in truth.
+//!
+//! *Problem.* A length that fits proves little: a proxy can replace bytes. Services announce digests in three
+//! headers and in fields of the asset, in hexadecimal or in base64.
+//!
+//! *Approach.* All announced digests are collected, and the bytes are hashed while they pass. Text that
+//! is no digest of its algorithm's length is left out: it must not refuse a file that may be sound.
 
 use std::fmt;
 
@@ -31,6 +37,8 @@ impl Algorithm {
 
     fn length(self) -> usize {
         match self {
+            // In bytes. A length that does not fit tells hexadecimal from base64, and a digest from
+            // other text.
             Algorithm::Md5 => 16,
             Algorithm::Sha256 => 32,
             Algorithm::Sha512 => 64,
@@ -57,6 +65,8 @@ pub(crate) struct Digest {
 
 impl Digest {
     fn base64(algorithm: Algorithm, text: &str) -> Option<Self> {
+        // What is not base64 is dropped, not reported: headers of other services use the same
+        // names.
         let bytes = STANDARD.decode(text.trim()).ok()?;
         (bytes.len() == algorithm.length()).then(|| Digest {
             algorithm,
@@ -67,6 +77,7 @@ impl Digest {
     /// As hexadecimal digits or as base64.
     fn text(algorithm: Algorithm, text: &str) -> Option<Self> {
         let text = text.trim();
+        // Hexadecimal digits are base64 digits too, so the length decides.
         let is_hex = text.len() == 2 * algorithm.length()
             && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         if is_hex {
@@ -81,6 +92,7 @@ impl Digest {
     pub(crate) fn of_answer(status: StatusCode, headers: &HeaderMap) -> Vec<Self> {
         let texts = |name| {
             let values = headers.get_all(name).into_iter();
+            // A value with bytes that are not ASCII cannot be a digest.
             values.filter_map(|value| value.to_str().ok())
         };
         let mut digests = Vec::new();
@@ -96,6 +108,8 @@ impl Digest {
                 digests.extend(algorithm.and_then(|algorithm| Digest::base64(algorithm, value)));
             }
         }
+        // RFC 2616, section 14.15: the digest of the body. The body of a `206` is only a part of
+        // the file.
         if status == StatusCode::OK {
             let md5 = |text| Digest::base64(Algorithm::Md5, text);
             digests.extend(texts("content-md5").filter_map(md5));
@@ -107,6 +121,8 @@ impl Digest {
     pub(crate) fn of_asset(asset: &Asset) -> Vec<Self> {
         let digests = asset.digests().filter_map(|(algorithm, text)| {
             let algorithm = match algorithm {
+                // Other names, such as `hash` or `checksum`, do not say which algorithm they are
+                // of.
                 "sha256" => Algorithm::Sha256,
                 "md5" => Algorithm::Md5,
                 _ => return None,
@@ -128,6 +144,7 @@ pub(crate) struct Hashers {
 
 impl Hashers {
     pub(crate) fn new(digests: &[Digest], sha256: bool) -> Self {
+        // Each hasher costs time for each byte, so only the algorithms that are compared run.
         let given = |algorithm| digests.iter().any(|digest| digest.algorithm == algorithm);
         Hashers {
             md5: given(Algorithm::Md5).then(Default::default),
@@ -139,6 +156,8 @@ impl Hashers {
 
     /// Whether these have seen the first `bytes` already, for all that `wanted` is to know.
     pub(crate) fn serve(&self, wanted: &Hashers, bytes: u64) -> bool {
+        // Hashers that saw fewer or more bytes than the part holds must not go on: their result
+        // would be of another file.
         self.hashed == bytes
             && (self.md5.is_some() || wanted.md5.is_none())
             && (self.sha256.is_some() || wanted.sha256.is_none())
@@ -152,6 +171,8 @@ impl Hashers {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.hashed += bytes.len() as u64;
         if let Some(md5) = &mut self.md5 {
+            // Not for security: a digest of the service is compared with what came, and MD5 is what
+            // old stores give.
             md5.update(bytes);
         }
         if let Some(sha256) = &mut self.sha256 {
@@ -173,6 +194,7 @@ impl Hashers {
             Algorithm::Sha256 => self.sha256(),
             Algorithm::Sha512 => self.sha512.clone().map(|hasher| hex(&hasher.finalize())),
         };
+        // A digest without its hasher counts as wrong, never as right.
         let wrong = digests
             .iter()
             .find(|digest| is(digest.algorithm).as_ref() != Some(&digest.hex));
@@ -182,6 +204,7 @@ impl Hashers {
 
 impl fmt::Debug for Hashers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The hashers have no useful Debug, and their state is of no use in a log.
         f.debug_struct("Hashers")
             .field("hashed", &self.hashed)
             .finish_non_exhaustive()

@@ -1,4 +1,10 @@
-//! Names of files: nothing that the service sends leads out of a directory.
+//! Names of files made of what the service sends.
+//!
+//! *Problem.* Order ids and asset ids are foreign text. One with `../` in it leads out of the directory, one
+//! with a colon opens another stream on Windows, two that differ in capitals are one file there.
+//!
+//! *Approach.* A few ASCII characters stay, all others are replaced, and a hash of the whole text keeps different
+//! texts apart. A name must not change between releases: a program finds its earlier files by it.
 
 use crate::model::{Asset, Order};
 
@@ -20,20 +26,26 @@ use crate::model::{Asset, Order};
 /// ```
 #[must_use]
 pub fn safe_name(text: &str) -> String {
+    // Leaves room for the hash and its hyphen within the 100 characters that the docs promise.
     const LIMIT: usize = 80;
     let mut name = String::new();
     for c in text.chars().take(LIMIT) {
         let keep = c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        // A dot only after a letter or digit: so there is no `..`, and no hidden file.
         let inner_dot = c == '.' && name.ends_with(|c: char| c.is_ascii_alphanumeric());
         name.push(if keep || inner_dot { c } else { '_' });
     }
+    // Windows drops dots at the end, and would open another name than the one that was made.
     while name.ends_with('.') {
         name.pop();
     }
     let stem = name.split('.').next().unwrap_or_default();
+    // Windows looks at what is before the first dot: `NUL.zip` is the device too.
     if stem.is_empty() || is_reserved(stem) {
         name.insert(0, '_');
     }
+    // A text that was changed or has capitals may be equal to another one where capitals do not
+    // count. The hash is of the text as it came.
     if name != text || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         name.push_str(&format!("-{:016x}", fnv1a(text.as_bytes())));
     }
@@ -69,6 +81,8 @@ pub fn file_name(order: &Order, asset: &Asset) -> String {
         name.push('-');
         name.push_str(&safe_name(part));
     }
+    // With the longest extension and its dot at most 200. The part, its state and what is set aside
+    // have longer names still; most file systems allow 255 bytes.
     const LONGEST: usize = 195;
     if name.len() > LONGEST {
         let hash = format!("-{:016x}", fnv1a(name.as_bytes()));
@@ -98,6 +112,7 @@ fn extension(asset: &Asset) -> Option<&'static str> {
         let mut extensions = EXTENSIONS.into_iter();
         extensions.find(|extension| extension.eq_ignore_ascii_case(found))
     };
+    // The name first: the path of a signed URL often ends in an id.
     let by_name = asset.original_name().and_then(|name| known(&name));
     by_name.or_else(|| known(asset.url()?.path()))
 }

@@ -1,4 +1,9 @@
 //! How far a download has come.
+//!
+//! *Problem.* Who shows progress may be slow or gone, and must not hold up the download.
+//!
+//! *Approach.* The download calls a function with each chunk. The stream made of it keeps only the latest
+//! report, so it needs no queue and never waits.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -51,8 +56,9 @@ impl Progress {
         impl FnMut(Progress) + Send + 'static,
         impl Stream<Item = Progress> + Send + Unpin + 'static,
     ) {
-        let shared = Arc::<Mutex<Shared>>::default();
-        let teller = Teller(Arc::clone(&shared));
+        let shared = Arc::<Mutex<ProgressState>>::default();
+        // Moved into the closure: when the download drops its report, the stream ends.
+        let teller = ProgressSender(Arc::clone(&shared));
         let report = move |progress| teller.tell(|shared| shared.latest = Some(progress));
         (report, ProgressStream(shared))
     }
@@ -60,10 +66,10 @@ impl Progress {
 
 /// How far a download has come, as it goes: see [`Progress::stream`].
 #[must_use = "streams do nothing unless polled"]
-struct ProgressStream(Arc<Mutex<Shared>>);
+struct ProgressStream(Arc<Mutex<ProgressState>>);
 
 #[derive(Default)]
-struct Shared {
+struct ProgressState {
     /// What was not yet given.
     latest: Option<Progress>,
     over: bool,
@@ -71,14 +77,16 @@ struct Shared {
 }
 
 /// Ends the stream when it is dropped.
-struct Teller(Arc<Mutex<Shared>>);
+struct ProgressSender(Arc<Mutex<ProgressState>>);
 
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock(shared: &Mutex<ProgressState>) -> MutexGuard<'_, ProgressState> {
+    // Guards the latest report and the waker, for a few assignments; never across an await. Only a
+    // waker that panics could poison it, and the state is sound then.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Teller {
-    fn tell(&self, change: impl FnOnce(&mut Shared)) {
+impl ProgressSender {
+    fn tell(&self, change: impl FnOnce(&mut ProgressState)) {
         let waker = {
             let mut shared = lock(&self.0);
             change(&mut shared);
@@ -91,7 +99,7 @@ impl Teller {
     }
 }
 
-impl Drop for Teller {
+impl Drop for ProgressSender {
     fn drop(&mut self) {
         self.tell(|shared| shared.over = true);
     }
@@ -103,9 +111,12 @@ impl Stream for ProgressStream {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Progress>> {
         let mut shared = lock(&self.0);
         match shared.latest.take() {
+            // The last report comes before the end, even if both came since the last poll.
             Some(progress) => Poll::Ready(Some(progress)),
             None if shared.over => Poll::Ready(None),
             None => {
+                // Under the same lock as the look at `latest`: no report can come in between and
+                // wake nobody.
                 shared.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
@@ -130,7 +141,9 @@ pub(crate) struct Meter {
     came: u64,
 }
 
+// Samples closer together would make the queue long and the rate jump with each chunk.
 const BETWEEN: Duration = Duration::from_millis(250);
+// As the docs of `Progress::rate` promise.
 const OVER: Duration = Duration::from_secs(5);
 
 impl Meter {
@@ -145,12 +158,17 @@ impl Meter {
             self.samples.push_back((now, self.came));
         }
         self.came += bytes;
+        // One stays, even an old one: after a long pause the rate is of the whole pause, not
+        // unknown.
         while self.samples.len() > 1 && age(self.samples[0].0) > OVER {
             self.samples.pop_front();
         }
         let (then, had) = *self.samples.front()?;
         let age = age(then);
+        // Divides by zero at the first sample: infinite or not a number, and then not returned, as
+        // `age` is too short.
         let rate = (self.came - had) as f64 / age.as_secs_f64();
+        // The cast saturates. A rate needs no exact bytes.
         (age >= BETWEEN).then_some(rate as u64)
     }
 }

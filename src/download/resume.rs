@@ -27,6 +27,7 @@ impl Validator {
         if headers.contains_key(header::ETAG) {
             // A service that has tags and gives a weak one says that bytes may differ.
             let etag = text(header::ETAG).filter(|etag| {
+                // A weak tag begins with `W/`, and so does not begin with a quote.
                 let inner = etag
                     .strip_prefix('"')
                     .and_then(|etag| etag.strip_suffix('"'));
@@ -34,12 +35,15 @@ impl Validator {
             })?;
             return Some(Validator::Etag(etag.to_owned()));
         }
+        // Dates that are not RFC 9110's usual form are not read: without a date there is no strong
+        // validator, which is safe.
         let read = |text| {
             let date = jiff::fmt::rfc2822::parse(text).ok()?;
             Some(std::time::SystemTime::from(date.timestamp()))
         };
         let modified = text(header::LAST_MODIFIED)?;
         let age = read(text(header::DATE)?)?.duration_since(read(modified)?);
+        // A date after the answer's own is an error of a clock, and proves nothing.
         (age.ok()? >= Duration::from_secs(60)).then(|| Validator::Modified(modified.to_owned()))
     }
 
@@ -68,8 +72,11 @@ impl PartialFile {
             Some(total) if bytes < total => bytes,
             // Longer than it should be: not what it was.
             Some(total) if bytes > total => return None,
+            // With a range that begins at the end the service would answer 416, which says nothing
+            // about the file.
             _ => bytes.checked_sub(1)?,
         };
+        // From byte 0 there is nothing to continue.
         (from > 0).then_some(PartialFile {
             from,
             validator,
@@ -84,6 +91,8 @@ impl PartialFile {
         let condition = HeaderValue::try_from(self.validator.as_str());
         // Both can be sent: one was made here, the other was a header's value.
         if let (Ok(range), Ok(condition)) = (range, condition) {
+            // Never one without the other: a range without `If-Range` could return the rest of
+            // another file.
             headers.insert(header::RANGE, range);
             headers.insert(header::IF_RANGE, condition);
         }
@@ -110,8 +119,11 @@ impl Head {
     pub(crate) fn of<B>(response: &http::Response<B>) -> Self {
         let headers = response.headers();
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        // A length that is no number is no length: then the body needs another proof.
         let length = text(header::CONTENT_LENGTH).and_then(|text| text.trim().parse().ok());
         let chunked = text(header::TRANSFER_ENCODING).is_some();
+        // HTTP/2 and later mark the end of a body; HTTP/1 without a length or chunks ends with the
+        // connection, cut or not.
         let old = response.version() <= Version::HTTP_11;
         let encodings = headers.get_all(header::CONTENT_ENCODING).into_iter();
         Head {
@@ -138,7 +150,7 @@ impl Head {
     }
 }
 
-/// Whether a `Content-Encoding` stands for a change of the bytes. Some words that services write
+/// Whether a `Content-Encoding` means that the bytes are changed. Some words that services write
 /// there do not: `aws-chunked` says how the file was once uploaded, others name a charset or a
 /// transfer.
 fn encodes(value: &[u8]) -> bool {
@@ -159,6 +171,7 @@ fn encodes(value: &[u8]) -> bool {
 /// `bytes 5-9/10`.
 fn range(text: &str) -> Option<(u64, u64, u64)> {
     let number = |text: &str| {
+        // `parse` would take a leading `+`.
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse::<u64>().ok()).flatten()
     };
@@ -183,11 +196,11 @@ pub(crate) enum Plan {
     /// It is of no use; ask for the whole file.
     AskAnew,
     /// It is not the file.
-    Reject(Reject),
+    Reject(RejectReason),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reject {
+pub(crate) enum RejectReason {
     Encoded,
     Empty,
     Status,
@@ -197,12 +210,18 @@ pub(crate) enum Reject {
 /// file.
 pub(crate) fn plan(held: Option<&PartialFile>, head: &Head) -> Plan {
     match (head.status, held) {
-        (StatusCode::OK, _) if head.encoded => Plan::Reject(Reject::Encoded),
+        // The bytes would be those of the compressed form, and length and digests would be of the
+        // other.
+        (StatusCode::OK, _) if head.encoded => Plan::Reject(RejectReason::Encoded),
         (StatusCode::OK, _) => match head.length {
-            Some(0) => Plan::Reject(Reject::Empty),
+            // No file of a case is empty; an empty answer comes from a proxy or a file that is not
+            // ready.
+            Some(0) => Plan::Reject(RejectReason::Empty),
             total => Plan::Restart { total },
         },
         (StatusCode::PARTIAL_CONTENT, Some(held)) => match head.range {
+            // Every condition must hold. One that does not means that the bytes may be of another
+            // file.
             Some((first, last, total))
                 if first == held.from
                     && held.total.is_none_or(|held| held == total)
@@ -215,10 +234,13 @@ pub(crate) fn plan(held: Option<&PartialFile>, head: &Head) -> Plan {
                     total,
                 }
             }
+            // To ask again costs time. Two files joined would be a wrong case that looks whole.
             _ => Plan::AskAnew,
         },
+        // The file may be shorter now than what is there, and is then another one.
         (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => Plan::AskAnew,
-        _ => Plan::Reject(Reject::Status),
+        // This includes a `206` to a request without a range (RFC 9110, section 15.3.7).
+        _ => Plan::Reject(RejectReason::Status),
     }
 }
 
@@ -265,14 +287,14 @@ mod tests {
             (
                 200,
                 vec![("content-length", "0")],
-                Reject(self::Reject::Empty),
-                Reject(self::Reject::Empty),
+                Reject(RejectReason::Empty),
+                Reject(RejectReason::Empty),
             ),
             (
                 200,
                 vec![("content-encoding", "gzip")],
-                Reject(self::Reject::Encoded),
-                Reject(self::Reject::Encoded),
+                Reject(RejectReason::Encoded),
+                Reject(RejectReason::Encoded),
             ),
             (
                 200,
@@ -283,19 +305,19 @@ mod tests {
             (
                 206,
                 vec![a, range],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 append.clone(),
             ),
             (
                 206,
                 vec![a, range, ("content-length", "5")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 append,
             ),
             (
                 206,
                 vec![a, ("content-range", "bytes 5-7/10")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 Append {
                     until: 8,
                     total: 10,
@@ -304,94 +326,94 @@ mod tests {
             (
                 206,
                 vec![a, range, ("content-length", "4")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 206,
                 vec![a, range, ("content-encoding", "gzip")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
-            (206, vec![range], Reject(self::Reject::Status), AskAnew),
+            (206, vec![range], Reject(RejectReason::Status), AskAnew),
             (
                 206,
                 vec![("etag", "\"b\""), range],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 206,
                 vec![("etag", "W/\"a\""), range],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
-            (206, vec![a], Reject(self::Reject::Status), AskAnew),
+            (206, vec![a], Reject(RejectReason::Status), AskAnew),
             (
                 206,
                 vec![a, ("content-range", "bytes 4-9/10")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 206,
                 vec![a, ("content-range", "bytes 6-9/10")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 206,
                 vec![a, ("content-range", "bytes 0-9/10")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 206,
                 vec![a, ("content-range", "bytes 5-9/*")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 206,
                 vec![a, ("content-range", "bytes 5-10/10")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 206,
                 vec![a, ("content-range", "items 5-9/10")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 206,
                 vec![a, ("content-range", "bytes +5-9/10")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 206,
                 vec![a, ("content-type", "multipart/byteranges; boundary=x")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 416,
                 vec![("content-range", "bytes */5")],
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
                 AskAnew,
             ),
             (
                 204,
                 vec![],
-                Reject(self::Reject::Status),
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
+                Reject(RejectReason::Status),
             ),
             (
                 304,
                 vec![a],
-                Reject(self::Reject::Status),
-                Reject(self::Reject::Status),
+                Reject(RejectReason::Status),
+                Reject(RejectReason::Status),
             ),
         ];
         for (status, headers, whole, rest) in table {

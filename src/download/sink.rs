@@ -1,4 +1,10 @@
-//! Where a download goes.
+//! Where a download goes: to a file, a writer or a channel.
+//!
+//! *Problem.* A file can be cut and begun anew. What went to a writer or a channel cannot be taken back.
+//!
+//! *Approach.* One type with both outputs. For the second kind a restart is allowed only if the service
+//! confirms the same version of the file; the bytes that were handed on are then skipped. Bytes of two versions
+//! must never be joined.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,14 +39,14 @@ pub struct Downloaded {
 
 /// What is known of bytes that arrived whole.
 #[derive(Clone, Debug)]
-pub(crate) struct Whole {
+pub(crate) struct VerifiedFile {
     pub(crate) bytes: u64,
     pub(crate) sha256: Option<String>,
 }
 
 /// What is to hold for a file, whatever way it comes.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct FileRequirements {
     /// What asset it is, as a fingerprint.
     pub(crate) asset: String,
     pub(crate) digests: Vec<Digest>,
@@ -54,8 +60,8 @@ pub(crate) struct Wanted {
 /// Takes a file's bytes, in the order that they have in it.
 #[derive(Debug)]
 pub(crate) struct Sink<'a> {
-    out: Out<'a>,
-    wanted: Wanted,
+    out: Output<'a>,
+    wanted: FileRequirements,
     /// The bytes that are there and count.
     bytes: u64,
     /// What they are, if they can be continued.
@@ -65,14 +71,14 @@ pub(crate) struct Sink<'a> {
     digests: Vec<Digest>,
 }
 
-enum Out<'a> {
+enum Output<'a> {
     File(Part),
-    Ordered(Box<Ordered>, Destination<'a>),
+    Stream(Box<StreamState>, Destination<'a>),
 }
 
 /// What is handed on cannot be taken back.
 #[derive(Debug)]
-struct Ordered {
+struct StreamState {
     hashers: Option<Hashers>,
     edges: Edges,
     /// Bytes to come that were handed on already.
@@ -86,9 +92,9 @@ enum Destination<'a> {
 
 impl<'a> Sink<'a> {
     /// A file, of which some may be there already.
-    pub(crate) async fn file(target: &Path, wanted: Wanted) -> Result<Self> {
+    pub(crate) async fn file(target: &Path, wanted: FileRequirements) -> Result<Self> {
         let (part, kept) = Part::open(target, wanted.asset.clone(), wanted.access).await?;
-        let mut sink = Sink::new(Out::File(part), wanted);
+        let mut sink = Sink::new(Output::File(part), wanted);
         if let Some((bytes, state)) = kept {
             sink.bytes = bytes;
             sink.total = state.total;
@@ -98,21 +104,24 @@ impl<'a> Sink<'a> {
         Ok(sink)
     }
 
-    pub(crate) fn writer(writer: &'a mut (dyn AsyncWrite + Unpin + Send), wanted: Wanted) -> Self {
+    pub(crate) fn writer(
+        writer: &'a mut (dyn AsyncWrite + Unpin + Send),
+        wanted: FileRequirements,
+    ) -> Self {
         Sink::new(
-            Out::Ordered(Box::new(Ordered::new()), Destination::Writer(writer)),
+            Output::Stream(Box::new(StreamState::new()), Destination::Writer(writer)),
             wanted,
         )
     }
 
-    pub(crate) fn channel(sender: mpsc::Sender<Bytes>, wanted: Wanted) -> Self {
+    pub(crate) fn channel(sender: mpsc::Sender<Bytes>, wanted: FileRequirements) -> Self {
         Sink::new(
-            Out::Ordered(Box::new(Ordered::new()), Destination::Channel(sender)),
+            Output::Stream(Box::new(StreamState::new()), Destination::Channel(sender)),
             wanted,
         )
     }
 
-    fn new(out: Out<'a>, wanted: Wanted) -> Self {
+    fn new(out: Output<'a>, wanted: FileRequirements) -> Self {
         Sink {
             out,
             bytes: 0,
@@ -147,12 +156,14 @@ impl<'a> Sink<'a> {
         total: Option<u64>,
         digests: Vec<Digest>,
     ) -> Result<()> {
+        // Without a validator two answers cannot be known to be of one file.
         let same = validator.is_some() && validator == self.validator;
-        if let (Out::Ordered(..), false) = (&self.out, same || self.bytes == 0) {
+        if let (Output::Stream(..), false) = (&self.out, same || self.bytes == 0) {
             return Err(self.broken_off());
         }
         self.validator = validator;
         self.total = total;
+        // Digests of earlier answers may be of an earlier version of the file.
         self.digests = self.wanted.digests.clone();
         self.know(digests);
         self.begin(0).await
@@ -173,7 +184,7 @@ impl<'a> Sink<'a> {
     async fn begin(&mut self, from: u64) -> Result<()> {
         let hashers = Hashers::new(&self.digests, self.wanted.sha256);
         match &mut self.out {
-            Out::File(part) => {
+            Output::File(part) => {
                 let state = self.validator.clone().map(|validator| State {
                     asset: self.wanted.asset.clone(),
                     validator,
@@ -183,12 +194,14 @@ impl<'a> Sink<'a> {
                 part.begin(from, state, hashers).await?;
                 self.bytes = from;
             }
-            Out::Ordered(ordered, _) => {
+            Output::Stream(ordered, _) => {
                 let hashing = ordered.hashers.get_or_insert(hashers.clone());
                 if !hashing.serve(&hashers, self.bytes) {
                     // Told too late of a digest, nothing can be said about it any more.
                     return Err(self.broken_off());
                 }
+                // Not below zero: a restart begins at 0, and a resume at or one byte before what is
+                // there.
                 ordered.skip = self.bytes - from;
             }
         }
@@ -205,11 +218,14 @@ impl<'a> Sink<'a> {
 
     pub(crate) async fn write(&mut self, mut chunk: Bytes) -> Result<()> {
         match &mut self.out {
-            Out::File(part) => {
+            Output::File(part) => {
+                // Counted before it is written: after an error nothing is resumed from this count,
+                // since the thread has ended.
                 self.bytes += chunk.len() as u64;
                 part.write(chunk).await
             }
-            Out::Ordered(ordered, onward) => {
+            Output::Stream(ordered, onward) => {
+                // A number too large for `usize` is larger than any chunk.
                 let known = usize::try_from(ordered.skip).unwrap_or(usize::MAX);
                 let known = known.min(chunk.len());
                 chunk.advance(known);
@@ -217,12 +233,15 @@ impl<'a> Sink<'a> {
                 if chunk.is_empty() {
                     return Ok(());
                 }
+                // Skipped bytes were hashed when they came the first time.
                 if let Some(hashers) = &mut ordered.hashers {
                     hashers.update(&chunk);
                 }
                 ordered.edges.extend(&chunk);
                 self.bytes += chunk.len() as u64;
                 match onward {
+                    // A caller that drops the future here can have written a part of the chunk;
+                    // such a download is not continued.
                     Destination::Writer(writer) => writer.write_all(&chunk).await.map_err(failed),
                     // Nobody takes it any more: then nobody waits for what is returned either.
                     Destination::Channel(sender) => {
@@ -240,13 +259,13 @@ impl<'a> Sink<'a> {
     /// How many bytes of what comes are there already.
     pub(crate) fn skips(&self) -> u64 {
         match &self.out {
-            Out::File(_) => 0,
-            Out::Ordered(ordered, _) => ordered.skip,
+            Output::File(_) => 0,
+            Output::Stream(ordered, _) => ordered.skip,
         }
     }
 
     /// Takes the file for whole, if it is.
-    pub(crate) async fn finish(&mut self, needs_proof: bool) -> Result<Whole> {
+    pub(crate) async fn finish(&mut self, needs_proof: bool) -> Result<VerifiedFile> {
         let check = Check {
             zip: self.wanted.zip,
             digests: self.digests.clone(),
@@ -254,9 +273,11 @@ impl<'a> Sink<'a> {
             size: self.wanted.size,
         };
         let finished = match &mut self.out {
-            Out::File(part) => part.finish(check).await,
-            Out::Ordered(ordered, onward) => {
+            Output::File(part) => part.finish(check).await,
+            Output::Stream(ordered, onward) => {
                 let hashers = ordered.hashers.get_or_insert_default();
+                // Before the flush: the caller learns that the bytes are wrong, even if its writer
+                // fails.
                 verify(self.bytes, &check, &ordered.edges, hashers)?;
                 if let Destination::Writer(writer) = onward {
                     writer.flush().await.map_err(failed)?;
@@ -267,10 +288,11 @@ impl<'a> Sink<'a> {
         if let Err(error) = &finished
             && matches!(error.kind(), Kind::Incomplete(_))
         {
+            // `Part::finish` has emptied the part: the next attempt begins anew.
             self.bytes = 0;
             self.validator = None;
         }
-        Ok(Whole {
+        Ok(VerifiedFile {
             bytes: self.bytes,
             sha256: finished?,
         })
@@ -278,15 +300,15 @@ impl<'a> Sink<'a> {
 
     /// Leaves it as it is: what can be resumed stays.
     pub(crate) async fn leave(self) {
-        if let Out::File(part) = self.out {
+        if let Output::File(part) = self.out {
             part.leave().await;
         }
     }
 }
 
-impl Ordered {
+impl StreamState {
     fn new() -> Self {
-        Ordered {
+        StreamState {
             hashers: None,
             edges: Edges::default(),
             skip: 0,
@@ -294,12 +316,12 @@ impl Ordered {
     }
 }
 
-impl fmt::Debug for Out<'_> {
+impl fmt::Debug for Output<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Out::File(_) => "File",
-            Out::Ordered(_, Destination::Writer(_)) => "Writer",
-            Out::Ordered(_, Destination::Channel(_)) => "Channel",
+            Output::File(_) => "File",
+            Output::Stream(_, Destination::Writer(_)) => "Writer",
+            Output::Stream(_, Destination::Channel(_)) => "Channel",
         })
     }
 }

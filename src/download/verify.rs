@@ -1,4 +1,10 @@
 //! Whether what came is the whole file.
+//!
+//! *Problem.* A body that ends with its connection looks the same whether it is whole or cut. A file that is
+//! taken for whole and is not becomes a wrong medical product.
+//!
+//! *Approach.* A pure function over what was counted, hashed and kept of the beginning and the end. It must not
+//! read the file again: a stream is gone by then.
 
 use super::digest::{Digest, Hashers};
 use crate::error::{Error, Kind, Result};
@@ -30,14 +36,18 @@ pub(crate) enum ZipRule {
 pub(crate) fn verify(bytes: u64, check: &Check, edges: &Edges, hashers: &Hashers) -> Result<()> {
     let wrong = |what: String| {
         Err(Error::new(if check.needs_proof {
+            // Nothing said where the end is, so the connection may have broken: the rest may still
+            // come.
             Kind::Truncated(what)
         } else {
             Kind::Incomplete(what)
         }))
     };
+    // First, because a digest of nothing may well fit.
     if bytes == 0 {
         return wrong("it is empty".to_owned());
     }
+    // Before the zip's end: a digest that differs explains a broken end too.
     if let Some(algorithm) = hashers.differs(&check.digests) {
         return wrong(format!(
             "its {algorithm} is not the one that the service gives"
@@ -46,6 +56,7 @@ pub(crate) fn verify(bytes: u64, check: &Check, edges: &Edges, hashers: &Hashers
     let end = edges.end();
     let is_due = match check.zip {
         ZipRule::Always => true,
+        // Other files of an order may be zips under another name.
         ZipRule::IfBegun => edges.look_like_zip(),
         ZipRule::Never => false,
     };
@@ -62,6 +73,7 @@ pub(crate) fn verify(bytes: u64, check: &Check, edges: &Edges, hashers: &Hashers
         return wrong(format!("its {bytes} bytes are not a sound zip: {fault}"));
     }
     let is_proven =
+        // The digests were compared above, so that there is one is proof enough.
         !check.digests.is_empty() || matches!(end, End::Proves { .. }) || check.size == Some(bytes);
     if check.needs_proof && !is_proven {
         return wrong(format!(

@@ -12,7 +12,9 @@ use futures_util::FutureExt;
 use tokio::io::AsyncWrite;
 
 use super::Lab;
-use crate::download::{Digest, Downloaded, Progress, Report, Sink, Wanted, ZipRule, fingerprint};
+use crate::download::{
+    Digest, Downloaded, FileRequirements, Progress, Report, Sink, ZipRule, fingerprint,
+};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
 use crate::model::{Asset, Order};
@@ -166,11 +168,11 @@ impl<'a> Download<'a> {
         })
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> FileRequirements {
         let asset = self.asset;
         let size = asset.size().map(|size| size.to_string());
         let place = asset.url().filter(|_| asset.id().is_none());
-        Wanted {
+        FileRequirements {
             asset: fingerprint([
                 Some(self.lab.id.as_str()),
                 Some(self.order.id().as_str()),

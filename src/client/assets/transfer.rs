@@ -20,7 +20,8 @@ use super::named;
 use super::source::{AssetSource, unfit};
 use crate::auth::Tokens;
 use crate::download::{
-    Digest, Head, Meter, PartialFile, Plan, Progress, Reject, Report, Sink, Whole, plan,
+    Digest, Head, Meter, PartialFile, Plan, Progress, RejectReason, Report, Sink, VerifiedFile,
+    plan,
 };
 use crate::error::{Error, Kind, Result, SendState};
 use crate::transport::wire::TimedTransport;
@@ -34,7 +35,7 @@ pub(super) struct Transfer<'a> {
 }
 
 /// A file that is whole, and the status of the answer that made it so.
-struct WholeFile(StatusCode, Whole);
+struct WholeFile(StatusCode, VerifiedFile);
 
 /// What the body that comes next is.
 struct ExpectedBody {
@@ -55,7 +56,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Tries until the file is whole or the policy gives up; with a new URL once.
-    pub(super) async fn run(mut self) -> Result<Whole> {
+    pub(super) async fn run(mut self) -> Result<VerifiedFile> {
         let mut result = self.attempts().await;
         if let Err(error) = &result
             && self.source.may_be_expired(error)
@@ -71,7 +72,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// A transfer has no limit on its whole time: it only must not stop.
-    async fn attempts(&mut self) -> Result<Whole> {
+    async fn attempts(&mut self) -> Result<VerifiedFile> {
         let caller = &self.source.lab.caller;
         // Held to the end: the file is one of the account's operations all the time.
         let _place = caller.enter().await;
@@ -129,12 +130,14 @@ impl<'a> Transfer<'a> {
         let limit = self.source.lab.caller.client.inner.file_limit;
         let coming = match plan(held.as_ref(), &head) {
             Plan::AskAnew => return Ok(None),
-            Plan::Reject(Reject::Status) => return Err(self.source.refused(&url, response).await),
-            Plan::Reject(Reject::Encoded) => {
+            Plan::Reject(RejectReason::Status) => {
+                return Err(self.source.refused(&url, response).await);
+            }
+            Plan::Reject(RejectReason::Encoded) => {
                 let what = "the file came compressed, which nobody asked for";
                 return Err(unfit(status, headers, what));
             }
-            Plan::Reject(Reject::Empty) => {
+            Plan::Reject(RejectReason::Empty) => {
                 return Err(Error::new(Kind::Incomplete("it is empty".to_owned())));
             }
             Plan::Restart { total: Some(total) } | Plan::Append { total, .. } if total > limit => {

@@ -1,5 +1,11 @@
-//! One download at a time writes to a name. Between processes the part's own lock says so; within
-//! one it is said here, where a download that was dropped can be told from one that goes on.
+//! One download at a time writes to a name.
+//!
+//! *Problem.* Two downloads to one name would write to one part. Between processes the part's own lock
+//! prevents that. Within one process a lock cannot tell a download that was dropped, and whose
+//! thread is still tidying up, from one that goes on: the next download should wait for the first and fail
+//! for the second.
+//!
+//! *Approach.* A table in memory has the holder of each path, with a flag that its drop sets.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,10 +14,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Whether the download was dropped: its thread then only tidies up.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Dropped(Arc<AtomicBool>);
+pub(super) struct CancelFlag(Arc<AtomicBool>);
 
-impl Dropped {
+impl CancelFlag {
     pub(super) fn set(&self) {
+        // Nobody waits for the flag itself: a waiter sees it when it asks again. The cost does not
+        // matter, once for each download.
         self.0.store(true, Ordering::SeqCst);
     }
 
@@ -20,10 +28,14 @@ impl Dropped {
     }
 }
 
-static HOLDERS: Mutex<BTreeMap<PathBuf, Dropped>> = Mutex::new(BTreeMap::new());
+// Guards which download holds which path. Only threads of downloads lock it, for a look-up or while
+// they wait on `FREED`, which unlocks it; never an async task.
+static HOLDERS: Mutex<BTreeMap<PathBuf, CancelFlag>> = Mutex::new(BTreeMap::new());
+// Notified when a claim is dropped.
 static FREED: Condvar = Condvar::new();
 
-fn holders() -> MutexGuard<'static, BTreeMap<PathBuf, Dropped>> {
+fn holders() -> MutexGuard<'static, BTreeMap<PathBuf, CancelFlag>> {
+    // Poisoning says nothing here: insert and remove leave the map sound.
     HOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -34,8 +46,10 @@ pub(super) struct Claim(PathBuf);
 impl Claim {
     /// Waits for a holder that was dropped; none if there is one that goes on, or if this download
     /// was dropped itself: then whoever comes after it may be done already, and finds nothing of it.
-    pub(super) fn of(part: PathBuf, dropped: &Dropped) -> Option<Self> {
+    pub(super) fn of(part: PathBuf, dropped: &CancelFlag) -> Option<Self> {
         let mut holders = holders();
+        // In a loop: the condition variable wakes all that wait, for whatever path, and wakes
+        // without a reason too.
         while !dropped.is_set() {
             match holders.get(&part) {
                 None => {
@@ -46,6 +60,7 @@ impl Claim {
                     let freed = FREED.wait(holders);
                     holders = freed.unwrap_or_else(PoisonError::into_inner);
                 }
+                // It goes on, perhaps for hours: the caller gets an error now.
                 Some(_) => return None,
             }
         }
@@ -56,6 +71,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         holders().remove(&self.0);
+        // All, since those that wait want different paths.
         FREED.notify_all();
     }
 }

@@ -1,8 +1,12 @@
-//! A file on its way to its name: `NAME.part`, and beside it `NAME.part.json`, which says what
+//! A file that is still to get its name: `NAME.part`, and beside it `NAME.part.json`, which says what
 //! its bytes are.
 //!
-//! A thread of its own writes: a chunk handed to it costs less than one handed to a pool, and
-//! hashing and writing go on while the network is waited for.
+//! *Problem.* Writing and hashing block, the process may be killed and the machine may lose power at any
+//! line, and the future may be dropped at any await.
+//!
+//! *Approach.* A thread of its own writes: a chunk handed to it costs less than one handed to a pool,
+//! and hashing and writing go on while the network is waited for. The thread ends in order when
+//! the future is dropped. The state beside the part must never describe bytes that are not in it.
 
 mod claim;
 mod place;
@@ -17,8 +21,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use self::claim::{Claim, Dropped};
-use self::place::Place;
+use self::claim::{CancelFlag, Claim};
+use self::place::PartPaths;
 use super::digest::{Digest, Hashers};
 use super::resume::{PartialFile, Validator};
 use super::verify::{Check, verify};
@@ -41,7 +45,7 @@ pub(crate) struct State {
 /// The state with what it takes to trust the bytes after the machine lost power: then only those
 /// count that were flushed to the disk.
 #[derive(Debug, Serialize, Deserialize)]
-struct Stored {
+struct StateRecord {
     version: u32,
     #[serde(flatten)]
     state: State,
@@ -50,17 +54,20 @@ struct Stored {
     boot: Option<String>,
 }
 
+// A part of another version is not resumed: its state may mean something else.
 const VERSION: u32 = 1;
 
-/// Chunks on their way to the thread; each has at most some hundred KiB.
+/// Chunks that wait for the thread; each has at most some hundred KiB.
+// Bounded, so that a slow disk holds up the network and memory does not fill.
 const QUEUE: usize = 16;
 
 /// The handle of a part. Dropped, it leaves what can be resumed and removes what cannot.
 #[derive(Debug)]
 pub(crate) struct Part {
     jobs: Option<mpsc::Sender<Job>>,
+    // Why the thread ended. Guarded for a read or a write only, never across an await.
     failure: Arc<Mutex<Option<Error>>>,
-    dropped: Dropped,
+    dropped: CancelFlag,
 }
 
 enum Job {
@@ -77,14 +84,15 @@ impl Part {
         asset: String,
         access: Access,
     ) -> Result<(Self, Option<(u64, State)>)> {
-        let place = Place::of(target, access)?;
+        let place = PartPaths::of(target, access)?;
         let (sender, mut jobs) = mpsc::channel(QUEUE);
+        // The result of opening goes back once; after that only jobs and their replies pass.
         let (opened, opening) = oneshot::channel();
         let failure = Arc::new(Mutex::new(None));
         let part = Part {
             jobs: Some(sender),
             failure: Arc::clone(&failure),
-            dropped: Dropped::default(),
+            dropped: CancelFlag::default(),
         };
         let dropped = part.dropped.clone();
         let thread = thread::Builder::new().name("download".to_owned());
@@ -98,6 +106,7 @@ impl Part {
                         return;
                     }
                 };
+                // Before `work` consumes the file.
                 let kept = file.state.clone().map(|state| (file.written, state));
                 if opened.send(Ok(kept)).is_ok() {
                     file.work(&mut jobs, &failure);
@@ -122,7 +131,7 @@ impl Part {
         self.send(Job::Write(chunk)).await
     }
 
-    /// Gives the file its name if it is whole.
+    /// Renames the file to its final name if it is whole.
     pub(crate) async fn finish(&self, check: Check) -> Result<Option<String>> {
         let (sender, done) = oneshot::channel();
         self.send(Job::Finish(check, sender)).await?;
@@ -155,13 +164,15 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
+        // Before the sender goes with the other fields: the thread then sees the flag as soon as
+        // the channel is closed, and a second download of this process waits instead of failing.
         self.dropped.set();
     }
 }
 
 /// The part, in its thread.
 struct PartFile {
-    place: Place,
+    place: PartPaths,
     file: File,
     /// The bytes that count.
     written: u64,
@@ -175,14 +186,17 @@ struct PartFile {
 }
 
 impl PartFile {
-    fn open(place: Place, asset: &str, dropped: &Dropped) -> Result<Self> {
+    fn open(place: PartPaths, asset: &str, dropped: &CancelFlag) -> Result<Self> {
         let (claim, file) = place.open(dropped)?;
+        // Before anything is written: a neighbour must not read along.
         place.restrict(&file).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let boot = boot();
+        // A state that cannot be read, of another version or of another asset is none: the download
+        // begins anew.
         let stored = place
             .read_state(&file)
-            .and_then(|text| serde_json::from_slice::<Stored>(&text).ok())
+            .and_then(|text| serde_json::from_slice::<StateRecord>(&text).ok())
             .filter(|stored| stored.version == VERSION && stored.state.asset == asset);
         let mut part = PartFile {
             place,
@@ -195,6 +209,9 @@ impl PartFile {
             _claim: claim,
         };
         if let Some(stored) = stored {
+            // In the same run of the machine the page cache has what a killed process wrote. After
+            // a power loss a file can have its length and not its bytes, so only flushed bytes
+            // count.
             let lasting = stored.boot.is_some() && stored.boot == part.boot;
             let bytes = if lasting {
                 length
@@ -202,6 +219,7 @@ impl PartFile {
                 length.min(stored.synced)
             };
             let total = stored.state.total;
+            // A part that cannot be resumed counts as empty; `begin` cuts it off.
             if PartialFile::new(bytes, stored.state.validator.clone(), total).is_some() {
                 part.written = bytes;
                 part.synced = bytes.min(stored.synced);
@@ -220,12 +238,15 @@ impl PartFile {
                     Ok(sha256) => {
                         // The lock is given back before anybody is told.
                         drop(self);
+                        // The receiver is gone if the future was dropped; the file has its name all
+                        // the same.
                         let _ = reply.send(Ok(sha256));
                         return;
                     }
                     Err(error) => {
-                        let goes_on =
-                            matches!(error.kind(), Kind::Truncated(_) | Kind::Incomplete(_));
+                        // After these the connection can be asked again with the same part. Every
+                        // other error is one of the disk, and ends the thread.
+                        let goes_on = matches!(error.kind(), Kind::Truncated(_) | Kind::Incomplete(_));
                         let _ = reply.send(Err(error.clone()));
                         if goes_on { Ok(()) } else { Err(error) }
                     }
@@ -237,6 +258,8 @@ impl PartFile {
                 }
             };
             if let Err(error) = done {
+                // First the reason, then the end: a sender that finds the channel closed reads the
+                // reason.
                 *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 // Before the other side can see that the thread has ended.
                 self.settle();
@@ -256,6 +279,8 @@ impl PartFile {
             Some(_) => self.store().map_err(failed)?,
             None => self.place.forget(),
         }
+        // Hashing again reads the whole part from the disk, so hashers that are at the right byte
+        // are kept.
         if !self.hashers.serve(&wanted, at) {
             self.hashers = wanted;
             if !self.hashers.is_idle() {
@@ -268,11 +293,13 @@ impl PartFile {
 
     fn hash_what_is_there(&mut self) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
+        // Large enough that reading is not the slow part, small for a thread.
         let mut buffer = vec![0; 256 * 1024];
         let mut left = self.written;
         while left > 0 {
             let part = buffer
                 .len()
+                // On 32 bits a length may not fit: then the buffer is the limit anyway.
                 .min(usize::try_from(left).unwrap_or(usize::MAX));
             self.file.read_exact(&mut buffer[..part])?;
             self.hashers.update(&buffer[..part]);
@@ -299,6 +326,8 @@ impl PartFile {
             }
             return Err(error);
         }
+        // First the bytes, then the name, then the directory: after a power loss at any point there
+        // is no final name without its bytes.
         self.file.sync_all().map_err(failed)?;
         self.synced = self.written;
         self.place.give_name(&self.file)?;
@@ -313,8 +342,10 @@ impl PartFile {
             file.read_exact(&mut bytes)?;
             io::Result::Ok(bytes)
         };
+        // The same for lengths that do not fit into `usize`: the limit is smaller than any of them.
         let at_most = |bytes: u64, limit: usize| usize::try_from(bytes).unwrap_or(limit).min(limit);
         let last = at_most(self.written, END);
+        // Four bytes are the mark that a zip begins with.
         let first = read(&mut self.file, 0, at_most(self.written, 4))?;
         let last = read(&mut self.file, self.written - last as u64, last)?;
         Ok(Edges::of(first, last, self.written))
@@ -326,13 +357,20 @@ impl PartFile {
             let validator = state.validator.clone();
             PartialFile::new(self.written, validator, state.total)
         });
+        // What lies under the part's path now may be another's file, which must not be described or
+        // removed.
         let kept = held.is_some() && self.place.is_still(&self.file) && {
+            // A write that failed halfway may have left bytes that are not counted.
             let cut = self.file.set_len(self.written);
+            // A flush that fails is not reported, since the download has failed or was dropped
+            // already: `synced` stays lower, and a power loss costs those bytes.
             if self.synced < self.written && cut.is_ok() && self.file.sync_data().is_ok() {
                 self.synced = self.written;
             }
             cut.and_then(|()| self.store()).is_ok()
         };
+        // The part first: a state without a part is harmless, a part without a state only wastes
+        // its bytes.
         if !kept {
             self.place.remove(&self.file);
             self.place.forget();
@@ -343,7 +381,7 @@ impl PartFile {
         let Some(state) = &self.state else {
             return Ok(());
         };
-        let stored = Stored {
+        let stored = StateRecord {
             version: VERSION,
             state: state.clone(),
             synced: self.synced,
@@ -363,9 +401,12 @@ impl Drop for PartFile {
 
 /// Which run of the machine this is.
 fn boot() -> Option<String> {
+    // Other systems have no such id that every user can read; there every restart counts as a power
+    // loss.
     if !cfg!(target_os = "linux") {
         return None;
     }
+    // A container may hide `/proc`. Then too a restart counts as a power loss.
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(boot.trim().to_owned())
 }

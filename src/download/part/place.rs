@@ -9,7 +9,7 @@ use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::claim::{Claim, Dropped};
+use super::claim::{CancelFlag, Claim};
 use super::failed;
 use crate::access::{Access, is_at};
 use crate::error::{Error, Kind, Result};
@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 const LONGEST_STATE: u64 = 64 * 1024;
 
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct PartPaths {
     pub(super) target: PathBuf,
     part: PathBuf,
     state: PathBuf,
@@ -26,17 +26,18 @@ pub(super) struct Place {
     access: Access,
 }
 
-impl Place {
+impl PartPaths {
     pub(super) fn of(target: &Path, access: Access) -> Result<Self> {
         let name = target
             .file_name()
             .ok_or_else(|| Error::configuration("the path to download to has no file name"))?;
+        // Appended, not `with_extension`: `case.zip` and `case.stl` must not share a part.
         let with = |ending| {
             let mut name = name.to_owned();
             name.push(ending);
             target.with_file_name(name)
         };
-        Ok(Place {
+        Ok(PartPaths {
             part: with(".part"),
             state: with(".part.json"),
             new_state: with(".part.json.new"),
@@ -47,10 +48,13 @@ impl Place {
 
     /// Opens the part for this download alone. The lock is the file's own, so it ends with the
     /// process, however that ends.
-    pub(super) fn open(&self, dropped: &Dropped) -> Result<(Claim, File)> {
+    pub(super) fn open(&self, dropped: &CancelFlag) -> Result<(Claim, File)> {
+        // Found out now, not by the rename after the last byte.
         if self.target.is_dir() {
             return Err(failed(ErrorKind::IsADirectory.into()));
         }
+        // The claim before the lock: to the lock, a dropped download of this process that is still
+        // tidying up looks like another process.
         let claim = Claim::of(self.canonical()?, dropped).ok_or_else(under_way)?;
         // Others may put something there again and again; not for ever.
         for _ in 0..100 {
@@ -62,12 +66,15 @@ impl Place {
                 // A file system without locks: then nobody else can have one either.
                 Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
+                // Another process. Waiting for it could take hours.
                 Err(TryLockError::WouldBlock) => return Err(under_way()),
             }
             // Whoever held it before may have renamed or removed it meanwhile.
             if !is_at(&file, &self.part) {
                 continue;
             }
+            // Only what was there before needs a look: a new file was made with `create_new`, which
+            // follows no link.
             if is_new || self.is_ours(&file).map_err(failed)? {
                 self.check_state(&file).map_err(failed)?;
                 return Ok((claim, file));
@@ -82,18 +89,23 @@ impl Place {
     /// The same for every path that leads there.
     fn canonical(&self) -> Result<PathBuf> {
         let parent = self.part.parent().filter(|path| *path != Path::new(""));
+        // Of the directory only: the part itself may not be there yet, and a link in its place must
+        // not be followed.
         let parent = fs::canonicalize(parent.unwrap_or(Path::new("."))).map_err(failed)?;
         Ok(parent.join(self.part.file_name().unwrap_or_default()))
     }
 
     /// The part, and whether it was made just now. None: something else was there.
     fn open_or_make(&self) -> io::Result<Option<(File, bool)>> {
+        // Asked first, since opening a device or a pipe may have effects. It may change between the
+        // look and the opening; the opened handle is asked again.
         match fs::symlink_metadata(&self.part) {
             Ok(there) if !there.is_file() => {
                 set_aside(&self.part)?;
                 return Ok(None);
             }
             Ok(_) => match no_follow(OpenOptions::new().read(true).write(true)).open(&self.part) {
+                // By the handle: this is the file that will be written.
                 Ok(file) if file.metadata()?.is_file() => return Ok(Some((file, false))),
                 Ok(_) => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -110,6 +122,7 @@ impl Place {
             .open(&self.part)
         {
             Ok(file) => Ok(Some((file, true))),
+            // Somebody was faster between the look and this: the caller looks again.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
             Err(error) => Err(error),
         }
@@ -118,6 +131,7 @@ impl Place {
     /// Whether what was there can be used. Its owner is compared with that of a file made here and
     /// now: a network file system may map users.
     fn is_ours(&self, part: &File) -> io::Result<bool> {
+        // Windows has no owner in the metadata; the rights of the directory decide there.
         if !cfg!(unix) {
             return Ok(true);
         }
@@ -136,6 +150,8 @@ impl Place {
                 Ok(())
             }
             Ok(_) => set_aside(&self.state),
+            // Most often there is none. One that cannot be looked at cannot be read either, and is
+            // then no state.
             Err(_) => Ok(()),
         }
     }
@@ -146,6 +162,7 @@ impl Place {
         {
             use std::os::unix::fs::PermissionsExt;
             let mode = part.metadata()?.permissions().mode();
+            // Only narrowed, never widened: a shared client leaves a mode that the umask chose.
             if self.access == Access::Owner && mode & 0o077 != 0 {
                 part.set_permissions(fs::Permissions::from_mode(0o600))?;
             }
@@ -163,6 +180,7 @@ impl Place {
         let trusted =
             state.is_file() && has_one_name(&state) && same_owner(&state, &part.metadata().ok()?);
         let mut text = Vec::new();
+        // One byte more than is allowed shows that it is too long.
         let bounded = file.take(LONGEST_STATE + 1).read_to_end(&mut text);
         let fits = bounded.is_ok_and(|bytes| bytes as u64 <= LONGEST_STATE);
         (trusted && fits).then_some(text)
@@ -171,6 +189,8 @@ impl Place {
     /// In one step: a process killed in between would leave one that cannot be read, and bytes that
     /// nobody can use.
     pub(super) fn write_state(&self, text: &[u8]) -> io::Result<()> {
+        // Not flushed: a state that a power loss makes unreadable only means that the download
+        // begins anew.
         self.make_new_state()?.write_all(text)?;
         fs::rename(&self.new_state, &self.state)
     }
@@ -187,6 +207,8 @@ impl Place {
 
     /// Removes the state. There may be none.
     pub(super) fn forget(&self) {
+        // A state that stays does no harm: it counts only with a part of the same asset, and
+        // `begin` stores a new one or removes it again.
         let _ = fs::remove_file(&self.state);
         let _ = fs::remove_file(&self.new_state);
     }
@@ -206,6 +228,8 @@ impl Place {
     /// Gives the part its final name: the file that was written, and no other one.
     pub(super) fn give_name(&self, part: &File) -> Result<()> {
         let replaced = || Error::new(Kind::File("another file was put in its place".to_owned()));
+        // Between this check and the rename a neighbour can still exchange the file; the check
+        // after the rename finds that.
         if !self.is_still(part) {
             return Err(replaced());
         }
@@ -213,6 +237,8 @@ impl Place {
         // Only now is another process let to the name of the part. What is being written for its
         // state stays, which may be that process's own.
         let _ = fs::remove_file(&self.state);
+        // What is under the name now may be a neighbour's, and must not be reported as the
+        // download.
         if is_at(part, &self.target) {
             Ok(())
         } else {
@@ -229,8 +255,10 @@ fn under_way() -> Error {
 /// Under a name that nobody looks for.
 fn set_aside(path: &Path) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
+    // A random name, so that a neighbour cannot prepare it. It need not be secret.
     name.push(format!(".aside-{:016x}", fastrand::u64(..)));
     match fs::rename(path, path.with_file_name(name)) {
+        // Gone already: whoever put it there took it away.
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -245,6 +273,7 @@ fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
 
 #[cfg(unix)]
 fn has_one_name(file: &Metadata) -> bool {
+    // A second hard link would let whoever made it read, and change, what is downloaded.
     std::os::unix::fs::MetadataExt::nlink(file) <= 1
 }
 
