@@ -9,6 +9,7 @@ use crate::sensitive::Sensitive;
 /// What systems leave in archives, for nobody.
 pub(super) fn is_litter(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
+    // macOS puts resource forks there, and into `._` files.
     path.split('/').any(|part| part == "__MACOSX")
         || name.starts_with("._")
         || [".ds_store", "thumbs.db", "desktop.ini"]
@@ -52,6 +53,7 @@ impl<'a> Surface<'a> {
     /// The jaw that the manifest says, or else that its name speaks of.
     #[must_use]
     pub fn jaw(&self) -> Option<Jaw> {
+        // The manifest first: names of files follow no rule.
         let said = self.object.and_then(|object| object.jaw);
         said.or_else(|| self.file.jaw())
     }
@@ -86,6 +88,7 @@ impl<'a> Contents<'a> {
         for file in files {
             match file.kind() {
                 FileKind::Surface => {
+                    // Linear for each file: a package has tens of files.
                     let object = named.iter().find(|object| object.names(file));
                     contents.surfaces.push(Surface { file, object });
                 }
@@ -96,6 +99,8 @@ impl<'a> Contents<'a> {
             }
         }
         let version = |file: &&PackedFile| std::cmp::Reverse(file.version());
+        // Stable: of equal versions the archive's order stays, as `Package::manifest` takes the
+        // first.
         contents.manifests.sort_by_key(version);
         let missing = named
             .iter()
@@ -135,6 +140,7 @@ pub fn package_order_id(file_name: &str) -> Option<OrderId> {
     ["iTero_Export_", "OrthoCAD_Export_"]
         .iter()
         .find_map(|prefix| {
+            // `get`, since the name may have a character across this boundary.
             let start = stem.get(..prefix.len())?;
             let fits = start.eq_ignore_ascii_case(prefix);
             fits.then(|| order_id(&stem[prefix.len()..])).flatten()

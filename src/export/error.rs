@@ -21,6 +21,7 @@ pub struct Error {
     entry: Option<usize>,
     name: Option<Box<str>>,
     /// Texts of ours or of the libraries', never of the archive's.
+    // `'static`, so that the compiler keeps the archive's texts out of logs.
     detail: Option<&'static str>,
     source: Option<io::Error>,
 }
@@ -150,6 +151,7 @@ impl Error {
     }
 
     pub(super) fn at(mut self, entry: usize, name: &str) -> Self {
+        // The innermost place is the right one: an outer caller must not replace it.
         self.entry.get_or_insert(entry);
         self.name.get_or_insert_with(|| name.into());
         self

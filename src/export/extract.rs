@@ -1,4 +1,11 @@
 //! From an archive to a directory: all of it or nothing.
+//!
+//! *Problem.* A killed program or a full disk must not leave half a case under a name that looks
+//! whole.
+//!
+//! *Approach.* Files are written into a directory with a random name beside the target and flushed,
+//! the directory is flushed, and then it is renamed. Nothing must be written under the final name
+//! before.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -7,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 
-use super::archive::{Package, Pour};
+use super::archive::{Decompressor, Package};
 use super::error::{Error, Reason, Result};
 use crate::access::{Access, is_at};
 use crate::durable;
@@ -36,16 +43,21 @@ impl<R: Read + Seek> Package<R> {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
+        // A dangling link counts as something there, so the link itself is asked. Early, before
+        // anything is decompressed; the rename decides.
         if fs::symlink_metadata(target).is_ok() {
             return Err(Error::new(Reason::TargetExists));
         }
-        let mut fresh = Fresh::beside(target, parent, self.access)?;
+        let mut fresh = StagingDirectory::beside(target, parent, self.access)?;
         self.fill(&mut fresh)?;
+        // Contents before the name: after a power loss there is no final name with empty files.
         fresh.sync().map_err(Error::io)?;
         if !fresh.is_at(&fresh.path) {
             return Err(replaced());
         }
         fs::rename(&fresh.path, target).map_err(|error| match error.kind() {
+            // Somebody made the target meanwhile. Which of these a system reports depends on what
+            // is there.
             io::ErrorKind::AlreadyExists
             | io::ErrorKind::DirectoryNotEmpty
             | io::ErrorKind::NotADirectory => Error::new(Reason::TargetExists),
@@ -54,15 +66,18 @@ impl<R: Read + Seek> Package<R> {
         if !fresh.is_at(target) {
             return Err(replaced());
         }
+        // From here on the directory has its name and must not be removed, even if the flush below
+        // fails.
         fresh.done = true;
+        // The new name is an entry of the parent.
         durable::sync_directory(parent).map_err(Error::io)
     }
 
-    fn fill(&mut self, fresh: &mut Fresh) -> Result<()> {
+    fn fill(&mut self, fresh: &mut StagingDirectory) -> Result<()> {
         for directory in &self.directories {
             fresh.directory(Path::new(directory)).map_err(Error::io)?;
         }
-        let mut pour = Pour::new(self.limits());
+        let mut pour = Decompressor::new(self.limits());
         // A clone for the sake of the borrow: names are short and few.
         for file in self.files().to_vec() {
             let at = |error: Error| error.at(file.index(), file.name());
@@ -72,6 +87,7 @@ impl<R: Read + Seek> Package<R> {
                 to.set_len(file.size()).map_err(Error::io)?;
             }
             self.pour(&file, &mut to, &mut pour)?;
+            // The file is closed on the flusher's thread: closing can wait for the disk too.
             fresh.flusher.flush(to);
         }
         Ok(())
@@ -79,7 +95,7 @@ impl<R: Read + Seek> Package<R> {
 }
 
 /// A directory that nobody knows yet.
-struct Fresh {
+struct StagingDirectory {
     path: PathBuf,
     /// Below it; in this order a directory comes before those in it.
     directories: BTreeSet<PathBuf>,
@@ -94,7 +110,7 @@ fn replaced() -> Error {
     Error::io(io::Error::other("another directory was put in its place"))
 }
 
-impl Fresh {
+impl StagingDirectory {
     fn beside(target: &Path, parent: &Path, access: Access) -> Result<Self> {
         let Some(name) = target.file_name() else {
             let nameless = io::Error::new(io::ErrorKind::InvalidInput, "a directory needs a name");
@@ -105,13 +121,15 @@ impl Fresh {
         loop {
             let mut part = std::ffi::OsString::from(".");
             part.push(name);
+            // A random name: a neighbour cannot put something there beforehand.
             part.push(format!(".part-{:016x}", fastrand::u64(..)));
             let path = parent.join(part);
             match access.directory().create(&path) {
                 Ok(()) => {
                     let open = || File::open(&path).map_err(Error::io);
+                    // Windows opens no directory with `File::open`.
                     let handle = cfg!(unix).then(open).transpose()?;
-                    return Ok(Fresh {
+                    return Ok(StagingDirectory {
                         path,
                         handle,
                         directories: BTreeSet::new(),
@@ -120,6 +138,7 @@ impl Fresh {
                         done: false,
                     });
                 }
+                // Another draw has another name.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(Error::io(error)),
             }
@@ -127,6 +146,7 @@ impl Fresh {
     }
 
     fn is_at(&self, path: &Path) -> bool {
+        // True without a handle: where files cannot be told apart there is nothing to check.
         let mut handle = self.handle.iter();
         handle.all(|handle| is_at(handle, path))
     }
@@ -167,6 +187,7 @@ impl Fresh {
 
     fn sync(&mut self) -> io::Result<()> {
         self.flusher.finish()?;
+        // Inner directories first, so that no entry is durable before what it names.
         for directory in self.directories.iter().rev() {
             durable::sync_directory(directory)?;
         }
@@ -174,8 +195,9 @@ impl Fresh {
     }
 }
 
-impl Drop for Fresh {
+impl Drop for StagingDirectory {
     fn drop(&mut self) {
+        // If another directory lies there, that is a neighbour's, and must not be removed.
         if !self.done && self.is_at(&self.path) {
             // Windows removes no file that is open.
             let _ = self.flusher.finish();
@@ -210,10 +232,13 @@ impl Flusher {
 
     /// Waits until all is on the disk.
     fn finish(&mut self) -> io::Result<()> {
+        // Closes the channel, so that the thread ends when it has flushed what is queued.
         self.files = None;
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(flushed)) => flushed,
+            // It panicked: nothing is known of what was flushed.
             Some(Err(_)) => Err(io::Error::other("the flushing thread stopped")),
+            // Called twice: the first call has returned the result.
             None => Ok(()),
         }
     }

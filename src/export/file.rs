@@ -25,6 +25,7 @@ impl PackedFile {
     }
 
     pub(super) fn with_original_name(mut self, original: &[u8]) -> Self {
+        // Most names are plain: those take no memory twice.
         self.original = (self.name.as_bytes() != original).then(|| original.to_owned());
         self
     }
@@ -83,6 +84,7 @@ impl PackedFile {
         // What browsers and desktops put behind a name, such as ` (1)`, is no part of it.
         let version = version.split([' ', '(']).next()?;
         let plain = version.bytes().all(|b| b.is_ascii_digit());
+        // Digits only: `parse` would take a leading `+`.
         plain.then(|| version.parse().ok())?
     }
 

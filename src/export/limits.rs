@@ -1,4 +1,4 @@
-//! How much of an archive is put up with.
+//! How much of an archive is accepted.
 
 /// What an archive and its manifest may have at most.
 ///
@@ -27,6 +27,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             entries: 10_000,
+            // A case has hundreds of megabytes at most; this is several times that.
             bytes: 4 << 30,
             ratio: 100,
             depth: 8,
@@ -88,6 +89,7 @@ impl Limits {
     /// elements are freed recursively.
     #[must_use]
     pub fn manifest_depth(mut self, depth: usize) -> Self {
+        // Freeing recurses once for each level, and a thread has 2 MiB of stack by default.
         self.manifest_depth = depth.min(256);
         self
     }

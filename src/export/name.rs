@@ -1,4 +1,12 @@
 //! Names of entries: what may be written, and what clashes.
+//!
+//! *Problem.* An entry's name becomes a path. It can lead outside, name a device, hide its ending,
+//! or be another entry's name on a system that folds capitals. What is harmless on Linux is not on
+//! Windows, and labs unpack on both.
+//!
+//! *Approach.* One rule for all systems, the strictest of them. A name that honest programs write
+//! is repaired; anything else refuses the archive. A path that is returned must never lead out of
+//! the target.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -29,7 +37,9 @@ pub(super) struct Name {
 /// A guess is a name in an unknown code page, read in that of old. There, what looks like `\` or
 /// `|` may be the second half of a character: in Japanese and Chinese code pages it is.
 pub(super) fn read(raw: &str, is_guess: bool, limits: &Limits) -> Result<Option<Name>, Reason> {
+    // Both kinds of slash are separators on Windows.
     let slashes = raw.replace('\\', "/");
+    // First, so that all that follows is cheap.
     if slashes.len() > limits.name_bytes {
         return Err(Reason::NameTooLong);
     }
@@ -42,16 +52,19 @@ pub(super) fn read(raw: &str, is_guess: bool, limits: &Limits) -> Result<Option<
     } else {
         slashes
     };
+    // `c:x` is relative to a drive's own directory, so a letter and a colon are enough.
     let drive = matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
     if name.starts_with("//") || drive {
         return Err(Reason::Absolute);
     }
+    // One slash was left out by the check above: two begin a server's name.
     let name = name.strip_prefix('/').unwrap_or(&name);
     let directory = name.ends_with('/');
     let trimmed = name.strip_suffix('/').unwrap_or(name);
     let mut path = String::with_capacity(trimmed.len());
     let mut depth = 0;
     let mut changed = is_guess;
+    // An empty part fails in `check`: programs disagree about `a//b`.
     for part in trimmed.split('/').filter(|part| *part != ".") {
         check(part)?;
         depth += 1;
@@ -61,6 +74,7 @@ pub(super) fn read(raw: &str, is_guess: bool, limits: &Limits) -> Result<Option<
         if !path.is_empty() {
             path.push('/');
         }
+        // Replaced and not refused: such signs come from text that was pasted.
         let visible = part.replace(is_invisible, "_");
         let cut = cut(&visible, PART);
         changed |= cut != part;
@@ -73,6 +87,7 @@ pub(super) fn read(raw: &str, is_guess: bool, limits: &Limits) -> Result<Option<
             changed,
         })),
         (true, true) => Ok(None),
+        // A file without a name, such as `.` or an empty one.
         (true, false) => Err(Reason::BadName),
     }
 }
@@ -109,6 +124,7 @@ fn cut(part: &str, most: usize) -> String {
     if part.len() <= most {
         return part.to_owned();
     }
+    // Longer than any extension that programs know; beyond it the dot is one within the name.
     const EXTENSION: usize = 16;
     let (stem, extension) = match part.rfind('.') {
         Some(at) if at > 0 && part.len() - at <= EXTENSION => part.split_at(at),
@@ -118,6 +134,7 @@ fn cut(part: &str, most: usize) -> String {
     while !stem.is_char_boundary(end) {
         end -= 1;
     }
+    // The cut may end at a dot or a space, which Windows drops.
     let stem = stem[..end].trim_end_matches(['.', ' ']);
     format!("{stem}{extension}")
 }
@@ -138,6 +155,7 @@ fn check(part: &str) -> Result<(), Reason> {
 /// The devices of Windows: with any extension, and with a superscript for a digit too.
 fn is_device(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or_default();
+    // Windows ignores spaces before the dot: `NUL .txt` is the device.
     let stem = stem.trim_end_matches(' ').to_ascii_uppercase();
     if matches!(
         stem.as_str(),
@@ -158,15 +176,17 @@ fn is_device(part: &str) -> bool {
 /// The names that an archive has used so far, by their folded form, and whether each is a
 /// directory.
 #[derive(Debug, Default)]
-pub(super) struct Taken(HashMap<String, (String, bool)>);
+pub(super) struct NameRegistry(HashMap<String, (String, bool)>);
 
-impl Taken {
+impl NameRegistry {
     /// Takes a name and the directories that it needs. A name that was changed gives way where
     /// it clashes: only names as the archive has them can be at fault.
     pub(super) fn take(&mut self, name: &mut Name) -> Result<(), Reason> {
+        // Only after a change can a clash be our own fault.
         if name.changed {
             self.give_way(name);
         }
+        // The directories above it are made too, so a file of that name would clash.
         for (end, _) in name.path.match_indices('/') {
             self.take_one(&name.path[..end], true)?;
         }
@@ -200,6 +220,7 @@ impl Taken {
             let directory = parts.peek().is_some() || name.directory;
             let above = if path.is_empty() { "" } else { "/" };
             let mut candidate = format!("{path}{above}{part}");
+            // Ends: there are fewer names than numbers.
             for number in 2_u32.. {
                 match self.0.get(&folded(&candidate)) {
                     None => break,
@@ -223,6 +244,7 @@ impl Taken {
 fn numbered(part: &str, number: u32) -> String {
     let suffix = format!("~{number}");
     let (stem, extension) = match part.rfind('.') {
+        // A dot at the beginning is not that of an extension.
         Some(at) if at > 0 => part.split_at(at),
         _ => (part, ""),
     };
@@ -319,7 +341,7 @@ mod tests {
     #[test]
     fn clashes_are_found() {
         let clash = |names: &[&str]| {
-            let mut taken = Taken::default();
+            let mut taken = NameRegistry::default();
             names.iter().try_for_each(|name| {
                 let mut name = read(name, false, &Limits::default()).unwrap().unwrap();
                 taken.take(&mut name)
@@ -399,7 +421,7 @@ mod tests {
     }
 
     fn taken(names: &[(&str, bool)]) -> Result<Vec<String>, Reason> {
-        let mut taken = Taken::default();
+        let mut taken = NameRegistry::default();
         let take = |(raw, is_guess): &(&str, bool)| {
             let mut name = read(raw, *is_guess, &Limits::default())?.unwrap();
             taken.take(&mut name)?;
@@ -437,7 +459,7 @@ mod tests {
 
         #[test]
         fn names_that_differ_in_capitals_only_clash(name in "[a-zA-ZäÖßéΣ]{1,8}") {
-            let mut taken = Taken::default();
+            let mut taken = NameRegistry::default();
             let plain = |path| Name { path, directory: false, changed: false };
             prop_assert!(taken.take(&mut plain(name.to_lowercase())).is_ok());
             prop_assert!(taken.take(&mut plain(name.to_uppercase())).is_err());

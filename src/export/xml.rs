@@ -1,4 +1,9 @@
 //! XML as a tree, of a size that is known beforehand.
+//!
+//! *Problem.* XML from outside can read files, call servers and fill memory: by entities, by a
+//! document type, by depth. And honest programs write XML that is not quite right. *Approach.* An
+//! own tree over a pull parser, with limits for bytes, depth and count. A document with a document
+//! type or foreign entities is refused, never expanded. Signs that XML does not allow are replaced.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -71,6 +76,7 @@ impl Element {
 
     /// Takes out the element of this name, if there is one.
     pub(super) fn take_child(&mut self, name: &str) -> Option<Element> {
+        // The first of several; the others stay and so reach `extra`.
         let at = self.children.iter().position(|child| child.is(name))?;
         Some(self.children.remove(at))
     }
@@ -87,6 +93,7 @@ impl Element {
             self.attributes.remove(at).1
         } else {
             let mut children = self.children.iter();
+            // An element with more than text in it is a structure, which must not lose the rest.
             let plain = |child: &Element| child.children.is_empty() && child.attributes.is_empty();
             let at = children.position(|child| child.is(name) && plain(child))?;
             self.children.remove(at).text
@@ -121,6 +128,7 @@ impl fmt::Debug for Element {
 /// There is no document type, and no entity but the five that XML itself has: neither is
 /// expanded or fetched, the document is refused.
 pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Element> {
+    // Before decoding, which takes memory for the whole text.
     if bytes.len() as u64 > limits.manifest_bytes {
         return Err(Error::new(Reason::XmlTooLarge));
     }
@@ -135,6 +143,7 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Element> {
         root: None,
     };
     loop {
+        // The parser's own errors quote the document, so they are dropped: it is patient data.
         match reader.read_event().map_err(|_| malformed())? {
             Event::Start(start) => builder.start(&start)?,
             Event::Empty(start) => {
@@ -169,14 +178,17 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn start(&mut self, start: &BytesStart<'_>) -> Result<()> {
+        // The parser does not check that there is one root.
         if self.root.is_some() && self.open.is_empty() {
             return Err(malformed().with_detail("a second root"));
         }
+        // Freeing the tree recurses, so depth must be limited here.
         if self.open.len() >= self.limits.manifest_depth {
             return Err(Error::new(Reason::XmlTooLarge).with_detail("too deep"));
         }
         self.count()?;
         let mut element = Element {
+            // Without the prefix: namespaces differ by version and mean nothing here.
             name: start.local_name().as_ref().to_owned(),
             ..Element::default()
         };
@@ -217,6 +229,7 @@ impl Builder<'_> {
     fn text(&mut self, text: &str) -> Result<()> {
         match self.open.last_mut() {
             Some(element) => element.text.push_str(text),
+            // Line breaks around the root.
             None if text.trim().is_empty() => {}
             None => return Err(malformed().with_detail("text outside of the root")),
         }
@@ -231,6 +244,7 @@ impl Builder<'_> {
     }
 }
 
+// Manifests have some dozen. The limit keeps a search of each with each at 65536 steps.
 const MOST_ATTRIBUTES: usize = 256;
 
 /// The text, by the byte order mark, or else by how `<?` looks, or else by the encoding that the
@@ -248,6 +262,7 @@ fn decode(bytes: &[u8]) -> Cow<'_, str> {
 
 /// The encoding that the declaration names.
 fn declared(bytes: &[u8]) -> Option<&'static Encoding> {
+    // A declaration has some 60 bytes; without it the whole document would be searched.
     const LONGEST: usize = 256;
     let declaration = bytes[..bytes.len().min(LONGEST)].trim_ascii_start();
     let declaration = declaration.strip_prefix(b"<?xml")?;
@@ -266,6 +281,7 @@ fn without_odd_signs(text: &str) -> Cow<'_, str> {
         let plain = matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
         !plain
     };
+    // Most documents have neither, and are not copied.
     if !text.contains(is_odd) && !text.contains("&#") {
         return Cow::Borrowed(text);
     }
@@ -275,6 +291,7 @@ fn without_odd_signs(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find("&#") {
         clean.push_str(&rest[..at]);
         rest = &rest[at..];
+        // A reference that never ends is text: it is copied, and the parser refuses it.
         let end = rest.find(';').filter(|end| *end <= LONGEST_REFERENCE);
         let (reference, after) = rest.split_at(end.map_or(2, |end| end + 1));
         let digits = reference.trim_start_matches("&#").trim_end_matches(';');
@@ -290,6 +307,7 @@ fn without_odd_signs(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+// `&#x10FFFF;` has ten bytes; leading zeros are allowed.
 const LONGEST_REFERENCE: usize = 16;
 
 fn malformed() -> Error {

@@ -1,10 +1,16 @@
 //! How many entries an archive claims, before memory is taken for so many.
+//!
+//! *Problem.* The zip crate reserves memory for the count that the end record claims, before it has
+//! read one entry. *Approach.* This reads the counts of all records that could be taken, and
+//! refuses if one is over the limit. It must not decide which record is the right one.
 
 use std::io::{Read, Seek, SeekFrom};
 
 use super::super::error::{Error, Reason, Result};
 
 /// The end record, the longest comment behind it, and the locator of zip64 before it.
+// PKZIP's format (APPNOTE.TXT, 4.3.16 and 4.3.15): the end record has 22 bytes, its comment has at
+// most 65535, the locator of zip64 has 20.
 const TAIL: u64 = 22 + 0xFFFF + 20;
 
 /// Refuses an archive that claims too many entries.
@@ -14,6 +20,7 @@ const TAIL: u64 = 22 + 0xFFFF + 20;
 /// not for us to know: all must be modest. Nothing else is concluded from them.
 pub(super) fn check_count(reader: &mut (impl Read + Seek), most: usize) -> Result<()> {
     let length = reader.seek(SeekFrom::End(0)).map_err(Error::io)?;
+    // A file that is shorter than the longest tail is read as a whole.
     let start = length.saturating_sub(TAIL);
     reader.seek(SeekFrom::Start(start)).map_err(Error::io)?;
     let mut tail = Vec::new();
@@ -32,9 +39,11 @@ pub(super) fn check_count(reader: &mut (impl Read + Seek), most: usize) -> Resul
     // Of each locator: where the zip64 record is, in eight bytes at 8; there, in eight bytes at
     // 32, the entries.
     for locator in positions(&tail, b"PK\x06\x07") {
+        // A locator that is cut off is one that the zip crate cannot follow either.
         let Some(at) = number(&tail, locator + 8, 8) else {
             continue;
         };
+        // A place beyond the file is foreign text: without this check the sum could overflow.
         let Some(at) = at.checked_add(32).filter(|at| *at < length) else {
             continue;
         };
@@ -42,6 +51,7 @@ pub(super) fn check_count(reader: &mut (impl Read + Seek), most: usize) -> Resul
         let mut count = Vec::with_capacity(8);
         let mut field = reader.by_ref().take(8);
         field.read_to_end(&mut count).map_err(Error::io)?;
+        // Fewer than eight bytes are no count: the file ends there, and the zip crate fails on it.
         if number(&count, 0, 8).is_some_and(|count| count > most as u64) {
             return Err(Error::new(Reason::TooManyEntries));
         }
@@ -50,6 +60,7 @@ pub(super) fn check_count(reader: &mut (impl Read + Seek), most: usize) -> Resul
 }
 
 fn positions<'a>(bytes: &'a [u8], magic: &'a [u8; 4]) -> impl Iterator<Item = usize> + 'a {
+    // Byte by byte, since a comment may hide a record at any place.
     let windows = bytes.windows(4).enumerate();
     windows
         .filter(move |(_, window)| *window == magic)

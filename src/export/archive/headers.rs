@@ -10,12 +10,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::super::error::{Error, Reason, Result};
 
+// Bits of the general purpose flag: APPNOTE.TXT, 4.4.4.
 const ENCRYPTED: u64 = 1;
 const SIZES_BEHIND_DATA: u64 = 1 << 3;
+// A size of this value stands in the extra field of zip64: APPNOTE.TXT, 4.5.3.
 const IN_64_BITS: u64 = 0xffff_ffff;
 
 /// What is compared for one entry.
-pub(super) struct Claim {
+pub(super) struct CentralEntry {
     pub(super) index: usize,
     pub(super) name: String,
     /// Where the central directory describes it.
@@ -32,9 +34,10 @@ pub(super) struct Claim {
 /// `directory` is where the central directory begins.
 pub(super) fn compare(
     reader: &mut (impl Read + Seek),
-    mut claims: Vec<Claim>,
+    mut claims: Vec<CentralEntry>,
     directory: u64,
 ) -> Result<()> {
+    // The directory may name entries in any order; overlaps show only in the order of the file.
     claims.sort_by_key(|claim| claim.start);
     // The file begins with an entry: before the first one of the directory is none.
     let mut end = 0;
@@ -45,6 +48,7 @@ pub(super) fn compare(
         }
         check_gap(reader, end, claim.start).map_err(at)?;
         end = compare_one(reader, claim).map_err(at)?;
+        // Data that reach into the directory would be read as both.
         if end > directory {
             return Err(at(Error::new(Reason::Overlap)));
         }
@@ -53,9 +57,10 @@ pub(super) fn compare(
 }
 
 /// Gives where the entry's data end.
-fn compare_one(reader: &mut (impl Read + Seek), claim: &Claim) -> Result<u64> {
+fn compare_one(reader: &mut (impl Read + Seek), claim: &CentralEntry) -> Result<u64> {
     let central = Header::read(reader, claim.central, &CENTRAL)?;
     let local = Header::read(reader, claim.start, &LOCAL)?;
+    // A scanner that reads from the front would see another name than the one that is extracted.
     if plain(&local.name) != plain(&central.name) {
         return Err(mismatch("the name differs"));
     }
@@ -76,12 +81,14 @@ fn compare_one(reader: &mut (impl Read + Seek), claim: &Claim) -> Result<u64> {
     // Behind the data it says what the header then leaves empty.
     let later = local.flags & SIZES_BEHIND_DATA != 0;
     let agrees = |local: u64, central: u64| local == central || (later && local == 0);
+    // What the central directory says is what the zip crate extracts by.
     if !agrees(local.crc, claim.crc.into())
         || !agrees(compressed, claim.compressed)
         || !(agrees(size, claim.size) || (later && size == IN_64_BITS))
     {
         return Err(mismatch("checksum or size differs"));
     }
+    // A foreign length: the sum may not fit.
     let end = local.end.checked_add(claim.compressed);
     end.ok_or_else(|| Error::new(Reason::Overlap))
 }
@@ -89,6 +96,7 @@ fn compare_one(reader: &mut (impl Read + Seek), claim: &Claim) -> Result<u64> {
 /// Between entries may be what belongs to the entry before (its sizes), and what programs leave
 /// that delete entries; but no entry, which programs would find that read from the front.
 fn check_gap(reader: &mut (impl Read + Seek), from: u64, to: u64) -> Result<()> {
+    // Honest gaps have some dozen bytes. The gap is read into memory, so it needs a limit.
     const MOST: u64 = 1 << 20;
     let length = to.saturating_sub(from);
     if length > MOST {
@@ -145,7 +153,9 @@ impl Header {
         let field = |offset: usize, width| number(&fixed, layout.flags + offset, width);
         let name_length = number(&fixed, layout.name_length, 2);
         let extra_length = number(&fixed, layout.name_length + 2, 2);
+        // Both lengths have two bytes, so at most 128 KiB are read.
         let mut name = bytes(reader, at + layout.length, name_length + extra_length)?;
+        // At most 65535; the cut keeps `split_off` from panicking whatever was read.
         let length = usize::try_from(name_length).unwrap_or(usize::MAX);
         let extra = name.split_off(length.min(name.len()));
         Ok(Header {
@@ -162,6 +172,8 @@ impl Header {
 
     /// The sizes, compressed first, where those in 64 bits are followed.
     fn sizes(&self) -> (u64, u64) {
+        // Field 1 is that of zip64. It has only those sizes whose own field is full, the
+        // uncompressed one first.
         let large = self.extra_field(1).unwrap_or_default();
         let (mut compressed, mut size) = (self.compressed, self.size);
         let mut at = 0;
@@ -177,6 +189,8 @@ impl Header {
     /// The name in UTF-8 that Info-ZIP writes beside the first one.
     fn unicode_name(&self) -> Option<&[u8]> {
         const VERSION_AND_CHECKSUM: usize = 5;
+        // APPNOTE.TXT, 4.6.9: a version byte and the checksum of the first name come before the
+        // name.
         self.extra_field(0x7075)?.get(VERSION_AND_CHECKSUM..)
     }
 
@@ -185,6 +199,8 @@ impl Header {
         while rest.len() >= 4 {
             let (id, length) = (number(rest, 0, 2), number(rest, 2, 2));
             let length = usize::try_from(length).ok()?;
+            // A length beyond the extra fields: what follows cannot be told apart, so nothing of it
+            // is believed.
             let field = rest.get(4..4 + length)?;
             if id == wanted {
                 return Some(field);
@@ -205,9 +221,12 @@ fn plain(name: &[u8]) -> Vec<u8> {
 fn bytes(reader: &mut (impl Read + Seek), at: u64, length: u64) -> Result<Vec<u8>> {
     reader.seek(SeekFrom::Start(at)).map_err(Error::io)?;
     let mut bytes = Vec::new();
+    // `take` and not a buffer of the length: a foreign length must not take memory for bytes that
+    // are not there.
     match reader.by_ref().take(length).read_to_end(&mut bytes) {
         Ok(count) if count as u64 == length => Ok(bytes),
         Ok(_) => Err(mismatch("it breaks off")),
+        // A reader of the caller may report the end in this way.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Err(mismatch("it breaks off"))
         }

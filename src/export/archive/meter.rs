@@ -20,9 +20,12 @@ pub(super) struct Budget(Arc<AtomicU64>);
 /// Enough for the search for the end of the archive, and for headers with long names and the
 /// usual extra fields.
 pub(super) fn budget(limits: &Limits) -> u64 {
+    // Beside its name a header has 46 bytes and some extra fields; a kibibyte is more than honest
+    // programs write.
     let entry = limits.name_bytes.saturating_add(1024);
     (limits.entries as u64)
         .saturating_mul(entry as u64)
+        // The search for the end reads up to 64 KiB several times.
         .saturating_add(1 << 20)
 }
 
@@ -39,6 +42,7 @@ impl<R> Meter<R> {
 
 impl Budget {
     pub(super) fn is_spent(&self) -> bool {
+        // One thread at a time reads: there is no order to keep.
         self.0.load(Ordering::Relaxed) == 0
     }
 
@@ -51,14 +55,17 @@ impl Budget {
 impl<R: Read> Read for Meter<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.budget.0.load(Ordering::Relaxed);
+        // Lifted: no count is kept, and so none can run out.
         if left == u64::MAX {
             return self.reader.read(buffer);
         }
         if left == 0 && !buffer.is_empty() {
+            // Not an end of file, which the zip crate could take for a short archive and search on.
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         let end = buffer
             .len()
+            // More than `usize` holds is more than any buffer has.
             .min(usize::try_from(left).unwrap_or(usize::MAX));
         let count = self.reader.read(&mut buffer[..end])?;
         self.budget.0.store(left - count as u64, Ordering::Relaxed);

@@ -1,4 +1,13 @@
 //! Opening an archive without trusting it.
+//!
+//! *Problem.* Programs read a zip in different ways. An archive can show one content to a virus
+//! scanner and another one here, claim more than memory holds, or name places outside of the
+//! target.
+//!
+//! *Approach.* Everything that can be known without decompressing is checked when the archive is
+//! opened: its end, the count, each name, each header. One bad entry refuses the whole.
+//! Decompressing then counts what really comes, since sizes are only claims. Nothing must be
+//! written or returned before these checks.
 
 mod directory;
 mod headers;
@@ -18,7 +27,7 @@ use super::error::{Error, Reason, Result};
 use super::file::PackedFile;
 use super::limits::Limits;
 use super::manifest::Manifest;
-use super::name::{self, Taken};
+use super::name::{self, NameRegistry};
 use crate::access::Access;
 use crate::zip_end::{self, Edges, End};
 
@@ -91,7 +100,9 @@ impl<R: Read + Seek> Package<R> {
     ///
     /// As [`Package::open`].
     pub fn read_within(mut reader: R, limits: Limits) -> Result<Self> {
+        // Before the zip crate sees the archive: it reserves memory for the count that is claimed.
         directory::check_count(&mut reader, limits.entries)?;
+        // Before it too: the zip crate falls back to earlier end records.
         let start_of_directory = prove_end(&mut reader)?;
         let (reader, budget) = Meter::new(reader, meter::budget(&limits));
         // Where the archive begins is not for guessing: readers would guess differently.
@@ -99,11 +110,13 @@ impl<R: Read + Seek> Package<R> {
             archive_offset: ArchiveOffset::Known(0),
         };
         let archive = ZipArchive::with_config(config, reader).map_err(|error| {
+            // The zip crate reports the reader's error as a broken archive.
             if budget.is_spent() {
                 return Error::new(Reason::TooManyEntries);
             }
             zip_error(error, Reason::NotAnArchive)
         })?;
+        // The count that was checked before may have been of a record that the crate did not take.
         if archive.len() > limits.entries {
             return Err(Error::new(Reason::TooManyEntries));
         }
@@ -111,6 +124,7 @@ impl<R: Read + Seek> Package<R> {
             // It fell back to another end record than the last one.
             return Err(Error::new(Reason::SecondEnd));
         }
+        // From here on entries are read, which have limits of their own.
         budget.lift();
         let mut package = Package {
             archive,
@@ -119,6 +133,8 @@ impl<R: Read + Seek> Package<R> {
             directories: Vec::new(),
             access: Access::default(),
         };
+        // All names before all headers: a name that is refused says more than a header that
+        // differs.
         package.plan()?;
         let claims = package.claims()?;
         // The library does not lend the reader; what it read of the directory is read again.
@@ -141,10 +157,11 @@ impl<R: Read + Seek> Package<R> {
 
     /// What is to be extracted, if every entry is harmless.
     fn plan(&mut self) -> Result<()> {
+        // The crate keeps only one of two equal names, so they cannot be seen below.
         if self.archive.has_duplicate_names() {
             return Err(Error::new(Reason::Duplicate));
         }
-        let mut taken = Taken::default();
+        let mut taken = NameRegistry::default();
         let mut bytes = 0_u64;
         for index in 0..self.archive.len() {
             let entry = self.archive.by_index_data(index);
@@ -160,18 +177,22 @@ impl<R: Read + Seek> Package<R> {
                 return Err(refused(Reason::Encrypted));
             }
             let deflate = entry.compression() == CompressionMethod::Deflated;
+            // Only these two are in exports. Others would need more code that reads foreign bytes.
             if !deflate && entry.compression() != CompressionMethod::Stored {
                 return Err(refused(Reason::Compression));
             }
+            // Judged after the name, so that the error has the more telling reason.
             let kind = kind_of(entry.external_attributes());
             let name = name::read(&raw, is_guess, &self.limits).map_err(refused)?;
             let kind = kind.map_err(refused)?;
             let Some(mut name) = name else { continue };
+            // A file that is a directory by its mode: programs would make different things of it.
             if kind.is_some_and(|directory| directory != name.directory) {
                 return Err(refused(Reason::Special));
             }
             taken.take(&mut name).map_err(refused)?;
 
+            // The sum is of claims; `Decompressor` counts again what really comes.
             bytes = bytes.saturating_add(entry.size());
             if bytes > self.limits.bytes {
                 return Err(refused(Reason::TooLarge));
@@ -179,9 +200,11 @@ impl<R: Read + Seek> Package<R> {
             if grows_too_much(entry.size(), entry.compressed_size(), &self.limits) {
                 return Err(refused(Reason::Ratio));
             }
+            // A directory with content: some programs would write it as a file.
             if name.directory && entry.size() > 0 {
                 return Err(refused(Reason::Special));
             }
+            // After all checks, so that litter cannot hide an attack.
             if super::contents::is_litter(&name.path) {
                 continue;
             }
@@ -196,12 +219,14 @@ impl<R: Read + Seek> Package<R> {
     }
 
     /// What the central directory says of each entry.
-    fn claims(&self) -> Result<Vec<headers::Claim>> {
+    fn claims(&self) -> Result<Vec<headers::CentralEntry>> {
         let claim = |index| {
             let entry = self.archive.by_index_data(index);
             let entry = entry.map_err(|error| zip_error(error, Reason::NotAnArchive))?;
-            Ok(headers::Claim {
+            Ok(headers::CentralEntry {
                 index,
+                // `plan` has read all names before; one that fails now would only lack in the
+                // error.
                 name: entry.name().unwrap_or_default().into_owned(),
                 central: entry.central_header_start(),
                 start: entry.header_start(),
@@ -243,10 +268,11 @@ impl<R: Read + Seek> Package<R> {
     ///
     /// As [`Package::read`], and [`Reason::Io`] if the writer fails.
     pub fn copy(&mut self, file: &PackedFile, to: &mut impl Write) -> Result<u64> {
+        // The index of another package's file would be that of some other entry here.
         if !self.files.contains(file) {
             return Err(Error::new(Reason::NoSuchFile));
         }
-        let mut pour = Pour::new(&self.limits);
+        let mut pour = Decompressor::new(&self.limits);
         self.pour(file, to, &mut pour)
     }
 
@@ -254,7 +280,7 @@ impl<R: Read + Seek> Package<R> {
         &mut self,
         file: &PackedFile,
         to: &mut impl Write,
-        pour: &mut Pour,
+        pour: &mut Decompressor,
     ) -> Result<u64> {
         let entry = self.archive.by_index(file.index());
         let poured = match entry {
@@ -276,6 +302,7 @@ impl<R: Read + Seek> Package<R> {
         let Some(newest) = newest.rev().max_by_key(|file| file.version()).cloned() else {
             return Ok(None);
         };
+        // Before it is decompressed into memory.
         if newest.size() > self.limits.manifest_bytes {
             return Err(Error::new(Reason::XmlTooLarge).at(newest.index(), newest.name()));
         }
@@ -301,6 +328,7 @@ impl<R> fmt::Debug for Package<R> {
 /// The check of a download asks the same question.
 fn prove_end(reader: &mut (impl Read + Seek)) -> Result<u64> {
     let length = reader.seek(SeekFrom::End(0)).map_err(Error::io)?;
+    // `take` yields less at the end of a short file, which `Edges` copes with.
     let mut read = |at: u64, most: usize| {
         let mut bytes = Vec::new();
         reader.seek(SeekFrom::Start(at))?;
@@ -323,10 +351,12 @@ fn prove_end(reader: &mut (impl Read + Seek)) -> Result<u64> {
 
 /// Whether the attributes say that it is a directory or a file; none if they say nothing.
 fn kind_of(attributes: u32) -> Result<Option<bool>, Reason> {
+    // `FILE_ATTRIBUTE_REPARSE_POINT`.
     const LINK_OF_WINDOWS: u32 = 0x400;
     // The mode of Unix is believed whatever system the entry claims to come from: so would
     // another program, perhaps.
     match (attributes >> 16) & 0o170_000 {
+        // The file types of `st_mode`: a link, a directory, a regular file.
         0o120_000 => Err(Reason::Symlink),
         _ if attributes & LINK_OF_WINDOWS != 0 => Err(Reason::Symlink),
         0o040_000 => Ok(Some(true)),
@@ -338,22 +368,24 @@ fn kind_of(attributes: u32) -> Result<Option<bool>, Reason> {
 
 fn grows_too_much(bytes: u64, compressed: u64, limits: &Limits) -> bool {
     // A white page is a bomb by its ratio, and an honest file of some megabytes.
+    // As the docs of `Limits::ratio` say.
     const FREE: u64 = 64 << 20;
     bytes > FREE && bytes > compressed.saturating_mul(u64::from(limits.ratio))
 }
 
 /// Decompresses, and counts what really comes.
-pub(super) struct Pour {
+pub(super) struct Decompressor {
     limits: Limits,
     left: u64,
     buffer: Vec<u8>,
 }
 
-impl Pour {
+impl Decompressor {
     pub(super) fn new(limits: &Limits) -> Self {
-        Pour {
+        Decompressor {
             limits: *limits,
             left: limits.bytes,
+            // One buffer for all files of a package: a new one for each would be zeroed each time.
             buffer: vec![0; 256 << 10],
         }
     }
@@ -368,6 +400,7 @@ impl Pour {
                 Err(error) => return Err(read_error(error)),
             };
             written += count as u64;
+            // Across all files of the package: many small bombs are one large one.
             self.left = self
                 .left
                 .checked_sub(count as u64)
@@ -375,8 +408,10 @@ impl Pour {
             if grows_too_much(written, entry.compressed_size(), &self.limits) {
                 return Err(Error::new(Reason::Ratio));
             }
+            // After the counts: no byte beyond a limit reaches the writer.
             to.write_all(&self.buffer[..count]).map_err(Error::io)?;
         }
+        // A second proof beside the checksum, which the crate compares.
         if written != entry.size() {
             return Err(Error::new(Reason::Damaged).with_detail("its length is another"));
         }

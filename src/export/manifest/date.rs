@@ -13,6 +13,7 @@ pub(super) fn instant(text: &str, offset: &str) -> Option<SystemTime> {
     let (date, time) = text.trim().split_once(' ')?;
     let time: jiff::civil::Time = time.trim().parse().ok()?;
     let civil = DateTime::from_parts(american(date)?, time);
+    // A zone's name would say more, and the manifest has none.
     let offset = Offset::from_seconds(seconds(offset.trim())?).ok()?;
     Some(offset.to_timestamp(civil).ok()?.into())
 }
@@ -20,6 +21,7 @@ pub(super) fn instant(text: &str, offset: &str) -> Option<SystemTime> {
 fn seconds(offset: &str) -> Option<i32> {
     let negative = offset.starts_with('-');
     let digits = offset.trim_start_matches(['+', '-']);
+    // Halves of hours occur: India is at 5.5.
     let (hours, minutes) = match digits.split_once(':') {
         // What follows minutes would be seconds, and is zero.
         Some((hours, minutes)) => (hours.parse::<f64>().ok()?, minutes.get(..2)?.parse().ok()?),
@@ -27,6 +29,7 @@ fn seconds(offset: &str) -> Option<i32> {
     };
     let seconds = hours * 3600.0 + minutes * 60.0;
     // Beyond are minutes, or nonsense.
+    // UTC+14 is the largest offset in use. A NaN is not in the range.
     let known = (0.0..=14.0 * 3600.0).contains(&seconds);
     let seconds = if negative { -seconds } else { seconds };
     #[expect(clippy::cast_possible_truncation, reason = "at most 14 hours")]

@@ -1,4 +1,9 @@
 //! The code tables that a manifest brings along.
+//!
+//! *Problem.* Fields hold codes, and each manifest has its own tables of what the codes mean. No
+//! rule says which table is a field's. *Approach.* Names that match exactly, but for case, signs
+//! and a plural, and a short list of exceptions. A code must not be looked up in a table that only
+//! looks similar: a wrong material is worse than a code.
 
 use super::super::xml::Element;
 
@@ -8,7 +13,7 @@ use super::super::xml::Element;
 /// `Key`, and the name is `Name`, `Text`, `Description` or `DisplayName`, or else the row's own
 /// text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Defines {
+pub(super) struct CodeTables {
     tables: Vec<Table>,
 }
 
@@ -18,14 +23,14 @@ struct Table {
     rows: Vec<(String, String)>,
 }
 
-impl Defines {
+impl CodeTables {
     pub(super) fn read(element: Option<Element>) -> Self {
         let tables = element.map(|element| element.children).unwrap_or_default();
         let tables = tables.into_iter().map(|table| Table {
             key: key(&table.name),
             rows: table.children.into_iter().filter_map(row).collect(),
         });
-        Defines {
+        CodeTables {
             tables: tables.collect(),
         }
     }
@@ -44,6 +49,7 @@ impl Defines {
             let row = rows.find(|(row, _)| row.eq_ignore_ascii_case(&code));
             row.map(|(_, name)| name.clone())
         });
+        // A code that no table knows is returned as it is: the lab may know it.
         name.unwrap_or(code)
     }
 }
@@ -52,6 +58,7 @@ fn row(mut row: Element) -> Option<(String, String)> {
     let code = row.take(&["id", "code", "value", "key"])?;
     let name = row.take(&["name", "text", "description", "displayname"]);
     let own = || Some(row.text.trim().to_owned()).filter(|text| !text.is_empty());
+    // A row without a name explains nothing.
     Some((code, name.or_else(own)?))
 }
 

@@ -1,4 +1,9 @@
 //! The manifest of a package: `iTero_Export_#<order id>_vNN.xml`.
+//!
+//! *Problem.* The form is not documented and differs by version: a field is an attribute here and
+//! an element there, at the root or within the prescription. *Approach.* Each field is taken out of
+//! the tree wherever it is. What is left over is kept as it is, so that no statement of the
+//! manifest is lost.
 
 mod date;
 mod defines;
@@ -14,7 +19,7 @@ use serde_json::{Map, Value};
 
 pub(super) use self::object::Object;
 
-use self::defines::Defines;
+use self::defines::CodeTables;
 use super::error::{Error, Reason, Result};
 use super::limits::Limits;
 use super::xml::{self, Element};
@@ -71,7 +76,9 @@ impl Manifest {
         let mut rx = root.take_child("rxinfo").unwrap_or_default();
         // Where they stand, at the root or with the prescription, may differ by version.
         let mut section = |name| root.take_child(name).or_else(|| rx.take_child(name));
-        let defines = Defines::read(section("rxdefines"));
+        // Before the fields that need them.
+        let defines = CodeTables::read(section("rxdefines"));
+        // Taken out of the tree: what stays in it at the end is `extra`.
         let sections = [
             section("teeth"),
             section("bridges"),
@@ -85,9 +92,11 @@ impl Manifest {
             .map(|object| Object::read(object, &defines))
             .collect();
 
+        // Like a section, a field may be in either place.
         let mut field = |names: &[&str]| rx.take(names).or_else(|| root.take(names));
         let procedure = field(&["procedure"]).map(|text| ("procedure", text));
         let procedure =
+            // The code is then one of another table.
             procedure.or_else(|| field(&["casetypename"]).map(|text| ("casetype", text)));
         let manifest = Manifest {
             version: field(&["version"]),
@@ -114,6 +123,7 @@ impl Manifest {
         };
         // What is left of each section.
         let rest = [rx, teeth, bridges, objects].map(|mut section| {
+            // What was taken out leaves empty elements behind.
             section.children.retain(|child| !child.is_empty());
             section
         });

@@ -5,7 +5,7 @@ use std::fmt;
 use super::super::file::PackedFile;
 use super::super::jaw::Jaw;
 use super::super::xml::Element;
-use super::defines::Defines;
+use super::defines::CodeTables;
 use crate::model;
 
 /// A file that was exported.
@@ -21,7 +21,7 @@ pub(in super::super) struct Object {
 
 impl Object {
     /// Takes out what it reads; what cannot be read stays.
-    pub(super) fn read(element: &mut Element, defines: &Defines) -> Self {
+    pub(super) fn read(element: &mut Element, defines: &CodeTables) -> Self {
         let mut coded = |name: &str, key: &str| {
             let code = element.take(&[key])?;
             Some(defines.resolve(name, code))
@@ -32,6 +32,7 @@ impl Object {
         let ada_id = element.take(&["adaid"]);
         let jaw = jaw_id.as_deref().and_then(Jaw::of);
         let tooth = ada_id.as_deref().and_then(model::tooth_number);
+        // A text that is no jaw or no tooth must not be lost: it goes to `extra`.
         element.put_back("JawId", jaw_id.filter(|_| jaw.is_none()));
         element.put_back("AdaId", ada_id.filter(|_| tooth.is_none()));
         Object {
@@ -48,6 +49,7 @@ impl Object {
     pub(in super::super) fn names(&self, file: &PackedFile) -> bool {
         let named = self.file_name.as_deref();
         named.is_some_and(|named| {
+            // With either separator: the name may be a path on Windows.
             let last = named.rsplit(['/', '\\']).next().unwrap_or_default();
             last.eq_ignore_ascii_case(file.file_name())
         })

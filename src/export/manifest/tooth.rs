@@ -1,34 +1,38 @@
 //! Teeth and bridges of a manifest.
 
 use super::super::xml::Element;
-use super::defines::Defines;
+use super::defines::CodeTables;
 use crate::key::same_key;
 use crate::model::{self, Tooth};
 
 /// The teeth, each with the number of the bridge that it is of. Attributes are taken out of the
 /// section, elements in a tooth stay, with the tooth's number beside them.
-pub(super) fn teeth(section: &mut Element, defines: &Defines) -> Vec<(Tooth, Option<String>)> {
+pub(super) fn teeth(section: &mut Element, defines: &CodeTables) -> Vec<(Tooth, Option<String>)> {
     let teeth = section.children.iter_mut();
     teeth.map(|element| tooth(element, defines)).collect()
 }
 
-fn tooth(element: &mut Element, defines: &Defines) -> (Tooth, Option<String>) {
+fn tooth(element: &mut Element, defines: &CodeTables) -> (Tooth, Option<String>) {
     let ada_id = element.take(&["adaid"]);
     let attributes = std::mem::take(&mut element.attributes);
     let mut attributes_of_bridge = attributes.iter();
     let bridge = attributes_of_bridge.find(|(name, _)| same_key(name, "bridgeid"));
+    // The code as it is written, before `resolve` could replace it by a name: bridges are matched
+    // by it.
     let bridge = bridge.map(|(_, code)| code.clone());
     let number = ada_id.as_deref().and_then(model::tooth_number);
     let fields = attributes.into_iter().map(|(name, code)| {
         let value = defines.resolve(&name, code);
         (name, value)
     });
+    // A number that cannot be read stays visible as a field.
     let unread = ada_id.clone().filter(|_| number.is_none());
     let unread = unread.map(|id| ("AdaId".to_owned(), id));
     let tooth = Tooth {
         number,
         fields: unread.into_iter().chain(fields).collect(),
     };
+    // What stays in the section must say which tooth it is of.
     if !element.is_empty() {
         element.put_back("AdaId", ada_id);
     }
@@ -39,7 +43,7 @@ fn tooth(element: &mut Element, defines: &Defines) -> (Tooth, Option<String>) {
 /// said of a bridge stays.
 pub(super) fn bridges(
     section: &mut Element,
-    defines: &Defines,
+    defines: &CodeTables,
     teeth: &[(Tooth, Option<String>)],
 ) -> Vec<Vec<u8>> {
     let bridges = section.children.iter_mut();
@@ -48,11 +52,16 @@ pub(super) fn bridges(
         .collect()
 }
 
-fn bridge(element: &mut Element, defines: &Defines, teeth: &[(Tooth, Option<String>)]) -> Vec<u8> {
+fn bridge(
+    element: &mut Element,
+    defines: &CodeTables,
+    teeth: &[(Tooth, Option<String>)],
+) -> Vec<u8> {
     let id = element.take(&["id", "bridgeid"]);
     let kind = element.take(&["type", "bridgetype"]);
     let ends = [element.take(&["fromadaid"]), element.take(&["toadaid"])];
     let ends = ends.map(|end| end.as_deref().and_then(model::tooth_number));
+    // Both ends name a range; one end alone names only itself.
     let mut over = match ends {
         [Some(from), Some(to)] => between(from, to),
         ends => ends.into_iter().flatten().collect(),
@@ -87,6 +96,7 @@ fn collect(element: &Element, teeth: &mut Vec<u8>) {
     if element.is("adaid") {
         teeth.extend(model::tooth_number(&element.text));
     }
+    // Recursion ends: the parser limits the depth to 256.
     for child in &element.children {
         collect(child, teeth);
     }
