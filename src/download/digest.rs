@@ -1,10 +1,11 @@
 //! Digests: what the service says a file hashes to, and what the bytes hash to in truth.
 //!
-//! *Problem.* A length that fits proves little: a proxy can replace bytes. Services announce digests in three
-//! headers and in fields of the asset, in hexadecimal or in base64.
+//! *Problem.* A length that fits proves little: a proxy can replace bytes. Services announce
+//! digests in three headers and in fields of the asset, in hexadecimal or in base64.
 //!
-//! *Approach.* All announced digests are collected, and the bytes are hashed while they pass. Text that
-//! is no digest of its algorithm's length is left out: it must not refuse a file that may be sound.
+//! *Approach.* All announced digests are collected, and the bytes are hashed while they pass. Text
+//! that is no digest of its algorithm's length is left out: it must not refuse a file that may be
+//! sound.
 
 use std::fmt;
 

@@ -1,10 +1,12 @@
 //! Names of files made of what the service sends.
 //!
-//! *Problem.* Order ids and asset ids are foreign text. One with `../` in it leads out of the directory, one
-//! with a colon opens another stream on Windows, two that differ in capitals are one file there.
+//! *Problem.* Order ids and asset ids are foreign text. One with `../` in it leads out of the
+//! directory, one with a colon opens another stream on Windows, two that differ in capitals are one
+//! file there.
 //!
-//! *Approach.* A few ASCII characters stay, all others are replaced, and a hash of the whole text keeps different
-//! texts apart. A name must not change between releases: a program finds its earlier files by it.
+//! *Approach.* A few ASCII characters stay, all others are replaced, and a hash of the whole text
+//! keeps different texts apart. A name must not change between releases: a program finds its
+//! earlier files by it.
 
 use crate::model::{Asset, Order};
 

@@ -2,8 +2,8 @@
 //!
 //! *Problem.* Who shows progress may be slow or gone, and must not hold up the download.
 //!
-//! *Approach.* The download calls a function with each chunk. The stream made of it keeps only the latest
-//! report, so it needs no queue and never waits.
+//! *Approach.* The download calls a function with each chunk. The stream made of it keeps only the
+//! latest report, so it needs no queue and never waits.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,10 +1,11 @@
 //! Where a download goes: to a file, a writer or a channel.
 //!
-//! *Problem.* A file can be cut and begun anew. What went to a writer or a channel cannot be taken back.
+//! *Problem.* A file can be cut and begun anew. What went to a writer or a channel cannot be taken
+//! back.
 //!
-//! *Approach.* One type with both outputs. For the second kind a restart is allowed only if the service
-//! confirms the same version of the file; the bytes that were handed on are then skipped. Bytes of two versions
-//! must never be joined.
+//! *Approach.* One type with both outputs. For the second kind a restart is allowed only if the
+//! service confirms the same version of the file; the bytes that were handed on are then skipped.
+//! Bytes of two versions must never be joined.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

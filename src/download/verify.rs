@@ -1,10 +1,10 @@
 //! Whether what came is the whole file.
 //!
-//! *Problem.* A body that ends with its connection looks the same whether it is whole or cut. A file that is
-//! taken for whole and is not becomes a wrong medical product.
+//! *Problem.* A body that ends with its connection looks the same whether it is whole or cut. A
+//! file that is taken for whole and is not becomes a wrong medical product.
 //!
-//! *Approach.* A pure function over what was counted, hashed and kept of the beginning and the end. It must not
-//! read the file again: a stream is gone by then.
+//! *Approach.* A pure function over what was counted, hashed and kept of the beginning and the end.
+//! It must not read the file again: a stream is gone by then.
 
 use super::digest::{Digest, Hashers};
 use crate::error::{Error, Kind, Result};

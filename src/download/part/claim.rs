@@ -1,9 +1,9 @@
 //! One download at a time writes to a name.
 //!
-//! *Problem.* Two downloads to one name would write to one part. Between processes the part's own lock
-//! prevents that. Within one process a lock cannot tell a download that was dropped, and whose
-//! thread is still tidying up, from one that goes on: the next download should wait for the first and fail
-//! for the second.
+//! *Problem.* Two downloads to one name would write to one part. Between processes the part's own
+//! lock prevents that. Within one process a lock cannot tell a download that was dropped, and whose
+//! thread is still tidying up, from one that goes on: the next download should wait for the first
+//! and fail for the second.
 //!
 //! *Approach.* A table in memory has the holder of each path, with a flag that its drop sets.
 

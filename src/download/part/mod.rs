@@ -1,12 +1,13 @@
-//! A file that is still to get its name: `NAME.part`, and beside it `NAME.part.json`, which says what
-//! its bytes are.
+//! A file that is still to get its name: `NAME.part`, and beside it `NAME.part.json`, which says
+//! what its bytes are.
 //!
-//! *Problem.* Writing and hashing block, the process may be killed and the machine may lose power at any
-//! line, and the future may be dropped at any await.
+//! *Problem.* Writing and hashing block, the process may be killed and the machine may lose power
+//! at any line, and the future may be dropped at any await.
 //!
-//! *Approach.* A thread of its own writes: a chunk handed to it costs less than one handed to a pool,
-//! and hashing and writing go on while the network is waited for. The thread ends in order when
-//! the future is dropped. The state beside the part must never describe bytes that are not in it.
+//! *Approach.* A thread of its own writes: a chunk handed to it costs less than one handed to a
+//! pool, and hashing and writing go on while the network is waited for. The thread ends in order
+//! when the future is dropped. The state beside the part must never describe bytes that are not in
+//! it.
 
 mod claim;
 mod place;

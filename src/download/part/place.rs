@@ -2,8 +2,8 @@
 //!
 //! Other processes know both names, since they resume what this one leaves. In a directory that
 //! others can write to, what is under them may be theirs: it is used only if it is a plain file of
-//! our own user with one name, and otherwise set aside. A file is known by its device and inode, not
-//! by its path.
+//! our own user with one name, and otherwise set aside. A file is known by its device and inode,
+//! not by its path.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
