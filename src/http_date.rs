@@ -1,4 +1,7 @@
 //! Dates of HTTP headers, RFC 9110 section 5.6.7.
+//!
+//! Three forms are in use: that of RFC 1123, which all should send, that of RFC 850, and that of
+//! `asctime`. A recipient must read all three. The parser of RFC 2822 dates reads only the first.
 
 use std::time::SystemTime;
 
@@ -7,12 +10,15 @@ use jiff::tz::TimeZone;
 
 /// Reads each of the three forms. The day of the week says nothing and is not compared.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
+    // Without the day of the week, which is cut off below: some servers write a wrong one.
     const FORMATS: [&str; 3] = [
         "%d %b %Y %H:%M:%S GMT",
         "%d-%b-%y %H:%M:%S GMT",
         "%b %d %H:%M:%S %Y",
     ];
     let (weekday, rest) = text.trim().split_once([',', ' '])?;
+    // Only a word can be the day of the week. Anything else before the separator would be dropped
+    // unread.
     if weekday.len() < 3 || !weekday.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         return None;
     }

@@ -1,4 +1,8 @@
 //! Keys, compared without regard to case, `_` and `-`.
+//!
+//! *Problem.* How the service spells its keys is not documented: `orderId`, `OrderId`, `order_id`.
+//! *Approach.* Both sides are reduced to their letters. This runs for each key of each answer, so
+//! it must not allocate.
 
 /// Whether `key` is spelled like `name`, which is in lower case and without signs.
 pub(crate) fn same_key(key: &str, name: &str) -> bool {
@@ -7,13 +11,15 @@ pub(crate) fn same_key(key: &str, name: &str) -> bool {
 
 /// The bytes of a key that count, in lower case.
 fn letters(key: &str) -> impl Iterator<Item = u8> + '_ {
+    // Bytes and not characters: names are ASCII, and no byte of another character is equal to one
+    // of theirs.
     key.bytes()
         .filter(|byte| !matches!(byte, b'_' | b'-'))
         .map(|byte| byte.to_ascii_lowercase())
 }
 
 /// A key in the spelling of names, without an allocation: a listing has ten thousands of them.
-pub(crate) struct Folded {
+pub(crate) struct FoldedKey {
     bytes: [u8; LONGEST],
     length: usize,
 }
@@ -21,15 +27,16 @@ pub(crate) struct Folded {
 /// The most letters that a name has. A longer key is nobody's.
 pub(crate) const LONGEST: usize = 24;
 
-impl Folded {
+impl FoldedKey {
     pub(crate) fn new(key: &str) -> Self {
-        let mut folded = Folded {
+        let mut folded = FoldedKey {
             bytes: [0; LONGEST],
             length: 0,
         };
         for letter in letters(key) {
             match folded.bytes.get_mut(folded.length) {
                 Some(byte) => *byte = letter,
+                // A cut key could be equal to a name; an empty one is equal to none.
                 None => {
                     folded.length = 0;
                     break;
@@ -60,18 +67,18 @@ mod tests {
     fn keys_are_compared_without_case_and_signs() {
         for key in ["rxId", "RxID", "rx_id", "RX-ID", "rxid", "__rx--id_"] {
             assert!(same_key(key, "rxid"), "{key}");
-            assert_eq!(Folded::new(key).as_str(), "rxid");
+            assert_eq!(FoldedKey::new(key).as_str(), "rxid");
         }
         assert!(!same_key("rx id", "rxid"));
-        assert_eq!(Folded::new(&"x".repeat(25)).as_str(), "");
-        assert_eq!(Folded::new(&"_x".repeat(24)).as_str(), "x".repeat(24));
+        assert_eq!(FoldedKey::new(&"x".repeat(25)).as_str(), "");
+        assert_eq!(FoldedKey::new(&"_x".repeat(24)).as_str(), "x".repeat(24));
     }
 
     proptest! {
         #[test]
         fn folding_agrees_with_comparing(key in "\\PC{0,30}|[a-zA-Z_-]{0,30}", name in "[a-z]{1,24}") {
-            prop_assert_eq!(Folded::new(&key).as_str() == name, same_key(&key, &name));
-            let folded = Folded::new(&name.to_ascii_uppercase());
+            prop_assert_eq!(FoldedKey::new(&key).as_str() == name, same_key(&key, &name));
+            let folded = FoldedKey::new(&name.to_ascii_uppercase());
             prop_assert_eq!(folded.as_str(), name);
         }
     }

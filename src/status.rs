@@ -26,6 +26,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// The one table: everything else in this file is made from it.
+// One table for text, key, symbol, holder and meaning. Separate lists would drift apart when Align
+// adds a status.
 macro_rules! statuses {
     ($(
         $(#[$meta:meta])*
@@ -201,6 +203,7 @@ impl OrderStatus {
         let mut length = 0;
         for &byte in without_note(text).as_bytes() {
             if byte.is_ascii_alphanumeric() {
+                // Too long for any known key: the status is unknown.
                 *key.get_mut(length)? = byte.to_ascii_lowercase();
                 length += 1;
             } else if !byte.is_ascii() {
@@ -370,6 +373,7 @@ impl PartialEq for OrderStatus {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (OrderStatus::Unknown(one), OrderStatus::Unknown(other)) => {
+                // The exact text first: it is nearly always equal, and needs no allocation.
                 one.0 == other.0 || full_key(&one.0) == full_key(&other.0)
             }
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
@@ -383,6 +387,7 @@ impl Hash for OrderStatus {
     fn hash<H: Hasher>(&self, state: &mut H) {
         std::mem::discriminant(self).hash(state);
         if let OrderStatus::Unknown(unknown) = self {
+            // Equal statuses must hash alike, so the hash is of the same key as `eq` compares.
             full_key(&unknown.0).hash(state);
         }
     }
@@ -431,6 +436,7 @@ impl<'de> serde::Deserialize<'de> for OrderStatus {
 /// The text without the note in parentheses at its end, if it has one. Parentheses within the
 /// note are part of it; a parenthesis that is never opened makes no note.
 fn without_note(text: &str) -> &str {
+    // A full stop or a space behind the note does not make it another status.
     let end = text.trim_end_matches(|c: char| !c.is_alphanumeric() && c != ')' && c != '(');
     if !end.ends_with(')') {
         return text;
@@ -439,6 +445,8 @@ fn without_note(text: &str) -> &str {
     for (at, byte) in end.bytes().enumerate().rev() {
         match byte {
             b')' => depth += 1,
+            // Not below zero: the last byte is a `)`, and the loop returns as soon as the depth is
+            // zero.
             b'(' => depth -= 1,
             _ => {}
         }
@@ -457,6 +465,7 @@ fn full_key(text: &str) -> Cow<'_, str> {
         .filter(|c| c.is_alphanumeric())
         .flat_map(char::to_lowercase)
         .collect();
+    // Otherwise `-` and `?` would be one status.
     if key.is_empty() {
         Cow::Borrowed(text)
     } else {

@@ -1,4 +1,8 @@
 //! Bytes that came become text, in this one place.
+//!
+//! *Problem.* Services and proxies declare encodings that they do not use. *Approach.* What the
+//! bytes are counts for more than what headers say. Decoding must never fail: an error text that is
+//! half readable is still of use.
 
 use std::borrow::Cow;
 
@@ -9,6 +13,7 @@ use http::HeaderValue;
 /// demands; else what its headers declare. A sign that none of them has is replaced, and costs no more
 /// than itself.
 pub(crate) fn of<'a>(body: &'a [u8], content_type: Option<&HeaderValue>) -> Cow<'a, str> {
+    // A mark is part of the bytes themselves, so it wins over every declaration.
     if let Some((encoding, _)) = Encoding::for_bom(body) {
         return encoding.decode_with_bom_removal(body).0;
     }
@@ -17,6 +22,8 @@ pub(crate) fn of<'a>(body: &'a [u8], content_type: Option<&HeaderValue>) -> Cow<
         // Many declare Latin-1 by habit. UTF-16 is read as UTF-8 only by mistake.
         Ok(text) if declared.is_none_or(Encoding::is_ascii_compatible) => Cow::Borrowed(text),
         // Its end is cut in the middle of a sign.
+        // `error_len` is none only if the bytes end within a character: the body was cut at a
+        // limit.
         Err(error) if error.error_len().is_none() && declared.is_none() => {
             String::from_utf8_lossy(&body[..error.valid_up_to()])
         }
@@ -29,6 +36,7 @@ pub(crate) fn of<'a>(body: &'a [u8], content_type: Option<&HeaderValue>) -> Cow<
 
 fn declared(content_type: &HeaderValue) -> Option<&'static Encoding> {
     let parameters = content_type.as_bytes().split(|byte| *byte == b';').skip(1);
+    // Of two charsets the first counts.
     let mut named = parameters.filter_map(|parameter| {
         let at = parameter.iter().position(|byte| *byte == b'=')?;
         let (name, value) = parameter.split_at(at);
@@ -36,6 +44,7 @@ fn declared(content_type: &HeaderValue) -> Option<&'static Encoding> {
         is_charset.then(|| value[1..].trim_ascii())
     });
     let value = named.next()?;
+    // RFC 9110, section 5.6.6: a parameter's value may be quoted.
     let value = value.strip_prefix(b"\"").unwrap_or(value);
     Encoding::for_label(value.strip_suffix(b"\"").unwrap_or(value))
 }

@@ -1,4 +1,10 @@
 //! The end of a zip: whether one is there, and whether it proves that nothing is missing.
+//!
+//! *Problem.* A zip is read from its end. A file that was cut has none; a file with another one
+//! before or behind it has an end that other programs read differently. *Approach.* The last end
+//! record must reach the end of the file, and its directory must lie right before it and begin
+//! where it says, counted from byte 0. Both the check of a download and that of a package ask here,
+//! so that they cannot disagree.
 
 /// What is known of a file's bytes without reading it again: how it begins and how it ends.
 #[derive(Clone, Debug, Default)]
@@ -39,9 +45,11 @@ impl Edges {
 
     /// More of the file.
     pub(crate) fn extend(&mut self, chunk: &[u8]) {
+        // Four bytes are the mark of an entry.
         let missing = 4usize.saturating_sub(self.first.len());
         self.first.extend(chunk.iter().take(missing));
         self.bytes += chunk.len() as u64;
+        // The chunk alone holds the longest end: what came before is not needed.
         if chunk.len() >= END {
             self.last.clear();
         } else if self.last.len() + chunk.len() > 2 * END {
@@ -65,10 +73,13 @@ impl Edges {
             .iter()
             .rposition(|byte| *byte != 0)
             .map_or(0, |at| at + 1);
+        // From the end backwards: the last record is the one that most programs take.
         let Some(at) = (0..=last.len().saturating_sub(22)).rev().find(|&at| {
             let comment = last[at..]
                 .starts_with(b"PK\x05\x06")
                 .then(|| number(last, at + 20, 2));
+            // The comment's length is part of the record, and must lead to the end of the file, or
+            // of what is not zero.
             let end = comment.flatten().map(|comment| at as u64 + 22 + comment);
             end.is_some_and(|end| (filled as u64..=last.len() as u64).contains(&end))
         }) else {
@@ -85,6 +96,7 @@ impl Edges {
         }
         let end = base + at as u64;
         let directory = match (number(last, at + 16, 4), number(last, at + 12, 4)) {
+            // The values are in the zip64 record: APPNOTE.TXT, 4.4.23 and 4.4.24.
             (Some(0xffff_ffff), _) | (_, Some(0xffff_ffff)) => zip64(last, at, base),
             (Some(offset), Some(size)) if offset + size == end => Some((offset, size, end)),
             // Both records, and both say it: `bsdtar` does so.
@@ -114,7 +126,9 @@ impl Edges {
 /// Where the directory is by what a large zip says, how long it is, and where it ends in truth:
 /// where its own record begins.
 fn zip64(last: &[u8], at: usize, base: u64) -> Option<(u64, u64, u64)> {
+    // Without its extensible data, which hardly any program writes.
     const RECORD: u64 = 56;
+    // The locator lies right before the end record: APPNOTE.TXT, 4.3.15.
     let locator = at.checked_sub(20)?;
     if !last[locator..].starts_with(b"PK\x06\x07") {
         return None;

@@ -7,7 +7,7 @@ use super::limits::{Limits, Over, Stop};
 use super::parse::{Broken, Walk, members, parse};
 use super::record::{Fields as _, Read, Record};
 use super::shapes::Shapes;
-use crate::key::Folded;
+use crate::key::FoldedKey;
 
 /// Keys under which a list may be wrapped, the best first.
 const WRAPPERS: [&str; 20] = [
@@ -35,7 +35,7 @@ const AROUND_LIMIT: usize = 256 << 10;
 
 /// How good a key is for what wraps a list, the least being the best; none if it wraps none.
 pub(crate) fn wrapper_rank(key: &str) -> Option<usize> {
-    let folded = Folded::new(key);
+    let folded = FoldedKey::new(key);
     WRAPPERS.iter().position(|name| *name == folded.as_str())
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn is_failure(text: &str) -> bool {
     let mut failed = false;
     // What is no object says nothing.
     let _ = members(text, |key, value| {
-        failed |= says_failure(Folded::new(&key).as_str(), value);
+        failed |= says_failure(FoldedKey::new(&key).as_str(), value);
     });
     failed
 }
@@ -199,11 +199,11 @@ impl<T: Record> Records<T> {
         let mut members = Vec::new();
         let mut best: Option<Wrapped<T>> = None;
         walk.object(|walk, key| {
-            let folded = Folded::new(&key);
+            let folded = FoldedKey::new(&key);
             let name = folded.as_str();
             let configured = walk.shapes.and_then(|it| it.field(T::Fields::WHAT, &key));
             own |= match configured {
-                Some(field) => T::OWN.contains(&Folded::new(field).as_str()),
+                Some(field) => T::OWN.contains(&FoldedKey::new(field).as_str()),
                 None => T::OWN.contains(&name),
             };
             let place = Place::of(name, walk.peek()).filter(|_| depth < DEPTH);
@@ -316,7 +316,7 @@ impl<T: Record> Records<T> {
                 return if broken { Err(Broken) } else { Ok(()) };
             }
             let value = walk.value()?;
-            failed |= says_failure(Folded::new(&key).as_str(), value);
+            failed |= says_failure(FoldedKey::new(&key).as_str(), value);
             if value.len() <= MEMBER_LIMIT
                 && around.len() < MEMBERS_LIMIT
                 && let Ok(value) = parse(value)

@@ -275,7 +275,7 @@ macro_rules! record {
             const WHAT: &'static str = $what;
 
             fn find(key: &str) -> Option<KnownField> {
-                let folded = $crate::key::Folded::new(key);
+                let folded = $crate::key::FoldedKey::new(key);
                 let key = folded.as_str();
                 let field = match key {
                     $($($name)|+ => Field::$field as usize,)+
