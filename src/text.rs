@@ -1,8 +1,9 @@
 //! Bytes that came become text, in this one place.
 //!
-//! *Problem.* Services and proxies declare encodings that they do not use. *Approach.* What the
-//! bytes are counts for more than what headers say. Decoding must never fail: an error text that is
-//! half readable is still of use.
+//! *Problem.* Services and proxies declare encodings that they do not use.
+//!
+//! *Approach.* What the bytes are counts for more than what headers say. Decoding must never fail:
+//! an error text that is half readable is still of use.
 
 use std::borrow::Cow;
 

@@ -1,10 +1,11 @@
 //! The end of a zip: whether one is there, and whether it proves that nothing is missing.
 //!
 //! *Problem.* A zip is read from its end. A file that was cut has none; a file with another one
-//! before or behind it has an end that other programs read differently. *Approach.* The last end
-//! record must reach the end of the file, and its directory must lie right before it and begin
-//! where it says, counted from byte 0. Both the check of a download and that of a package ask here,
-//! so that they cannot disagree.
+//! before or behind it has an end that other programs read differently.
+//!
+//! *Approach.* The last end record must reach the end of the file, and its directory must lie right
+//! before it and begin where it says, counted from byte 0. Both the check of a download and that of
+//! a package ask here, so that they cannot disagree.
 
 /// What is known of a file's bytes without reading it again: how it begins and how it ends.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,11 @@
 //! XML as a tree, of a size that is known beforehand.
 //!
 //! *Problem.* XML from outside can read files, call servers and fill memory: by entities, by a
-//! document type, by depth. And honest programs write XML that is not quite right. *Approach.* An
-//! own tree over a pull parser, with limits for bytes, depth and count. A document with a document
-//! type or foreign entities is refused, never expanded. Signs that XML does not allow are replaced.
+//! document type, by depth. And honest programs write XML that is not quite right.
+//!
+//! *Approach.* An own tree over a pull parser, with limits for bytes, depth and count. A document
+//! with a document type or foreign entities is refused, never expanded. Signs that XML does not
+//! allow are replaced.
 
 use std::borrow::Cow;
 use std::fmt;

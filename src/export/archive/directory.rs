@@ -1,8 +1,10 @@
 //! How many entries an archive claims, before memory is taken for so many.
 //!
 //! *Problem.* The zip crate reserves memory for the count that the end record claims, before it has
-//! read one entry. *Approach.* This reads the counts of all records that could be taken, and
-//! refuses if one is over the limit. It must not decide which record is the right one.
+//! read one entry.
+//!
+//! *Approach.* This reads the counts of all records that could be taken, and refuses if one is over
+//! the limit. It must not decide which record is the right one.
 
 use std::io::{Read, Seek, SeekFrom};
 

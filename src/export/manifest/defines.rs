@@ -1,9 +1,11 @@
 //! The code tables that a manifest brings along.
 //!
 //! *Problem.* Fields hold codes, and each manifest has its own tables of what the codes mean. No
-//! rule says which table is a field's. *Approach.* Names that match exactly, but for case, signs
-//! and a plural, and a short list of exceptions. A code must not be looked up in a table that only
-//! looks similar: a wrong material is worse than a code.
+//! rule says which table is a field's.
+//!
+//! *Approach.* Names that match exactly, but for case, signs and a plural, and a short list of
+//! exceptions. A code must not be looked up in a table that only looks similar: a wrong material is
+//! worse than a code.
 
 use super::super::xml::Element;
 

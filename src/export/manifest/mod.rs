@@ -1,9 +1,10 @@
 //! The manifest of a package: `iTero_Export_#<order id>_vNN.xml`.
 //!
 //! *Problem.* The form is not documented and differs by version: a field is an attribute here and
-//! an element there, at the root or within the prescription. *Approach.* Each field is taken out of
-//! the tree wherever it is. What is left over is kept as it is, so that no statement of the
-//! manifest is lost.
+//! an element there, at the root or within the prescription.
+//!
+//! *Approach.* Each field is taken out of the tree wherever it is. What is left over is kept as it
+//! is, so that no statement of the manifest is lost.
 
 mod date;
 mod defines;
