@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Client;
 use crate::endpoints::Operation;
 use crate::error::Error;
-use crate::model::lenient::{Limits, Over, Shapes};
+use crate::model::lenient::{ExceededLimit, Limits, Shapes};
 
 /// What *Get Orders* and *Get Accounts* may bring: limits that no honest service reaches, so that no
 /// other can take all memory or go on without an end.
@@ -55,7 +55,7 @@ impl Default for ListingLimits {
 }
 
 /// The error for what is over a limit.
-pub(super) fn over(limit: Over) -> Error {
+pub(super) fn over(limit: ExceededLimit) -> Error {
     Error::decode(limit.to_string())
 }
 

@@ -11,7 +11,7 @@ use super::listing::Rules;
 use super::pipeline::{Answer, Call};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
-use crate::model::lenient::{Fault, Located};
+use crate::model::lenient::{Fault, LocatedFault};
 use crate::model::{Order, OrderId, RxId};
 
 /// The orders of a lab.
@@ -79,7 +79,7 @@ impl<'a> Orders<'a> {
         match order.rx_id().is_none_or(same) {
             true => Ok(order),
             // A service that answers with another order must not have it taken for this one.
-            false => Err(answer.unreadable(Located::new("rxid".to_owned(), Fault::AnotherOrder))),
+            false => Err(answer.unreadable(LocatedFault::new("rxid".to_owned(), Fault::AnotherOrder))),
         }
     }
 

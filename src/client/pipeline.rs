@@ -20,7 +20,7 @@ use super::trace::{Subject, Trace};
 use crate::auth::{Tokens, not_permitted, refuse_redirect, set_uri};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result, answer};
-use crate::model::lenient::{self, Fault, Located, Over, Record, Records};
+use crate::model::lenient::{self, ExceededLimit, Fault, LocatedFault, Record, Records};
 use crate::text;
 use crate::transport::{Request, Response, Truncation};
 
@@ -237,8 +237,8 @@ impl Caller {
         };
         let (head, body) = wire.exchange_some(url, request, limit, until).await?;
         let cut = body.cut.map(|cut| match cut {
-            Truncation::Late => over(Over::Time),
-            Truncation::Long if limit < wire.answer_limit => over(Over::Bytes),
+            Truncation::Late => over(ExceededLimit::Time),
+            Truncation::Long if limit < wire.answer_limit => over(ExceededLimit::Bytes),
             Truncation::Long => wire.too_long(&head),
         });
         let body = body.bytes;
@@ -372,7 +372,7 @@ impl Answer {
     }
 
     /// The error for an answer that is not what was due.
-    pub(crate) fn unreadable(&self, located: impl Into<Located>) -> Error {
+    pub(crate) fn unreadable(&self, located: impl Into<LocatedFault>) -> Error {
         let located = located.into();
         let what = match located.fault {
             Fault::NotJson => answer::describe(&self.headers, &self.body).to_owned(),

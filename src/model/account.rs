@@ -6,14 +6,14 @@ use serde_json::{Map, Value};
 use std::fmt;
 
 use super::id::AccountId;
-use super::lenient::{self, Extra, Missing, Record};
+use super::lenient::{self, ExtraFields, MissingField, Record};
 
 /// A lab, as *Get Accounts* lists it. One login may offer several.
 #[derive(Clone, PartialEq)]
 pub struct Account {
     id: AccountId,
     name: Option<String>,
-    extra: Extra,
+    extra: ExtraFields,
 }
 
 lenient::record!(Fields, "an account" {
@@ -44,11 +44,12 @@ impl Account {
 impl Record for Account {
     type Fields = Fields;
 
+    // Not `id` or `name`: envelopes have those too.
     const OWN: &'static [&'static str] = &["accountid"];
 
-    fn from_fields(fields: Fields) -> Result<Self, Missing> {
+    fn from_fields(fields: Fields) -> Result<Self, MissingField> {
         Ok(Account {
-            id: fields.id.ok_or(Missing {
+            id: fields.id.ok_or(MissingField {
                 what: "an account without an account id (`accountId`)",
                 names: &["accountid"],
             })?,

@@ -1,4 +1,8 @@
 //! The files of an order.
+//!
+//! *Problem.* No field of a file is documented; an entry may be an object, a URL or an id.
+//! *Approach.* Every field is optional, and what has another shape is kept unread. A URL may be
+//! signed, so it must not reach a log or `Debug`.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -38,6 +42,8 @@ impl<const BYTES: usize> FromScalar for DigestText<BYTES> {
     fn text(text: &str) -> Option<Self> {
         let text = text.trim();
         let length = text.len();
+        // Two hexadecimal digits for each byte, or four base64 characters for every three. Whether
+        // the text decodes is found when it is compared.
         let fits = length == 2 * BYTES || length == BYTES.div_ceil(3) * 4;
         fits.then(|| DigestText(text.into()))
     }
@@ -133,6 +139,7 @@ impl Asset {
             let mut fields = extra.iter().filter(|(name, _)| same_key(name, key));
             fields.find_map(|(_, value)| value.as_str())
         };
+        // Best key first, whatever the order of the answer.
         let name: Option<&str> = KEYS.iter().find_map(under);
         name.map(str::to_owned).filter(|name| !name.is_empty())
     }
@@ -178,6 +185,7 @@ impl Entry for Asset {
 
     fn from_text(text: &str) -> Self {
         let mut fields = Fields::default();
+        // A bare id such as `e7` is no absolute URL, so the two cannot be mixed up.
         match Url::parse(text) {
             Ok(url) => fields.url = Some(url),
             Err(_) => fields.id = Some(AssetId(text.into())),

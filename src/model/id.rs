@@ -11,6 +11,7 @@ macro_rules! id {
         $(#[$meta])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(transparent)]
+        // `Box<str>` and not `String`: listings have ten thousands of ids, which never grow.
         pub struct $name(Box<str>);
 
         impl $name {

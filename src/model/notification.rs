@@ -1,11 +1,16 @@
 //! Notifications: hints that an order changed.
+//!
+//! *Problem.* Anybody can post one, and neither its form nor its keys are documented.
+//!
+//! *Approach.* It is read leniently and only its ids are used: the order is then fetched from the
+//! service. Nothing else in a notification must be believed.
 
 use std::fmt;
 
 use serde::Deserialize;
 
 use super::id::{AccountId, RxId};
-use super::lenient::{self, Broken, Read, Walk};
+use super::lenient::{self, ParsedRecord, SyntaxError, Walk};
 use crate::error::{Error, Result};
 use crate::key::same_key;
 use crate::text;
@@ -41,21 +46,24 @@ impl Notification {
     /// [`Error::is_decode`] if it is longer than [`Notification::MAX_LENGTH`], is neither, or
     /// holds no Rx id.
     pub fn parse(body: &[u8]) -> Result<Self> {
+        // Before it is decoded or read.
         if body.len() > Self::MAX_LENGTH {
             return Err(unreadable("it is longer than 64 KiB"));
         }
         let body = text::of(body, None);
         let mut found = Vec::new();
+        // The headers are not asked: services send JSON as `text/plain`, and forms without a type.
         match body.trim_ascii_start().starts_with(['{', '[', '"']) {
             true => {
                 let mut walk = Walk::new(&body);
                 collect(&mut walk, &mut found, 0)
                     .and_then(|()| walk.end())
-                    .map_err(|Broken| unreadable("it is not valid JSON"))?;
+                    .map_err(|SyntaxError| unreadable("it is not valid JSON"))?;
             }
             false => found.push(form(&body)),
         }
         let mut named = found.into_iter().filter_map(|fields| {
+            // An empty id would be that of no order, and a path without a last part.
             let rx_id = fields.rx_id.filter(|id| !id.as_str().trim().is_empty())?;
             Some((rx_id, fields.account_id))
         });
@@ -106,10 +114,11 @@ const WRAPPERS: [&str; 14] = [
 ];
 
 /// How deep a notification may be wrapped.
+// A message in a message in a list is three; the limit bounds the recursion.
 const DEPTH: usize = 4;
 
 /// Reads what is one, or holds some.
-fn collect(walk: &mut Walk<'_>, found: &mut Vec<Fields>, depth: usize) -> Result<(), Broken> {
+fn collect(walk: &mut Walk<'_>, found: &mut Vec<Fields>, depth: usize) -> Result<(), SyntaxError> {
     if depth > DEPTH {
         return walk.value().map(drop);
     }
@@ -117,11 +126,14 @@ fn collect(walk: &mut Walk<'_>, found: &mut Vec<Fields>, depth: usize) -> Result
         Some(b'[') => walk.list(|walk| collect(walk, found, depth + 1)),
         Some(b'{') => {
             let begin = walk.mark();
-            let fields = Read::<Fields>::walk(walk)?.fields;
+            let fields = ParsedRecord::<Fields>::walk(walk)?.fields;
+            // A notification itself: what is in it besides is not searched, since an id in there
+            // may be another's.
             if fields.rx_id.is_some() {
                 found.push(fields);
                 return Ok(());
             }
+            // A second pass over the object, at most once for each level: the body has 64 KiB.
             Walk::new(walk.since(begin)).object(|walk, key| {
                 if WRAPPERS.iter().any(|name| same_key(&key, name)) {
                     return collect(walk, found, depth + 1);

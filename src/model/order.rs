@@ -1,4 +1,11 @@
 //! Orders: the cases of a lab, as the service shows them.
+//!
+//! *Problem.* Listings have ten thousands of orders, of which most are looked at for their id and
+//! status only.
+//!
+//! *Approach.* What every caller needs is read at once; times, `extra` and the prescription are
+//! kept as text and read when they are asked for. `Debug` must not show `extra`: it holds patient
+//! data.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -10,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::asset::Asset;
 use super::id::{AccountId, OrderId, RxId};
-use super::lenient::{self, Entry, Extra, Ids, Missing, Record, entry};
+use super::lenient::{self, Entry, ExtraFields, Ids, MissingField, Record, entry};
 use super::prescription::Prescription;
 use super::time::WireTime;
 use crate::flow::Arrival;
@@ -38,7 +45,7 @@ pub struct Order {
     modified: Option<WireTime>,
     assets: Option<Vec<Asset>>,
     history: Option<Vec<HistoryEntry>>,
-    extra: Extra,
+    extra: ExtraFields,
 }
 
 lenient::record!(Fields, "an order" {
@@ -233,7 +240,7 @@ impl Record for Order {
         self.status.is_known()
     }
 
-    fn from_fields(fields: Fields) -> Result<Self, Missing> {
+    fn from_fields(fields: Fields) -> Result<Self, MissingField> {
         // Half of an id is none: it would name another order, or none that anybody knows.
         let whole = |text: &str| !text.contains(char::REPLACEMENT_CHARACTER);
         let ids = [
@@ -241,18 +248,19 @@ impl Record for Order {
             fields.rx_id.as_ref().map(RxId::as_str),
         ];
         if !ids.into_iter().flatten().all(whole) {
-            return Err(Missing {
+            return Err(MissingField {
                 what: "an order without an id that is text",
                 names: &["orderid", "rxid"],
             });
         }
+        // Blanks are no id: two such orders would be taken for one.
         let filled = |text: &str| !text.chars().all(char::is_whitespace);
         let rx_id = fields.rx_id.filter(|id| filled(id.as_str()));
         let id = fields.id.filter(|id| filled(id.as_str()));
         let has_no_id = id.is_none();
         let id = id
             .or_else(|| rx_id.as_ref().map(|id| id.as_str().into()))
-            .ok_or(Missing {
+            .ok_or(MissingField {
                 what: "an order with neither an order id (`orderId`) nor an Rx id (`rxId`)",
                 names: &["orderid", "rxid"],
             })?;
@@ -260,7 +268,7 @@ impl Record for Order {
             id,
             has_no_id,
             rx_id,
-            status: fields.status.ok_or(Missing {
+            status: fields.status.ok_or(MissingField {
                 what: "an order without a status (`status`)",
                 names: &["status"],
             })?,

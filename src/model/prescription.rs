@@ -1,4 +1,8 @@
 //! What the doctor prescribed, for whom, and until when.
+//!
+//! *Problem.* Neither the order nor the manifest documents it, and both hold it in different forms.
+//! *Approach.* One type for both, so that a lab matches a case in the same way before and after the
+//! download. Everything about people is `Sensitive`; `Debug` must not show it.
 
 use std::fmt;
 
@@ -105,10 +109,12 @@ impl Prescription {
         // An order may carry it in an object of its own.
         let inner = find(extra, &["prescription", "rxinfo"]).and_then(Value::as_object);
         let field = |names: &[&str]| {
+            // The order's own field first.
             find(extra, names).or_else(|| inner.and_then(|inner| find(inner, names)))
         };
         let list = |names: &[&str]| match field(names) {
             Some(Value::Array(entries)) => entries.as_slice(),
+            // A service that has one entry may leave out the list.
             Some(one) => std::slice::from_ref(one),
             None => &[],
         };
@@ -182,6 +188,7 @@ impl Tooth {
         let number = find(object, NUMBER).and_then(text);
         let number = number.and_then(|text| tooth_number(&text));
         let fields = object.iter().filter_map(|(key, value)| {
+            // The number has an accessor. Where it cannot be read it stays among the fields.
             let shown = number.is_none() || !is_number(key);
             Some((key.clone(), name(value).filter(|_| shown)?))
         });
@@ -226,12 +233,16 @@ const LICENSE: &[&str] = &[
 /// The number of a tooth in the American way.
 pub(crate) fn tooth_number(text: &str) -> Option<u8> {
     let number = text.trim().parse().ok()?;
+    // Two-digit numbers of the FDI system reach 48 and overlap with these; which system an answer
+    // uses is not known.
     (1..=32).contains(&number).then_some(number)
 }
 
 /// A day as `2026-03-14`, if the text is one: American (`03/14/2026`), or a time as the service writes
 /// times. Of a time with an offset it is the day that is written there.
 pub(crate) fn day(text: String) -> String {
+    // The first part is the date, also of a time with a zone: that is the day that the doctor
+    // wrote.
     let written = text.split([' ', 'T']).find(|part| !part.is_empty());
     let written = written.and_then(|part| american(part).or_else(|| part.parse().ok()));
     let date = written.or_else(|| {
@@ -247,6 +258,7 @@ pub(crate) fn american(text: &str) -> Option<Date> {
     let mut number = || {
         parts
             .next()
+            // `parse` would take a sign.
             .filter(|part| part.bytes().all(|b| b.is_ascii_digit()))
     };
     let (month, day, year) = (number()?, number()?, number()?);
@@ -285,6 +297,7 @@ fn name(value: &Value) -> Option<String> {
         part(&["firstname", "givenname"]),
     ) {
         (Some(last), Some(first)) => Some(format!("{last}, {first}")),
+        // With one part only, a field that has the whole name is better.
         (last, first) => whole().or(last).or(first),
     }
 }
@@ -304,6 +317,7 @@ fn bridge(value: &Value) -> Vec<u8> {
 
 /// The numbers of teeth in a number or in a text such as `14, 15`.
 fn numbers(value: &Value) -> Vec<u8> {
+    // Another shape has no numbers in it.
     let text = text(value).unwrap_or_default();
     let parts = text.split(|c: char| !c.is_ascii_digit());
     parts.filter_map(tooth_number).collect()

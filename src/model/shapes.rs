@@ -1,4 +1,4 @@
-//! The shapes of answers, as a configuration says them.
+//! The shapes of answers, as a configuration states them.
 
 use serde_json::{Map, Value, json};
 
@@ -8,15 +8,15 @@ use super::{Account, Asset, Order};
 use crate::key::same_key;
 
 /// What a configuration may name the fields of.
-struct Named {
+struct RecordKind {
     name: &'static str,
     what: &'static str,
     find: fn(&str) -> Option<KnownField>,
     field: fn(usize) -> &'static str,
 }
 
-const fn named<F: Fields>(name: &'static str) -> Named {
-    Named {
+const fn named<F: Fields>(name: &'static str) -> RecordKind {
+    RecordKind {
         name,
         what: F::WHAT,
         find: F::find,
@@ -24,7 +24,7 @@ const fn named<F: Fields>(name: &'static str) -> Named {
     }
 }
 
-const NAMED: [Named; 5] = [
+const NAMED: [RecordKind; 5] = [
     named::<<Order as Record>::Fields>("order"),
     named::<<Asset as Entry>::Fields>("asset"),
     named::<<HistoryEntry as Entry>::Fields>("history"),
@@ -42,6 +42,7 @@ pub(crate) fn read(
     operation: impl Fn(&str) -> Option<&'static str>,
 ) -> Result<Shapes, String> {
     let mut shapes = Shapes::default();
+    // Strict, unlike answers: a mistake in a configuration must be found at the start.
     for (part, value) in object(value, "shapes")? {
         match part.as_str() {
             "lists" => {
@@ -86,7 +87,8 @@ fn object<'v>(value: &'v Value, what: &str) -> Result<&'v Map<String, Value>, St
     object.ok_or_else(|| format!("`{what}` must be an object"))
 }
 
-fn add(shapes: &mut Shapes, named: &Named, field: &str, keys: &Value) -> Result<(), String> {
+fn add(shapes: &mut Shapes, named: &RecordKind, field: &str, keys: &Value) -> Result<(), String> {
+    // Otherwise a misspelled field would silently map nothing.
     if (named.find)(field).is_none() {
         return Err(format!("{} has no field `{field}`", named.what));
     }
@@ -112,6 +114,7 @@ pub(crate) fn write(shapes: &Shapes) -> Value {
     let mut names = json!({});
     for name in &shapes.names {
         let of = NAMED.iter().find(|named| named.what == name.what);
+        // An index into a JSON value makes what is missing.
         let keys = &mut names[of.map_or("", |named| named.name)][&name.field];
         match keys.as_array_mut() {
             Some(keys) => keys.push(name.key.as_str().into()),

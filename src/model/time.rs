@@ -1,4 +1,10 @@
-//! Dates as the wire has them.
+//! Dates as the service writes them.
+//!
+//! *Problem.* The format is not documented, and a date that was misread is worse than one that was
+//! not read.
+//!
+//! *Approach.* The text is kept as it came and read when it is asked for. Formats that could be
+//! mistaken for another, such as `03/04/2026`, are not read.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -57,6 +63,7 @@ impl fmt::Debug for WireTime {
 fn read(text: &str) -> Option<SystemTime> {
     // .NET of old: milliseconds, and an offset that is for display only.
     if let Some(inner) = text.strip_prefix("/Date(") {
+        // Milliseconds in UTC; the offset changes only how it is shown.
         let number = inner.strip_suffix(")/")?.split(['+', '-']).next()?;
         let since = Duration::from_millis(number.parse().ok()?);
         return SystemTime::UNIX_EPOCH.checked_add(since);
@@ -79,9 +86,12 @@ fn read(text: &str) -> Option<SystemTime> {
 /// reach the first bound in the year 5138, milliseconds reached it in 1973; and so on.
 fn since_epoch(text: &str) -> Option<Duration> {
     let number: f64 = match text.bytes().next()? {
+        // A date such as `2026-03-14` begins with a digit too: it is no number, and is read by the
+        // formats that follow.
         b'0'..=b'9' => text.parse().ok()?,
         _ => return None,
     };
+    // A double would lose the last digits of nanoseconds.
     let whole = text.parse::<u64>().ok();
     let unit: u32 = match number {
         ..1e11 => 0,

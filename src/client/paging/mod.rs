@@ -30,7 +30,7 @@ use super::caller::Caller;
 use super::listing::{ListingLimits, Rules, over};
 use super::pipeline::{Answer, Call, ReadLimits};
 use crate::error::{Error, Result};
-use crate::model::lenient::{Ids, Over, Record, Records, Stop, UNREADABLE_LIMIT};
+use crate::model::lenient::{ExceededLimit, Ids, Record, Records, StopReason, UNREADABLE_LIMIT};
 
 /// How the pages of a listing are found; see
 /// [`ClientBuilder::next_page`](super::ClientBuilder::next_page).
@@ -219,7 +219,7 @@ impl Caller {
         let rules = Rules::new(&self.client, call.operation, room.limits);
         // Before the request: nothing of its answer could be kept.
         if room.limits.bytes == 0 {
-            return Err(over(Over::Bytes));
+            return Err(over(ExceededLimit::Bytes));
         }
         call.take = Some(ReadLimits {
             bytes: room.limits.bytes,
@@ -227,7 +227,7 @@ impl Caller {
         });
         let left = room.ends.saturating_sub(wire.clock.elapsed());
         if left.is_zero() {
-            return Err(over(Over::Time));
+            return Err(over(ExceededLimit::Time));
         }
         let reading = async {
             let answer = self.send(call).await?;
@@ -237,7 +237,7 @@ impl Caller {
         // A moment more than its body has: what came in time must still be read.
         let limit = left.saturating_add(Duration::from_secs(1));
         let page = wire.within(limit, reading).await;
-        page.unwrap_or_else(|| Err(over(Over::Time)))
+        page.unwrap_or_else(|| Err(over(ExceededLimit::Time)))
     }
 }
 
@@ -263,7 +263,7 @@ impl RemainingLimits {
         self.limits.bytes = self.limits.bytes.saturating_sub(answer.body.len());
         self.limits.records = self.limits.records.saturating_sub(records.size);
         match (&answer.cut, records.stop, records.problem) {
-            (_, Some(Stop::Over(limit)), _) => Some(answer.unfit(over(limit))),
+            (_, Some(StopReason::ExceededLimit(limit)), _) => Some(answer.unfit(over(limit))),
             (Some(cut), ..) => Some(answer.unfit(cut.clone())),
             (None, _, Some(fault)) => Some(answer.unreadable(fault)),
             (None, ..) => None,

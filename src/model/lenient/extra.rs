@@ -12,14 +12,16 @@ use super::parse::{members, parse};
 /// A tree of maps for each order would cost more than all of its own fields, and of most orders
 /// nobody asks what else they have.
 #[derive(Clone, Default)]
-pub(crate) struct Extra(String);
+pub(crate) struct ExtraFields(String);
 
-impl Extra {
+impl ExtraFields {
     /// Adds a field; `value` is its JSON.
     ///
     /// What the parser would not take later (half of a pair of surrogates, a number out of range,
     /// more than a hundred levels) becomes a text: whoever keeps the order can read it again.
     pub(crate) fn push(&mut self, key: &str, value: &str) {
+        // Parsing every value would cost what this type is there to save, so only suspicious ones
+        // are tried.
         if may_not_parse(value) && parse::<Value>(value).is_err() {
             let text = serde_json::to_string(value).unwrap_or_default();
             return self.put(key, &text);
@@ -67,6 +69,7 @@ impl Extra {
     pub(crate) fn to_map(&self) -> Map<String, Value> {
         let mut map = Map::new();
         self.each(|key, value| {
+            // `push` has let in only what can be parsed, or text.
             if let Ok(value) = parse(value) {
                 map.insert(key.to_owned(), value);
             }
@@ -78,7 +81,9 @@ impl Extra {
     pub(crate) fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let mut result = Ok(());
         self.each(|key, value| {
+            // After the first error the serializer must not be called again.
             if result.is_ok() {
+                // As raw text: a tree would lose the digits of large numbers.
                 result = serde_json::from_str::<&RawValue>(value)
                     .map_err(M::Error::custom)
                     .and_then(|value| map.serialize_entry(key, value));
@@ -97,6 +102,8 @@ fn may_not_parse(json: &str) -> bool {
         digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
         let exponent = matches!(byte, b'e' | b'E') && u8::is_ascii_digit(&before);
         let escape = byte == b'u' && before == b'\\';
+        // The parser's own limit is 128 levels, counted from the outermost value, of which this one
+        // is a part. A double has at most 309 digits before the point.
         if levels > 100 || digits > 300 || exponent || escape {
             return true;
         }
@@ -115,8 +122,9 @@ pub(crate) fn entry<M: SerializeMap>(
 }
 
 /// By what they say: a database may keep JSON with its keys in another order.
-impl PartialEq for Extra {
+impl PartialEq for ExtraFields {
     fn eq(&self, other: &Self) -> bool {
+        // The text first: mostly it decides, and no tree is built.
         self.0 == other.0 || self.to_map() == other.to_map()
     }
 }
@@ -127,7 +135,7 @@ mod tests {
 
     #[test]
     fn fields_are_kept_as_they_came_and_read_on_demand() {
-        let mut extra = Extra::default();
+        let mut extra = ExtraFields::default();
         assert!(extra.is_empty() && extra.to_map().is_empty());
         extra.push("a\"\u{1}", r#"{ "b" : [1, 2] }"#);
         extra.push("n", "1e999");
@@ -138,7 +146,7 @@ mod tests {
             "1e999",
             "a number out of range is a text"
         );
-        let mut other = Extra::default();
+        let mut other = ExtraFields::default();
         other.push("c", "null");
         other.push("a\"\u{1}", r#"{"b":[1,2]}"#);
         assert!(extra != other, "a number out of range is not nothing");

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::limits::Over;
-use super::parse::Broken;
+use super::limits::ExceededLimit;
+use super::parse::SyntaxError;
 
 /// Why a record, or what should hold records, cannot be read.
 ///
@@ -29,7 +29,7 @@ pub(crate) enum Fault {
     /// Another order is due.
     AnotherOrder,
     /// It is too large.
-    Over(Over),
+    ExceededLimit(ExceededLimit),
     /// More stands around the list than is kept.
     Around,
     /// It says of itself that it is no success.
@@ -39,6 +39,7 @@ pub(crate) enum Fault {
 impl Fault {
     /// What stands in place of what is due, by its first letter.
     pub(crate) fn shape(json: &str, due: &'static str) -> Self {
+        // Only the kind of the value: its text may be a patient's name.
         let found = match json.trim_ascii_start().bytes().next() {
             Some(b'"') => "text",
             Some(b'[') => "a list",
@@ -68,7 +69,7 @@ impl fmt::Display for Fault {
                 "it holds no list of records; `shapes.lists` of the endpoints may say where it is",
             ),
             Fault::AnotherOrder => f.write_str("it is another order than the one asked for"),
-            Fault::Over(over) => over.fmt(f),
+            Fault::ExceededLimit(over) => over.fmt(f),
             Fault::Around => f.write_str("more stands around its list than belongs there"),
             Fault::Failed => f.write_str("it says that it failed"),
             Fault::NotOne => f.write_str("one record is due, and there is none or more than one"),
@@ -76,8 +77,8 @@ impl fmt::Display for Fault {
     }
 }
 
-impl From<Broken> for Fault {
-    fn from(Broken: Broken) -> Self {
+impl From<SyntaxError> for Fault {
+    fn from(SyntaxError: SyntaxError) -> Self {
         Fault::NotJson
     }
 }
@@ -90,7 +91,7 @@ pub(crate) type Path = String;
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Located {
+pub(crate) struct LocatedFault {
     pub(crate) path: Path,
     pub(crate) fault: Fault,
     /// The ids of the record, as far as they could be read.
@@ -111,9 +112,9 @@ impl fmt::Debug for Ids {
     }
 }
 
-impl Located {
+impl LocatedFault {
     pub(crate) fn new(path: Path, fault: Fault) -> Self {
-        Located {
+        LocatedFault {
             path,
             fault,
             ids: Ids::default(),
@@ -121,7 +122,7 @@ impl Located {
     }
 }
 
-impl fmt::Display for Located {
+impl fmt::Display for LocatedFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
@@ -130,8 +131,8 @@ impl fmt::Display for Located {
     }
 }
 
-impl From<Fault> for Located {
+impl From<Fault> for LocatedFault {
     fn from(fault: Fault) -> Self {
-        Located::new(Path::new(), fault)
+        LocatedFault::new(Path::new(), fault)
     }
 }

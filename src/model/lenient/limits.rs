@@ -1,4 +1,9 @@
 //! How much is read of an answer.
+//!
+//! *Problem.* A hostile or broken service can send millions of small records, which take many times
+//! their length in memory.
+//! *Approach.* The walk counts while it reads, and stops. It must not read on only to count what it
+//! leaves out.
 
 use std::fmt;
 
@@ -23,7 +28,7 @@ impl Limits {
 
 /// The limit that something is over, by the name of its setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Over {
+pub(crate) enum ExceededLimit {
     Records,
     Entries,
     RecordBytes,
@@ -31,14 +36,14 @@ pub(crate) enum Over {
     Time,
 }
 
-impl fmt::Display for Over {
+impl fmt::Display for ExceededLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, setting) = match self {
-            Over::Records => ("it holds more records", "records"),
-            Over::Entries => ("a list in it is longer", "entries"),
-            Over::Bytes => ("its pages are longer together", "bytes"),
-            Over::Time => ("it takes longer", "time"),
-            Over::RecordBytes => ("a record in it is longer", "record_bytes"),
+            ExceededLimit::Records => ("it holds more records", "records"),
+            ExceededLimit::Entries => ("a list in it is longer", "entries"),
+            ExceededLimit::Bytes => ("its pages are longer together", "bytes"),
+            ExceededLimit::Time => ("it takes longer", "time"),
+            ExceededLimit::RecordBytes => ("a record in it is longer", "record_bytes"),
         };
         write!(f, "{what} than `ListingLimits::{setting}` allows")
     }
@@ -46,8 +51,8 @@ impl fmt::Display for Over {
 
 /// Why the way through a text ended before the text did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopReason {
     /// The text is the beginning of one.
     Cut,
-    Over(Over),
+    ExceededLimit(ExceededLimit),
 }

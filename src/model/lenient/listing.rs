@@ -1,11 +1,19 @@
 //! Listings: records in whatever they are wrapped.
+//!
+//! *Problem.* How a list is wrapped is not documented, an order has keys by which others wrap
+//! lists, and one bad record must not hide the good ones.
+//!
+//! *Approach.* One pass: each member that could wrap the list is read as one, and the best of them
+//! wins. What is around the list is kept, with limits, since it may say that there are more pages.
+//! An answer that says that it failed must never count as an empty list: the inbox would take every
+//! order for gone.
 
 use serde_json::{Map, Value};
 
-use super::fault::{Fault, Located, Path};
-use super::limits::{Limits, Over, Stop};
-use super::parse::{Broken, Walk, members, parse};
-use super::record::{Fields as _, Read, Record};
+use super::fault::{Fault, LocatedFault, Path};
+use super::limits::{ExceededLimit, Limits, StopReason};
+use super::parse::{SyntaxError, Walk, members, parse};
+use super::record::{Fields as _, ParsedRecord, Record};
 use super::shapes::Shapes;
 use crate::key::FoldedKey;
 
@@ -17,10 +25,12 @@ const WRAPPERS: [&str; 20] = [
 ];
 
 /// How deep a list may be wrapped, as in `{"data": {"orders": []}}`.
+// Services that were seen wrap twice. The limit bounds the recursion.
 const DEPTH: usize = 4;
 
 /// Of so many records that cannot be read it is kept where they stood and why. A hostile answer
 /// of 32 MiB could hold eleven million.
+// A few hundred bytes each, so a megabyte at most.
 pub(crate) const UNREADABLE_LIMIT: usize = 1000;
 
 /// What stands around a list is about pages, and short. A value of more bytes is not read.
@@ -43,7 +53,7 @@ pub(crate) fn wrapper_rank(key: &str) -> Option<usize> {
 pub(crate) struct Records<T> {
     pub(crate) good: Vec<T>,
     /// Position of the first records that cannot be read, and what is wrong with them.
-    pub(crate) unreadable: Vec<(usize, Located)>,
+    pub(crate) unreadable: Vec<(usize, LocatedFault)>,
     /// How many records there were, good or not.
     pub(crate) count: usize,
     /// What stood around the list: totals, cursors, links.
@@ -51,7 +61,7 @@ pub(crate) struct Records<T> {
     /// Why there may be more, as far as the answer itself says it.
     pub(crate) problem: Option<Fault>,
     /// Why not all of it was read.
-    pub(crate) stop: Option<Stop>,
+    pub(crate) stop: Option<StopReason>,
     /// How many records there were, and entries of the lists in them.
     pub(crate) size: usize,
     /// The way to the list.
@@ -75,6 +85,7 @@ pub(crate) fn records<T: Record>(
         Some(pointer) => records.read_at(&mut walk, pointer)?,
     }
     if walk.stop.is_none() {
+        // What follows the answer's value would be a second answer: then none of it can be trusted.
         walk.end()?;
     }
     records.stop = walk.stop;
@@ -87,13 +98,13 @@ pub(crate) fn one<T: Record>(
     text: &str,
     limits: Limits,
     shapes: Option<(&Shapes, &str)>,
-) -> Result<T, Located> {
+) -> Result<T, LocatedFault> {
     let own = shapes.map(|(shapes, _)| shapes);
     let mut records = match records::<T>(text, limits, shapes, false) {
         Ok(Records {
-            stop: Some(Stop::Over(over)),
+            stop: Some(StopReason::ExceededLimit(over)),
             ..
-        }) => return Err(Fault::Over(over).into()),
+        }) => return Err(Fault::ExceededLimit(over).into()),
         Ok(Records {
             problem: Some(fault),
             ..
@@ -167,22 +178,24 @@ impl<T: Record> Records<T> {
         }
     }
 
-    fn read_list(&mut self, walk: &mut Walk<'_>) -> Result<(), Broken> {
+    fn read_list(&mut self, walk: &mut Walk<'_>) -> Result<(), SyntaxError> {
         let begin = walk.mark();
         walk.list(|walk| {
+            // Only after the first record is the length of one known.
             if let [_] = self.good[..] {
                 // Room for as many as there may be, once: growing would take it twice.
                 let each = walk.length(begin);
                 let more = walk.ahead() / each.max(1) + 1;
                 self.good.reserve_exact(more.min(walk.limits.records));
             }
+            // Before the record is read: what is over the limit must cost nothing.
             if walk.count >= walk.limits.records {
-                walk.stop = Some(Stop::Over(Over::Records));
+                walk.stop = Some(StopReason::ExceededLimit(ExceededLimit::Records));
                 return Ok(());
             }
             walk.count += 1;
             let read = match walk.peek() {
-                Some(b'{') => Ok(Read::whole(walk)?),
+                Some(b'{') => Ok(ParsedRecord::whole(walk)?),
                 _ => Err(Fault::shape(walk.value()?, T::Fields::WHAT)),
             };
             if walk.stop.is_none() {
@@ -197,7 +210,7 @@ impl<T: Record> Records<T> {
         let begin = walk.mark();
         let (mut own, mut failed, mut crowded) = (false, false, false);
         let mut members = Vec::new();
-        let mut best: Option<Wrapped<T>> = None;
+        let mut best: Option<WrapperMember<T>> = None;
         walk.object(|walk, key| {
             let folded = FoldedKey::new(&key);
             let name = folded.as_str();
@@ -206,7 +219,7 @@ impl<T: Record> Records<T> {
                 Some(field) => T::OWN.contains(&FoldedKey::new(field).as_str()),
                 None => T::OWN.contains(&name),
             };
-            let place = Place::of(name, walk.peek()).filter(|_| depth < DEPTH);
+            let place = ListCandidate::of(name, walk.peek()).filter(|_| depth < DEPTH);
             let best_place = best.as_ref().map(|best| best.place);
             let begin = walk.mark();
             match place.filter(|place| best_place.is_none_or(|best| *place < best)) {
@@ -216,22 +229,26 @@ impl<T: Record> Records<T> {
                         true => walk.value().map(drop).map_err(Fault::from),
                         false => records.read(walk, depth + 1),
                     };
+                    // Not a matter of shape: the walk cannot go on in such a text.
                     if read == Err(Fault::NotJson) {
-                        return Err(Broken);
+                        return Err(SyntaxError);
                     }
-                    best = Some(Wrapped {
+                    best = Some(WrapperMember {
                         place,
                         member: members.len(),
                         records,
                         read,
                     });
                 }
+                // Stepped over, unread.
                 None => drop(walk.value()?),
             }
             let value = walk.since(begin);
             failed |= says_failure(name, value);
             match members.len() < MEMBERS_LIMIT {
                 true => members.push((key, value)),
+                // Left out, and noted: a member that is not read could have said that there is
+                // more.
                 false => crowded = true,
             }
             Ok(())
@@ -242,6 +259,8 @@ impl<T: Record> Records<T> {
             *self = best.ok_or(Fault::NoList)?.records;
             return Ok(());
         }
+        // An object with a key that only the record has is the record, however well its other keys
+        // wrap.
         let Some(best) = best.filter(|_| !own) else {
             if own || (depth > 0 && !failed) {
                 self.read_record(json, walk);
@@ -276,6 +295,8 @@ impl<T: Record> Records<T> {
             if at == best.member || value.len() > MEMBER_LIMIT {
                 continue;
             }
+            // Texts and numbers are bounded by `MEMBER_LIMIT` each; only lists and objects take
+            // many times their length.
             if value.starts_with(['{', '[']) {
                 crowded |= value.len() > room;
                 room = room.saturating_sub(value.len());
@@ -302,6 +323,7 @@ impl<T: Record> Records<T> {
             Some((token, _)) => (token, &rest[token.len()..]),
             None => (rest, ""),
         };
+        // In this order, RFC 6901, section 4: otherwise `~01` would become `/`.
         let token = token.replace("~1", "/").replace("~0", "~");
         if walk.peek() != Some(b'{') {
             walk.value()?;
@@ -313,7 +335,7 @@ impl<T: Record> Records<T> {
                 let read = self.read_at(walk, rest);
                 let broken = read == Err(Fault::NotJson);
                 found = Some(read);
-                return if broken { Err(Broken) } else { Ok(()) };
+                return if broken { Err(SyntaxError) } else { Ok(()) };
             }
             let value = walk.value()?;
             failed |= says_failure(FoldedKey::new(&key).as_str(), value);
@@ -350,18 +372,18 @@ impl<T: Record> Records<T> {
     }
 
     /// Reads a record of a list.
-    fn add_listed(&mut self, read: Result<Read<T::Fields>, Fault>) {
+    fn add_listed(&mut self, read: Result<ParsedRecord<T::Fields>, Fault>) {
         let position = self.count;
         let wrapped = &self.path;
         let path = || format!("{wrapped}[{position}]");
         let record = match read {
             Ok(read) => T::judge(read, path),
-            Err(fault) => Err(Located::new(path(), fault)),
+            Err(fault) => Err(LocatedFault::new(path(), fault)),
         };
         self.add(record);
     }
 
-    fn add(&mut self, record: Result<T, Located>) {
+    fn add(&mut self, record: Result<T, LocatedFault>) {
         let position = self.count;
         self.count += 1;
         match record {
@@ -369,6 +391,7 @@ impl<T: Record> Records<T> {
             Err(located) if self.unreadable.len() < UNREADABLE_LIMIT => {
                 self.unreadable.push((position, located));
             }
+            // Counted, and not kept.
             Err(_) => {}
         }
     }
@@ -376,13 +399,13 @@ impl<T: Record> Records<T> {
 
 /// How good a place is for a list: the least is the best.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
-struct Place {
+struct ListCandidate {
     is_null: bool,
     /// Among [`WRAPPERS`].
     rank: usize,
 }
 
-impl Place {
+impl ListCandidate {
     fn of(name: &str, first: Option<u8>) -> Option<Self> {
         let is_null = match first? {
             b'[' | b'{' => false,
@@ -390,13 +413,13 @@ impl Place {
             _ => return None,
         };
         let rank = WRAPPERS.iter().position(|wrapper| *wrapper == name)?;
-        Some(Place { is_null, rank })
+        Some(ListCandidate { is_null, rank })
     }
 }
 
 /// What a member of an object wraps.
-struct Wrapped<T> {
-    place: Place,
+struct WrapperMember<T> {
+    place: ListCandidate,
     member: usize,
     records: Records<T>,
     read: Result<(), Fault>,

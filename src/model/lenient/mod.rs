@@ -1,15 +1,16 @@
 //! JSON as it comes: how keys are spelled, and whether an id is a number, is not documented.
 //!
-//! *The rule, for every record.* Keys are compared without regard to case, `_` and `-`. A field goes
-//! by several names, of which the best one wins, wherever it stands. An id or a date may be text or a
-//! number. What has no field, or not the shape that its field has, is kept as the service sent it.
+//! *The rule, for every record.* Keys are compared without regard to case, `_` and `-`. A field
+//! goes by several names, of which the best one wins, wherever it stands. An id or a date may be
+//! text or a number. What has no field, or not the shape that its field has, is kept as the service
+//! sent it.
 //!
-//! *The way.* An answer is read in one pass: each field that a key names is read where it stands.
+//! *Approach.* An answer is read in one pass: each field that a key names is read where it stands.
 //! Nothing is built for the others: their text is kept, and read when somebody asks.
 //!
-//! The rooms: [`value`] reads what a field may hold, [`record`] reads fields
-//! by their names, [`extra`] keeps what has no field, [`listing`] reads records in whatever they are
-//! wrapped, [`parse`] is the way through the text, and [`fault`] says what cannot be read, and where,
+//! The modules: [`value`] reads what a field may hold, [`record`] reads fields by their names,
+//! [`extra`] keeps what has no field, [`listing`] reads records in whatever they are wrapped,
+//! [`parse`] is the way through the text, and [`fault`] says what cannot be read, and where,
 //! without saying what it holds.
 
 mod extra;
@@ -21,11 +22,11 @@ mod record;
 mod shapes;
 mod value;
 
-pub(crate) use extra::{Extra, entry};
-pub(crate) use fault::{Fault, Ids, Located};
-pub(crate) use limits::{Limits, Over, Stop};
+pub(crate) use extra::{ExtraFields, entry};
+pub(crate) use fault::{Fault, Ids, LocatedFault};
+pub(crate) use limits::{ExceededLimit, Limits, StopReason};
 pub(crate) use listing::{Records, UNREADABLE_LIMIT, is_failure, one, records, wrapper_rank};
-pub(crate) use parse::{Broken, Walk};
-pub(crate) use record::{Fields, KnownField, Missing, Read, Record, record};
+pub(crate) use parse::{SyntaxError, Walk};
+pub(crate) use record::{Fields, KnownField, MissingField, ParsedRecord, Record, record};
 pub(crate) use shapes::{FieldName, Shapes};
 pub(crate) use value::{Entry, Field, FromScalar, StatusFields, id_text};

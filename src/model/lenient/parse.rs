@@ -1,11 +1,18 @@
 //! The one way through an answer's text, and the one place that hands it to the parser.
+//!
+//! *Problem.* A tree of values takes many times the length of its text, and serde's visitors fail
+//! as a whole where one value cannot be read.
+//!
+//! *Approach.* A cursor over the text. The parser is asked only where a value ends, and values are
+//! read where they are wanted. Each byte must reach the parser a fixed number of times: more, and a
+//! nested answer would take quadratic time. Tests count the bytes.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
 
-use super::limits::{Limits, Over, Stop};
+use super::limits::{ExceededLimit, Limits, StopReason};
 use super::shapes::Shapes;
 
 /// Notes that the parser gets a text. What a whole answer costs is the sum of all of them.
@@ -28,7 +35,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result
 
 /// It is not JSON, or it ends before it is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken;
+pub(crate) struct SyntaxError;
 
 /// A way through a JSON text: into lists and objects, and over what they hold.
 ///
@@ -43,11 +50,11 @@ pub(crate) struct Walk<'a> {
     /// Whether the text is the beginning of one.
     is_cut: bool,
     /// Why it ends here.
-    pub(super) stop: Option<Stop>,
+    pub(super) stop: Option<StopReason>,
     /// How many records and entries there were.
     pub(super) count: usize,
     /// What the record that is being read is over.
-    pub(super) over: Option<Over>,
+    pub(super) over: Option<ExceededLimit>,
 }
 
 impl<'a> Walk<'a> {
@@ -83,23 +90,24 @@ impl<'a> Walk<'a> {
     pub(crate) fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
         let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        // The four blanks of RFC 8259, section 2, and no others.
         self.at += rest.iter().take_while(is_blank).count();
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn take(&mut self, byte: u8) -> Result<(), Broken> {
+    fn take(&mut self, byte: u8) -> Result<(), SyntaxError> {
         if self.peek() != Some(byte) {
-            return Err(Broken);
+            return Err(SyntaxError);
         }
         self.at += 1;
         Ok(())
     }
 
     /// Nothing comes any more.
-    pub(crate) fn end(&mut self) -> Result<(), Broken> {
+    pub(crate) fn end(&mut self) -> Result<(), SyntaxError> {
         match self.peek() {
             None => Ok(()),
-            Some(_) => Err(Broken),
+            Some(_) => Err(SyntaxError),
         }
     }
 
@@ -125,12 +133,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Steps over a value, whatever it is, and returns its JSON.
-    pub(crate) fn value(&mut self) -> Result<&'a str, Broken> {
+    pub(crate) fn value(&mut self) -> Result<&'a str, SyntaxError> {
         let begin = self.mark();
         let rest = &self.text[begin..];
         let mut values = serde_json::Deserializer::from_str(rest).into_iter();
+        // `IgnoredAny` checks the syntax and builds nothing.
         let Some(Ok(IgnoredAny)) = values.next() else {
-            return Err(Broken);
+            return Err(SyntaxError);
         };
         self.at += values.byte_offset();
         let value = self.since(begin);
@@ -140,19 +149,22 @@ impl<'a> Walk<'a> {
 
     /// Steps over a string, and returns what it stands for. Half of a pair of surrogates, which JavaScript
     /// and Java write without a second thought, becomes U+FFFD.
-    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Broken> {
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, SyntaxError> {
         let begin = self.mark();
         // Most have no escapes: a parser set up for each would cost more than to read them.
-        let inner = self.text[begin..].strip_prefix('"').ok_or(Broken)?;
+        let inner = self.text[begin..].strip_prefix('"').ok_or(SyntaxError)?;
         let is_special = |byte| matches!(byte, b'"' | b'\\' | 0..0x20);
         if let Some(end) = inner.bytes().position(is_special)
+            // Another special byte comes first: an escape, which the parser reads, or a control
+            // character, which it refuses.
             && inner.as_bytes()[end] == b'"'
         {
+            // The text and its two quotes.
             self.at += end + 2;
             handed_over(&inner[..end]);
             return Ok(Cow::Borrowed(&inner[..end]));
         }
-        let Unescaped(text) = parse(self.value()?).map_err(|_| Broken)?;
+        let UnescapedText(text) = parse(self.value()?).map_err(|_| SyntaxError)?;
         Ok(Cow::Owned(text))
     }
 
@@ -160,16 +172,16 @@ impl<'a> Walk<'a> {
     /// then what was read of the last element is not whole.
     pub(crate) fn list(
         &mut self,
-        each: impl FnMut(&mut Self) -> Result<(), Broken>,
-    ) -> Result<(), Broken> {
+        each: impl FnMut(&mut Self) -> Result<(), SyntaxError>,
+    ) -> Result<(), SyntaxError> {
         self.enclosed(b'[', b']', each)
     }
 
     /// Goes into an object, and calls with the key of each value, which must be stepped over.
     pub(crate) fn object(
         &mut self,
-        mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Broken>,
-    ) -> Result<(), Broken> {
+        mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), SyntaxError>,
+    ) -> Result<(), SyntaxError> {
         self.enclosed(b'{', b'}', |walk: &mut Self| {
             let key = walk.string()?;
             walk.take(b':')?;
@@ -181,10 +193,11 @@ impl<'a> Walk<'a> {
         &mut self,
         open: u8,
         close: u8,
-        mut each: impl FnMut(&mut Self) -> Result<(), Broken>,
-    ) -> Result<(), Broken> {
+        mut each: impl FnMut(&mut Self) -> Result<(), SyntaxError>,
+    ) -> Result<(), SyntaxError> {
         let mut go = || {
             self.take(open)?;
+            // An empty list or object.
             if self.take(close).is_ok() {
                 return Ok(());
             }
@@ -194,13 +207,16 @@ impl<'a> Walk<'a> {
                     return Ok(());
                 }
                 if self.take(b',').is_err() {
+                    // No comma: it must be the end. So a trailing comma is an error, as RFC 8259
+                    // has it.
                     return self.take(close);
                 }
             }
         };
         match go() {
-            Err(Broken) if self.is_cut => {
-                self.stop = Some(Stop::Cut);
+            // A text that was cut ends anywhere. What was read before its end is whole and counts.
+            Err(SyntaxError) if self.is_cut => {
+                self.stop = Some(StopReason::Cut);
                 Ok(())
             }
             gone => gone,
@@ -216,7 +232,7 @@ impl<'a> Walk<'a> {
 pub(super) fn members<'a>(
     json: &'a str,
     mut each: impl FnMut(Cow<'a, str>, &'a str),
-) -> Result<(), Broken> {
+) -> Result<(), SyntaxError> {
     let mut walk = Walk::new(json);
     walk.object(|walk, key| {
         each(key, walk.value()?);
@@ -245,21 +261,21 @@ fn without_surrogates(bytes: &[u8]) -> String {
 }
 
 /// A text with escapes.
-struct Unescaped(String);
+struct UnescapedText(String);
 
-impl<'de> Deserialize<'de> for Unescaped {
+impl<'de> Deserialize<'de> for UnescapedText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Bytes;
 
         impl Visitor<'_> for Bytes {
-            type Value = Unescaped;
+            type Value = UnescapedText;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text")
             }
 
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Unescaped, E> {
-                Ok(Unescaped(match std::str::from_utf8(bytes) {
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<UnescapedText, E> {
+                Ok(UnescapedText(match std::str::from_utf8(bytes) {
                     Ok(text) => text.to_owned(),
                     Err(_) => without_surrogates(bytes),
                 }))

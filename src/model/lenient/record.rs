@@ -1,14 +1,21 @@
 //! Records: fields by their names, best first.
+//!
+//! *Problem.* A field goes by several names, and an answer may have more than one of them, in any
+//! order.
+//!
+//! *Approach.* Each member goes to its field when it is met. Only if a field is named twice is the
+//! record read again, with all its members at hand; that is rare, and the common case costs one
+//! pass. No member must be lost: what no field takes goes to `extra`.
 
-use super::extra::Extra;
-use super::fault::{Fault, Ids, Located, Path};
-use super::limits::{Limits, Over};
-use super::parse::{Broken, Walk, members};
+use super::extra::ExtraFields;
+use super::fault::{Fault, Ids, LocatedFault, Path};
+use super::limits::{ExceededLimit, Limits};
+use super::parse::{SyntaxError, Walk, members};
 use super::shapes::Shapes;
 
 /// What a record lacks, in words of ours: never of its own.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Missing {
+pub(crate) struct MissingField {
     pub(crate) what: &'static str,
     /// The fields, by their best names, of which one would do.
     pub(crate) names: &'static [&'static str],
@@ -23,7 +30,7 @@ pub(crate) trait Record: Sized {
     const OWN: &'static [&'static str];
 
     /// The record, if it has what it needs.
-    fn from_fields(fields: Self::Fields) -> Result<Self, Missing>;
+    fn from_fields(fields: Self::Fields) -> Result<Self, MissingField>;
 
     /// What names a record that lacks something else.
     fn ids(_: &Self::Fields) -> Ids {
@@ -42,25 +49,32 @@ pub(crate) trait Record: Sized {
         limits: Limits,
         shapes: Option<&Shapes>,
         path: impl FnOnce() -> Path,
-    ) -> Result<Self, Located> {
-        match Read::of(json, limits, shapes) {
+    ) -> Result<Self, LocatedFault> {
+        match ParsedRecord::of(json, limits, shapes) {
             Ok(read) => Self::judge(read, path),
-            Err(fault) => Err(Located::new(path(), fault)),
+            Err(fault) => Err(LocatedFault::new(path(), fault)),
         }
     }
 
     /// The record of these fields, or what it lacks.
-    fn judge(read: Read<Self::Fields>, path: impl FnOnce() -> Path) -> Result<Self, Located> {
+    fn judge(
+        read: ParsedRecord<Self::Fields>,
+        path: impl FnOnce() -> Path,
+    ) -> Result<Self, LocatedFault> {
+        // Before the fields are consumed: the error needs the ids.
         let ids = Self::ids(&read.fields);
+        // A record that is over a limit was not read to its end, so what it seems to lack may be
+        // there.
         if let Some(over) = read.over {
-            return Err(Located {
+            return Err(LocatedFault {
                 ids,
-                ..Located::new(path(), Fault::Over(over))
+                ..LocatedFault::new(path(), Fault::ExceededLimit(over))
             });
         }
         let misshapen = read.misshapen;
         Self::from_fields(read.fields).map_err(|missing| {
             let lacks = |name: &str| missing.names.contains(&name);
+            // A field of the wrong shape is the better explanation of a field that is missing.
             let (name, fault) = match (misshapen, missing.names) {
                 (Some((field, fault)), _) if lacks(Self::Fields::name(field)) => {
                     (Some(Self::Fields::name(field)), fault)
@@ -75,7 +89,7 @@ pub(crate) trait Record: Sized {
                 }
                 path.push_str(name);
             }
-            Located { path, fault, ids }
+            LocatedFault { path, fault, ids }
         })
     }
 }
@@ -89,12 +103,12 @@ pub(crate) trait Fields: Default {
     fn find(key: &str) -> Option<KnownField>;
 
     /// Gives a field its value, if that has its shape. Either way it is stepped over.
-    fn take(&mut self, field: usize, walk: &mut Walk<'_>) -> Result<bool, Broken>;
+    fn take(&mut self, field: usize, walk: &mut Walk<'_>) -> Result<bool, SyntaxError>;
 
     /// The best name of a field.
     fn name(field: usize) -> &'static str;
 
-    fn extra(&mut self) -> &mut Extra;
+    fn extra(&mut self) -> &mut ExtraFields;
 }
 
 /// A field that goes by a key.
@@ -106,15 +120,15 @@ pub(crate) struct KnownField {
 }
 
 /// Fields as they were read.
-pub(crate) struct Read<F> {
+pub(crate) struct ParsedRecord<F> {
     pub(crate) fields: F,
     /// The first field whose value has another shape, and what is wrong with it.
     misshapen: Option<(usize, Fault)>,
     /// What it is too large for.
-    over: Option<Over>,
+    over: Option<ExceededLimit>,
 }
 
-impl<F: Fields> Read<F> {
+impl<F: Fields> ParsedRecord<F> {
     /// Reads an object.
     pub(crate) fn of(json: &str, limits: Limits, shapes: Option<&Shapes>) -> Result<Self, Fault> {
         let mut walk = Walk::within(json, limits).shaped(shapes);
@@ -123,19 +137,20 @@ impl<F: Fields> Read<F> {
         }
         let read = Self::whole(&mut walk);
         read.and_then(|read| walk.end().map(|()| read))
-            .map_err(|Broken| Fault::Syntax)
+            .map_err(|SyntaxError| Fault::Syntax)
     }
 
     /// The same of an object on the way: each member goes to the field that it names, and what no
     /// field takes to `extra`.
-    pub(crate) fn walk(walk: &mut Walk<'_>) -> Result<Self, Broken> {
+    pub(crate) fn walk(walk: &mut Walk<'_>) -> Result<Self, SyntaxError> {
         let begin = walk.mark();
         let mut read = Self::new();
+        // One bit for each field; no record has more than 32.
         let (mut named, mut named_twice) = (0_u32, false);
         walk.object(|walk, key| {
             if walk.length(begin) > walk.limits.record_bytes {
                 // What it has else is not kept: it is over its limit already.
-                walk.over = Some(Over::RecordBytes);
+                walk.over = Some(ExceededLimit::RecordBytes);
                 return walk.value().map(drop);
             }
             match find::<F>(walk.shapes, &key) {
@@ -144,6 +159,7 @@ impl<F: Fields> Read<F> {
                     named |= 1 << known.field;
                     read.take(known, &key, walk)?;
                 }
+                // Decided after the record: a better name may still come.
                 Some(_) => {
                     named_twice = true;
                     walk.value()?;
@@ -153,7 +169,8 @@ impl<F: Fields> Read<F> {
         })?;
         let json = walk.since(begin);
         if json.len() > walk.limits.record_bytes {
-            walk.over = Some(Over::RecordBytes);
+            walk.over = Some(ExceededLimit::RecordBytes);
+        // A record that was cut is dropped by the caller, so choosing would be for nothing.
         } else if named_twice && walk.stop.is_none() && walk.over.is_none() {
             read = Self::choosing(json, walk)?;
         }
@@ -161,7 +178,7 @@ impl<F: Fields> Read<F> {
     }
 
     /// The same, with what it is too large for.
-    pub(super) fn whole(walk: &mut Walk<'_>) -> Result<Self, Broken> {
+    pub(super) fn whole(walk: &mut Walk<'_>) -> Result<Self, SyntaxError> {
         let mut read = Self::walk(walk)?;
         read.over = walk.over.take();
         read.fields.extra().shrink();
@@ -171,7 +188,7 @@ impl<F: Fields> Read<F> {
     /// The same of an object that has several members which one field goes by: the one with the best
     /// name counts, if it has the field's shape. Of two that are spelled alike it does not matter
     /// which comes first, so that a database may sort them; the other says nothing, and is dropped.
-    fn choosing(json: &str, walk: &mut Walk<'_>) -> Result<Self, Broken> {
+    fn choosing(json: &str, walk: &mut Walk<'_>) -> Result<Self, SyntaxError> {
         let mut read = Self::new();
         let mut found = Vec::new();
         members(json, |key, value| match find::<F>(walk.shapes, &key) {
@@ -204,7 +221,7 @@ impl<F: Fields> Read<F> {
     }
 
     fn new() -> Self {
-        Read {
+        ParsedRecord {
             fields: F::default(),
             misshapen: None,
             over: None,
@@ -213,13 +230,20 @@ impl<F: Fields> Read<F> {
 
     /// Gives a field its value. One of another shape is kept beside the fields; an explicit null is a
     /// field that is missing.
-    fn take(&mut self, known: KnownField, key: &str, walk: &mut Walk<'_>) -> Result<bool, Broken> {
+    fn take(
+        &mut self,
+        known: KnownField,
+        key: &str,
+        walk: &mut Walk<'_>,
+    ) -> Result<bool, SyntaxError> {
         let begin = walk.mark();
         let taken = self.fields.take(known.field, walk)?;
         let value = walk.since(begin);
         if !taken && value != "null" {
             self.fields.extra().push_known(key, value);
             let first = self.misshapen.as_ref().map(|(field, _)| *field);
+            // The first field of the table, not of the answer, so that the error does not depend on
+            // the order of keys.
             if first.is_none_or(|first| known.field < first) {
                 let fault = Fault::shape(value, "text or a number");
                 self.misshapen = Some((known.field, fault));
@@ -246,7 +270,7 @@ macro_rules! record {
         #[derive(Default)]
         pub(crate) struct $fields {
             $($field: Option<$type>,)+
-            extra: $crate::model::lenient::Extra,
+            extra: $crate::model::lenient::ExtraFields,
         }
 
         const _: () = {
@@ -289,7 +313,7 @@ macro_rules! record {
                 &mut self,
                 field: usize,
                 walk: &mut lenient::Walk<'_>,
-            ) -> Result<bool, lenient::Broken> {
+            ) -> Result<bool, lenient::SyntaxError> {
                 Ok(match field {
                     $(field if field == Field::$field as usize => {
                         self.$field = <$type>::read(walk)?;
@@ -303,7 +327,7 @@ macro_rules! record {
                 NAMES[field][0]
             }
 
-            fn extra(&mut self) -> &mut lenient::Extra {
+            fn extra(&mut self) -> &mut lenient::ExtraFields {
                 &mut self.extra
             }
         }
@@ -313,7 +337,7 @@ macro_rules! record {
         impl<'de> serde::Deserialize<'de> for $fields {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let value = serde_json::Value::deserialize(deserializer)?;
-                lenient::Read::of(&value.to_string(), lenient::Limits::NONE, None)
+                lenient::ParsedRecord::of(&value.to_string(), lenient::Limits::NONE, None)
                     .map(|read| read.fields)
                     .map_err(serde::de::Error::custom)
             }

@@ -3,15 +3,15 @@
 use serde_json::Number;
 use url::Url;
 
-use super::limits::Over;
-use super::parse::{Broken, Walk, parse};
-use super::record::{Fields, Read};
+use super::limits::ExceededLimit;
+use super::parse::{SyntaxError, Walk, parse};
+use super::record::{Fields, ParsedRecord};
 use crate::status::OrderStatus;
 
 /// What a field may hold.
 pub(crate) trait Field: Sized {
     /// Reads a value; `None` if it has another shape. Either way it is stepped over.
-    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, Broken>;
+    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, SyntaxError>;
 }
 
 /// What is made of text, or of a number.
@@ -25,9 +25,11 @@ pub(crate) trait FromScalar: Sized {
 }
 
 impl<T: FromScalar> Field for T {
-    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, Broken> {
+    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, SyntaxError> {
         Ok(match walk.peek() {
             Some(b'"') => T::text(&walk.string()?),
+            // By its digits, not as a double: an order number of nine digits is safe in one, a
+            // longer id is not.
             Some(b'-' | b'0'..=b'9') => T::number(walk.value()?),
             _ => walk.value().map(|_| None)?,
         })
@@ -42,9 +44,9 @@ impl FromScalar for String {
 
 /// Text, or an object that has it: `{"id": 3, "name": "Lab Review"}`.
 impl Field for OrderStatus {
-    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, Broken> {
+    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, SyntaxError> {
         Ok(match walk.peek() {
-            Some(b'{') => Read::<StatusFields>::walk(walk)?.fields.text,
+            Some(b'{') => ParsedRecord::<StatusFields>::walk(walk)?.fields.text,
             _ => String::read(walk)?,
         }
         .map(OrderStatus::from))
@@ -83,6 +85,7 @@ pub(crate) fn id_text(number: &str) -> Option<String> {
     {
         return Some(number.to_owned());
     }
+    // From 2^53 on a double has gaps, so the digits may have been lost before they came.
     let double = number.parse::<f64>().ok().filter(|it| it.abs() < EXACT)?;
     let number = if double.fract() == 0.0 {
         // Within what a double holds exactly.
@@ -107,7 +110,7 @@ pub(crate) trait Entry: Sized {
 
 /// A list; a single record counts as a list of one.
 impl<T: Entry> Field for Vec<T> {
-    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, Broken> {
+    fn read(walk: &mut Walk<'_>) -> Result<Option<Self>, SyntaxError> {
         let mut list = Vec::new();
         match walk.peek() {
             Some(b'[') => {
@@ -115,7 +118,7 @@ impl<T: Entry> Field for Vec<T> {
                 list.reserve_exact(2);
                 walk.list(|walk| {
                     if list.len() == walk.limits.entries {
-                        walk.over = Some(Over::Entries);
+                        walk.over = Some(ExceededLimit::Entries);
                         return walk.value().map(drop);
                     }
                     walk.count += 1;
@@ -130,9 +133,9 @@ impl<T: Entry> Field for Vec<T> {
     }
 }
 
-fn one<T: Entry>(walk: &mut Walk<'_>) -> Result<T, Broken> {
+fn one<T: Entry>(walk: &mut Walk<'_>) -> Result<T, SyntaxError> {
     Ok(match walk.peek() {
-        Some(b'{') => T::from_fields(Read::walk(walk)?.fields),
+        Some(b'{') => T::from_fields(ParsedRecord::walk(walk)?.fields),
         Some(b'"') => T::from_text(&walk.string()?),
         _ => T::from_other(walk.value()?),
     })
@@ -173,7 +176,7 @@ mod tests {
             assert_eq!(Walk::new(json).string().as_deref(), Ok(expected), "{json}");
         }
         for json in ["7", "\"", r#""\u12""#, "\"a\nb\""] {
-            assert_eq!(Walk::new(json).string(), Err(Broken), "{json}");
+            assert_eq!(Walk::new(json).string(), Err(SyntaxError), "{json}");
         }
     }
 }

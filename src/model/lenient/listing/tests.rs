@@ -9,7 +9,7 @@ fn records<T: Record>(body: &[u8]) -> Result<Records<T>, Fault> {
     super::records(&crate::text::of(body, None), Limits::NONE, None, false)
 }
 
-fn one<T: Record>(body: &[u8]) -> Result<T, Located> {
+fn one<T: Record>(body: &[u8]) -> Result<T, LocatedFault> {
     super::one(&crate::text::of(body, None), Limits::NONE, None)
 }
 
