@@ -415,9 +415,9 @@ impl serde::Serialize for OrderStatus {
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for OrderStatus {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
+        struct StatusVisitor;
 
-        impl serde::de::Visitor<'_> for Text {
+        impl serde::de::Visitor<'_> for StatusVisitor {
             type Value = OrderStatus;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -429,7 +429,7 @@ impl<'de> serde::Deserialize<'de> for OrderStatus {
             }
         }
 
-        deserializer.deserialize_str(Text)
+        deserializer.deserialize_str(StatusVisitor)
     }
 }
 
