@@ -40,6 +40,7 @@ impl Arrival {
     /// The same arrival with the time at which it was seen, kept to the millisecond.
     #[must_use]
     pub fn at(mut self, time: SystemTime) -> Self {
+        // Cut now, so that an arrival is equal to itself after it was stored and read.
         self.at = Some(millis::cut(time));
         self
     }
@@ -155,6 +156,7 @@ mod wire {
 
     impl Serialize for Arrival {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            // The short form: histories written by hand are lists of texts.
             if self.at.is_none() && self.origin.is_none() && !self.doubtful {
                 return self.status.serialize(serializer);
             }
@@ -175,9 +177,9 @@ mod wire {
 
     impl<'de> Deserialize<'de> for Arrival {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Lenient;
+            struct ArrivalVisitor;
 
-            impl<'de> Visitor<'de> for Lenient {
+            impl<'de> Visitor<'de> for ArrivalVisitor {
                 type Value = Arrival;
 
                 fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,12 +195,15 @@ mod wire {
                     let mut arrival = Arrival::new(fields.status);
                     arrival.at = fields.at;
                     arrival.doubtful = fields.doubtful;
+                    // A later release may have written an origin that this one does not know; the
+                    // arrival itself still counts.
                     arrival.origin = fields.origin.and_then(|name| Origin::from_name(&name));
                     Ok(arrival)
                 }
             }
 
-            deserializer.deserialize_any(Lenient)
+            // Text or an object: so only formats that describe themselves can be read.
+            deserializer.deserialize_any(ArrivalVisitor)
         }
     }
 

@@ -92,9 +92,11 @@ impl Reading {
     #[cold]
     fn observe_further(self, column: u8) -> Self {
         let place = NEXT[usize::from(self.state_number())][usize::from(column)];
+        // From a place that counts none, the next one counts one if the arrival deviates.
         let deviates = place / STATES as u8;
         Reading {
             place: MANY | (place % STATES as u8),
+            // The sum of both counts must stay below 256: `deviations` returns it as a byte.
             further: self.further.saturating_add(deviates).min(u8::MAX - COUNTED),
         }
     }
@@ -218,6 +220,7 @@ const STATES: usize = 32;
 /// How many deviations the table counts.
 const COUNTED: u8 = 6;
 /// Places from here on stand for more deviations than that.
+// Seven times 32 is 224, so all places fit into a byte.
 const MANY: u8 = (COUNTED + 1) * STATES as u8;
 
 struct Automaton {
@@ -247,7 +250,7 @@ static STATE: [State; STATES] = AUTOMATON.states;
 /// A state while it is compiled: for each phase that is possible one more than the rounds it
 /// needs beyond the fewest; zero for the others.
 #[derive(Clone, Copy)]
-struct Possible {
+struct PhaseRounds {
     rounds: [u8; PHASES],
     /// Whether any symbol other than S was seen.
     beyond_scan: bool,
@@ -264,12 +267,14 @@ enum Beginning {
 const PHASES: usize = TABLE.len();
 
 const fn compile() -> Automaton {
-    let nothing = Possible {
+    let nothing = PhaseRounds {
         rounds: [0; PHASES],
         beyond_scan: false,
         beginning: Beginning::Complete,
     };
     let mut found = [nothing; STATES];
+    // States 0 and 1 are the two empty histories: `Reading::complete` and `Reading::partial` rely
+    // on it.
     found[1].beginning = Beginning::Partial;
     let mut count = 2;
 
@@ -279,6 +284,7 @@ const fn compile() -> Automaton {
         let mut column = 0;
         while column < Symbol::ALL.len() {
             let (to, deviation) = step(&found[at], Symbol::ALL[column]);
+            // From 2 on: no arrival leads back to an empty history.
             let mut number = 2;
             while number < count && !same(&found[number], &to) {
                 number += 1;
@@ -289,9 +295,11 @@ const fn compile() -> Automaton {
                 found[number] = to;
                 count += 1;
             }
+            // At most 63: one deviation and 31.
             next[at][column] = (deviation as usize * STATES + number) as u8;
             column += 1;
         }
+        // A status without a symbol changes nothing.
         next[at][NO_SYMBOL as usize] = at as u8;
         at += 1;
     }
@@ -326,8 +334,8 @@ const fn compile() -> Automaton {
 
 /// The phases that show `symbol` and may follow one that was possible; if there are none, the
 /// arrival deviates, and every phase that shows it is possible again.
-const fn step(from: &Possible, symbol: Symbol) -> (Possible, bool) {
-    let mut to = Possible {
+const fn step(from: &PhaseRounds, symbol: Symbol) -> (PhaseRounds, bool) {
+    let mut to = PhaseRounds {
         rounds: [0; PHASES],
         beyond_scan: from.beyond_scan || !matches!(symbol, Symbol::S),
         beginning: Beginning::Past,
@@ -345,8 +353,10 @@ const fn step(from: &Possible, symbol: Symbol) -> (Possible, bool) {
     if !follows {
         phase = 0;
         while phase < PHASES {
+            // The first scan happens once, so a deviation must not lead back to it.
             let again = from.beyond_scan && phase::has(FIRST_SCAN, Phase::ALL[phase]);
             if TABLE[phase].shows as u8 == symbol as u8 && !again {
+                // All are equally simple again: what came before is not explained anyway.
                 to.rounds[phase] = 1;
             }
             phase += 1;
@@ -356,9 +366,10 @@ const fn step(from: &Possible, symbol: Symbol) -> (Possible, bool) {
 }
 
 /// One more than the fewest rounds in which `to` can be reached; zero if it cannot.
-const fn fewest_rounds(from: &Possible, to: Phase) -> u8 {
+const fn fewest_rounds(from: &PhaseRounds, to: Phase) -> u8 {
     match from.beginning {
         Beginning::Complete => return phase::has(START, to) as u8,
+        // The case is older than its history, so every phase is as likely as any other.
         Beginning::Partial => return 1,
         Beginning::Past => {}
     }
@@ -378,7 +389,7 @@ const fn fewest_rounds(from: &Possible, to: Phase) -> u8 {
 }
 
 /// Counts rounds from the fewest.
-const fn reduce(mut possible: Possible) -> Possible {
+const fn reduce(mut possible: PhaseRounds) -> PhaseRounds {
     let mut fewest = u8::MAX;
     let mut phase = 0;
     while phase < PHASES {
@@ -390,6 +401,8 @@ const fn reduce(mut possible: Possible) -> Possible {
     phase = 0;
     while phase < PHASES {
         if possible.rounds[phase] > 0 {
+            // Only differences matter. With absolute counts a long history would need ever new
+            // states, and the table would have no end.
             possible.rounds[phase] -= fewest - 1;
         }
         phase += 1;
@@ -397,7 +410,9 @@ const fn reduce(mut possible: Possible) -> Possible {
     possible
 }
 
-const fn same(one: &Possible, other: &Possible) -> bool {
+// Written out: a derived `==` cannot be called in a const function. The beginning is not compared,
+// since only states after an arrival are, and for those it is always `Past`.
+const fn same(one: &PhaseRounds, other: &PhaseRounds) -> bool {
     let mut phase = 0;
     while phase < PHASES {
         if one.rounds[phase] != other.rounds[phase] {
@@ -408,7 +423,7 @@ const fn same(one: &Possible, other: &Possible) -> bool {
     one.beyond_scan == other.beyond_scan
 }
 
-const fn describe(possible: &Possible) -> State {
+const fn describe(possible: &PhaseRounds) -> State {
     let mut state = State {
         phases: 0,
         candidates: 0,
@@ -446,6 +461,7 @@ const fn describe(possible: &Possible) -> State {
         }
         phase += 1;
     }
+    // The first scan belongs to no scenario: where it is possible too, nothing is certain.
     if state.candidates.count_ones() == 1 && !without_scenario {
         state.scenario = Some(Scenario::ALL[state.candidates.trailing_zeros() as usize]);
     }

@@ -18,6 +18,8 @@ impl Reading {
     /// ```
     #[must_use]
     pub const fn code(self) -> u16 {
+        // State numbers follow from the phase table. A test fixes them, since stored codes must
+        // stay readable.
         u16::from_le_bytes([self.state_number(), self.deviations()])
     }
 

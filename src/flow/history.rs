@@ -74,6 +74,7 @@ impl History {
     pub fn push(&mut self, arrival: impl Into<Arrival>) {
         let mut arrival = arrival.into();
         // What is not late is not older than anything before it, so the last such is the newest.
+        // Linear only over late arrivals at the end, of which there are few.
         let newest = self
             .arrivals
             .iter()

@@ -7,14 +7,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time without what is finer than a millisecond.
 pub(crate) fn cut(time: SystemTime) -> SystemTime {
+    // A time that cannot be made anew stays as it is: better too fine than lost.
     from(since_epoch(time)).unwrap_or(time)
 }
 
 /// Rounds down, also before 1970.
 pub(crate) fn since_epoch(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
+        // The limits of `i64` lie 292 million years away: a clock there is wrong anyway.
         Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
         Err(before) => {
+            // Up, since the distance is from 1970 backwards: so the time is rounded down.
             let whole = before.duration().as_nanos().div_ceil(1_000_000);
             i64::try_from(whole).map_or(i64::MIN, |millis| -millis)
         }

@@ -1,4 +1,10 @@
 //! The phase table: the only place that knows what may follow what.
+//!
+//! *Problem.* The five rows of Align's table leave open where a case may go from where.
+//!
+//! *Approach.* One table, as constants, from which the automaton, the pictures, the simulator and
+//! the explanations are made. The order of the phases is part of what is stored (as codes of
+//! readings): it must not change.
 
 use super::Scenario::{self, *};
 use super::Stage::{self, *};
@@ -96,6 +102,7 @@ pub(super) struct Row {
     pub(super) next: Phases,
 }
 
+// Aligned by hand: it is compared with Align's table by eye.
 #[rustfmt::skip]
 pub(super) const TABLE: [Row; Phase::ALL.len()] = [
     //  phase       shows scenario                    stage             may be followed by
@@ -134,9 +141,11 @@ pub(super) const TABLE: [Row; Phase::ALL.len()] = [
 /// the simpler. `from` is none for the beginning of a complete history.
 pub(super) const fn opens_round(from: Option<Phase>, to: Phase) -> bool {
     let Some(from) = from else { return true };
+    // These steps belong to the round that the phase before them has opened.
     let continues = match from {
         Scan => true,
         ModelingP | ModelingM | ModelingG => has(REV, to),
+        // Scanning shows several statuses; each further one is the same round.
         Rescan => matches!(to, Rescan | AtLabAgain),
         _ => false,
     };
@@ -193,6 +202,7 @@ impl Phase {
 }
 
 pub(super) const fn has(phases: Phases, phase: Phase) -> bool {
+    // `Set::contains` calls a trait method, which a const function cannot.
     phases.bits() & (1 << phase as u32) != 0
 }
 

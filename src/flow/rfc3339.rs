@@ -1,4 +1,7 @@
 //! Times as text in JSON: RFC 3339 in UTC, to the millisecond.
+//!
+//! Always three digits after the second, so that texts sort as their times do. Whole milliseconds
+//! since 1970 are read too.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -58,12 +61,12 @@ pub(crate) fn serialize_option<S: Serializer>(
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SystemTime>, D::Error> {
-    deserializer.deserialize_any(Lenient)
+    deserializer.deserialize_any(TimeVisitor)
 }
 
-struct Lenient;
+struct TimeVisitor;
 
-impl Visitor<'_> for Lenient {
+impl Visitor<'_> for TimeVisitor {
     type Value = Option<SystemTime>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,6 +75,7 @@ impl Visitor<'_> for Lenient {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
         let time: Timestamp = text.parse().map_err(|_| {
+            // The text itself is not quoted: it may be anything.
             let unexpected = de::Unexpected::Other("a text that is no time of RFC 3339");
             E::invalid_value(unexpected, &self)
         })?;
@@ -85,6 +89,7 @@ impl Visitor<'_> for Lenient {
     }
 
     fn visit_u64<E: de::Error>(self, millis: u64) -> Result<Self::Value, E> {
+        // Too large for `i64`: the largest value is beyond every clock, and fails in the same way.
         self.visit_i64(i64::try_from(millis).unwrap_or(i64::MAX))
     }
 

@@ -14,7 +14,9 @@ use std::marker::PhantomData;
 /// assert_eq!(candidates.to_string(), "milling, after_interpretation_2");
 /// ```
 pub struct Set<T> {
+    // 32 bits are enough for the 24 phases, the largest of the enumerations.
     bits: u32,
+    // Only a type: the set holds no values.
     of: PhantomData<T>,
 }
 
@@ -196,6 +198,7 @@ macro_rules! member {
         #[cfg(feature = "serde")]
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                // Not `&str`, which cannot be read from a reader or from text with escapes.
                 let name = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
                 $type::from_name(&name)
                     .ok_or_else(|| serde::de::Error::unknown_variant(&name, &[$($name),*]))

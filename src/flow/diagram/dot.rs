@@ -1,8 +1,10 @@
-//! Graphviz DOT.
+//! The picture in the language of Graphviz, DOT.
+//!
+//! Text of an unknown status is foreign: it must be escaped before it is written.
 
 use std::fmt;
 
-use super::{Edge, Junction, Look, Node, Picture, is_marked, label, legend, phases_of};
+use super::{BoxStyle, Edge, Junction, Node, Picture, is_marked, label, legend, phases_of};
 use crate::flow::phase::Phase;
 use crate::flow::scenario::Scenario;
 
@@ -19,7 +21,7 @@ impl fmt::Display for Dot<'_> {
         )?;
         write!(f, "  label=<")?;
         for line in legend(picture) {
-            write!(f, "{}<br/>", Html(line))?;
+            write!(f, "{}<br/>", HtmlText(line))?;
         }
         writeln!(f, ">")?;
         if let Some(path) = &picture.path {
@@ -28,7 +30,7 @@ impl fmt::Display for Dot<'_> {
                 "  arrivals [shape=note, style=filled, fillcolor=\"#ffffff\", label=\""
             )?;
             for line in path.arrivals() {
-                write!(f, "{}\\l", Quoted(line))?;
+                write!(f, "{}\\l", QuotedText(line))?;
             }
             writeln!(f, "\"]")?;
         }
@@ -50,7 +52,11 @@ impl fmt::Display for Dot<'_> {
         for scenario in Scenario::ALL {
             let number = scenario.number();
             writeln!(f, "  subgraph cluster_{number} {{")?;
-            writeln!(f, "    label=<<b>{number} {}</b>>", Html(scenario.title()))?;
+            writeln!(
+                f,
+                "    label=<<b>{number} {}</b>>",
+                HtmlText(scenario.title())
+            )?;
             writeln!(f, "    style=rounded; color=\"#999999\"")?;
             for phase in phases_of(Some(scenario)) {
                 f.write_str("  ")?;
@@ -58,6 +64,8 @@ impl fmt::Display for Dot<'_> {
             }
             writeln!(f, "  }}")?;
         }
+        // After the nodes: DOT makes a node of a name that it meets first in an edge, outside of
+        // its group.
         for (at, edge) in picture.edges.iter().enumerate() {
             let taken = picture.path.as_ref().map(|path| path.taken[at]);
             self.edge(f, edge, taken)?;
@@ -69,9 +77,9 @@ impl fmt::Display for Dot<'_> {
 impl Dot<'_> {
     fn phase(&self, f: &mut fmt::Formatter<'_>, phase: Phase) -> fmt::Result {
         let (status, stage, visits) = label(self.0, phase);
-        let [fill, border, text] = Look::of(self.0, phase).colours();
-        write!(f, "  {phase} [label=<<b>{}</b>", Html(&status))?;
-        write!(f, "<br/><font point-size=\"9\">{}</font>", Html(&stage))?;
+        let [fill, border, text] = BoxStyle::of(self.0, phase).colours();
+        write!(f, "  {phase} [label=<<b>{}</b>", HtmlText(&status))?;
+        write!(f, "<br/><font point-size=\"9\">{}</font>", HtmlText(&stage))?;
         if !visits.is_empty() {
             write!(
                 f,
@@ -124,9 +132,9 @@ impl Dot<'_> {
 }
 
 /// Text within `<…>`.
-struct Html<'a>(&'a str);
+struct HtmlText<'a>(&'a str);
 
-impl fmt::Display for Html<'_> {
+impl fmt::Display for HtmlText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| match c {
             '&' => f.write_str("&amp;"),
@@ -138,9 +146,9 @@ impl fmt::Display for Html<'_> {
 }
 
 /// Text within `"…"`.
-struct Quoted<'a>(&'a str);
+struct QuotedText<'a>(&'a str);
 
-impl fmt::Display for Quoted<'_> {
+impl fmt::Display for QuotedText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| match c {
             '"' => f.write_str("\\\""),

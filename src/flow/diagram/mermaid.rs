@@ -1,8 +1,11 @@
-//! Mermaid.
+//! The picture in the language of Mermaid.
+//!
+//! Text of an unknown status is foreign: code hosts render the result as HTML, so it must be
+//! escaped before it is written.
 
 use std::fmt;
 
-use super::{Edge, Junction, Look, Node, Picture, label, legend, phases_of};
+use super::{BoxStyle, Edge, Junction, Node, Picture, label, legend, phases_of};
 use crate::flow::phase::Phase;
 use crate::flow::scenario::Scenario;
 
@@ -42,6 +45,8 @@ impl fmt::Display for Mermaid<'_> {
             self.edge(f, edge)?;
         }
         if let Some(path) = &picture.path {
+            // `linkStyle` names edges by their position, so the edges must be written in the order
+            // of the table.
             for (at, taken) in path.taken.iter().enumerate() {
                 if *taken {
                     writeln!(f, "  linkStyle {at} stroke:#8a4b00,stroke-width:3px")?;
@@ -54,7 +59,7 @@ impl fmt::Display for Mermaid<'_> {
             write!(f, "{between}{line}")?;
         }
         f.write_str("\"]\n")?;
-        for look in Look::ALL {
+        for look in BoxStyle::ALL {
             let [fill, border, text] = look.colours();
             let name = look.name();
             writeln!(
@@ -77,7 +82,7 @@ impl Mermaid<'_> {
         if !visits.is_empty() {
             write!(f, "<br/><b>{visits}</b>")?;
         }
-        writeln!(f, "\"):::{}", Look::of(self.0, phase).name())
+        writeln!(f, "\"):::{}", BoxStyle::of(self.0, phase).name())
     }
 
     fn edge(&self, f: &mut fmt::Formatter<'_>, edge: &Edge) -> fmt::Result {
@@ -106,6 +111,7 @@ struct Text<'a>(&'a str);
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| {
+            // Everything but these is an entity: which signs mean something differs by version.
             if c.is_alphanumeric() || matches!(c, ' ' | '!' | '…') {
                 write!(f, "{c}")
             } else if c == '\\' {

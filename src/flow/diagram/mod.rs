@@ -1,4 +1,10 @@
 //! The model, and a history's way through it, as a picture.
+//!
+//! *Problem.* The table has more than a hundred steps, and a drawing with an arrow for each cannot
+//! be read.
+//!
+//! *Approach.* Steps that many phases share go through junctions, found in the table itself. A test
+//! reads the drawing back and compares it with the table: no step must be lost or added.
 
 mod dot;
 mod mermaid;
@@ -187,6 +193,7 @@ fn edges() -> Vec<Edge> {
                 _ => Node::Phase(phase),
             };
             let edge = edge(from, Node::Junction(junction));
+            // All marked phases of a scenario share one arrow.
             if !edges.contains(&edge) {
                 edges.push(edge);
             }
@@ -239,6 +246,7 @@ fn is_marked(phase: Phase) -> bool {
 fn skips(steps: Set<Phase>, to: Phase) -> bool {
     let quiet = |phase: Phase| !phase.shows().is_delivery() && phase != to;
     let mut over: Set<Phase> = steps.iter().filter(|phase| quiet(*phase)).collect();
+    // The set only grows, so the loop ends.
     loop {
         let before = over;
         for phase in before.iter() {
@@ -285,6 +293,7 @@ impl Path {
                 if deviates {
                     continue;
                 }
+                // A partial history begins anywhere: no arrow leads there.
                 if before.is_empty() && history.is_complete() {
                     path.take(edges, Node::Start, to);
                 }
@@ -302,6 +311,7 @@ impl Path {
     fn take(&mut self, edges: &[Edge], from: Node, to: Phase) {
         let to = Node::Phase(to);
         let find = |from, to| edges.iter().position(|e| e.from == from && e.to == to);
+        // A step that has its own arrow is drawn by that one only.
         if let Some(direct) = find(from, to) {
             self.taken[direct] = true;
             return;
@@ -334,6 +344,7 @@ impl Path {
 
     /// The indexes at a phase: the last few.
     fn visits(&self, phase: Phase) -> String {
+        // As many indexes as fit into a box of usual width.
         const SHOWN: usize = 4;
         let visits = &self.possible[phase as usize];
         let mut text = String::new();
@@ -353,17 +364,18 @@ impl Path {
     }
 
     /// How a phase is drawn.
-    fn look(&self, phase: Phase) -> Look {
+    fn look(&self, phase: Phase) -> BoxStyle {
         let visits = &self.possible[phase as usize];
         match visits.last() {
-            None => Look::Never,
-            Some(_) if !self.now.contains(phase) => Look::Before,
-            Some(_) => Look::Now,
+            None => BoxStyle::Never,
+            Some(_) if !self.now.contains(phase) => BoxStyle::Before,
+            Some(_) => BoxStyle::Now,
         }
     }
 
     /// The arrivals, one a line: the last ones of a long history.
     fn arrivals(&self) -> impl Iterator<Item = &str> {
+        // More lines would be higher than the rest of the picture.
         const SHOWN: usize = 16;
         let left_out = self.arrivals.len().saturating_sub(SHOWN);
         let more = (left_out > 0).then_some("…");
@@ -375,53 +387,53 @@ impl Path {
 /// How a phase is drawn: in the picture of the model by who holds the case, in that of a history
 /// by whether it was possible.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum BoxStyle {
     Held(Holder),
     Never,
     Before,
     Now,
 }
 
-impl Look {
-    const ALL: [Look; 7] = [
-        Look::Held(Holder::Doctor),
-        Look::Held(Holder::System),
-        Look::Held(Holder::Lab),
-        Look::Held(Holder::Align),
-        Look::Never,
-        Look::Before,
-        Look::Now,
+impl BoxStyle {
+    const ALL: [BoxStyle; 7] = [
+        BoxStyle::Held(Holder::Doctor),
+        BoxStyle::Held(Holder::System),
+        BoxStyle::Held(Holder::Lab),
+        BoxStyle::Held(Holder::Align),
+        BoxStyle::Never,
+        BoxStyle::Before,
+        BoxStyle::Now,
     ];
 
-    fn of(picture: &Picture, phase: Phase) -> Look {
+    fn of(picture: &Picture, phase: Phase) -> BoxStyle {
         match (&picture.path, phase.shows().status().holder()) {
             (Some(path), _) => path.look(phase),
-            (None, Some(holder)) => Look::Held(holder),
-            (None, None) => Look::Never,
+            (None, Some(holder)) => BoxStyle::Held(holder),
+            (None, None) => BoxStyle::Never,
         }
     }
 
     const fn name(self) -> &'static str {
         match self {
-            Look::Held(Holder::Doctor) => "doctor",
-            Look::Held(Holder::System) => "system",
-            Look::Held(Holder::Lab) => "lab",
-            Look::Held(Holder::Align) => "align",
-            Look::Never => "never",
-            Look::Before => "before",
-            Look::Now => "now",
+            BoxStyle::Held(Holder::Doctor) => "doctor",
+            BoxStyle::Held(Holder::System) => "system",
+            BoxStyle::Held(Holder::Lab) => "lab",
+            BoxStyle::Held(Holder::Align) => "align",
+            BoxStyle::Never => "never",
+            BoxStyle::Before => "before",
+            BoxStyle::Now => "now",
         }
     }
 
     /// Fill, border and text.
     const fn colours(self) -> [&'static str; 3] {
         match self {
-            Look::Held(Holder::Doctor | Holder::System) => ["#fff4cc", "#b58900", "#222222"],
-            Look::Held(Holder::Lab) => ["#dcecfb", "#2b6cb0", "#222222"],
-            Look::Held(Holder::Align) => ["#ece3f7", "#7b4bb0", "#222222"],
-            Look::Never => ["#ffffff", "#bbbbbb", "#777777"],
-            Look::Before => ["#fdf0df", "#c9873a", "#222222"],
-            Look::Now => ["#f6b860", "#8a4b00", "#000000"],
+            BoxStyle::Held(Holder::Doctor | Holder::System) => ["#fff4cc", "#b58900", "#222222"],
+            BoxStyle::Held(Holder::Lab) => ["#dcecfb", "#2b6cb0", "#222222"],
+            BoxStyle::Held(Holder::Align) => ["#ece3f7", "#7b4bb0", "#222222"],
+            BoxStyle::Never => ["#ffffff", "#bbbbbb", "#777777"],
+            BoxStyle::Before => ["#fdf0df", "#c9873a", "#222222"],
+            BoxStyle::Now => ["#f6b860", "#8a4b00", "#000000"],
         }
     }
 }

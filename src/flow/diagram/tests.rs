@@ -7,16 +7,16 @@ type Steps = BTreeSet<(String, String)>;
 
 /// What a reader of the picture takes from it, by its text alone.
 #[derive(Default)]
-struct Seen {
+struct ParsedDrawing {
     edges: Vec<(String, String)>,
     dashed: Steps,
     /// Phases that bear the mark, with their group.
     marked: Vec<(String, String)>,
 }
 
-impl Seen {
-    fn in_dot(text: &str) -> Seen {
-        let mut seen = Seen::default();
+impl ParsedDrawing {
+    fn in_dot(text: &str) -> ParsedDrawing {
+        let mut seen = ParsedDrawing::default();
         let mut group = String::new();
         for line in text.lines().map(str::trim) {
             if let Some(cluster) = line.strip_prefix("subgraph cluster_") {
@@ -37,8 +37,8 @@ impl Seen {
         seen
     }
 
-    fn in_mermaid(text: &str) -> Seen {
-        let mut seen = Seen::default();
+    fn in_mermaid(text: &str) -> ParsedDrawing {
+        let mut seen = ParsedDrawing::default();
         let mut group = String::new();
         for line in text.lines().map(str::trim) {
             if let Some(subgraph) = line.strip_prefix("subgraph ") {
@@ -113,10 +113,10 @@ fn table() -> Steps {
     steps
 }
 
-fn seen(history: Option<&History>) -> [Seen; 2] {
+fn seen(history: Option<&History>) -> [ParsedDrawing; 2] {
     [
-        Seen::in_dot(&history.map_or_else(dot, History::dot)),
-        Seen::in_mermaid(&history.map_or_else(mermaid, History::mermaid)),
+        ParsedDrawing::in_dot(&history.map_or_else(dot, History::dot)),
+        ParsedDrawing::in_mermaid(&history.map_or_else(mermaid, History::mermaid)),
     ]
 }
 
@@ -200,9 +200,9 @@ fn a_history_is_drawn_with_the_phases_that_were_possible() {
     }
     assert_eq!(path.visits(Phase::Interp2), "3 6!");
     assert_eq!(path.now, history.read().phases());
-    assert!(path.look(Phase::Interp2) == Look::Now);
-    assert!(path.look(Phase::Review2) == Look::Before);
-    assert!(path.look(Phase::KeptAgain) == Look::Never);
+    assert!(path.look(Phase::Interp2) == BoxStyle::Now);
+    assert!(path.look(Phase::Review2) == BoxStyle::Before);
+    assert!(path.look(Phase::KeptAgain) == BoxStyle::Never);
     assert_eq!(
         path.arrivals().collect::<Vec<_>>(),
         [

@@ -1,4 +1,10 @@
 //! A history in plain English: for a log, a support ticket, a tooltip.
+//!
+//! *Problem.* A reading says which scenarios are left, not why the others are not.
+//!
+//! *Approach.* From the last arrival the ways through the table are followed back until none is
+//! left; the arrivals that were passed are the reason. It is worked out from the table, so it
+//! cannot contradict the reading. No text of a patient must be printed: only statuses are.
 
 mod text;
 
@@ -44,7 +50,7 @@ pub struct Explanation<'a> {
     history: Option<&'a History>,
     reading: Reading,
     deviations: Vec<(usize, Set<Symbol>)>,
-    excluded: Vec<(Scenario, Why)>,
+    excluded: Vec<(Scenario, Exclusion)>,
     last_possible: [Option<usize>; Scenario::ALL.len()],
 }
 
@@ -93,8 +99,10 @@ impl Reading {
             reading: self,
             deviations: Vec::new(),
             excluded: excluded(self, |scenario| match shown {
-                Some(symbol) if showing(scenario, symbol).is_empty() => Why::NeverShows(symbol),
-                _ => Why::Before,
+                Some(symbol) if showing(scenario, symbol).is_empty() => {
+                    Exclusion::NeverShows(symbol)
+                }
+                _ => Exclusion::Before,
             }),
             last_possible: [None; Scenario::ALL.len()],
         }
@@ -140,7 +148,7 @@ impl<'a> Explanation<'a> {
         Some(self.in_words(why))
     }
 
-    fn why(&self, scenario: Scenario) -> Option<Why> {
+    fn why(&self, scenario: Scenario) -> Option<Exclusion> {
         let excluded = self.excluded.iter().find(|(s, _)| *s == scenario);
         excluded.map(|(_, why)| *why)
     }
@@ -176,7 +184,7 @@ impl<'a> Explanation<'a> {
 /// Why a case cannot be in a scenario. Worked out from the phase table, so that it is true of
 /// the model as it is, and of as few arrivals as will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
+enum Exclusion {
     /// No phase of the scenario shows what arrived last.
     NeverShows(Symbol),
     /// No way through the model shows the arrivals from this index on and ends in the scenario.
@@ -199,11 +207,12 @@ enum Why {
 }
 
 pub(super) fn deviates(before: Reading, arrival: &Arrival) -> bool {
+    // The count is full at 255, and would not show one more.
     let after = before.deviations_forgotten().observe(arrival.status());
     after.deviations() > 0
 }
 
-fn excluded(reading: Reading, why: impl Fn(Scenario) -> Why) -> Vec<(Scenario, Why)> {
+fn excluded(reading: Reading, why: impl Fn(Scenario) -> Exclusion) -> Vec<(Scenario, Exclusion)> {
     if reading.phases().is_empty() {
         return Vec::new();
     }
@@ -216,28 +225,32 @@ fn excluded(reading: Reading, why: impl Fn(Scenario) -> Why) -> Vec<(Scenario, W
 
 /// Walks back from the last arrival along every way that ends in the scenario, until none is
 /// left: the arrivals walked over are the reason.
-fn why_not(scenario: Scenario, arrivals: &[Arrival], deviations: &[(usize, Set<Symbol>)]) -> Why {
+fn why_not(
+    scenario: Scenario,
+    arrivals: &[Arrival],
+    deviations: &[(usize, Set<Symbol>)],
+) -> Exclusion {
     let mut seen = arrivals
         .iter()
         .enumerate()
         .rev()
         .filter_map(|(index, arrival)| Some((index, arrival.status().symbol()?)));
     let Some((mut index, symbol)) = seen.next() else {
-        return Why::Before;
+        return Exclusion::Before;
     };
     let mut ways = showing(scenario, symbol);
     if ways.is_empty() {
-        return Why::NeverShows(symbol);
+        return Exclusion::NeverShows(symbol);
     }
     loop {
         // None is skipped on the way back: the last one is met first.
         if deviations.last().is_some_and(|(last, _)| *last == index) {
             // Every phase that shows the symbol is possible again here, but the first scan.
-            return Why::FirstScanIsOver { deviation: index };
+            return Exclusion::FirstScanIsOver { deviation: index };
         }
         let Some((before, symbol)) = seen.next() else {
             // A partial history may begin in every phase: this one is complete.
-            return Why::NeedsEarlier;
+            return Exclusion::NeedsEarlier;
         };
         ways = Phase::ALL
             .into_iter()
@@ -245,7 +258,7 @@ fn why_not(scenario: Scenario, arrivals: &[Arrival], deviations: &[(usize, Set<S
             .filter(|phase| phase.may_be_followed_by().iter().any(|p| ways.contains(p)))
             .collect();
         if ways.is_empty() {
-            return Why::NoWay { since: before };
+            return Exclusion::NoWay { since: before };
         }
         index = before;
     }

@@ -1,4 +1,4 @@
-use super::Why::{FirstScanIsOver, NeedsEarlier, NeverShows, NoWay};
+use super::Exclusion::{FirstScanIsOver, NeedsEarlier, NeverShows, NoWay};
 use super::*;
 use crate::status::OrderStatus;
 use Scenario::*;
@@ -24,19 +24,19 @@ fn partial(letters: &str) -> History {
     History::partial(statuses(letters))
 }
 
-type Row = (History, [Option<Why>; 5], &'static [usize]);
+type Row = (History, [Option<Exclusion>; 5], &'static [usize]);
 
 /// Each example with what excludes each scenario, from 1 to 5, and with what deviates.
 #[test]
 fn each_example_has_its_reasons() {
     use Symbol::{F, I, R, S};
-    fn never(symbol: Symbol) -> Option<Why> {
+    fn never(symbol: Symbol) -> Option<Exclusion> {
         Some(NeverShows(symbol))
     }
-    fn since(since: usize) -> Option<Why> {
+    fn since(since: usize) -> Option<Exclusion> {
         Some(NoWay { since })
     }
-    const MAYBE: Option<Why> = None;
+    const MAYBE: Option<Exclusion> = None;
     let earlier = Some(NeedsEarlier);
     let first_scan = Some(FirstScanIsOver { deviation: 3 });
 
@@ -122,7 +122,7 @@ fn every_reason_is_true_of_the_model() {
                             && can(deviation, true)
                             && symbols[..deviation].iter().any(|s| *s != Symbol::S)
                     }
-                    Some(Why::Before) => false,
+                    Some(Exclusion::Before) => false,
                 };
                 assert!(holds, "{scenario}\n{explanation}");
             }
@@ -237,9 +237,9 @@ fn a_reading_alone_says_what_it_knows() {
         explanation.excluded,
         [
             (DirectToLab, NeverShows(Symbol::R)),
-            (AfterModeling, Why::Before),
+            (AfterModeling, Exclusion::Before),
             (AfterRescan, NeverShows(Symbol::R)),
-            (Milling, Why::Before),
+            (Milling, Exclusion::Before),
         ]
     );
     assert!(explanation.deviations().is_empty());

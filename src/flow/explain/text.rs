@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Explanation, Why};
+use super::{Exclusion, Explanation};
 use crate::flow::history::History;
 use crate::flow::scenario::Scenario;
 use crate::flow::set::Set;
@@ -44,13 +44,18 @@ impl Explanation<'_> {
         }
         for (scenario, stages) in self.possible() {
             match scenario {
-                Some(scenario) => write!(f, "  {}", Numbered(scenario))?,
+                Some(scenario) => write!(f, "  {}", ScenarioLabel(scenario))?,
                 None => f.write_str("  before any scenario")?,
             }
-            writeln!(f, ": {}", Stages(stages))?;
+            writeln!(f, ": {}", StageList(stages))?;
         }
         for &(scenario, why) in &self.excluded {
-            write!(f, "  not {}: {}", Numbered(scenario), self.in_words(why))?;
+            write!(
+                f,
+                "  not {}: {}",
+                ScenarioLabel(scenario),
+                self.in_words(why)
+            )?;
             if let Some(index) = self.last_possible(scenario) {
                 write!(f, " (it was possible up to [{index}])")?;
             }
@@ -65,7 +70,7 @@ impl Explanation<'_> {
             writeln!(
                 f,
                 "deviates: [{index}] {status}, expected {}",
-                AnyOf(*expected)
+                SymbolList(*expected)
             )?;
         }
         if self.deviations.len() > SHOWN {
@@ -75,7 +80,7 @@ impl Explanation<'_> {
         if self.history.is_none() && self.reading.deviations() > 0 {
             writeln!(f, "deviates: {} of the arrivals", self.reading.deviations())?;
         }
-        writeln!(f, "may come next: {}", AnyOf(self.expected()))?;
+        writeln!(f, "may come next: {}", SymbolList(self.expected()))?;
         write!(f, "the lab: {}", self.action().advice())
     }
 
@@ -98,8 +103,9 @@ impl Explanation<'_> {
             }
         }
         if !self.reading.stages().is_empty() {
-            write!(f, ", {}", Stages(self.reading.stages()))?;
+            write!(f, ", {}", StageList(self.reading.stages()))?;
         }
+        // A reading alone has only the count, a history may have more than the count can hold.
         let known = self.deviations.len();
         match known.max(usize::from(self.reading.deviations())) {
             0 => {}
@@ -109,14 +115,16 @@ impl Explanation<'_> {
         if let Some((last, _)) = self.deviations.last() {
             write!(f, ", last at [{last}]")?;
         }
-        write!(f, "; next {}", AnyOf(self.expected()))?;
+        write!(f, "; next {}", SymbolList(self.expected()))?;
         write!(f, "; {}", self.action().advice())
     }
 
-    pub(super) fn in_words(&self, why: Why) -> String {
+    pub(super) fn in_words(&self, why: Exclusion) -> String {
         match (why, self.history) {
-            (Why::NeverShows(symbol), _) => format!("nothing in it shows {}", symbol.status()),
-            (Why::NoWay { since }, Some(history)) => {
+            (Exclusion::NeverShows(symbol), _) => {
+                format!("nothing in it shows {}", symbol.status())
+            }
+            (Exclusion::NoWay { since }, Some(history)) => {
                 let arrivals = Arrivals {
                     since,
                     between: ", then ",
@@ -124,14 +132,16 @@ impl Explanation<'_> {
                 };
                 format!("no way to it shows {arrivals}")
             }
-            (Why::NeedsEarlier, _) => {
+            (Exclusion::NeedsEarlier, _) => {
                 "something would have to come before, and this is known from its first event"
                     .to_owned()
             }
-            (Why::FirstScanIsOver { deviation }, _) => {
+            (Exclusion::FirstScanIsOver { deviation }, _) => {
                 format!("the first scan happens once, and was over before [{deviation}]")
             }
-            (Why::NoWay { .. } | Why::Before, _) => "what came before rules it out".to_owned(),
+            (Exclusion::NoWay { .. } | Exclusion::Before, _) => {
+                "what came before rules it out".to_owned()
+            }
         }
     }
 }
@@ -195,6 +205,7 @@ pub(in crate::flow) struct StatusText<'a>(pub(in crate::flow) &'a OrderStatus);
 
 impl fmt::Display for StatusText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The longest known status has 24 characters.
         const LONGEST: usize = 40;
         let text = self.0.as_str();
         if self.0.is_known() {
@@ -203,6 +214,7 @@ impl fmt::Display for StatusText<'_> {
         let mut rest = text.chars();
         f.write_char('"')?;
         for c in rest.by_ref().take(LONGEST) {
+            // A line break in a status must not make a second line in a log.
             write!(f, "{}", c.escape_debug())?;
         }
         if rest.next().is_some() {
@@ -212,17 +224,17 @@ impl fmt::Display for StatusText<'_> {
     }
 }
 
-struct Numbered(Scenario);
+struct ScenarioLabel(Scenario);
 
-impl fmt::Display for Numbered {
+impl fmt::Display for ScenarioLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.0.number(), self.0.title())
     }
 }
 
-struct Stages(Set<Stage>);
+struct StageList(Set<Stage>);
 
-impl fmt::Display for Stages {
+impl fmt::Display for StageList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         list(f, self.0.iter().map(words))
     }
@@ -236,9 +248,9 @@ pub(in crate::flow) fn words(stage: Stage) -> String {
         .replace('_', " ")
 }
 
-struct AnyOf(Set<Symbol>);
+struct SymbolList(Set<Symbol>);
 
-impl fmt::Display for AnyOf {
+impl fmt::Display for SymbolList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("nothing");
