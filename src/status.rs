@@ -33,7 +33,7 @@ macro_rules! statuses {
         $(#[$meta:meta])*
         $variant:ident = $text:literal, key $key:literal, shows $symbol:expr, with $holder:ident, $meaning:literal;
     )*) => {
-        /// Where an order stands, as the service says it.
+        /// Where an order is, as the service says it.
         ///
         /// The names are documented by Align (the *Lab Connector Flows* and the scanner's and
         /// clinic's views); how they are spelled on the wire is not, so spelling is read
@@ -263,7 +263,7 @@ impl Symbol {
         }
     }
 
-    /// The symbol that this letter stands for; only the seven capital letters do.
+    /// The symbol with this letter; none but for the seven capital letters.
     #[must_use]
     pub const fn from_letter(letter: char) -> Option<Symbol> {
         Some(match letter {

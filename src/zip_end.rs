@@ -24,7 +24,7 @@ pub(crate) const END: usize = 22 + 0xffff + 20 + 56;
 pub(crate) enum End {
     /// There is none: this is no zip, or no whole one.
     Missing,
-    /// There is one, and bytes stand before the first entry: those of a program, or another zip.
+    /// There is one, and there are bytes before the first entry: those of a program, or another zip.
     LeadingBytes,
     /// There is one, and behind it the mark of another: programs would not agree which counts.
     SecondEnd,

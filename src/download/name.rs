@@ -16,7 +16,7 @@ use crate::model::{Asset, Order};
 /// has at most 100 characters, is never empty, never begins with a dot, and is none of the
 /// names that Windows keeps for itself.
 ///
-/// Different texts give different names, also where capitals do not count: a text that could
+/// Different texts make different names, also where capitals do not count: a text that could
 /// not be kept as it is, or has capitals, gets a hash of it at its end.
 ///
 /// ```

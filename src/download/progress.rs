@@ -191,7 +191,7 @@ mod tests {
         report(at(2));
         assert_eq!(stream.next().now_or_never(), Some(Some(at(2))));
         assert_eq!(stream.next().now_or_never(), None);
-        // Whoever waits is woken, by progress and by the end.
+        // Progress wakes the waiting task, and so does the end.
         let waiting = tokio::spawn(async move { (stream.next().await, stream) });
         tokio::task::yield_now().await;
         report(at(3));
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(next, None);
         assert_eq!(stream.next().await, None);
 
-        // What was told last is not lost to the end, and nobody need listen.
+        // The end does not lose the last report, and nobody need listen.
         let (mut report, mut stream) = Progress::stream();
         report(at(4));
         drop(report);

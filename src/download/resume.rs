@@ -25,7 +25,7 @@ impl Validator {
     pub(crate) fn strong(headers: &HeaderMap) -> Option<Self> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         if headers.contains_key(header::ETAG) {
-            // A service that has tags and gives a weak one says that bytes may differ.
+            // A service that has tags and sends a weak one says that bytes may differ.
             let etag = text(header::ETAG).filter(|etag| {
                 // A weak tag begins with `W/`, and so does not begin with a quote.
                 let inner = etag

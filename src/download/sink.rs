@@ -92,7 +92,7 @@ enum Destination<'a> {
 }
 
 impl<'a> Sink<'a> {
-    /// A file, of which some may be there already.
+    /// A file; some of its bytes may be there already.
     pub(crate) async fn file(target: &Path, wanted: FileRequirements) -> Result<Self> {
         let (part, kept) = Part::open(target, wanted.asset.clone(), wanted.access).await?;
         let mut sink = Sink::new(Output::File(part), wanted);

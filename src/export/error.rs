@@ -39,7 +39,7 @@ macro_rules! reasons {
             /// All of them.
             pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
 
-            /// The name as it stands in the code, for logs and tables.
+            /// The name as the code spells it, for logs and tables.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -68,7 +68,7 @@ macro_rules! reasons {
 reasons! {
     /// It is not a zip archive, or only a part of one; or it is split over several files.
     NotAnArchive, false, "this is not a whole zip archive";
-    /// Bytes stand before the first entry: a program that extracts itself, or another archive.
+    /// There are bytes before the first entry: a program that extracts itself, or another archive.
     /// Programs would not agree about what is in it.
     LeadingBytes, false, "something stands before its first entry";
     /// Behind its end is the end of another archive, in a comment for example: programs would

@@ -201,7 +201,7 @@ impl Drop for StagingDirectory {
         if !self.done && self.is_at(&self.path) {
             // Windows removes no file that is open.
             let _ = self.flusher.finish();
-            // The error that matters was told; what stays has a name that nobody takes for a
+            // The caller has the error that matters; what stays has a name that nobody takes for a
             // case.
             let _ = fs::remove_dir_all(&self.path);
         }

@@ -100,7 +100,7 @@ impl PackedFile {
         }
     }
 
-    /// What stands behind `iTero_Export_`, such as `#123_v50`.
+    /// What follows `iTero_Export_`, such as `#123_v50`.
     fn manifest_stem(&self) -> Option<&str> {
         if self.kind() != FileKind::Manifest {
             return None;

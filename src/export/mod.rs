@@ -46,7 +46,7 @@
 //! is likely, not proved. `iTero_Export_<order id>.zip`, or `OrthoCAD_Export_<order id>.zip` for
 //! orthodontic cases ([`package_order_id`]). Flat, or with one top folder, sometimes with `__MACOSX`
 //! litter. Meshes as STL and PLY; images; `iTero_Rx_<order id>.pdf`; and manifests side by side,
-//! `iTero_Export_#<order id>_v10.xml` to `_v50.xml`, of which [`Package::manifest`] reads the
+//! `iTero_Export_#<order id>_v10.xml` to `_v50.xml`; [`Package::manifest`] reads the
 //! highest. [`Manifest`] says what is in it.
 //!
 //! # What it does not do

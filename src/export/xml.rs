@@ -21,7 +21,7 @@ use super::error::{Error, Reason, Result};
 use super::limits::Limits;
 use crate::key::same_key;
 
-/// An element, as it stands in the document.
+/// An element, as the document has it.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct Element {
     pub(super) name: String,

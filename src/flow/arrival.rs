@@ -8,7 +8,7 @@ use crate::status::OrderStatus;
 
 /// One change of an order into a status: which, and where known, when it was seen and by what.
 ///
-/// With the feature `serde` an arrival of which only the status is known is that status as text,
+/// With the feature `serde` an arrival with nothing but a status is that status as text,
 /// `"Lab Review"`; any other is `{"status": "Lab Review", "at": "2023-06-08T00:00:00.000Z", "origin":
 /// "listing"}`, with the time as of RFC 3339 in UTC, and `"doubtful": true` where it
 /// [is](Arrival::is_doubtful). Both forms are read back, as is a time in whole milliseconds since
@@ -25,7 +25,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// An arrival of which only the status is known.
+    /// An arrival with nothing but a status.
     #[must_use]
     pub fn new(status: impl Into<OrderStatus>) -> Self {
         Arrival {
@@ -52,7 +52,7 @@ impl Arrival {
         self
     }
 
-    /// The same arrival, of which the evidence leaves open whether it happened.
+    /// The same arrival, marked as doubtful: the evidence leaves open whether it happened.
     #[cfg(feature = "client")]
     #[must_use]
     pub(crate) fn doubtful(mut self) -> Self {

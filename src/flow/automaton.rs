@@ -139,7 +139,7 @@ impl Reading {
         Set::from_bits(self.state().expected)
     }
 
-    /// How many arrivals the model had no explanation for; 255 stands for 255 or more.
+    /// How many arrivals the model had no explanation for; 255 means 255 or more.
     #[must_use]
     pub const fn deviations(self) -> u8 {
         if self.place < MANY {
@@ -219,7 +219,7 @@ const NO_SYMBOL: u8 = 7;
 const STATES: usize = 32;
 /// How many deviations the table counts.
 const COUNTED: u8 = 6;
-/// Places from here on stand for more deviations than that.
+/// Places from here on mean more deviations than that.
 // Seven times 32 is 224, so all places fit into a byte.
 const MANY: u8 = (COUNTED + 1) * STATES as u8;
 

@@ -165,7 +165,7 @@ impl Phase {
         TABLE[self as usize].scenario
     }
 
-    /// Where the case stands in it.
+    /// The stage of the case in its scenario.
     #[must_use]
     pub const fn stage(self) -> Stage {
         TABLE[self as usize].stage
@@ -232,7 +232,7 @@ const fn row(
     }
 }
 
-// The rows stand in the order of the enumeration: a phase is its row's index.
+// The rows are in the order of the enumeration: a phase is its row's index.
 const _: () = {
     let mut at = 0;
     while at < TABLE.len() {

@@ -32,7 +32,7 @@ impl Scenario {
     /// The number in Align's table, 1 to 5.
     #[must_use]
     pub const fn number(self) -> u8 {
-        // The variants stand in the order of Align's table.
+        // The variants are in the order of Align's table.
         self as u8 + 1
     }
 

@@ -26,7 +26,7 @@ pub struct Set<T> {
 pub trait Member: Copy + fmt::Debug + fmt::Display + 'static {
     const ALL: &'static [Self];
 
-    /// Which bit of a set stands for it, from 0.
+    /// Its bit in a set, from 0.
     fn index(self) -> u8;
 }
 
@@ -154,7 +154,7 @@ impl<T: Member + serde::Serialize> serde::Serialize for Set<T> {
     }
 }
 
-/// Gives an enumeration its place in sets and its machine names, from one list.
+/// Makes an enumeration a member of sets and adds its machine names, from one list.
 macro_rules! member {
     ($type:ident { $($variant:ident = $name:literal),* $(,)? }) => {
         impl $type {

@@ -1,6 +1,6 @@
 //! Orders: the cases of a lab, as the service shows them.
 //!
-//! *Problem.* Listings have ten thousands of orders, of which most are looked at for their id and
+//! *Problem.* Listings have ten thousands of orders, and most are looked at for their id and
 //! status only.
 //!
 //! *Approach.* What every caller needs is read at once; times, `extra` and the prescription are
@@ -36,7 +36,7 @@ use crate::status::OrderStatus;
 #[derive(Clone, PartialEq)]
 pub struct Order {
     id: OrderId,
-    /// The service sent no order id, and the Rx id stands in for it.
+    /// The service sent no order id, and the Rx id is used in its place.
     has_no_id: bool,
     rx_id: Option<RxId>,
     status: OrderStatus,
@@ -62,7 +62,7 @@ lenient::record!(Fields, "an order" {
 impl Order {
     /// The order's number. It stays the same however often the case comes back.
     ///
-    /// Where the service sent none, the Rx id stands in for it.
+    /// Where the service sent none, it is the Rx id.
     #[must_use]
     pub fn id(&self) -> &OrderId {
         &self.id

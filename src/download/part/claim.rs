@@ -45,7 +45,7 @@ pub(super) struct Claim(PathBuf);
 
 impl Claim {
     /// Waits for a holder that was dropped; none if there is one that goes on, or if this download
-    /// was dropped itself: then whoever comes after it may be done already, and finds nothing of it.
+    /// was dropped itself: then the download after it may be done already, and must find nothing of it.
     pub(super) fn of(part: PathBuf, dropped: &CancelFlag) -> Option<Self> {
         let mut holders = holders();
         // In a loop: the condition variable wakes all that wait, for whatever path, and wakes

@@ -237,7 +237,7 @@ impl PartFile {
                 Job::Write(chunk) => self.write(&chunk),
                 Job::Finish(check, reply) => match self.finish(&check) {
                     Ok(sha256) => {
-                        // The lock is given back before anybody is told.
+                        // The lock is released before the caller can see the result.
                         drop(self);
                         // The receiver is gone if the future was dropped; the file has its name all
                         // the same.

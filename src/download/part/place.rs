@@ -225,7 +225,7 @@ impl PartPaths {
         is_at(part, &self.part)
     }
 
-    /// Gives the part its final name: the file that was written, and no other one.
+    /// Renames the part to its final name: the file that was written, and no other one.
     pub(super) fn give_name(&self, part: &File) -> Result<()> {
         let replaced = || Error::new(Kind::File("another file was put in its place".to_owned()));
         // Between this check and the rename a neighbour can still exchange the file; the check
@@ -258,7 +258,7 @@ fn set_aside(path: &Path) -> io::Result<()> {
     // A random name, so that a neighbour cannot prepare it. It need not be secret.
     name.push(format!(".aside-{:016x}", fastrand::u64(..)));
     match fs::rename(path, path.with_file_name(name)) {
-        // Gone already: whoever put it there took it away.
+        // It is gone already: a neighbour who put it there took it away.
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

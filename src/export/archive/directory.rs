@@ -32,7 +32,7 @@ pub(super) fn check_count(reader: &mut (impl Read + Seek), most: usize) -> Resul
     // Of each end record that could be one: the entries, in two bytes at 10.
     let many = |at: usize| number(&tail, at + 10, 2).is_some_and(|count| count > most as u64);
     if positions(&tail, b"PK\x05\x06").any(many) {
-        // 0xFFFF stands for "see zip64", and is too many or told there.
+        // 0xFFFF means "see zip64": the true count is there.
         let zip64 = positions(&tail, b"PK\x06\x07").next().is_some();
         if !zip64 {
             return Err(Error::new(Reason::TooManyEntries));

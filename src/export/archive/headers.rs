@@ -13,7 +13,7 @@ use super::super::error::{Error, Reason, Result};
 // Bits of the general purpose flag: APPNOTE.TXT, 4.4.4.
 const ENCRYPTED: u64 = 1;
 const SIZES_BEHIND_DATA: u64 = 1 << 3;
-// A size of this value stands in the extra field of zip64: APPNOTE.TXT, 4.5.3.
+// A size of this value is in the extra field of zip64: APPNOTE.TXT, 4.5.3.
 const IN_64_BITS: u64 = 0xffff_ffff;
 
 /// What is compared for one entry.
@@ -56,7 +56,7 @@ pub(super) fn compare(
     check_gap(reader, end, directory)
 }
 
-/// Gives where the entry's data end.
+/// Returns where the entry's data end.
 fn compare_one(reader: &mut (impl Read + Seek), claim: &CentralEntry) -> Result<u64> {
     let central = Header::read(reader, claim.central, &CENTRAL)?;
     let local = Header::read(reader, claim.start, &LOCAL)?;

@@ -20,7 +20,7 @@ use crate::status::Holder;
 /// A picture of the model as a [Mermaid](https://mermaid.js.org) flowchart, which code hosts draw by
 /// themselves; made from the phase table.
 ///
-/// A box is a [`Phase`]: the status that it shows and the stage below it. Boxes stand in groups,
+/// A box is a [`Phase`]: the status that it shows and the stage below it. Boxes are in groups,
 /// one a scenario. Most of the table's steps are the same few over and over, so that they are
 /// drawn through three junctions, and each scenario has one arrow for all its boxes marked `↻`:
 /// from those the lab may start something new. Nothing is lost by that. A dashed arrow skips a
@@ -98,7 +98,7 @@ enum Node {
     Junction(Junction),
 }
 
-/// Stands for all its targets at once: an arrow to it is an arrow to each of them.
+/// A node for all its targets at once: an arrow to it is an arrow to each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Junction {
     First,
@@ -125,7 +125,7 @@ struct Visit {
 impl Junction {
     const ALL: [Junction; 3] = [Junction::First, Junction::Again, Junction::Modeled];
 
-    /// What it stands for. The sets come from the table: where a history may begin, what the
+    /// Its targets. The sets come from the table: where a history may begin, what the
     /// lab can start with a case that it merely has, and what these two have in common.
     fn targets(self) -> Set<Phase> {
         let first = Phase::beginnings();
@@ -203,7 +203,7 @@ fn edges() -> Vec<Edge> {
             .may_be_followed_by()
             .iter()
             .filter(|to| {
-                // The way on within a scenario is drawn even where a junction stands for it.
+                // The way on within a scenario is drawn even where a junction includes it.
                 let on = phase.scenario().is_some() && to.scenario() == phase.scenario();
                 !drawn.contains(*to) || on && *to > phase
             })
@@ -446,7 +446,7 @@ fn label(picture: &Picture, phase: Phase) -> (String, String, String) {
     (status, words(phase.stage()), visits.unwrap_or_default())
 }
 
-/// What stands below the picture.
+/// The text below the picture.
 fn legend(picture: &Picture) -> [&'static str; 3] {
     let colours = match picture.path {
         None => "Yellow: with the doctor. Blue: with the lab. Violet: with Align.",

@@ -200,7 +200,7 @@ impl fmt::Display for Arrivals<'_> {
     }
 }
 
-/// A status as it may stand in a log: the text of an unknown one is foreign.
+/// A status as a log may show it: the text of an unknown one is foreign.
 pub(in crate::flow) struct StatusText<'a>(pub(in crate::flow) &'a OrderStatus);
 
 impl fmt::Display for StatusText<'_> {

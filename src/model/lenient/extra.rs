@@ -18,7 +18,7 @@ impl ExtraFields {
     /// Adds a field; `value` is its JSON.
     ///
     /// What the parser would not take later (half of a pair of surrogates, a number out of range,
-    /// more than a hundred levels) becomes a text: whoever keeps the order can read it again.
+    /// more than a hundred levels) becomes a text: a store that keeps the order can read it again.
     pub(crate) fn push(&mut self, key: &str, value: &str) {
         // Parsing every value would cost what this type is there to save, so only suspicious ones
         // are tried.
@@ -48,7 +48,7 @@ impl ExtraFields {
         self.0.push('}');
     }
 
-    /// Gives back the room that was left for more.
+    /// Releases the memory that was reserved for more.
     pub(crate) fn shrink(&mut self) {
         self.0.shrink_to_fit();
     }

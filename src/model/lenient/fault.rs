@@ -15,7 +15,7 @@ pub(crate) enum Fault {
     NotJson,
     /// The record breaks JSON's rules where the rest does not: half an escape in a key.
     Syntax,
-    /// Something else stands where an object, or a value, is due.
+    /// There is something else where an object, or a value, is due.
     Shape {
         found: &'static str,
         due: &'static str,
@@ -30,14 +30,14 @@ pub(crate) enum Fault {
     AnotherOrder,
     /// It is too large.
     ExceededLimit(ExceededLimit),
-    /// More stands around the list than is kept.
+    /// There is more around the list than is kept.
     Around,
     /// It says of itself that it is no success.
     Failed,
 }
 
 impl Fault {
-    /// What stands in place of what is due, by its first letter.
+    /// What is there in place of what is due, by its first letter.
     pub(crate) fn shape(json: &str, due: &'static str) -> Self {
         // Only the kind of the value: its text may be a patient's name.
         let found = match json.trim_ascii_start().bytes().next() {
@@ -85,7 +85,7 @@ impl From<SyntaxError> for Fault {
 
 /// The way to a record or a field, as in `orders[3].status`: empty for the whole answer.
 ///
-/// Made of names that stand in this crate and of indexes: what the service's own keys say may be
+/// Made of names of this crate and of indexes: what the service's own keys say may be
 /// about a patient, and is not in it.
 pub(crate) type Path = String;
 
@@ -105,7 +105,7 @@ pub(crate) struct Ids {
     pub(crate) rx: Option<Box<str>>,
 }
 
-/// What stands there may be anything.
+/// An id that could not be read may be any text.
 impl fmt::Debug for Ids {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ids(…)")

@@ -33,10 +33,10 @@ const DEPTH: usize = 4;
 // A few hundred bytes each, so a megabyte at most.
 pub(crate) const UNREADABLE_LIMIT: usize = 1000;
 
-/// What stands around a list is about pages, and short. A value of more bytes is not read.
+/// What is around a list is about pages, and short. A value of more bytes is not read.
 const MEMBER_LIMIT: usize = 16 << 10;
 
-/// What stands around a list has few members. Values that are built from more would take many times
+/// An object around a list has few members. Values that are built from more would take many times
 /// their length.
 const MEMBERS_LIMIT: usize = 1000;
 
@@ -128,7 +128,7 @@ pub(crate) fn one<T: Record>(
 /// Whether an answer that is not read says that what was asked for was not done.
 pub(crate) fn is_failure(text: &str) -> bool {
     let mut failed = false;
-    // What is no object says nothing.
+    // Anything but an object says nothing about success.
     let _ = members(text, |key, value| {
         failed |= says_failure(FoldedKey::new(&key).as_str(), value);
     });
@@ -313,7 +313,7 @@ impl<T: Record> Records<T> {
         Ok(())
     }
 
-    /// Reads the list that stands at a JSON pointer, RFC 6901; or the record, where one is due.
+    /// Reads the list at a JSON pointer, RFC 6901; or the record, where one is due.
     fn read_at(&mut self, walk: &mut Walk<'_>, pointer: &str) -> Result<(), Fault> {
         let Some(rest) = pointer.strip_prefix('/') else {
             // Nothing wraps it there.
@@ -365,7 +365,7 @@ impl<T: Record> Records<T> {
         }
     }
 
-    /// Reads a record that stands by itself where a list may be.
+    /// Reads a single record where a list may be.
     fn read_record(&mut self, json: &str, walk: &Walk<'_>) {
         let path = self.path.clone();
         self.add(T::read(json, walk.limits, walk.shapes, || path));

@@ -1,7 +1,7 @@
 //! JSON as it comes: how keys are spelled, and whether an id is a number, is not documented.
 //!
 //! *The rule, for every record.* Keys are compared without regard to case, `_` and `-`. A field
-//! goes by several names, of which the best one wins, wherever it stands. An id or a date may be
+//! goes by several names; the best one wins, wherever it is. An id or a date may be
 //! text or a number. What has no field, or not the shape that its field has, is kept as the service
 //! sent it.
 //!

@@ -147,7 +147,7 @@ impl<'a> Walk<'a> {
         Ok(value)
     }
 
-    /// Steps over a string, and returns what it stands for. Half of a pair of surrogates, which JavaScript
+    /// Steps over a string, and returns its text. Half of a pair of surrogates, which JavaScript
     /// and Java write without a second thought, becomes U+FFFD.
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, SyntaxError> {
         let begin = self.mark();

@@ -17,7 +17,7 @@ use super::shapes::Shapes;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MissingField {
     pub(crate) what: &'static str,
-    /// The fields, by their best names, of which one would do.
+    /// The fields, by their best names; one of them would do.
     pub(crate) names: &'static [&'static str],
 }
 
@@ -94,7 +94,7 @@ pub(crate) trait Record: Sized {
     }
 }
 
-/// The fields of a record, of which none is required.
+/// The fields of a record; none is required.
 pub(crate) trait Fields: Default {
     /// What has them, with its article, as in `an order`.
     const WHAT: &'static str;
@@ -102,7 +102,7 @@ pub(crate) trait Fields: Default {
     /// The field that goes by a key.
     fn find(key: &str) -> Option<KnownField>;
 
-    /// Gives a field its value, if that has its shape. Either way it is stepped over.
+    /// Sets a field, if the value has its shape. Either way the walk steps over the value.
     fn take(&mut self, field: usize, walk: &mut Walk<'_>) -> Result<bool, SyntaxError>;
 
     /// The best name of a field.
@@ -197,7 +197,7 @@ impl<F: Fields> ParsedRecord<F> {
             Some(known) => found.push((known, key, value)),
             None => read.fields.extra().push(&key, value),
         })?;
-        // Backwards, and stable: of one key that stands twice the later one counts, as everywhere.
+        // Backwards, and stable: if one key occurs twice, the later one counts, as everywhere.
         found.reverse();
         found.sort_by(|(a, a_key, _), (b, b_key, _)| {
             (a.field, a.rank, a_key).cmp(&(b.field, b.rank, b_key))
@@ -228,7 +228,7 @@ impl<F: Fields> ParsedRecord<F> {
         }
     }
 
-    /// Gives a field its value. One of another shape is kept beside the fields; an explicit null is a
+    /// Sets a field. A value of another shape is kept beside the fields; an explicit null is a
     /// field that is missing.
     fn take(
         &mut self,

@@ -18,7 +18,7 @@ pub(crate) trait Field: Sized {
 pub(crate) trait FromScalar: Sized {
     fn text(text: &str) -> Option<Self>;
 
-    /// The number as its digits stand in the answer.
+    /// The number as the answer writes its digits.
     fn number(number: &str) -> Option<Self> {
         Self::text(number)
     }
