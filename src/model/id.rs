@@ -8,10 +8,10 @@ use super::lenient::{FromScalar, id_text};
 
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident) => {
+        // `Box<str>` and not `String`: listings have ten thousands of ids, which never grow.
         $(#[$meta])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(transparent)]
-        // `Box<str>` and not `String`: listings have ten thousands of ids, which never grow.
         pub struct $name(Box<str>);
 
         impl $name {
