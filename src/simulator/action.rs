@@ -67,6 +67,7 @@ impl Action {
     pub fn leads(self, from: Phase) -> Option<Phase> {
         use Phase::*;
         Some(match (self, from) {
+            // The phase stays, and only the status changes: *Rx Created* becomes *Scanning*.
             (Action::BeginScan, Scan) => Scan,
             (Action::FinishScan, Scan) => AtLab,
             (Action::Download, _) => downloaded(from)?,
@@ -77,6 +78,7 @@ impl Action {
             (Action::FinishModeling, ModelingG) => ReviewG,
             (Action::Proceed, ReviewM | ReviewedM) => MillingM,
             (Action::Proceed, Review2 | Reviewed2) => MillingG,
+            // From the phases of scenario 4: only now is it known that the case goes the way of 5.
             (Action::BeginInterpretation, ReviewM | ReviewedM) => Interp2,
             (Action::InterpretationToMilling, Interp2) => MillingG,
             (Action::InterpretationToReview, Interp2) => Review2,
@@ -95,6 +97,8 @@ impl Action {
 pub(super) fn downloaded(from: Phase) -> Option<Phase> {
     use crate::status::Symbol::D;
     let mut next = from.may_be_followed_by().iter();
+    // Only from a status that waits for the lab: another *Downloaded* is the end of the milling
+    // flow.
     next.find(|phase| phase.shows() == D && from.shows().is_delivery())
 }
 

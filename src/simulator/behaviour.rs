@@ -184,6 +184,7 @@ impl Behaviour {
     /// Whether every value is one that can be played.
     pub(super) fn check(&self) -> Result<(), InvalidSettings> {
         let wrong = |what: String| Err(InvalidSettings::new(what));
+        // Pages without orders would follow each other without end.
         if self.page_size == 0 {
             return wrong("`page_size` must be at least 1".to_owned());
         }
@@ -199,7 +200,7 @@ impl Behaviour {
             ("revoke_code", self.revoke_code),
         ];
         for (name, code) in successes {
-            // Pairing gives tokens, and 204 has no body to give them in.
+            // Pairing returns tokens, and 204 has no body for them.
             let empty = name == "pair_code" && code == 204;
             if !matches!(code, 200 | 201 | 202 | 204) || empty {
                 let all = if name == "pair_code" { "" } else { ", 204" };
@@ -384,11 +385,11 @@ choices! {
 
     /// Where files are.
     AssetUrls {
-        /// At the endpoint of *Download Asset*; the URL is told.
+        /// At the endpoint of *Download Asset*; the order has the URL.
         SameHost,
         /// On another origin, which takes no token: signed URLs that expire.
         Signed,
-        /// At the endpoint; no URL is told.
+        /// At the endpoint; the order has no URL.
         Absent,
     }
 

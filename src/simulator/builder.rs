@@ -30,6 +30,8 @@ impl SimulatorBuilder {
     pub(super) fn new() -> Self {
         SimulatorBuilder {
             seed: None,
+            // Loopback only: the simulator has no authentication to speak of. Port 0 lets many run
+            // side by side.
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             files: None,
             clock: ClockMode::default(),

@@ -1,11 +1,11 @@
-//! The calls so far.
+//! The calls so far: a log, counts for faults, and counts for the rate limit.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::faults::Occasion;
-use super::{Shared, Simulator};
+use super::{Simulator, SimulatorState};
 use crate::endpoints::Operation;
 
 /// A call of the API, and what the software was answered.
@@ -62,12 +62,14 @@ impl Calls {
     /// too many.
     pub(super) fn limited(&mut self, path: &str, limit: u32, now: SystemTime) -> Option<Duration> {
         const MINUTE: Duration = Duration::from_secs(60);
+        // A fixed window and not a sliding one: easy to predict in a test.
         let begun = self.minute.filter(|begun| now < *begun + MINUTE);
         let begun = begun.unwrap_or_else(|| {
             self.in_minute.clear();
             now
         });
         self.minute = Some(begun);
+        // Calls that concern no account share the empty key.
         let account = path.strip_prefix("/accounts/").unwrap_or_default();
         let account = account.split('/').next().unwrap_or_default();
         let count = self.in_minute.entry(account.to_owned()).or_default();
@@ -80,6 +82,7 @@ impl Calls {
         self.total += 1;
         call.number = self.total;
         if self.log.len() == REMEMBERED {
+            // A ring: a long run must not grow.
             self.log.pop_front();
         }
         self.log.push_back(call);
@@ -100,8 +103,10 @@ impl Calls {
     }
 }
 
-impl Shared {
+impl SimulatorState {
     pub(super) fn calls(&self) -> MutexGuard<'_, Calls> {
+        // Guards the log and the counts. No code holds it together with the world's lock, or across
+        // an await.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

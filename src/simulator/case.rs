@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Action;
-use super::files::Facts;
+use super::files::FileFacts;
 use super::prescription::{Patient, Prescription, Procedure};
 use super::randomness::Randomness;
 use super::refusal::Refusal;
@@ -17,8 +17,9 @@ pub(super) struct Case {
     pub(super) account: u32,
     /// Everything that was shown of it, the current state last; never empty.
     entries: Vec<Entry>,
-    pub(super) facts: Facts,
+    pub(super) facts: FileFacts,
     /// What the scanning tool asked for.
+    // Boxed, since few cases have it and each would carry its size.
     asked: Option<Box<(Patient, Procedure)>>,
 }
 
@@ -26,6 +27,7 @@ pub(super) struct Case {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     /// Milliseconds since 1970.
+    // Eight bytes where a `SystemTime` has sixteen: there may be a million cases.
     at: u64,
     /// How often the files changed so far.
     pub(super) revision: u16,
@@ -47,7 +49,7 @@ impl Case {
             number,
             account,
             entries: Vec::new(),
-            facts: Facts::default(),
+            facts: FileFacts::default(),
             asked: asked.map(Box::new),
         };
         case.enter(Phase::Scan, &OrderStatus::RxCreated, now);
@@ -63,10 +65,12 @@ impl Case {
         // A scan and a rescan bring new files, and so does modeling.
         let renews = matches!(phase.shows(), Symbol::F | Symbol::R);
         if renews {
-            self.facts = Facts::default();
+            self.facts = FileFacts::default();
         }
         let known = OrderStatus::KNOWN.iter().position(|known| known == status);
         let at = now.duration_since(SystemTime::UNIX_EPOCH);
+        // Before 1970 it is 0, after the reach of `u64` the largest: both only of a clock that is
+        // set to nonsense.
         let at = at.map_or(0, |at| u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
         self.entries.push(Entry {
             // What is noted late may have been overtaken.
@@ -74,6 +78,7 @@ impl Case {
             revision: before.saturating_add(renews.into()),
             phase,
             status: known
+                // There are thirteen known statuses, so this fails for none.
                 .and_then(|at| u8::try_from(at).ok())
                 .unwrap_or_default(),
             seen: false,
@@ -163,6 +168,7 @@ impl Case {
                 Phase::ModelingM => Phase::ModelingG,
                 Phase::ReviewM => Phase::ReviewG,
                 Phase::ReviewedM => Phase::ReviewedG,
+                // Only the latest round: an earlier one went its own way.
                 _ => break,
             };
         }

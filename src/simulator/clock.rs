@@ -28,6 +28,7 @@ const BEGINNING: u64 = 1_773_480_413;
 pub(super) struct WorldClock {
     mode: ClockMode,
     began: SystemTime,
+    // Monotonic: a step of the machine's clock must not move the simulated time back.
     started: Instant,
     /// How far it was moved by hand.
     ahead: Duration,

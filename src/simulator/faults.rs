@@ -1,4 +1,9 @@
 //! What goes wrong, when.
+//!
+//! *Problem.* A test with faults must be repeatable, even where calls run at the same time.
+//!
+//! *Approach.* Whether a rule applies is drawn from the seed, the operation, the rule and the
+//! number of the call. No draw must depend on how many were made before.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -88,10 +93,10 @@ pub enum Fault {
         /// How many bytes a second of real time; at least one.
         bytes_per_second: u32,
     },
-    /// The length that is told is another one than that of the body, which the connection's end
+    /// The announced length is not that of the body, which the connection's end
     /// follows.
     WrongLength {
-        /// How much more is told than there is; less, if negative.
+        /// How much more is announced than there is; less, if negative.
         by: i64,
     },
     /// A page for people in place of the answer, with status 200; nothing is done.
@@ -181,6 +186,7 @@ impl Faults {
     pub(super) fn check(&self) -> Result<(), InvalidSettings> {
         for (at, rule) in self.rules.iter().enumerate() {
             let wrong = |what| Err(InvalidSettings::new(format!("rule {}: {what}", at + 1)));
+            // A day: longer than any test waits. A NaN is not in the range.
             let fits = |seconds: f64| (0.0..=86400.0).contains(&seconds);
             if !(0.0..=1.0).contains(&rule.probability) {
                 return wrong("`probability` must be from 0 to 1");
@@ -217,6 +223,7 @@ impl Faults {
     ) -> Vec<Fault> {
         let place = match occasion {
             Occasion::Call(operation) => operation as u64,
+            // No operation has this number.
             Occasion::Notification => u64::MAX >> 32,
         };
         let happens = |(at, rule): &(usize, &FaultRule)| {
@@ -234,7 +241,10 @@ impl Faults {
                 && concerned
                 && due
                 && of_notifications == (occasion == Occasion::Notification)
+                // A certain fault needs no draw.
                 && (rule.probability >= 1.0 || {
+                    // Rule, operation and call in bits of their own, as long as a run has fewer
+                    // than 2^40 calls: equal numbers would be equal draws.
                     let number = (place << 40) ^ ((*at as u64) << 56) ^ n;
                     randomness.nth(Stream::Faults, number).f64() < rule.probability
                 })

@@ -1,4 +1,6 @@
 //! What an authorization service keeps: codes, access tokens and refresh tokens.
+//!
+//! Used refresh tokens are kept too: a second use is how a theft is found (RFC 9700, section 4.14).
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -33,8 +35,8 @@ pub(super) struct Grant {
 /// All refresh tokens. Those that came from the same sign-in or pairing are a family.
 #[derive(Debug, Default)]
 pub(super) struct RefreshTokens {
-    pub(super) good: HashMap<String, Refresh>,
-    pub(super) used: HashMap<String, Used>,
+    pub(super) good: HashMap<String, RefreshToken>,
+    pub(super) used: HashMap<String, RotatedToken>,
     pub(super) families: u64,
     pub(super) refreshes: u64,
     pub(super) revoked_families: u64,
@@ -43,7 +45,7 @@ pub(super) struct RefreshTokens {
 }
 
 #[derive(Debug)]
-pub(super) struct Refresh {
+pub(super) struct RefreshToken {
     pub(super) owner: Owner,
     pub(super) family: u64,
     pub(super) issued: SystemTime,
@@ -51,8 +53,8 @@ pub(super) struct Refresh {
 
 /// A token that was rotated.
 #[derive(Debug)]
-pub(super) struct Used {
-    pub(super) refresh: Refresh,
+pub(super) struct RotatedToken {
+    pub(super) refresh: RefreshToken,
     pub(super) at: SystemTime,
 }
 

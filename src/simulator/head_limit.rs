@@ -17,6 +17,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct HeadLimit {
     limit: Duration,
     /// While a head is due: until when, and how many line ends have come in a row.
+    // Boxed and pinned, since the connection itself moves.
     due: Option<(Pin<Box<Sleep>>, u8)>,
     /// Something was written since: what is read next begins another request.
     answered: bool,
@@ -37,6 +38,7 @@ impl HeadLimit {
 
     /// Takes note of what was read; fails where it came too late.
     pub(super) fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // An empty read is the end of the connection, not a request.
         if self.answered && !bytes.is_empty() {
             *self = HeadLimit::new(self.limit);
         }
@@ -46,6 +48,7 @@ impl HeadLimit {
         for byte in bytes {
             match byte {
                 b'\n' => *ends += 1,
+                // A head ends with an empty line. Bare line feeds count, as hyper accepts them.
                 b'\r' => {}
                 _ => *ends = 0,
             }
@@ -54,6 +57,8 @@ impl HeadLimit {
                 return Ok(());
             }
         }
+        // One byte now and then keeps the timer from being polled: the time is compared at each
+        // read too.
         if Instant::now() >= due.deadline() {
             return Err(io::ErrorKind::TimedOut.into());
         }

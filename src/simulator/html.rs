@@ -5,19 +5,20 @@ use std::fmt::{self, Display, Write};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
-/// Text as it may stand between tags and in a quoted attribute.
+/// Text that is safe between tags and in a quoted attribute.
 pub(in crate::simulator) struct Text<T>(pub(in crate::simulator) T);
 
 impl<T: Display> Display for Text<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping(f), "{}", self.0)
+        write!(HtmlEscaper(f), "{}", self.0)
     }
 }
 
-struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
+struct HtmlEscaper<'a, 'f>(&'a mut fmt::Formatter<'f>);
 
-impl Write for Escaping<'_, '_> {
+impl Write for HtmlEscaper<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // In pieces: most text has nothing to escape, and is written as it is.
         for piece in text.split_inclusive(['&', '<', '>', '"', '\'']) {
             let mut characters = piece.chars();
             let replaced = match characters.next_back() {
@@ -75,7 +76,7 @@ pub(in crate::simulator) fn page(title: &str, kind: &str, script: bool, body: &s
 }
 
 /// Answers with a page. It may load what the simulator itself serves and nothing else, run no
-/// inline script, and stand in no frame. `form_targets` are origins that an answer to its forms
+/// inline script, and be in no frame. `form_targets` are origins that an answer to its forms
 /// may lead to: browsers hold redirects after a form against `form-action` too.
 pub(in crate::simulator) fn answer(
     status: StatusCode,
@@ -88,6 +89,8 @@ pub(in crate::simulator) fn answer(
          frame-ancestors 'none'"
     );
     let mut headers = HeaderMap::new();
+    // Origins are ASCII, so this fails for none. Without a policy the page still has no foreign
+    // text that is not escaped.
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }

@@ -115,6 +115,7 @@ impl Span {
 
     pub(super) fn draw(self, rng: &mut fastrand::Rng) -> Duration {
         // Box and Muller: two even draws make a normal one.
+        // `f64` may be 0, and the logarithm of 0 is infinite; 1 minus it is never 0.
         let (one, two) = (1.0 - rng.f64(), rng.f64());
         let normal = (-2.0 * one.ln()).sqrt() * (std::f64::consts::TAU * two).cos();
         hours(self.median * (self.spread.ln() * normal).exp())
@@ -153,6 +154,7 @@ impl Workload {
             self.rescan,
         ];
         let fits = |span: &Span| {
+            // A `NaN` is in no range, and so refused too.
             (0.0..=1e5).contains(&span.median) && (1.0..=100.0).contains(&span.spread)
         };
         if !spans.iter().all(fits) {
@@ -162,6 +164,7 @@ impl Workload {
             self.to_modeling,
             self.to_milling,
             self.to_doctor,
+            // One draw decides between the three, so their sum must fit.
             self.to_modeling + self.to_milling + self.to_doctor,
             self.by_interpretation,
             self.back_to_review,
@@ -201,12 +204,13 @@ pub(super) struct Plans {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Plan {
     pub(super) at: SystemTime,
+    // Decides between plans of one time, so that a run is the same each time.
     pub(super) number: u64,
-    pub(super) what: What,
+    pub(super) what: PlannedEvent,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum What {
+pub(super) enum PlannedEvent {
     /// The next case for this lab.
     Prescribe { account: u32 },
     /// With a case that has not moved since.

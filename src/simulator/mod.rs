@@ -115,7 +115,7 @@ use files::Kind;
 use notify::Notifier;
 use randomness::Stream;
 use transport::Routers;
-use wire::{FaultSlot, Wires};
+use wire::{FaultSlot, FaultyListener};
 use world::World;
 
 pub use action::{Action, UnknownAction};
@@ -148,7 +148,7 @@ pub use truth::{GroundTruth, ShownState};
 /// # }
 /// ```
 pub struct Simulator {
-    shared: Arc<Shared>,
+    shared: Arc<SimulatorState>,
     address: SocketAddr,
     other_region: SocketAddr,
     servers: Vec<AbortHandle>,
@@ -157,8 +157,12 @@ pub struct Simulator {
 
 /// What the server and the handle share.
 #[derive(Debug)]
-struct Shared {
+struct SimulatorState {
+    // The whole world under one lock: a call sees and changes one moment of it. No handler must
+    // hold it across an await: the others would wait for the network.
     world: Mutex<World>,
+    // A lock of its own, so that noting a call does not wait for the world. Where both are needed,
+    // one is released first.
     calls: Mutex<Calls>,
     notifier: Notifier,
     endpoints: Endpoints,
@@ -174,7 +178,7 @@ struct Shared {
 }
 
 /// What a handler takes.
-type App = axum::extract::State<Arc<Shared>>;
+type App = axum::extract::State<Arc<SimulatorState>>;
 
 /// The login that may act for all labs.
 const DEMO: &str = "demo";
@@ -274,14 +278,14 @@ impl Simulator {
         self.world().add_account(id.into(), name);
     }
 
-    /// Adds a login that may act for these labs, or gives an old one other labs.
+    /// Adds a login that may act for these labs, or changes the labs of an old one.
     pub fn add_login<A: Into<AccountId>>(&self, name: &str, accounts: impl IntoIterator<Item = A>) {
         let accounts = accounts.into_iter().map(Into::into).collect();
         self.world().add_login(name, Some(accounts));
     }
 
     /// The user `demo`, who may act for all labs, signs in on the page of an authorization
-    /// request and agrees. Gives the URL that the browser is sent back to.
+    /// request and agrees. Returns the URL that the browser is sent back to.
     ///
     /// # Errors
     ///
@@ -352,6 +356,7 @@ impl Simulator {
 }
 
 async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
+    // Before a port is taken.
     set.behaviour.check()?;
     set.faults.check()?;
     let listener = TcpListener::bind(set.listen).await?;
@@ -360,10 +365,12 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
     // Another port is another origin.
     let elsewhere = SocketAddr::new(address.ip(), 0);
     let files = TcpListener::bind(set.files.unwrap_or(elsewhere)).await?;
+    // Bound now, though it is seldom used: its port must be known before the first answer.
     let region = TcpListener::bind(elsewhere).await?;
     let other_region = region.local_addr()?;
     let signed_files = files.local_addr()?;
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SimulatorState {
+        // Taken before the world moves into its lock.
         signing_key: world.randomness.nth(Stream::Signatures, 0).u128(..),
         world: Mutex::new(world),
         calls: Mutex::default(),
@@ -381,7 +388,7 @@ async fn start(set: SimulatorBuilder) -> std::io::Result<Simulator> {
         routers.add(address, app.clone());
         let app = app.into_make_service_with_connect_info::<FaultSlot>();
         let server = tokio::spawn(async move {
-            let wires = Wires {
+            let wires = FaultyListener {
                 listener,
                 head_limit,
             };
@@ -435,14 +442,17 @@ fn endpoints(address: SocketAddr) -> std::io::Result<Endpoints> {
     Endpoints::from_base_url(&format!("http://{address}/")).map_err(std::io::Error::other)
 }
 
-impl Shared {
+impl SimulatorState {
     /// Everything as it was at the start.
     fn reset(&self) {
+        // First the world, then the calls; each lock is released before the next is taken.
         *self.world() = beginning(&self.initial);
         *self.calls() = Calls::default();
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
+        // A handler that panicked must not take the rest of the test with it: the world is used as
+        // it is.
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -476,8 +486,10 @@ impl Shared {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
+        // Before the servers end: calls that hang wait for this.
         self.shared.closing.send_replace(true);
         for server in &self.servers {
+            // Ends the accepting only; open connections end with their own tasks.
             server.abort();
         }
     }

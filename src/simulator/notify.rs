@@ -1,4 +1,10 @@
 //! Posting notifications, in the order of the changes.
+//!
+//! *Problem.* An action must not wait until a notification is taken, and yet they must go out in
+//! order.
+//!
+//! *Approach.* A queue and one task. The queue has no limit: the simulator must not block the test
+//! that fills it.
 
 use std::time::Duration;
 
@@ -6,7 +12,7 @@ use serde_json::json;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use url::Url;
 
-use super::Shared;
+use super::SimulatorState;
 use super::behaviour::{Behaviour, NotificationBody};
 use super::faults::{Fault, Occasion};
 use super::server::{id_in, key_in};
@@ -38,6 +44,8 @@ impl Notifier {
             let mut held = Vec::new();
             while let Some(mut posting) = postings.recv().await {
                 if std::mem::take(&mut posting.reordered) {
+                    // If none follows, it is never posted: to a test that is a notification that is
+                    // lost.
                     held.push(posting);
                     continue;
                 }
@@ -60,12 +68,12 @@ impl Notifier {
 }
 
 fn client() -> crate::Result<std::sync::Arc<Reqwest>> {
-    // Who develops says where to.
+    // The developer chooses where notifications go.
     let transport = Reqwest::new(&Timeouts::default(), &Network::default(), None)?;
     Ok(std::sync::Arc::new(transport))
 }
 
-impl Shared {
+impl SimulatorState {
     /// Posts a notice, or does with it what the faults say.
     pub(super) fn post(&self, notice: Option<Notice>) {
         let Some(notice) = notice else { return };
@@ -96,6 +104,7 @@ impl Shared {
                 }
                 Fault::NotificationReordered => posting.reordered = true,
                 Fault::NotificationDelayed { seconds } => {
+                    // `Faults::check` has refused what does not fit.
                     posting.late = Duration::try_from_secs_f64(seconds).ok();
                 }
                 _ => {}
@@ -124,6 +133,7 @@ impl Posting {
     async fn send(&self, transport: &Reqwest) {
         for notice in &self.requests {
             for attempt in 0..=self.behaviour.notification_retries {
+                // A URL that cannot be posted to will not become one by another attempt.
                 let Some(request) = request(&self.behaviour, notice) else {
                     break;
                 };
@@ -133,6 +143,7 @@ impl Posting {
                 }
                 // Notifications are lost in the real world too.
                 if attempt < self.behaviour.notification_retries {
+                    // Doubles up to 12.8 seconds of real time, short enough for a test.
                     let wait = Duration::from_millis(50 << attempt.min(8));
                     tokio::time::sleep(wait).await;
                 }

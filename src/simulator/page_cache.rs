@@ -1,4 +1,7 @@
 //! The pages of *Get Orders* as they were last sent, kept with the lab whose list they show.
+//!
+//! Software polls far more often than lists change, and would have the same JSON written each time.
+//! A page must not outlive the version of the list that it shows.
 
 use std::collections::HashMap;
 
@@ -9,12 +12,12 @@ use bytes::Bytes;
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     pub(super) version: u64,
-    pub(super) pages: HashMap<Place, Page>,
+    pub(super) pages: HashMap<PageStart, Page>,
 }
 
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub(super) enum PageStart {
     /// After this place in the list of all cases.
     After(Option<u32>),
     /// After so many.

@@ -3,7 +3,7 @@
 use super::case::Case;
 use super::refusal::Refusal;
 use super::world::{Notice, World};
-use super::{Action, Shared, Simulator};
+use super::{Action, Simulator, SimulatorState};
 use crate::model::{AccountId, OrderId};
 use crate::status::OrderStatus;
 
@@ -174,7 +174,7 @@ impl Simulator {
     }
 }
 
-impl Shared {
+impl SimulatorState {
     pub(super) fn prescribe(&self, account: &AccountId) -> Result<OrderId, Refusal> {
         let prescribed = self.world().prescribe(account, None);
         prescribed.ok_or(Refusal::new("prescribe", None))
@@ -188,6 +188,7 @@ impl Shared {
 
     pub(super) fn act(&self, order: &OrderId, action: Action) -> Result<(), Refusal> {
         let notice = self.world().act(order, action)?;
+        // After the lock is released: posting takes both locks itself.
         self.post(notice);
         Ok(())
     }

@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
-use super::life::{Plan, Span, What, WorkflowEvent, Workload, hours};
+use super::life::{Plan, PlannedEvent, Span, WorkflowEvent, Workload, hours};
 use super::randomness::Stream;
 use super::settings::InvalidSettings;
 use super::world::{Notice, World};
-use super::{Action, Shared, Simulator};
+use super::{Action, Simulator, SimulatorState};
 use crate::flow::Phase;
 use crate::status::Symbol;
 
@@ -55,7 +55,7 @@ impl World {
         let at = self.now() + span.draw(&mut rng);
         self.plan(
             at,
-            What::Act {
+            PlannedEvent::Act {
                 order: number,
                 moves,
                 action,
@@ -71,15 +71,16 @@ impl World {
         }
         let number = self.plans.cases.entry(account).or_default();
         *number += 1;
+        // The highest bit keeps these draws apart from those of cases.
         let number = u64::from(account) << 40 ^ *number ^ 1 << 63;
         let mut rng = self.randomness.nth(Stream::Workload, number);
         // Doctors do not know of each other: the time between two cases is exponential.
         let gap = hours(-(1.0 - rng.f64()).ln() * 24.0 / per_day);
         let at = self.now() + gap;
-        self.plan(at, What::Prescribe { account });
+        self.plan(at, PlannedEvent::Prescribe { account });
     }
 
-    fn plan(&mut self, at: SystemTime, what: What) {
+    fn plan(&mut self, at: SystemTime, what: PlannedEvent) {
         self.plans.planned += 1;
         let number = self.plans.planned;
         self.plans.due.push(Reverse(Plan { at, number, what }));
@@ -97,6 +98,7 @@ impl World {
             // At its own time, however late somebody looks.
             self.backdated = Some(plan.at);
             let done = self.perform(plan.what);
+            // Also after an action that was refused: the world must not stay in the past.
             self.backdated = None;
             if done.is_some() {
                 return done;
@@ -105,15 +107,15 @@ impl World {
         None
     }
 
-    fn perform(&mut self, what: What) -> Option<(WorkflowEvent, Option<Notice>)> {
+    fn perform(&mut self, what: PlannedEvent) -> Option<(WorkflowEvent, Option<Notice>)> {
         match what {
-            What::Prescribe { account } => {
+            PlannedEvent::Prescribe { account } => {
                 self.plan_case(account);
                 let id = self.account_at(account)?.id.clone();
                 let order = self.prescribe(&id, None)?;
                 Some((WorkflowEvent::Prescribed(order), None))
             }
-            What::Act {
+            PlannedEvent::Act {
                 order,
                 moves,
                 action,
@@ -135,10 +137,12 @@ fn next(
     rng: &mut fastrand::Rng,
 ) -> Option<(Span, Action)> {
     let lab = |action| Some((life.lab, action));
+    // Drawn in any case, so that the draws that follow are the same whatever the settings are.
     let downloads = rng.f64() < life.portal_downloads;
-    // One draw, of which each way has its share.
+    // One draw: each way has its share of it.
     let mut draw = rng.f64();
     let mut happens = |chance: f64| {
+        // What is left of the draw decides about the next way.
         let does = draw < chance;
         draw -= chance;
         does
@@ -158,7 +162,7 @@ fn next(
         _ if phase.shows().is_delivery() && downloads => lab(Action::Download),
         Phase::FinishedM | Phase::FinishedG if happens(life.remakes) => lab(Action::ReturnToDoctor),
         Phase::FinishedM | Phase::FinishedG => None,
-        // Whoever asked for a milled model approves it, nearly always.
+        // A lab that asked for a milled model approves it, nearly always.
         Phase::ReviewM | Phase::ReviewedM if happens(life.to_doctor) => lab(Action::ReturnToDoctor),
         Phase::ReviewM | Phase::ReviewedM if happens(life.by_interpretation) => {
             lab(Action::BeginInterpretation)
@@ -199,6 +203,7 @@ impl Simulator {
             deeds += 1;
         }
         let mut world = self.world();
+        // The clock may run by itself and be past the end already.
         let rest = end.duration_since(world.now()).unwrap_or_default();
         world.advance(rest);
         deeds
@@ -216,7 +221,7 @@ impl Simulator {
     }
 }
 
-impl Shared {
+impl SimulatorState {
     /// The next thing, unless it is later than that.
     pub(super) fn step(&self, end: Option<SystemTime>) -> Option<WorkflowEvent> {
         let mut world = self.world();
@@ -235,6 +240,7 @@ impl Shared {
                 break done;
             }
         };
+        // Posting takes the lock again.
         drop(world);
         self.post(done.1);
         Some(done.0)

@@ -12,7 +12,7 @@ pub(super) struct Prescription {
     pub(super) chart: String,
     pub(super) doctor: Doctor,
     pub(super) procedure: Procedure,
-    /// ADA numbers, 1 to 32, in order; neighbours that are bridged stand beside each other.
+    /// ADA numbers, 1 to 32, in order; neighbours that are bridged are next to each other.
     pub(super) teeth: Vec<Tooth>,
     /// Days between prescription and due date.
     pub(super) days: u64,
@@ -43,7 +43,7 @@ pub(super) struct Doctor {
 pub(super) struct Tooth {
     pub(super) ada: u32,
     pub(super) shade: &'static str,
-    /// A tooth of a bridge that stands on nothing.
+    /// A tooth of a bridge without a tooth below it.
     pub(super) pontic: bool,
 }
 
@@ -117,6 +117,7 @@ impl Prescription {
             licence: licence(name),
             clinic,
         };
+        // Drawn even if one was asked for: otherwise all that follows would be another draw.
         let drawn = Procedure::ALL[rng.usize(..Procedure::ALL.len())];
         let procedure = asked.unwrap_or(drawn);
         let count = match procedure {
@@ -153,6 +154,7 @@ impl Prescription {
 
 /// A doctor has the same licence in every case.
 fn licence(doctor: &str) -> String {
+    // Not `DefaultHasher`, which may change between releases of Rust.
     let sum = doctor.bytes().fold(7u32, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(byte.into())
     });

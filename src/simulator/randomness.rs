@@ -24,6 +24,7 @@ impl Randomness {
 
     /// A generator for the n-th draw of a purpose.
     pub(super) fn nth(self, purpose: Stream, n: u64) -> fastrand::Rng {
+        // Mixed one by one: without it, small purposes and numbers would cancel each other out.
         let seed = mix(self.0 ^ mix(purpose as u64) ^ mix(n).rotate_left(17));
         fastrand::Rng::with_seed(seed)
     }
@@ -32,6 +33,7 @@ impl Randomness {
 /// Neighbouring numbers lead far apart (SplitMix64).
 pub(super) fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    // The constants are those of SplitMix64.
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

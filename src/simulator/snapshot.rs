@@ -1,4 +1,4 @@
-//! A case as it truly is, taken out of the world with all that is told of it: by the control API
+//! A case as it truly is, taken out of the world with all that is shown of it: by the control API
 //! and on the board.
 
 use std::time::SystemTime;

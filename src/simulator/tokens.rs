@@ -1,22 +1,27 @@
-//! Tokens: how they end, as the different authorization services do it.
+//! Tokens: how they are issued and how they end, as different authorization services do it.
+//!
+//! *Problem.* Align does not document whether refresh tokens rotate, or what a second use does.
+//!
+//! *Approach.* Each variant is a switch of the behaviour, so that a client can be tried against all
+//! of them.
 
 use std::time::{Duration, SystemTime};
 
 use super::Simulator;
 use super::behaviour::{Behaviour, PairingRevokes};
-use super::grants::{Grant, Owner, Refresh, TOKEN_LIFE, Used};
+use super::grants::{Grant, Owner, RefreshToken, RotatedToken, TOKEN_LIFE};
 use super::world::World;
 use crate::model::AccountId;
 
 /// New tokens; the second is missing where the old one goes on.
-pub(super) struct Issued {
+pub(super) struct IssuedTokens {
     pub(super) access: String,
     pub(super) refresh: Option<String>,
 }
 
 impl World {
     /// New tokens. Older access tokens stay good until they expire.
-    pub(super) fn issue(&mut self, owner: Owner, family: u64, with_refresh: bool) -> Issued {
+    pub(super) fn issue(&mut self, owner: Owner, family: u64, with_refresh: bool) -> IssuedTokens {
         let (access, now) = (self.token("access"), self.now());
         let grant = Grant {
             owner: owner.clone(),
@@ -26,13 +31,14 @@ impl World {
         // What has expired is forgotten now and then, so that long runs do not grow.
         if self.access.len() >= self.refresh.prune_at {
             self.access.retain(|_, grant| now < grant.expires_at);
+            // Twice what is left: pruning costs a constant share of the calls.
             self.refresh.prune_at = 1024.max(2 * self.access.len());
         }
         self.access.insert(access.clone(), grant);
         let refresh = with_refresh.then(|| {
             let refresh = self.token("refresh");
             let issued = now;
-            let good = Refresh {
+            let good = RefreshToken {
                 owner,
                 family,
                 issued,
@@ -40,11 +46,11 @@ impl World {
             self.refresh.good.insert(refresh.clone(), good);
             refresh
         });
-        Issued { access, refresh }
+        IssuedTokens { access, refresh }
     }
 
     /// New tokens for a refresh token, if it is good.
-    pub(super) fn exchange(&mut self, token: &str) -> Option<Issued> {
+    pub(super) fn exchange(&mut self, token: &str) -> Option<IssuedTokens> {
         let (behaviour, now) = (self.behaviour.clone(), self.now());
         self.refresh.refreshes += 1;
         if let Some(refresh) = self.refresh.good.get(token) {
@@ -56,7 +62,7 @@ impl World {
             if behaviour.refresh_rotation
                 && let Some(refresh) = self.refresh.good.remove(token)
             {
-                let used = Used { refresh, at: now };
+                let used = RotatedToken { refresh, at: now };
                 self.refresh.used.insert(token.to_owned(), used);
             }
             return Some(self.issue(owner, family, behaviour.refresh_rotation));
@@ -65,6 +71,7 @@ impl World {
         let (owner, family) = (used.refresh.owner.clone(), used.refresh.family);
         let grace = Duration::from_secs(behaviour.refresh_grace);
         if behaviour.refresh_grace > 0
+            // Auth0 and others have such a leeway for clients that lost the answer.
             && now <= used.at + grace
             && !is_over(&behaviour, &used.refresh, now)
         {
@@ -76,12 +83,13 @@ impl World {
             self.refresh.good.retain(|_, other| other.family != family);
             self.access.retain(|_, grant| grant.family != family);
         }
+        // Counted only if it took good tokens: a later replay of the same token changes nothing.
         self.refresh.revoked_families += u64::from(self.refresh.good.len() < known);
         None
     }
 
     /// The first tokens of a pairing.
-    pub(super) fn pair(&mut self, by: &Owner, account: AccountId) -> Issued {
+    pub(super) fn pair(&mut self, by: &Owner, account: AccountId) -> IssuedTokens {
         let owner = Owner::Account(account);
         match self.behaviour.pairing_revokes {
             PairingRevokes::Nothing => {}
@@ -105,7 +113,7 @@ impl World {
     }
 }
 
-fn is_over(behaviour: &Behaviour, refresh: &Refresh, now: SystemTime) -> bool {
+fn is_over(behaviour: &Behaviour, refresh: &RefreshToken, now: SystemTime) -> bool {
     let life = behaviour.refresh_life.map(Duration::from_secs);
     life.is_some_and(|life| now >= refresh.issued + life)
 }

@@ -1,4 +1,7 @@
 //! The simulator without a network: a transport that calls it.
+//!
+//! Faults of the connection are played here a second time, on whole answers. Both ways must do the
+//! same.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,21 +38,22 @@ impl Simulator {
     /// ([`Fault::Drip`](super::Fault::Drip)) is not played, since there is no line. Only this
     /// simulator's own addresses can be reached. Once it is dropped, no answer comes.
     pub fn transport(&self) -> impl Transport + 'static {
-        InProcess {
+        InProcessTransport {
             routers: self.routers.clone(),
             closing: self.shared.closing.subscribe(),
         }
     }
 }
 
-struct InProcess {
+struct InProcessTransport {
     routers: Routers,
     closing: tokio::sync::watch::Receiver<bool>,
 }
 
 #[async_trait]
-impl Transport for InProcess {
+impl Transport for InProcessTransport {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        // The routers live on in this transport, so a simulator that is gone would still answer.
         if *self.closing.borrow() {
             return Err(TransportError::connect("the simulator was dropped"));
         }
@@ -60,6 +64,7 @@ impl Transport for InProcess {
         };
         let line = FaultSlot::default();
         let mut request = request.map(axum::body::Body::from);
+        // Handlers leave the plan of the answer there, as with a real connection.
         request.extensions_mut().insert(ConnectInfo(line.clone()));
         let answer = match router.call(request).await {
             Ok(answer) => answer,
@@ -90,6 +95,7 @@ async fn broken(
         return Err(reset());
     }
     let (mut parts, body) = answer.into_parts();
+    // In memory as a whole: a place to cut needs the length.
     let body = body.collect().await.map_err(TransportError::broken)?;
     let bytes = body.to_bytes();
     let actual = bytes.len() as u64;
@@ -105,11 +111,12 @@ async fn broken(
         parts
             .headers
             .insert(http::header::CONTENT_LENGTH, told.into());
-        // What is more than was told is not read.
+        // What exceeds the announced length is not read.
         pass = pass.min(told);
     }
     let bytes = bytes.slice(..usize::try_from(pass).unwrap_or(bytes.len()));
     let pieces = stream::once(future::ready(Ok::<Bytes, TransportError>(bytes)));
+    // A body that ends early must end with an error; an orderly end would look whole.
     let end = (pass < told).then(|| Err(reset()));
     let body = Body::from_stream(pieces.chain(stream::iter(end)));
     Ok(Response::from_parts(parts, body.with_length(Some(told))))
@@ -124,8 +131,8 @@ fn length(headers: &http::HeaderMap) -> Option<u64> {
     length.to_str().ok()?.parse().ok()
 }
 
-impl fmt::Debug for InProcess {
+impl fmt::Debug for InProcessTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InProcess").finish_non_exhaustive()
+        f.debug_struct("InProcessTransport").finish_non_exhaustive()
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct FaultSlot(Arc<Mutex<Option<FaultPlan>>>);
 impl FaultSlot {
     /// For the answer that goes out next.
     pub(super) fn plan(&self, plan: FaultPlan) {
+        // Guards one plan, for one assignment. A later plan replaces one that was not taken: the
+        // answer that it was for never came.
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
     }
 
@@ -70,13 +72,13 @@ impl FaultSlot {
 
 /// Accepts connections that can break.
 #[derive(Debug)]
-pub(super) struct Wires {
+pub(super) struct FaultyListener {
     pub(super) listener: TcpListener,
     /// How long the head of a request may take.
     pub(super) head_limit: Duration,
 }
 
-impl Listener for Wires {
+impl Listener for FaultyListener {
     type Io = FaultyConnection;
     type Addr = SocketAddr;
 
@@ -98,8 +100,8 @@ impl Listener for Wires {
     }
 }
 
-impl Connected<IncomingStream<'_, Wires>> for FaultSlot {
-    fn connect_info(stream: IncomingStream<'_, Wires>) -> Self {
+impl Connected<IncomingStream<'_, FaultyListener>> for FaultSlot {
+    fn connect_info(stream: IncomingStream<'_, FaultyListener>) -> Self {
         stream.io().line.clone()
     }
 }
@@ -161,7 +163,7 @@ impl Script {
         }
     }
 
-    /// Takes what the server writes, and gives out what is sent of it.
+    /// Takes what the server writes, and adds to `out` what is sent of it.
     fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> NextAction {
         if let Some(body) = &mut self.body {
             let length = bytes.len() as u64;
@@ -175,6 +177,7 @@ impl Script {
             return self.ended();
         }
         self.head.extend_from_slice(bytes);
+        // The server may write the head in pieces: nothing goes out before it is whole.
         let Some(end) = find(&self.head, b"\r\n\r\n").map(|at| at + 4) else {
             return NextAction::More;
         };
@@ -184,6 +187,7 @@ impl Script {
             out.extend_from_slice(&head[..head.len() / 2]);
             return self.ended();
         }
+        // An answer without a length counts as empty: a place within its body cannot be chosen.
         let length = content_length(&head);
         match self.plan.length_by.filter(|_| length.is_some()) {
             Some(by) => out.extend(with_length(
@@ -204,6 +208,7 @@ impl Script {
         if rest.is_empty() {
             return self.then();
         }
+        // Recurses once: the head is whole now.
         self.take(&rest, out)
     }
 
@@ -283,9 +288,12 @@ impl Pace {
         loop {
             let rate = f64::from(self.bytes_per_second);
             let due = self.started.elapsed().as_secs_f64() * rate - self.sent as f64;
+            // Whole bytes only: to write none would look like a connection that is closed.
             if due >= 1.0 {
+                // The cast saturates.
                 return Poll::Ready(due as usize);
             }
+            // Not shorter than a millisecond, the resolution of the timer.
             let wait = Duration::from_secs_f64(((1.0 - due) / rate).max(0.001));
             self.sleep.as_mut().reset(Instant::now() + wait);
             ready!(self.sleep.as_mut().poll(context));
@@ -309,6 +317,7 @@ impl FaultyConnection {
             if let Some(pace) = &mut answer.pace {
                 pace.sent += sent as u64;
             }
+            // Linear each time, over one write of the server at most.
             answer.out.drain(..sent);
         }
         Poll::Ready(Ok(()))
@@ -343,6 +352,7 @@ impl AsyncRead for FaultyConnection {
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => Poll::Ready(this.head_limit.read(&buffer.filled()[before..])),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            // The limit must be polled here, or nothing would wake the task when it is over.
             Poll::Pending => this.head_limit.poll(context),
         }
     }
@@ -398,6 +408,7 @@ impl AsyncWrite for FaultyConnection {
             this.head_limit.wrote();
             return Pin::new(&mut this.stream).poll_write_vectored(context, slices);
         }
+        // One slice at a time: the server writes the others again.
         let first = slices.iter().find(|slice| !slice.is_empty());
         Pin::new(this).poll_write(context, first.map_or(&[], |slice| slice))
     }

@@ -9,7 +9,7 @@ use super::builder::SimulatorBuilder;
 use super::case::{Case, Entry};
 use super::clock::WorldClock;
 use super::faults::Faults;
-use super::files::{About, Files};
+use super::files::{CaseDetails, Files};
 use super::grants::{Code, Grant, RefreshTokens};
 use super::life::Plans;
 use super::page_cache::Pages;
@@ -21,8 +21,10 @@ use crate::model::{AccountId, OrderId, RxId};
 use crate::status::{OrderStatus, Symbol};
 
 /// The number of the first order.
+// Nine digits, as many order numbers have.
 const FIRST: u64 = 100_000_001;
 /// Where ids are numbers, that of a prescription is so much higher than its order's.
+// More than the number of an order can grow, so that no number is both.
 const RX_NUMBERS: u64 = 400_000_000;
 
 #[derive(Debug)]
@@ -34,6 +36,7 @@ pub(super) struct World {
     pub(super) behaviour: Arc<Behaviour>,
     pub(super) faults: Arc<Faults>,
     accounts: Vec<LabAccount>,
+    // Accounts are never removed, so places stay good.
     by_id: HashMap<AccountId, u32>,
     /// The labs that each may act for; none: all.
     pub(super) logins: BTreeMap<String, Option<BTreeSet<AccountId>>>,
@@ -53,6 +56,7 @@ pub(super) struct LabAccount {
     pub(super) paired: bool,
     pub(super) notification_url: Option<String>,
     /// The cases that *Get Orders* lists: only what is listed may cost.
+    // In the order of the cases, so that a cursor of *Get Orders* is a place in it.
     pub(super) listed: BTreeSet<u32>,
     /// Changes with whatever the list shows.
     pub(super) version: u64,
@@ -65,7 +69,7 @@ pub(super) struct LabAccount {
 /// So many of the cases that left a list are remembered.
 const LEFT: usize = 32;
 
-/// A change of which the world's people are notified.
+/// A change that is to be notified.
 #[derive(Clone, Debug)]
 pub(super) struct Notice {
     pub(super) url: String,
@@ -195,7 +199,7 @@ impl World {
     /// The files of a case as they were.
     pub(super) fn files_of(&self, case: &Case, entry: &Entry) -> Files {
         let account = self.account_of(case);
-        let about = About {
+        let about = CaseDetails {
             prescription: case.prescription(self.randomness),
             account: account
                 .map(|account| account.id.as_str().to_owned())
@@ -289,6 +293,7 @@ impl World {
         let found = match text.strip_prefix("rx-") {
             Some(hex) => {
                 let found = u64::from_str_radix(hex, 16).ok()?;
+                // One spelling only: `rx-0A` must not be another name of `rx-a`.
                 (format!("{found:x}") == hex).then_some(found)?
             }
             None => number(text)?.checked_sub(RX_NUMBERS)?,
@@ -326,6 +331,7 @@ impl World {
             account.listed.insert(place);
         } else if was_listed {
             account.listed.remove(&place);
+            // Room for the one that follows.
             account.left.truncate(LEFT - 1);
             // The entry before the one that it has just entered.
             let entry = case.entries().len().saturating_sub(2);
@@ -336,6 +342,7 @@ impl World {
         account.version += u64::from(listed || was_listed);
         let told = account.notification_url.clone().filter(|_| notified);
         let account = account.id.clone();
+        // After the move: the plan is of the phase that the case is in now.
         self.plan_next(FIRST + at as u64);
         let url = told?;
         let rx_id = self.rx_id(&self.cases[at]);

@@ -1,4 +1,4 @@
-//! A case on the board: its card, and what is told of it when it is chosen.
+//! A case on the board: its card, and its details when it is chosen.
 
 use std::time::SystemTime;
 

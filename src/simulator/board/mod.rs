@@ -1,5 +1,8 @@
-//! The lab's board: `GET /` in a browser. One page made on the server, without anything from
-//! elsewhere; it works without its script, which only keeps it up to date.
+//! The lab's board: `GET /` in a browser.
+//!
+//! One page made on the server, without anything from elsewhere; it works without its script, which
+//! only keeps it up to date. Buttons are forms, so a page of another site could send them: each
+//! handler must check the origin first.
 
 mod case;
 mod page;
@@ -22,7 +25,7 @@ use url::form_urlencoded;
 use super::problem::Problem;
 use super::server::control;
 use super::server::guard::{check_host, check_origin};
-use super::{Action, App, Shared, html};
+use super::{Action, App, SimulatorState, html};
 use crate::model::OrderId;
 use view::View;
 
@@ -34,7 +37,7 @@ struct Address {
     case: String,
 }
 
-pub(super) fn router() -> Router<Arc<Shared>> {
+pub(super) fn router() -> Router<Arc<SimulatorState>> {
     let text = |kind: &'static str, text: &'static str| {
         get(async move || ([(header::CONTENT_TYPE, kind)], text))
     };
@@ -61,6 +64,7 @@ async fn index(State(shared): App, headers: HeaderMap, RawQuery(query): RawQuery
                 GET /_simulator/ the ways to drive it, GET /openapi.yaml what it speaks.\n"
             .into_response();
     }
+    // Before anything of the world is shown (DNS rebinding).
     if let Err(problem) = check_host(&shared, &headers) {
         return problem.into_response();
     }
@@ -72,7 +76,7 @@ async fn index(State(shared): App, headers: HeaderMap, RawQuery(query): RawQuery
 /// What a button sends.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Press {
+struct BoardCommand {
     action: String,
     order: String,
     seconds: String,
@@ -85,6 +89,7 @@ async fn press(State(shared): App, headers: HeaderMap, form: Bytes) -> Response 
     }
     let mut address: Address = fields(&form);
     match act(&shared, &fields(&form), &mut address) {
+        // A redirect after the post: a reload must not repeat the action.
         Ok(()) => Redirect::to(&address.url()).into_response(),
         Err(problem) => {
             let view = View::of(&shared, &address);
@@ -94,7 +99,11 @@ async fn press(State(shared): App, headers: HeaderMap, form: Bytes) -> Response 
     }
 }
 
-fn act(shared: &Shared, press: &Press, address: &mut Address) -> Result<(), Problem> {
+fn act(
+    shared: &SimulatorState,
+    press: &BoardCommand,
+    address: &mut Address,
+) -> Result<(), Problem> {
     let order = OrderId::new(press.order.clone());
     match press.action.as_str() {
         "scan" => {
@@ -139,5 +148,6 @@ fn fields<T: for<'de> Deserialize<'de> + Default>(text: &[u8]) -> T {
     let pairs = form_urlencoded::parse(text)
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
         .collect();
+    // All fields are texts with a default, so this fails for no query that a browser sends.
     serde_json::from_value(Value::Object(pairs)).unwrap_or_default()
 }

@@ -171,6 +171,7 @@ fn row(call: &Call) -> String {
         .iter()
         .map(|fault| format!(r#" <span class="tag">{}</span>"#, Text(fault)));
     let length = call.length.map_or(String::new(), |bytes| bytes.to_string());
+    // By characters: a cut by bytes could end within one.
     let path: String = call.path.chars().take(LONGEST).collect();
     format!(
         r#"<tr><td>{at}</td><td>{operation}</td><td class="wide mono"><span class="muted">{method}</span> {path}</td><td><span class="code {kind}">{status}</span>{faults}</td><td class="right muted">{length}</td></tr>"#,

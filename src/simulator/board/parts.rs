@@ -6,7 +6,7 @@ use super::view::View;
 use crate::simulator::html::hidden;
 use crate::status::Holder;
 
-/// The form that buttons stand in; it remembers where the board was.
+/// The form around buttons; it carries what the board showed.
 pub(super) fn form(view: &View, fields: &str, buttons: &str) -> String {
     let lab = hidden("lab", &view.address.lab);
     let case = hidden("case", &view.address.case);
@@ -27,5 +27,6 @@ pub(super) fn holder(holder: Option<Holder>) -> &'static str {
 pub(super) fn clock(time: SystemTime, format: &str) -> String {
     jiff::Timestamp::try_from(time)
         .map(|time| time.strftime(format).to_string())
+        // A time beyond the year 9999 shows nothing, rather than break the page.
         .unwrap_or_default()
 }

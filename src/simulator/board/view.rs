@@ -6,7 +6,7 @@ use super::Address;
 use crate::flow::Stage::{self, *};
 use crate::model::{AccountId, OrderId};
 use crate::simulator::snapshot::Snapshot;
-use crate::simulator::{Behaviour, Call, ClockMode, Shared};
+use crate::simulator::{Behaviour, Call, ClockMode, SimulatorState};
 use crate::status::Holder;
 
 /// How many cases a column shows.
@@ -58,8 +58,9 @@ pub(super) struct Column {
 }
 
 impl View {
-    pub(super) fn of(shared: &Shared, address: &Address) -> Self {
+    pub(super) fn of(shared: &SimulatorState, address: &Address) -> Self {
         let mut address = address.clone();
+        // One lock for all of it, so that the columns show one moment. Nothing awaits under it.
         let world = shared.world();
         let labs = world.accounts();
         let lab = labs.iter().find(|lab| lab.id.as_str() == address.lab);
@@ -104,6 +105,7 @@ impl View {
         }
         let (now, cut) = (world.now(), count > LOOKED_AT);
         let (faults, behaviour) = (world.faults.rules.len(), Behaviour::clone(&world.behaviour));
+        // Before the lock of the calls is taken: no code holds both, so they cannot deadlock.
         drop(world);
         let calls = shared.calls();
         View {

@@ -21,11 +21,11 @@ pub(super) struct Files {
     pub(super) number: u64,
     /// How often the files changed; none before the first scan.
     pub(super) revision: u16,
-    pub(super) about: Arc<About>,
+    pub(super) about: Arc<CaseDetails>,
 }
 
 /// What the files say of the case.
-pub(super) struct About {
+pub(super) struct CaseDetails {
     pub(super) prescription: Prescription,
     pub(super) account: String,
     pub(super) lab: String,
@@ -37,7 +37,8 @@ pub(super) struct About {
 /// What lists say of the files, found when somebody asks: to make all of them for each list would
 /// be slow.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct FileFacts {
+    // Set once for each revision: `Case::enter` replaces them when the files change.
     sizes: [OnceLock<u32>; 2],
     digests: OnceLock<Box<[String; 2]>>,
 }
@@ -83,14 +84,17 @@ impl Kind {
             }
             Ids::Number => {
                 let revision = if per_order { 0 } else { u64::from(revision) };
+                // File and revision in digits of their own, so that ids of different files are
+                // never equal.
                 (number * 1_000_000 + revision * 10 + self as u64 + 1).to_string()
             }
         }
     }
 }
 
-impl Facts {
+impl FileFacts {
     pub(super) fn size(&self, kind: Kind, files: impl FnOnce() -> Files) -> u64 {
+        // A simulated file has some ten kilobytes.
         let find = || u32::try_from(files().size(kind)).unwrap_or(u32::MAX);
         (*self.sizes[kind as usize].get_or_init(find)).into()
     }
@@ -107,6 +111,8 @@ impl Facts {
 impl Files {
     /// Which file has this id, in whatever way.
     pub(super) fn by_id(number: u64, revision: u16, id: &str) -> Option<Kind> {
+        // The behaviour may have changed since the id was given out: software may still ask by the
+        // old one.
         let ways = [
             (Ids::Text, false),
             (Ids::Text, true),
@@ -173,7 +179,7 @@ mod tests {
     use super::*;
 
     fn files(number: u64, revision: u16) -> Files {
-        let about = About {
+        let about = CaseDetails {
             prescription: Prescription::of(Randomness::new(0), number, None),
             account: "L-1".to_owned(),
             lab: "A Lab".to_owned(),
@@ -210,7 +216,7 @@ mod tests {
 
     #[test]
     fn facts_are_those_of_their_file_and_found_once() {
-        let (facts, files) = (Facts::default(), files(7, 1));
+        let (facts, files) = (FileFacts::default(), files(7, 1));
         for kind in Kind::ALL {
             assert_eq!(facts.size(kind, || files.clone()), files.size(kind));
             assert_eq!(facts.digest(kind, || files.clone()), files.digest(kind));

@@ -16,6 +16,7 @@ impl Content {
     pub(super) fn len(&self) -> usize {
         match self {
             Content::Bytes(bytes) => bytes.len(),
+            // Binary STL: 80 bytes of header, 4 of count, 50 for each triangle.
             Content::Stl { .. } => 84 + 50 * FACES,
             Content::Ply { .. } => ply_header().len() + 12 * POINTS + 13 * FACES,
         }
@@ -34,6 +35,7 @@ impl Content {
 /// revision.
 pub(super) fn entries(files: &Files) -> Vec<(String, Content)> {
     let (number, revision) = (files.number, files.revision);
+    // Another revision has another mesh, so that files that were mixed up are found.
     let seed = number ^ (u64::from(revision) << 48);
     // Packages are flat, or have a top folder, or litter besides.
     let (folder, litter) = match number % 3 {
@@ -51,6 +53,7 @@ pub(super) fn entries(files: &Files) -> Vec<(String, Content)> {
         add(format!("{number}_{jaw}.stl"), Content::Stl { seed, side });
         add(format!("{number}_{jaw}.ply"), Content::Ply { seed, side });
     }
+    // Four manifests side by side, as exports have them: software must take the highest.
     for (suffix, version) in [
         ("v10", "1.0"),
         ("v24", "2.4"),
@@ -147,6 +150,7 @@ impl Arch {
             ply.extend_from_slice(&value.to_le_bytes());
         }
         for triangle in self.triangles() {
+            // Each face is a list with its own length.
             ply.push(3);
             for at in triangle {
                 ply.extend_from_slice(&at.to_le_bytes());
@@ -165,6 +169,7 @@ fn normal([a, b, c]: [[f32; 3]; 3]) -> [f32; 3] {
         u[2] * v[0] - u[0] * v[2],
         u[0] * v[1] - u[1] * v[0],
     ];
+    // Not zero: no triangle of the arch is flat.
     let length = cross.iter().map(|value| value * value).sum::<f32>().sqrt();
     cross.map(|value| value / length)
 }
@@ -206,6 +211,7 @@ fn manifest(files: &Files, version: &str) -> String {
     let mut procedures = String::new();
     for procedure in Procedure::ALL {
         let (id, name) = (procedure.id(), procedure.name());
+        // Writing to a String does not fail.
         let _ = write!(procedures, r#"<Procedure Id="{id}" Name="{name}"/>"#);
     }
     format!(
@@ -260,6 +266,7 @@ fn manifest(files: &Files, version: &str) -> String {
 
 /// Names from outside may hold anything.
 fn escaped(text: &str) -> String {
+    // XML 1.0 has hardly any control characters, not even as references.
     let legal = |c: &char| !c.is_control();
     let mut safe = String::with_capacity(text.len());
     for c in text.chars().filter(legal) {

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::super::behaviour::Lists;
 use super::super::grants::{Owner, TOKEN_LIFE};
-use super::super::tokens::Issued;
+use super::super::tokens::IssuedTokens;
 use super::super::world::World;
 use super::super::{CLIENT_ID, CLIENT_SECRET};
 use super::effects::Effects;
@@ -47,6 +47,7 @@ impl TokenRequest {
         let by_header = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok()?.strip_prefix("Basic "))
+            // A header that is no base64 is a wrong one, not an error of its own.
             .and_then(|value| base64::engine::general_purpose::STANDARD.decode(value).ok())
             .is_some_and(|pair| pair == basic.as_bytes());
         let by_body = self.client_id.as_deref() == Some(CLIENT_ID)
@@ -74,12 +75,17 @@ pub(super) async fn token(
     let mut world = shared.world();
     match request.grant_type.as_str() {
         "authorization_code" => {
+            // Removed before it is checked: a code that was shown once is used up, even with a
+            // wrong redirect URI or verifier.
             let code = world.codes.remove(&request.code);
             let code = code.ok_or_else(|| invalid_grant("the code is unknown or used"))?;
+            // RFC 6749, section 4.1.3.
             if code.redirect_uri != request.redirect_uri {
                 return Err(invalid_grant("the redirect_uri is another one"));
             }
             let proved = match (code.challenge, request.code_verifier) {
+                // Without a challenge there is nothing to prove; `pkce_required` refuses such
+                // requests earlier.
                 (None, _) => true,
                 (Some(challenge), Some(verifier)) => {
                     let verifier = PkceCodeVerifier::new(verifier);
@@ -114,7 +120,7 @@ fn invalid_grant(message: &str) -> Problem {
 }
 
 /// As RFC 6749 has it, section 5.1.
-fn tokens(issued: Issued) -> Value {
+fn tokens(issued: IssuedTokens) -> Value {
     let mut tokens = json!({
         "access_token": issued.access,
         "token_type": "Bearer",
@@ -139,6 +145,7 @@ pub(super) async fn revoke(
         return Err(input::invalid("token is missing"));
     }
     let mut world = shared.world();
+    // The request does not say which kind of token it is: both are tried.
     world.access.remove(&request.token);
     if let Some(owner) = world.refresh.remove(&request.token) {
         world.access.retain(|_, grant| grant.owner != owner);
@@ -195,6 +202,7 @@ pub(super) async fn pair(
     let mut world = shared.world();
     let behaviour = world.behaviour.clone();
     if !may(&world, &by, &id) {
+        // Not 403: a login must not find out which other labs there are.
         return Err(Problem::not_found("account"));
     }
     let account = world
@@ -202,6 +210,7 @@ pub(super) async fn pair(
         .ok_or_else(|| Problem::not_found("account"))?;
     account.paired = true;
     account.notification_url = url;
+    // After the account is marked, under the same lock: no call sees tokens without a pairing.
     let issued = world.pair(&by, id);
     let status = StatusCode::from_u16(behaviour.pair_code).unwrap_or(StatusCode::OK);
     // Tokens are OAuth's, and keep its keys.

@@ -1,4 +1,4 @@
-//! What a call is to fault_injection inside its handler.
+//! What faults change inside a handler.
 
 use std::time::{Duration, SystemTime};
 

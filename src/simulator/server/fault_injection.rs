@@ -1,4 +1,10 @@
 //! What goes wrong around a handler. Every call passes here.
+//!
+//! *Problem.* Faults concern three layers: the handler, its answer and the bytes on the connection.
+//!
+//! *Approach.* They are drawn once, before the handler runs. What the handler must know goes into
+//! the request, what the connection must know is left with it, and the rest is done here. No lock
+//! must be held while the handler runs.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,7 +18,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::json;
 
-use super::super::Shared;
+use super::super::SimulatorState;
 use super::super::behaviour::{Behaviour, ErrorBodies};
 use super::super::calls::Call;
 use super::super::faults::{Fault, Occasion, ResetAt};
@@ -24,7 +30,7 @@ use crate::endpoints::Operation;
 
 /// One call: draws what goes wrong, and plays it.
 pub(super) async fn call(
-    State((shared, operation)): State<(Arc<Shared>, Operation)>,
+    State((shared, operation)): State<(Arc<SimulatorState>, Operation)>,
     params: RawPathParams,
     request: Request,
     next: Next,
@@ -33,6 +39,7 @@ pub(super) async fn call(
         Ok(told) => told,
         Err(response) => return response,
     };
+    // Counted before anything can fail: the n-th call is the n-th that came.
     let number = shared.calls().count(Occasion::Call(operation));
     let account = params.iter().find(|(name, _)| *name == "account_id");
     let account = account.map(|(_, id)| id);
@@ -47,6 +54,7 @@ pub(super) async fn call(
             let place = (operation as u64) << 48;
             world
                 .randomness
+                // Inverted, so that it is no number by which `Faults::draw` draws.
                 .nth(Stream::Faults, !(place ^ number))
                 .u64(..)
         };
@@ -80,24 +88,29 @@ pub(super) async fn call(
     if let Some(late) = fate.late {
         tokio::time::sleep(late).await;
     }
-    if matches!(fate.instead, Some(Instead::Hang)) {
+    if matches!(fate.instead, Some(Replacement::Hang)) {
         shared.calls().note(call);
+        // Until the simulator is dropped: the client's own time limit must end the call.
         shared.closed().await;
         line.plan(FaultPlan::reset(choice));
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
+    // After the latency: a call that is refused is slow too.
     let too_many = behaviour.rate_limit.and_then(|limit| {
         let path = request.uri().path();
         shared.calls().limited(path, limit, now)
     });
     if let Some(wait) = too_many {
+        // Up: a client that waits for the whole seconds must find a new minute.
         let seconds = wait.as_secs_f64().ceil() as u64;
-        fate.instead(Instead::Error(429, Some(seconds)));
+        fate.instead(Replacement::Error(429, Some(seconds)));
     }
     let mut response = match fate.instead.take() {
         Some(instead) => instead.response(),
         None => {
             let effects = Effects {
+                // A handler must know whether its answer will arrive: only then is an order seen or
+                // downloaded.
                 broken: !fate.plan.is_none() || fate.malformed,
                 ..fate.effects.clone()
             };
@@ -111,6 +124,7 @@ pub(super) async fn call(
     if fate.malformed {
         response = malformed(response, choice).await;
     }
+    // Otherwise the server library sets the header, by the machine's clock.
     if own_time || fate.effects.skew != 0 {
         set_date(&mut response, fate.effects.skewed(now));
     }
@@ -131,12 +145,13 @@ pub(super) async fn call(
         fate.plan.without_body();
     }
     if !fate.plan.is_none() {
+        // Before the answer is returned: the connection looks for a plan at its first byte.
         line.plan(fate.plan);
     }
     response
 }
 
-/// *Get Token* and *Refresh Token* share a path, and are told apart by what is sent.
+/// *Get Token* and *Refresh Token* share a path; what is sent decides which it is.
 async fn told_apart(
     operation: Operation,
     request: Request,
@@ -145,6 +160,7 @@ async fn told_apart(
         return Ok((operation, request));
     }
     let (parts, body) = request.into_parts();
+    // Token requests have some hundred bytes.
     let body = axum::body::to_bytes(body, 64 * 1024).await;
     let body = body.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
     let mut pairs = url::form_urlencoded::parse(&body);
@@ -161,14 +177,14 @@ async fn told_apart(
 #[derive(Default)]
 struct ResponsePlan {
     late: Option<Duration>,
-    instead: Option<Instead>,
+    instead: Option<Replacement>,
     effects: Effects,
     malformed: bool,
     plan: FaultPlan,
 }
 
 /// What comes in place of the answer.
-enum Instead {
+enum Replacement {
     Hang,
     Error(u16, Option<u64>),
     Page,
@@ -195,12 +211,14 @@ impl ResponsePlan {
                 let more = Duration::try_from_secs_f64(seconds).unwrap_or_default();
                 self.late = Some(self.late.unwrap_or_default() + more);
             }
-            Fault::Hang => self.instead(Instead::Hang),
-            Fault::Status { code, retry_after } => self.instead(Instead::Error(code, retry_after)),
-            Fault::Html => self.instead(Instead::Page),
+            Fault::Hang => self.instead(Replacement::Hang),
+            Fault::Status { code, retry_after } => {
+                self.instead(Replacement::Error(code, retry_after))
+            }
+            Fault::Html => self.instead(Replacement::Page),
             Fault::Reset { at } => {
                 if at == ResetAt::Request {
-                    self.instead(Instead::Nothing);
+                    self.instead(Replacement::Nothing);
                 }
                 let place = match at {
                     ResetAt::Request | ResetAt::Answer => CutPoint::Start,
@@ -232,7 +250,7 @@ impl ResponsePlan {
         }
     }
 
-    fn instead(&mut self, instead: Instead) {
+    fn instead(&mut self, instead: Replacement) {
         self.instead.get_or_insert(instead);
     }
 }
@@ -263,10 +281,10 @@ impl FaultPlan {
     }
 }
 
-impl Instead {
+impl Replacement {
     fn response(self) -> Response {
         match self {
-            Instead::Error(code, retry_after) => {
+            Replacement::Error(code, retry_after) => {
                 let status = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY);
                 let (error, what) = match code {
                     429 => ("too_many_requests", "too many calls, come again later"),
@@ -281,12 +299,14 @@ impl Instead {
                 }
                 response
             }
-            Instead::Page => Html(
+            Replacement::Page => Html(
                 "<!doctype html><title>Maintenance</title><h1>We are back soon</h1>\
                  <p>This page stands in place of an answer.</p>",
             )
             .into_response(),
-            Instead::Hang | Instead::Nothing => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            Replacement::Hang | Replacement::Nothing => {
+                StatusCode::SERVICE_UNAVAILABLE.into_response()
+            }
         }
     }
 }
@@ -348,6 +368,7 @@ async fn malformed(response: Response, choice: u64) -> Response {
     // What the simulator makes in memory does not fail to come.
     let bytes = body.collect().await.map(|body| body.to_bytes());
     let bytes: Bytes = bytes.unwrap_or_default();
+    // At least one byte and not all of them, so that what is left is no JSON.
     let end = 1 + usize::try_from(choice % (bytes.len().max(3) as u64 - 2)).unwrap_or(0);
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(bytes.slice(..end.min(bytes.len()))))

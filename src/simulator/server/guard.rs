@@ -6,13 +6,13 @@
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode};
 
-use super::super::Shared;
+use super::super::SimulatorState;
 use super::super::problem::Problem;
 
 /// A simulator on loopback shows its pages only where it is called by a loopback name: a foreign
 /// name that leads here is an attack (DNS rebinding).
 pub(in crate::simulator) fn check_host(
-    shared: &Shared,
+    shared: &SimulatorState,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
     let host = headers.get("host").and_then(|value| value.to_str().ok());
@@ -25,13 +25,14 @@ pub(in crate::simulator) fn check_host(
 
 /// Refuses what another site's page sends, by whatever name.
 pub(in crate::simulator) fn check_origin(
-    shared: &Shared,
+    shared: &SimulatorState,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
     check_host(shared, headers)?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text("host").unwrap_or_default();
     let refuse = |what: &str| Err(Problem::new(StatusCode::FORBIDDEN, what));
+    // Current browsers send it, and no script can set it. Older ones send `Origin` with a post.
     let foreign = match text("sec-fetch-site") {
         // `none`: a person typed the address.
         Some(site) => !matches!(site, "same-origin" | "none"),
@@ -48,6 +49,7 @@ fn is_loopback(host: &str) -> bool {
         return false;
     };
     let name = authority.host();
+    // IPv6 addresses are in brackets there.
     let address = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
         || address

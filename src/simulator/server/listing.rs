@@ -1,4 +1,4 @@
-//! *Get Orders*.
+//! *Get Orders*: the list, its pages, and what faults do to them.
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::super::Shared;
+use super::super::SimulatorState;
 use super::super::behaviour::{AssetUrls, Behaviour, EmptyList, Lists, Paging};
-use super::super::page_cache::{Page, Pages, Place};
+use super::super::page_cache::{Page, PageStart, Pages};
 use super::super::world::World;
 use super::effects::Effects;
 use super::shape::{self, Shape};
@@ -39,6 +39,7 @@ pub(super) async fn list(
         pages
             .pages
             .get(&place)
+            // A page whose cases are still to be marked as seen is made again, so that they are.
             .filter(|page| page.unseen.is_empty() || effects.broken)
     });
     let page = match known {
@@ -47,6 +48,8 @@ pub(super) async fn list(
             let mut page = page(&shared, &world, &behaviour, &effects, &id, place);
             if !effects.broken {
                 for place in page.unseen.drain(..) {
+                    // Under the same lock as the making of the page: a case that moves in between
+                    // would be marked in a status that was not shown.
                     world.see(place);
                 }
             }
@@ -62,6 +65,7 @@ pub(super) async fn list(
             page
         }
     };
+    // Before the answer is put together, which needs nothing of the world.
     drop(world);
     let mut response = page.bytes.into_response();
     let json = HeaderValue::from_static("application/json");
@@ -73,7 +77,7 @@ pub(super) async fn list(
 }
 
 /// Where the page begins that is asked for.
-fn place(behaviour: &Behaviour, query: &str) -> Result<Place, Problem> {
+fn place(behaviour: &Behaviour, query: &str) -> Result<PageStart, Problem> {
     let number = |wanted: &str| {
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
         let found = pairs.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
@@ -84,13 +88,14 @@ fn place(behaviour: &Behaviour, query: &str) -> Result<Place, Problem> {
     };
     let size = behaviour.page_size;
     Ok(match style(behaviour) {
-        Paging::None => Place::After(None),
-        Paging::Link | Paging::Cursor => Place::After(number("cursor")?),
+        Paging::None => PageStart::After(None),
+        Paging::Link | Paging::Cursor => PageStart::After(number("cursor")?),
         Paging::Page => {
+            // Pages are counted from 1; a page 0 is the first one too.
             let before = number("page")?.unwrap_or(1).saturating_sub(1);
-            Place::Skip((before as usize).saturating_mul(size))
+            PageStart::Skip((before as usize).saturating_mul(size))
         }
-        Paging::Offset => Place::Skip(number("offset")?.unwrap_or(0) as usize),
+        Paging::Offset => PageStart::Skip(number("offset")?.unwrap_or(0) as usize),
     })
 }
 
@@ -104,12 +109,12 @@ fn style(behaviour: &Behaviour) -> Paging {
 }
 
 fn page(
-    shared: &Shared,
+    shared: &SimulatorState,
     world: &World,
     behaviour: &Behaviour,
     effects: &Effects,
     id: &AccountId,
-    place: Place,
+    place: PageStart,
 ) -> Page {
     let shape = Shape {
         shared,
@@ -129,12 +134,12 @@ fn page(
             // One more than the page holds, to know whether there is one.
             let take = size.saturating_add(1);
             let places = match place {
-                Place::After(None) => listed.iter().take(take).copied().collect(),
-                Place::After(Some(last)) => {
+                PageStart::After(None) => listed.iter().take(take).copied().collect(),
+                PageStart::After(Some(last)) => {
                     let range = (Bound::Excluded(last), Bound::Unbounded);
                     listed.range(range).take(take).copied().collect()
                 }
-                Place::Skip(count) => listed.iter().skip(count).take(take).copied().collect(),
+                PageStart::Skip(count) => listed.iter().skip(count).take(take).copied().collect(),
             };
             (places, listed.len())
         }
@@ -159,12 +164,12 @@ fn page(
             let cursor = last.filter(|_| more).map(|last| last.to_string());
             around.insert("nextCursor".to_owned(), cursor.into());
         }
-        (Paging::Page, Place::Skip(skipped)) => {
+        (Paging::Page, PageStart::Skip(skipped)) => {
             around.insert("page".to_owned(), (skipped / size + 1).into());
             let pages = total.div_ceil(size).max(1);
             around.insert("totalPages".to_owned(), pages.into());
         }
-        (Paging::Offset, Place::Skip(skipped)) => {
+        (Paging::Offset, PageStart::Skip(skipped)) => {
             around.insert("offset".to_owned(), skipped.into());
             around.insert("total".to_owned(), total.into());
         }
@@ -193,7 +198,7 @@ fn page(
 }
 
 /// The page after this place.
-fn link_to(shared: &Shared, id: &AccountId, last: u32) -> Option<HeaderValue> {
+fn link_to(shared: &SimulatorState, id: &AccountId, last: u32) -> Option<HeaderValue> {
     let endpoint = shared.endpoints.resolve(Operation::GetOrders).ok()?;
     let variables = [("account_id", id.as_str())];
     let url = endpoint.template.expand(&variables).ok()?;
@@ -203,6 +208,7 @@ fn link_to(shared: &Shared, id: &AccountId, last: u32) -> Option<HeaderValue> {
 /// What faults do to the records of a page.
 fn disturb(shape: &Shape<'_>, id: &AccountId, orders: &mut Vec<Value>, places: &mut Vec<u32>) {
     let effects = shape.effects;
+    // The remainder is smaller than the count, so it fits into `usize`.
     let chosen = |count: usize| usize::try_from(effects.choice % count.max(1) as u64).unwrap_or(0);
     if effects.missing_order && !orders.is_empty() {
         let at = chosen(orders.len());

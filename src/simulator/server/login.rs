@@ -1,4 +1,4 @@
-//! The page on which a user signs in and agrees, and what stands in for it in tests.
+//! The page on which a user signs in and agrees, and what replaces it in tests.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use url::Url;
 use super::super::grants::Code;
 use super::super::html::{self, Text, hidden};
 use super::super::world::World;
-use super::super::{CLIENT_ID, DEMO, REDIRECT_URL, Shared};
+use super::super::{CLIENT_ID, DEMO, REDIRECT_URL, SimulatorState};
 use super::Problem;
 use super::guard::{check_host, check_origin};
 use crate::endpoints::origin::is_loopback;
@@ -22,7 +22,7 @@ use crate::simulator::App;
 
 /// The parameters of the sign-in page: RFC 6749 section 4.1.1 and RFC 7636 section 4.3.
 #[derive(Debug, Deserialize)]
-struct Authorize {
+struct AuthorizationRequest {
     #[serde(default)]
     response_type: String,
     client_id: String,
@@ -31,7 +31,7 @@ struct Authorize {
     scope: Option<String>,
     code_challenge: Option<String>,
     code_challenge_method: Option<String>,
-    /// `yes` stands for signing in and agreeing, `no` for declining.
+    /// `yes` means to sign in and agree, `no` to decline.
     consent: Option<String>,
     /// Who signs in; the one who may act for all labs, if nobody is named.
     login: Option<String>,
@@ -54,12 +54,12 @@ impl SignInRefusal {
     }
 }
 
-impl Authorize {
+impl AuthorizationRequest {
     fn parse(query: &[u8]) -> Result<Self, SignInRefusal> {
         let fields = url::form_urlencoded::parse(query)
             .map(|(key, value)| (key.into_owned(), Value::String(value.into_owned())))
             .collect();
-        let request: Authorize = serde_json::from_value(Value::Object(fields))
+        let request: AuthorizationRequest = serde_json::from_value(Value::Object(fields))
             .map_err(|_| SignInRefusal::Page("client_id or redirect_uri is missing"))?;
         if !matches!(request.consent.as_deref(), None | Some("yes" | "no")) {
             return Err(SignInRefusal::Page("consent must be yes or no"));
@@ -69,14 +69,18 @@ impl Authorize {
         }
         let redirect = Url::parse(&request.redirect_uri)
             .map_err(|_| SignInRefusal::Page("redirect_uri is no URL"))?;
+        // RFC 8252, section 7.3: native programs listen on a loopback port of their own choice.
         if request.redirect_uri != REDIRECT_URL && !is_loopback(&redirect) {
             return Err(SignInRefusal::Page("the redirect_uri is not registered"));
         }
+        // From here on the redirect URI is known to be good: errors go there, as RFC 6749, section
+        // 4.1.2.1 demands.
         if request.response_type != "code" {
             let back = request.back(redirect, "error", "unsupported_response_type");
             return Err(SignInRefusal::Redirect(back, "response_type must be code"));
         }
         let challenged = request.code_challenge.is_some();
+        // `plain`, the default of RFC 7636, protects less and is not accepted.
         if challenged && request.code_challenge_method.as_deref() != Some("S256") {
             let back = request.back(redirect, "error", "invalid_request");
             return Err(SignInRefusal::Redirect(
@@ -139,17 +143,17 @@ impl Authorize {
 
 /// What happens when a user signs in and agrees.
 pub(in crate::simulator) fn consent(
-    shared: &Shared,
+    shared: &SimulatorState,
     query: &str,
     login: &str,
 ) -> Result<Url, &'static str> {
-    let request = Authorize::parse(query.as_bytes()).map_err(SignInRefusal::words)?;
+    let request = AuthorizationRequest::parse(query.as_bytes()).map_err(SignInRefusal::words)?;
     request.grant(&mut shared.world(), login)
 }
 
 /// What happens when a user declines.
 pub(super) fn decline(query: &str) -> Result<Url, &'static str> {
-    Authorize::parse(query.as_bytes())
+    AuthorizationRequest::parse(query.as_bytes())
         .map_err(SignInRefusal::words)?
         .decline()
 }
@@ -163,7 +167,7 @@ pub(super) async fn authorize(
     if let Err(problem) = check_host(&shared, &headers) {
         return problem.into_response();
     }
-    let request = match Authorize::parse(query.unwrap_or_default().as_bytes()) {
+    let request = match AuthorizationRequest::parse(query.unwrap_or_default().as_bytes()) {
         Ok(request) => request,
         Err(refusal) => return refused(refusal, &headers),
     };
@@ -178,7 +182,7 @@ pub(super) async fn sign_in(State(shared): App, headers: HeaderMap, form: Bytes)
     if let Err(problem) = check_origin(&shared, &headers) {
         return problem.into_response();
     }
-    match Authorize::parse(&form) {
+    match AuthorizationRequest::parse(&form) {
         Ok(request) => {
             let consent = request.consent.as_deref().unwrap_or_default();
             decide(&shared, &request, consent)
@@ -187,7 +191,7 @@ pub(super) async fn sign_in(State(shared): App, headers: HeaderMap, form: Bytes)
     }
 }
 
-fn decide(shared: &Shared, request: &Authorize, consent: &str) -> Response {
+fn decide(shared: &SimulatorState, request: &AuthorizationRequest, consent: &str) -> Response {
     let to = match consent {
         "yes" => {
             let login = request.login.as_deref().unwrap_or(DEMO);
@@ -223,13 +227,13 @@ fn refused(refusal: SignInRefusal, headers: &HeaderMap) -> Response {
 }
 
 /// Where the form may lead to: the redirect URL's origin, which is registered or this machine.
-fn target(request: &Authorize) -> String {
+fn target(request: &AuthorizationRequest) -> String {
     Url::parse(&request.redirect_uri)
         .map(|url| format!(" {}", url.origin().ascii_serialization()))
         .unwrap_or_default()
 }
 
-fn page(shared: &Shared, request: &Authorize) -> String {
+fn page(shared: &SimulatorState, request: &AuthorizationRequest) -> String {
     let world = shared.world();
     let users: String = world
         .logins

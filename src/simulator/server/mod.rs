@@ -1,4 +1,7 @@
-//! The service as software sees it.
+//! The service as software sees it: one handler for each operation.
+//!
+//! Every handler locks the world for a moment and must not await while it does. What goes wrong is
+//! no matter of the handlers: see `fault_injection`.
 
 mod auth;
 mod contract;
@@ -25,7 +28,7 @@ use serde_json::{Value, json};
 
 use super::behaviour::{Behaviour, DiscoveryForm};
 use super::grants::Owner;
-use super::{App, Shared};
+use super::{App, SimulatorState};
 use crate::endpoints::Operation;
 use crate::model::AccountId;
 use effects::Effects;
@@ -35,13 +38,14 @@ pub(super) use shape::{id_in, key_in, sha256};
 
 /// Each operation at its conventional method and path: the table of [`Operation`] is the only
 /// place that knows them.
-pub(super) fn router(shared: Arc<Shared>, pages: Router<Arc<Shared>>) -> Router {
+pub(super) fn router(shared: Arc<SimulatorState>, pages: Router<Arc<SimulatorState>>) -> Router {
     // Get Token and Refresh Token share one path.
     let served = Operation::ALL
         .iter()
         .filter(|operation| **operation != Operation::RefreshToken);
     let mut router = Router::new();
     for operation in served {
+        // The table has only methods that a filter knows.
         let methods = MethodFilter::try_from(operation.method()).unwrap_or(MethodFilter::GET);
         let handler = match operation {
             Operation::Authorization => on(methods, login::authorize),
@@ -63,7 +67,7 @@ pub(super) fn router(shared: Arc<Shared>, pages: Router<Arc<Shared>>) -> Router 
         let handler = handler
             .layer(map_response(input::in_our_words))
             .layer(from_fn_with_state(state, fault_injection::call));
-        router = router.route(&Shared::path(*operation), handler);
+        router = router.route(&SimulatorState::path(*operation), handler);
     }
     router
         .route("/openapi.yaml", get(contract::openapi))
@@ -75,7 +79,7 @@ pub(super) fn router(shared: Arc<Shared>, pages: Router<Arc<Shared>>) -> Router 
 }
 
 /// The origin of signed URLs.
-pub(super) fn files_router(shared: Arc<Shared>) -> Router {
+pub(super) fn files_router(shared: Arc<SimulatorState>) -> Router {
     let state = (Arc::clone(&shared), Operation::DownloadAsset);
     let handler = get(orders::signed).layer(from_fn_with_state(state, fault_injection::call));
     Router::new()
@@ -169,7 +173,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = Json(json!({ "error": self.code, "error_description": self.message }));
         let mut response = (self.status, body).into_response();
-        // Who passes it on may spell it in another way.
+        // The layer around the handlers may spell it in another way.
         response.extensions_mut().insert(self.clone());
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = header::HeaderValue::from_static(match self.code {
@@ -185,20 +189,21 @@ impl IntoResponse for Problem {
 }
 
 /// Whose the request's access token is.
-fn owner(shared: &Shared, headers: &HeaderMap) -> Result<Owner, Problem> {
+fn owner(shared: &SimulatorState, headers: &HeaderMap) -> Result<Owner, Problem> {
     let token = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
         .ok_or_else(Problem::unauthorized)?;
     let world = shared.world();
     match world.access.get(token) {
+        // By the simulated time, so that tests need not wait an hour.
         Some(grant) if world.now() < grant.expires_at => Ok(grant.owner.clone()),
         _ => Err(Problem::unauthorized()),
     }
 }
 
 /// The account of the path, if it is paired and the request's token is its own.
-fn account(shared: &Shared, headers: &HeaderMap, id: &str) -> Result<AccountId, Problem> {
+fn account(shared: &SimulatorState, headers: &HeaderMap, id: &str) -> Result<AccountId, Problem> {
     let account = AccountId::from(id);
     if owner(shared, headers)? != Owner::Account(account.clone()) {
         let message = "the token is not this account's: pair first";

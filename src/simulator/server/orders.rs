@@ -10,7 +10,7 @@ use futures_util::stream;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::Shared;
+use super::super::SimulatorState;
 use super::super::behaviour::DownloadedBy;
 use super::super::case::Case;
 use super::super::files::{Files, Kind};
@@ -47,6 +47,7 @@ pub(super) async fn by_rx(
     };
     let order = shape.order(case, false).ok_or_else(missing)?;
     let order_id = case.id();
+    // What will not arrive whole was not seen for certain.
     if !effects.broken
         && let Some(case) = world.case_mut(&order_id)
     {
@@ -73,6 +74,8 @@ pub(super) async fn asset(
         }
         let entry = case.entries().last();
         let entry = entry.ok_or_else(|| Problem::missing(&world.behaviour, "file"))?;
+        // What the files are made of is copied out: making a zip takes milliseconds, and must not
+        // hold the lock.
         (world.files_of(case, entry), kind)
     };
     Ok(serve(&shared, &effects, &method, &headers, &files, kind))
@@ -80,20 +83,20 @@ pub(super) async fn asset(
 
 /// What a signed URL says.
 #[derive(Deserialize)]
-pub(super) struct Signed {
+pub(super) struct SignedQuery {
     /// Seconds since 1970.
     expires: u64,
     signature: String,
 }
 
-/// A file at the other origin: whoever has the URL may have the file, and nobody else.
+/// A file at the other origin: everybody who has the URL gets the file, and nobody else.
 pub(super) async fn signed(
     State(shared): App,
     Extension(effects): Extension<Effects>,
     method: Method,
     headers: HeaderMap,
     Path((number, revision, kind)): Path<(u64, u16, String)>,
-    Query(signed): Query<Signed>,
+    Query(signed): Query<SignedQuery>,
 ) -> Result<Response, Problem> {
     // As stores of files do: two ways to prove oneself are one too many.
     if headers.contains_key(header::AUTHORIZATION) {
@@ -112,6 +115,8 @@ pub(super) async fn signed(
             .now()
             .duration_since(std::time::SystemTime::UNIX_EPOCH);
         let over = now.map_or(0, |now| now.as_secs()) >= signed.expires;
+        // One answer for all three, as stores of files do. No constant time: the simulator protects
+        // nothing.
         if signed.signature != right || over || effects.expired_url {
             return Err(Problem::expired(&world.behaviour));
         }
@@ -128,7 +133,7 @@ pub(super) async fn signed(
 
 /// The file, or the part of it that is asked for.
 fn serve(
-    shared: &std::sync::Arc<Shared>,
+    shared: &std::sync::Arc<SimulatorState>,
     effects: &Effects,
     method: &Method,
     headers: &HeaderMap,
@@ -187,7 +192,7 @@ fn serve(
     set(header::CONTENT_LENGTH, bytes.len().to_string());
     let order = OrderId::new(files.number.to_string());
     let revision = files.revision;
-    let mark = move |shared: &Shared| {
+    let mark = move |shared: &SimulatorState| {
         let mut world = shared.world();
         // Files that were replaced meanwhile say nothing of those that there are now.
         if world
@@ -203,9 +208,12 @@ fn serve(
         | (DownloadedBy::ThumbnailsComplete, Kind::Thumbnails) => (false, true),
         _ => (false, false),
     };
+    // A HEAD fetches nothing.
     if at_once && *method == Method::GET {
         mark(shared);
     }
+    // A range that does not reach the end, or an answer that a fault cuts, leaves the order in the
+    // list.
     let at_end = at_end && ends && !effects.broken;
     let shared = std::sync::Arc::clone(shared);
     let body = Body::from_stream(pieces(bytes, move || {
@@ -231,12 +239,14 @@ fn asked_range(
 ) -> Option<Result<(usize, usize), ()>> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let range = text(header::RANGE)?.strip_prefix("bytes=")?;
+    // RFC 9110, section 13.1.5: a condition that fails means the whole file, not an error.
     if text(header::IF_RANGE).is_some_and(|validator| validator != etag) {
         return None;
     }
     let (first, last) = range.split_once('-')?;
     let range = if first.is_empty() {
         (
+            // `bytes=-N`, the last N bytes: more than there are means all.
             length.saturating_sub(last.parse().ok()?),
             length.saturating_sub(1),
         )
@@ -314,12 +324,15 @@ fn pieces(
     bytes: Bytes,
     sent: impl FnOnce() + Send + 'static,
 ) -> impl futures_core::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send + 'static {
+    // In pieces, so that the last one is asked for only when those before it are on their way.
     const PIECE: usize = 8 * 1024;
     stream::unfold((bytes, Some(sent)), |(mut bytes, mut sent)| async move {
         if bytes.is_empty() {
             return None;
         }
         let piece = bytes.split_to(PIECE.min(bytes.len()));
+        // When the last piece is handed to the server, not when it has arrived: that nobody can
+        // know.
         if let Some(sent) = sent.take_if(|_| bytes.is_empty()) {
             sent();
         }

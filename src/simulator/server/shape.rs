@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::super::Shared;
+use super::super::SimulatorState;
 use super::super::behaviour::{
     AssetIds, AssetUrls, Behaviour, Elsewhere, Ids, KeyCase, StatusSpelling, Times,
 };
@@ -70,6 +70,7 @@ pub(in crate::simulator) fn key_in(key: &str, keys: KeyCase) -> String {
 
 /// An id as it is written.
 pub(in crate::simulator) fn id_in(ids: Ids, text: &str) -> Value {
+    // A leading zero would be lost.
     let plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse::<u64>().ok();
     match number.filter(|_| plain && ids == Ids::Number) {
@@ -80,7 +81,7 @@ pub(in crate::simulator) fn id_in(ids: Ids, text: &str) -> Value {
 
 /// What is written into an answer, and how.
 pub(super) struct Shape<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a SimulatorState,
     pub(super) world: &'a World,
     pub(super) behaviour: &'a Behaviour,
     pub(super) effects: &'a Effects,
@@ -148,6 +149,7 @@ impl Shape<'_> {
         );
         if behaviour.history {
             let entries = case.entries();
+            // By address: two entries of one case can be equal.
             let last = entries.iter().position(|other| std::ptr::eq(other, entry));
             let upto = entries.iter().take(last.map_or(0, |last| last + 1));
             let history = upto.map(|entry| {
@@ -189,6 +191,7 @@ impl Shape<'_> {
         let named = behaviour.asset_ids != AssetIds::Absent;
         put("assetId", named.then(|| self.id(&id)));
         put("type", Some(kind.wire_name().into()));
+        // `facts` are those of the current files only.
         let current = entry.revision == case.revision();
         let size = || {
             if current {
@@ -258,6 +261,7 @@ impl Shape<'_> {
             StatusSpelling::Camel => {
                 let mut spelled = String::new();
                 for (at, word) in words.enumerate() {
+                    // The known statuses are ASCII, and none has two blanks in a row.
                     let (first, rest) = word.split_at(1);
                     let first = if at == 0 {
                         first.to_ascii_lowercase()

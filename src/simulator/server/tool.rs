@@ -39,6 +39,7 @@ pub(super) async fn create(
         text(body.get(name)).ok_or_else(|| Problem::bad_request(format!("`{name}` is missing")))
     };
     let account = AccountId::new(required("companyId")?);
+    // Required, and of no use here.
     required("scannerSerialNumber")?;
     let procedure = required("procedureMapId")?;
     let known = Procedure::ALL.iter();
@@ -57,6 +58,7 @@ pub(super) async fn create(
             .ok_or_else(|| Problem::bad_request("`patient.firstName` is missing"))?,
         last_name,
     };
+    // The lock ends before the notice is posted, which locks again.
     let (order, notice) = {
         let mut world = shared.world();
         let order = world

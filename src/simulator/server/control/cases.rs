@@ -14,17 +14,17 @@ use crate::model::{AccountId, OrderId};
 use crate::simulator::App;
 use crate::simulator::case::Case;
 use crate::simulator::snapshot::Snapshot;
-use crate::simulator::{Action, Shared};
+use crate::simulator::{Action, SimulatorState};
 use crate::status::OrderStatus;
 
-type Created = (StatusCode, Json<Value>);
+type CreatedAnswer = (StatusCode, Json<Value>);
 
 /// How many cases one answer holds at most.
 const MOST: u64 = 1000;
 
 pub(super) async fn labs(State(shared): App) -> Json<Value> {
     let world = shared.world();
-    // Where notifications go may have a key in it: only that they go is told.
+    // A notification URL may have a key in it: the answer says only that there is one.
     let labs = world.accounts().into_iter().map(|lab| {
         json!({
             "accountId": lab.id,
@@ -43,13 +43,14 @@ struct NewLab {
     name: String,
 }
 
-pub(super) async fn add_lab(State(shared): App, bytes: Bytes) -> Answer<Created> {
+pub(super) async fn add_lab(State(shared): App, bytes: Bytes) -> Answer<CreatedAnswer> {
     let lab: NewLab = body(&bytes)?;
     if lab.account_id.is_empty() {
         return Err(Problem::bad_request("`accountId` is empty"));
     }
     let id = AccountId::new(lab.account_id);
     let mut world = shared.world();
+    // `add_account` would rename it, which a test hardly means.
     if world.account(&id).is_some() {
         return Err(Problem::new(
             StatusCode::CONFLICT,
@@ -65,8 +66,8 @@ pub(super) async fn scan(
     State(shared): App,
     Path(account): Path<String>,
     bytes: Bytes,
-) -> Answer<Created> {
-    let _: Nothing = body(&bytes)?;
+) -> Answer<CreatedAnswer> {
+    let _: EmptyBody = body(&bytes)?;
     let order = shared.scan(&account.into())?;
     Ok((StatusCode::CREATED, told(&shared, &order)?))
 }
@@ -75,8 +76,8 @@ pub(super) async fn prescribe(
     State(shared): App,
     Path(account): Path<String>,
     bytes: Bytes,
-) -> Answer<Created> {
-    let _: Nothing = body(&bytes)?;
+) -> Answer<CreatedAnswer> {
+    let _: EmptyBody = body(&bytes)?;
     let order = shared.prescribe(&account.into())?;
     Ok((StatusCode::CREATED, told(&shared, &order)?))
 }
@@ -84,11 +85,11 @@ pub(super) async fn prescribe(
 /// A body that says nothing.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+pub(super) struct EmptyBody {}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct CaseQuery {
     account: Option<String>,
     phase: Option<String>,
     status: Option<String>,
@@ -97,7 +98,7 @@ struct Wanted {
 }
 
 pub(super) async fn list(State(shared): App, RawQuery(text): RawQuery) -> Answer {
-    let wanted: Wanted = query(text.as_deref())?;
+    let wanted: CaseQuery = query(text.as_deref())?;
     let limit = number("limit", wanted.limit.as_deref(), 100)?.min(MOST);
     let phase = match wanted.phase {
         None => None,
@@ -132,6 +133,7 @@ pub(super) async fn list(State(shared): App, RawQuery(text): RawQuery) -> Answer
         }
         cases.extend(Snapshot::of(&world, case));
     }
+    // The JSON of a thousand cases takes a while: calls must not wait for it.
     drop(world);
     let cases = cases.iter().map(Snapshot::to_json).collect::<Vec<_>>();
     Ok(Json(json!({ "cases": cases, "next": next })))
@@ -146,7 +148,7 @@ pub(super) async fn act(
     Path((order, action)): Path<(String, String)>,
     bytes: Bytes,
 ) -> Answer {
-    let _: Nothing = body(&bytes)?;
+    let _: EmptyBody = body(&bytes)?;
     let action = action
         .parse::<Action>()
         .map_err(|unknown| Problem::new(StatusCode::NOT_FOUND, unknown.to_string()))?;
@@ -155,7 +157,7 @@ pub(super) async fn act(
     told(&shared, &order)
 }
 
-fn told(shared: &Shared, order: &OrderId) -> Answer {
+fn told(shared: &SimulatorState, order: &OrderId) -> Answer {
     let world = shared.world();
     let case = world
         .case(order)

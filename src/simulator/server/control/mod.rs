@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::guard::check_origin;
 use crate::simulator::problem::Problem;
-use crate::simulator::{App, Shared};
+use crate::simulator::{App, SimulatorState};
 pub(in crate::simulator) use world::move_on;
 
 /// Under which everything is that is not the Lab Connector API.
@@ -27,8 +27,8 @@ pub(in crate::simulator) const PREFIX: &str = "/_simulator";
 
 type Answer<T = axum::Json<Value>> = Result<T, Problem>;
 
-pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    let routes: [(&str, MethodRouter<Arc<Shared>>); 16] = [
+pub(super) fn router(shared: &Arc<SimulatorState>) -> Router<Arc<SimulatorState>> {
+    let routes: [(&str, MethodRouter<Arc<SimulatorState>>); 16] = [
         ("", get(index)),
         ("/", get(index)),
         ("/labs", get(cases::labs).post(cases::add_lab)),
@@ -47,6 +47,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         ("/calls", get(world::calls).delete(world::forget_calls)),
         ("/consent", post(world::consent)),
         ("/reset", post(world::reset)),
+        // Otherwise an unknown path would get the error of the Lab Connector API.
         ("/{*rest}", any(nothing)),
     ];
     routes
@@ -55,6 +56,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
             router.route(&format!("{PREFIX}{path}"), methods)
         })
         .method_not_allowed_fallback(wrong_method)
+        // A layer and not a check in each handler: none can be forgotten.
         .layer(from_fn_with_state(Arc::clone(shared), guarded))
 }
 

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::super::login;
-use super::cases::Nothing;
+use super::cases::EmptyBody;
 use super::input::{body, number, query};
 use super::{Answer, Problem};
 use crate::endpoints::Operation;
 use crate::simulator::App;
 use crate::simulator::snapshot::time;
-use crate::simulator::{Behaviour, Call, DEMO, Faults, InvalidSettings, Shared};
+use crate::simulator::{Behaviour, Call, DEMO, Faults, InvalidSettings, SimulatorState};
 
 /// The year 9999, after which times cannot be written any more: seconds since 1970.
 const LATEST: u64 = 253_370_764_800;
@@ -26,13 +26,13 @@ pub(super) async fn clock(State(shared): App) -> Json<Value> {
     Json(clock_of(&shared))
 }
 
-fn clock_of(shared: &Shared) -> Value {
+fn clock_of(shared: &SimulatorState) -> Value {
     json!({ "now": time(shared.world().now()), "mode": shared.initial.clock })
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Advance {
+struct AdvanceRequest {
     seconds: f64,
     /// Whether people act meanwhile.
     #[serde(default)]
@@ -40,15 +40,18 @@ struct Advance {
 }
 
 pub(super) async fn advance(State(shared): App, bytes: Bytes) -> Answer {
-    let advance: Advance = body(&bytes)?;
+    let advance: AdvanceRequest = body(&bytes)?;
     let by = Duration::try_from_secs_f64(advance.seconds).map_err(|_| too_far())?;
     if advance.people {
+        // Each thing that people do is played, so a longer time would block the request for long.
         let year = Duration::from_secs(366 * 24 * 60 * 60);
         if by > year {
             return Err(Problem::bad_request("people act for a year at most"));
         }
         let end = shared.world().now() + by;
         while shared.step(Some(end)).is_some() {}
+        // After the last action before the end some time is left. A clock that runs by itself may
+        // be past the end.
         let rest = end.duration_since(shared.world().now());
         move_on(&shared, rest.unwrap_or_default())?;
     } else {
@@ -58,7 +61,7 @@ pub(super) async fn advance(State(shared): App, bytes: Bytes) -> Answer {
 }
 
 /// Lets time pass, as far as times can be written.
-pub(in crate::simulator) fn move_on(shared: &Shared, by: Duration) -> Result<(), Problem> {
+pub(in crate::simulator) fn move_on(shared: &SimulatorState, by: Duration) -> Result<(), Problem> {
     let mut world = shared.world();
     let then = world.now().checked_add(by).ok_or_else(too_far)?;
     let since = then.duration_since(SystemTime::UNIX_EPOCH);
@@ -79,6 +82,7 @@ pub(super) async fn behaviour(State(shared): App) -> Answer {
 
 pub(super) async fn set_behaviour(State(shared): App, bytes: Bytes) -> Answer {
     let behaviour = Behaviour::from_json(text(&bytes)?)?;
+    // Before the behaviour moves into the world.
     let answer = written(&behaviour);
     shared.world().set_behaviour(behaviour);
     answer
@@ -117,14 +121,14 @@ impl From<InvalidSettings> for Problem {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct CallQuery {
     after: Option<String>,
     operation: Option<String>,
     limit: Option<String>,
 }
 
 pub(super) async fn calls(State(shared): App, RawQuery(text): RawQuery) -> Answer {
-    let wanted: Wanted = query(text.as_deref())?;
+    let wanted: CallQuery = query(text.as_deref())?;
     let after = number("after", wanted.after.as_deref(), 0)?;
     let limit = number("limit", wanted.limit.as_deref(), u64::MAX)?;
     let operation = match wanted.operation {
@@ -165,7 +169,7 @@ pub(super) async fn forget_calls(State(shared): App) -> StatusCode {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Consent {
+struct ConsentRequest {
     /// The authorization request: what the software would have a browser open.
     url: Url,
     login: Option<String>,
@@ -178,7 +182,7 @@ fn yes() -> bool {
 }
 
 pub(super) async fn consent(State(shared): App, bytes: Bytes) -> Answer {
-    let consent: Consent = body(&bytes)?;
+    let consent: ConsentRequest = body(&bytes)?;
     let query = consent.url.query().unwrap_or_default();
     let user = consent.login.as_deref().unwrap_or(DEMO);
     let redirect = if consent.agree {
@@ -191,7 +195,7 @@ pub(super) async fn consent(State(shared): App, bytes: Bytes) -> Answer {
 }
 
 pub(super) async fn reset(State(shared): App, bytes: Bytes) -> Answer<StatusCode> {
-    let _: Nothing = body(&bytes)?;
+    let _: EmptyBody = body(&bytes)?;
     shared.reset();
     Ok(StatusCode::NO_CONTENT)
 }
