@@ -27,7 +27,7 @@ pub(crate) enum End {
     /// There is one, and there are bytes before the first entry: those of a program, or another zip.
     LeadingBytes,
     /// There is one, and behind it the mark of another: programs would not agree which counts.
-    SecondEnd,
+    Ambiguous,
     /// There is one, and it contradicts itself or the file.
     Contradicts,
     /// It says where everything is, counted from the file's beginning, and that adds up: no zip
@@ -93,7 +93,7 @@ impl Edges {
         // Where `last` begins within the file.
         let base = self.bytes - last.len() as u64;
         if has_another {
-            return End::SecondEnd;
+            return End::Ambiguous;
         }
         let end = base + at as u64;
         let directory = match (number(last, at + 16, 4), number(last, at + 12, 4)) {
@@ -245,8 +245,8 @@ mod tests {
         for (comment, expected) in [
             // It reaches the file's end: it is the one that counts, and the first zip stands before it.
             (0, End::LeadingBytes),
-            (1, End::SecondEnd),
-            (0xff, End::SecondEnd),
+            (1, End::Ambiguous),
+            (0xff, End::Ambiguous),
         ] {
             empty[20] = comment;
             let mut zip = zip("a", b"content", "");

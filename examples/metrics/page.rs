@@ -39,7 +39,10 @@ async fn metrics(State(labs): State<Labs>) -> Response {
 
 /// Each name is followed by what it means, and by where its value is.
 #[rustfmt::skip]
-const COUNTERS: [(&str, &str, fn(&Stats) -> u64); 8] = [
+/// A name, what it says, and how it is read.
+type Metric<T> = (&'static str, &'static str, fn(&Stats) -> T);
+
+const COUNTERS: [Metric<u64>; 8] = [
     ("polls_total", "Polls that listed the orders.", |stats| stats.polls),
     ("failed_polls_total", "Polls that could not.", |stats| stats.failed_polls),
     ("fetched_total", "Orders fetched one by one.", |stats| stats.fetched),
@@ -51,7 +54,7 @@ const COUNTERS: [(&str, &str, fn(&Stats) -> u64); 8] = [
 ];
 
 #[rustfmt::skip]
-const GAUGES: [(&str, &str, fn(&Stats) -> u64); 5] = [
+const GAUGES: [Metric<u64>; 5] = [
     ("cases", "Cases in the store.", |stats| stats.store.cases),
     ("cases_given_up", "Cases that are not followed any more.", |stats| stats.store.given_up),
     ("open_deliveries", "Deliveries that are not acknowledged.", |stats| stats.store.open),
@@ -60,7 +63,7 @@ const GAUGES: [(&str, &str, fn(&Stats) -> u64); 5] = [
 ];
 
 #[rustfmt::skip]
-const AGES: [(&str, &str, fn(&Stats) -> Option<Duration>); 4] = [
+const AGES: [Metric<Option<Duration>>; 4] = [
     ("good_poll_age_seconds", "Since the orders were listed.", |stats| stats.since_good_poll),
     ("complete_poll_age_seconds", "Since they were listed in full.", |stats| stats.since_complete_poll),
     ("oldest_delivery_age_seconds", "Since the oldest open delivery came.", |stats| stats.oldest),

@@ -79,7 +79,9 @@ impl<'a> Orders<'a> {
         match order.rx_id().is_none_or(same) {
             true => Ok(order),
             // A service that answers with another order must not have it taken for this one.
-            false => Err(answer.unreadable(LocatedFault::new("rxid".to_owned(), Fault::AnotherOrder))),
+            false => {
+                Err(answer.unreadable(LocatedFault::new("rxid".to_owned(), Fault::AnotherOrder)))
+            }
         }
     }
 

@@ -66,7 +66,7 @@ pub(crate) fn verify(bytes: u64, check: &Check, edges: &Edges, hashers: &Hashers
         End::Proves { .. } => None,
         End::Missing => Some("no end of a zip is there"),
         End::LeadingBytes => Some("something stands before its first entry"),
-        End::SecondEnd => Some("it has two ends"),
+        End::Ambiguous => Some("it has two ends"),
         End::Contradicts => Some("its end contradicts it"),
     };
     if let Some(fault) = fault.filter(|_| is_due) {

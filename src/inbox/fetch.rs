@@ -190,7 +190,7 @@ async fn fetch(
 
 /// What the answer to a fetch is about.
 enum FetchAnswer {
-    Case(OrderId, RxId, ObservedOrder),
+    Case(OrderId, RxId, Box<ObservedOrder>),
     /// The order asked for is not there, could not be fetched, or the answer is about another.
     Nothing(OrderId, Evidence<'static>),
 }
@@ -264,7 +264,11 @@ fn judge(
                 let case = case.cloned().unwrap_or_else(new);
                 let shown = ObservedOrder::new(order);
                 note_other_accounts(inbox, [&shown], report);
-                Some(FetchAnswer::Case(case, target.rx_id.clone(), shown))
+                Some(FetchAnswer::Case(
+                    case,
+                    target.rx_id.clone(),
+                    Box::new(shown),
+                ))
             }
             // Nothing of it is recorded. The Rx id that it names is fetched in its own right.
             Subject::Other { hint } => {

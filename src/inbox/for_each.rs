@@ -190,6 +190,9 @@ where
         let mut end = pin!(end.fuse());
         let mut patience = Patience::default();
         let outcome = loop {
+            // A handler that fails without ever waiting, and is to be called again at once, would keep this
+            // loop within one poll for ever: tokio then lets no channel be read, and the end is never seen.
+            tokio::task::consume_budget().await;
             // Before the claim: what is announced during it ends the wait below.
             news.borrow_and_update();
             let mut pause = RECHECK;

@@ -247,7 +247,8 @@ impl PartFile {
                     Err(error) => {
                         // After these the connection can be asked again with the same part. Every
                         // other error is one of the disk, and ends the thread.
-                        let goes_on = matches!(error.kind(), Kind::Truncated(_) | Kind::Incomplete(_));
+                        let goes_on =
+                            matches!(error.kind(), Kind::Truncated(_) | Kind::Incomplete(_));
                         let _ = reply.send(Err(error.clone()));
                         if goes_on { Ok(()) } else { Err(error) }
                     }

@@ -342,7 +342,7 @@ fn prove_end(reader: &mut (impl Read + Seek)) -> Result<u64> {
         End::Proves { directory } => Ok(directory),
         End::Missing => Err(Error::new(Reason::NotAnArchive)),
         End::LeadingBytes => Err(Error::new(Reason::LeadingBytes)),
-        End::SecondEnd => Err(Error::new(Reason::SecondEnd)),
+        End::Ambiguous => Err(Error::new(Reason::SecondEnd)),
         End::Contradicts => {
             Err(Error::new(Reason::NotAnArchive).with_detail("its end contradicts the file"))
         }

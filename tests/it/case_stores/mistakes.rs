@@ -606,7 +606,10 @@ async fn the_check_finds_each_mistake() {
         (M::ForgetsNothing, "forgotten are cases"),
         (M::ForgetsToTheMinute, "forgotten are cases"),
         (M::LetsAllPoll, "keeps other processes out"),
-        (M::LetsOnePollForEver, "until when another one has"),
+        (
+            M::LetsOnePollForEver,
+            "learns who has the right, and until when",
+        ),
         (M::ReleasesAnothersRight, "nobody gives back another's"),
         (M::ReleasesNothing, "given back is nobody's"),
         (M::RevisesWithEachCommit, "raises no revision"),
