@@ -37,11 +37,10 @@ async fn metrics(State(labs): State<Labs>) -> Response {
     ([(header::CONTENT_TYPE, format)], text(&all)).into_response()
 }
 
-/// Each name is followed by what it means, and by where its value is.
-#[rustfmt::skip]
-/// A name, what it says, and how it is read.
+/// A name, what it means, and where its value is.
 type Metric<T> = (&'static str, &'static str, fn(&Stats) -> T);
 
+#[rustfmt::skip]
 const COUNTERS: [Metric<u64>; 8] = [
     ("polls_total", "Polls that listed the orders.", |stats| stats.polls),
     ("failed_polls_total", "Polls that could not.", |stats| stats.failed_polls),
