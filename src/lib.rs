@@ -16,12 +16,18 @@
 //! #[tokio::main]
 //! async fn main() -> lab_connector::Result<()> {
 //!     let client = Client::builder()
-//!         .endpoints(Endpoints::from_file("lab-connector.json")?)
+//!         .endpoints(Endpoints::from_file("endpoints.json")?)
 //!         .credentials("client id", "client secret")
 //!         .token_store(FileTokenStore::open("tokens")?)
 //!         .build()?;
 //!     let lab = client.account("4711"); // paired before, once
 //!     let inbox = lab.inbox(SqliteStore::open("cases.db").await?);
+//!     // Without this a lab that is not paired looks like one without cases.
+//!     let inbox = inbox.on_round(|round| {
+//!         if let Err(error) = round {
+//!             eprintln!("{}", error.report());
+//!         }
+//!     });
 //!     inbox
 //!         .for_each(|delivery| async move {
 //!             let files = delivery.download_all("cases").await?;

@@ -20,7 +20,7 @@ use crate::download::safe_name;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Arrival, History, Reading};
 use crate::model::{Order, OrderId, RxId};
-use crate::status::OrderStatus;
+use crate::status::{OrderStatus, Symbol};
 
 /// A reason for a failure is kept up to so many characters.
 const LONGEST_REASON: usize = 500;
@@ -267,7 +267,7 @@ impl Delivery {
         format!("{order}-{ordinal}").into()
     }
 
-    /// Downloads all files of the order, below `directory`, which exists, into one that has the
+    /// Downloads all files of the order, below `directory`, which is made where it is missing, into one that has the
     /// order's id and the ordinal in its name. Thumbnails come first and the zip last: what
     /// marks an order *Downloaded* is not documented. Then it is recorded that the files were
     /// downloaded.
@@ -321,16 +321,24 @@ impl Delivery {
     /// Sends the order back to the doctor for a rescan, and records that it is there. The delivery
     /// is not acknowledged by that.
     ///
+    /// A handler may run again after that, as where the program ended before the acknowledgement. So nothing
+    /// is sent where the order has been with the doctor since this delivery: what is with the lab by now
+    /// may be the rescan. To return that one by hand, use
+    /// [`Orders::return_to_doctor`](crate::client::Orders::return_to_doctor).
+    ///
     /// # Errors
     ///
     /// As [`Orders::return_to_doctor`](crate::client::Orders::return_to_doctor). Where
     /// [`Error::was_sent`] is `None`, check the order in the portal or wait for the inbox, which
-    /// fetches it. [`Error::is_store`]: it was returned, and the next fetch will show that.
+    /// fetches it. [`Error::is_store`]: it may have been returned, and the next fetch will show that.
     ///
     /// # Cancel safety
     ///
     /// Dropped, the order may have been returned; the next fetch will show that.
     pub async fn return_to_doctor(&self, reason: &str) -> Result<()> {
+        if self.was_with_doctor_since().await? {
+            return Ok(());
+        }
         let orders = self.inbox.lab.orders();
         let returned = orders
             .return_to_doctor(self.order_id())
@@ -344,6 +352,22 @@ impl Delivery {
             return Err(error);
         }
         self.inbox.did(self.order_id(), Evidence::Returned).await
+    }
+
+    /// Asked of the store: since it was claimed more may have been recorded.
+    async fn was_with_doctor_since(&self) -> Result<bool> {
+        let found = self
+            .inbox
+            .store()
+            .find(self.inbox.account(), self.order_id());
+        let Some(found) = found.await? else {
+            return Ok(false);
+        };
+        let later = usize::try_from(self.claimed.index)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1);
+        let mut later = found.case.history().arrivals().iter().skip(later);
+        Ok(later.any(|arrival| arrival.status().symbol() == Some(Symbol::S)))
     }
 
     async fn fetch(&self, order: &Order, directory: &Path) -> Result<DeliveryFiles> {

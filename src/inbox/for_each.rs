@@ -38,7 +38,7 @@ impl Inbox {
     /// [`Delivery::last_failure`], and is never logged.
     ///
     /// The handler may be called with a delivery that it has dealt with already, if the process died
-    /// before that was written down: let the work bear the delivery's name. One that was
+    /// before that was written down, as soon as the [claim lease](Inbox::claim_lease) is over: let the work bear the delivery's name. One that was
     /// [superseded](Delivery::is_superseded) by a newer scan says so.
     ///
     /// Failures of the service, of the network and of the store, a lost pairing and tokens that are

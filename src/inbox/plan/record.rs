@@ -84,8 +84,9 @@ pub(super) enum Presence {
     #[default]
     Unseen,
     Absent,
-    // A stored name: another one needs a `serde(alias)`, or no record with it can be read.
-    ObservedOrder(OrderStatus),
+    // A stored name: another one needs an alias, or no record with it can be read.
+    #[serde(alias = "Shown", alias = "ObservedOrder")]
+    Present(OrderStatus),
 }
 
 /// News that needs agreement: a status that the case has had, or other files.
@@ -358,7 +359,7 @@ impl View {
     /// The status that it shows; none while it lacks the order.
     pub(super) fn shows(&self) -> Option<&OrderStatus> {
         match &self.presence {
-            Presence::ObservedOrder(status) => Some(status),
+            Presence::Present(status) => Some(status),
             Presence::Unseen | Presence::Absent => None,
         }
     }

@@ -23,7 +23,7 @@ impl View {
     /// What it shows is the current state.
     fn catch_up(&mut self, status: &OrderStatus, files: &Files) {
         if self.shows() != Some(status) || !self.files.changes(files).is_none() {
-            self.presence = Presence::ObservedOrder(status.clone());
+            self.presence = Presence::Present(status.clone());
             self.behind = false;
         }
         self.files.grow(files);
@@ -308,7 +308,7 @@ impl Planner<'_> {
     /// What the view that brought an arrival shows.
     fn settle_view(&mut self, name: ViewName, status: &OrderStatus, files: &Files) {
         let view = self.view_mut(name);
-        view.presence = Presence::ObservedOrder(status.clone());
+        view.presence = Presence::Present(status.clone());
         view.files.grow(files);
         view.behind = false;
     }

@@ -194,6 +194,40 @@ async fn returning_is_recorded_and_so_is_what_the_service_makes_of_it() {
     );
 }
 
+/// A program that ended between the return and the acknowledgement runs its handler again: by then the
+/// rescan may be here, and must not go back to the patient.
+#[tokio::test]
+async fn a_handler_that_runs_again_returns_nothing_a_second_time() {
+    let service = Service::new();
+    let inbox = service.settled().await;
+    service.with_another(&inbox).await;
+    service.show(1, "Ready for Download");
+    inbox.poll().await.unwrap();
+    let delivery = inbox.claim(1).await.unwrap().remove(0);
+    delivery
+        .return_to_doctor("margin not visible")
+        .await
+        .unwrap();
+    let returns = |service: &Service| service.state().returns;
+    assert_eq!(returns(&service), 1);
+    service.pass(HOUR);
+    let again = inbox.claim(1).await.unwrap().remove(0);
+    assert_eq!((again.ordinal(), again.attempts()), (1, 2));
+    again.return_to_doctor("margin not visible").await.unwrap();
+    // Also one that is held, while the rescan arrives.
+    service.show(1, "Scanning");
+    inbox.poll().await.unwrap();
+    service.show(1, "Ready for Download");
+    inbox.poll().await.unwrap();
+    again.return_to_doctor("margin not visible").await.unwrap();
+    assert_eq!(returns(&service), 1);
+    again.acknowledge().await.unwrap();
+    let rescan = inbox.claim(1).await.unwrap().remove(0);
+    assert_eq!(rescan.ordinal(), 2);
+    rescan.return_to_doctor("margin not visible").await.unwrap();
+    assert_eq!(returns(&service), 2);
+}
+
 #[tokio::test]
 async fn a_return_of_which_nobody_knows_is_looked_at() {
     let service = Service::new();

@@ -29,8 +29,8 @@ use crate::flow::millis;
 /// A call that has begun is carried out to its end also where its future is dropped: SQLite runs on
 /// two threads of the store's own, one of which writes.
 ///
-/// Beside the file lie two more while it is open (`-wal`, `-shm`): copy a file that is in use
-/// with SQLite's own `VACUUM INTO` or backup, not with `cp`. There are patient data and secrets
+/// Beside the file lie more while it is open (`-wal`, `-shm`, and `-process-…` for each process): copy a
+/// file that is in use with SQLite's own `VACUUM INTO` or backup, not with `cp`. There are patient data and secrets
 /// in it: on Unix it is made for its user alone, and one that others can read is refused. One that
 /// is deleted or replaced while it is open is noticed, and every call fails from then on.
 ///
