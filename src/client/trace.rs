@@ -83,7 +83,6 @@ impl Trace {
                     parent: &self.span,
                     error = %event.error,
                     attempts = event.attempts,
-                    // A wait is at most a year, which fits.
                     wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                     "trying again"
                 );

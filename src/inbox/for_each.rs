@@ -191,8 +191,9 @@ where
         let mut patience = Patience::default();
         let outcome = loop {
             // A handler that fails without ever waiting, and is to be called again at once, would keep this
-            // loop within one poll for ever: tokio then lets no channel be read, and the end is never seen.
-            tokio::task::consume_budget().await;
+            // loop within one poll for ever. To yield only where tokio's budget is spent is not enough: with
+            // none left the signal to stop, which the same task reads, is never seen.
+            tokio::task::yield_now().await;
             // Before the claim: what is announced during it ends the wait below.
             news.borrow_and_update();
             let mut pause = RECHECK;
