@@ -67,10 +67,6 @@ impl SystemProxies {
             "https" => &self.https,
             _ => &self.http,
         };
-        // Asked before each request: elsewhere nothing but a variable can name one.
-        if variables.is_empty() && !cfg!(any(target_os = "macos", windows, test)) {
-            return SystemRoute::Direct;
-        }
         // What is no URI is not requested either: it has no route to name.
         let uri: Option<http::Uri> = url.as_str().parse().ok();
         let proxy = uri.and_then(|uri| self.matcher.intercept(&uri));

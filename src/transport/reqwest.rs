@@ -228,13 +228,17 @@ impl fmt::Debug for Reqwest {
 impl Transport for Reqwest {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
         let request = reqwest::Request::try_from(request).map_err(|error| failed(error, None))?;
-        let (client, proxy) = match is_loopback(request.url()) {
-            true => (&self.direct, None),
-            false => (&self.client, self.proxy.of(request.url())),
+        let client = match is_loopback(request.url()) {
+            true => &self.direct,
+            false => &self.client,
         };
         let visit = self.resolver.as_ref().map(|own| own.visit(request.url()));
         let response = client.execute(request).await;
-        let response = response.map_err(|error| failed(error, proxy.as_ref()))?;
+        let response = response.map_err(|error| {
+            let url = error.url().filter(|url| !is_loopback(url));
+            let proxy = url.and_then(|url| self.proxy.of(url));
+            failed(error, proxy.as_ref())
+        })?;
         // The head is there, so the name was resolved long before.
         drop(visit);
         // Read before the conversion, which takes the response apart.
