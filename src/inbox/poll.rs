@@ -178,26 +178,22 @@ impl KnownCases {
         let (store, account) = (inbox.store(), inbox.account());
         // Nearly all that are listed.
         let mut cases = by_key(store.expected(account, &[]).await?);
-        let own_ids = shown.iter().filter_map(|shown| shown.order.own_id());
-        let unknown = own_ids.filter(|id| fits(id.as_str()) && !cases.contains_key(*id));
-        let mut unknown: Vec<OrderId> = unknown.cloned().collect();
-        if !unknown.is_empty() {
-            unknown.sort_unstable();
-            unknown.dedup();
-            cases.extend(by_key(store.find_all(account, &unknown, &[]).await?));
-        }
-        // What is new may be known by its Rx id alone.
-        let is_new = |shown: &&ObservedOrder| {
+        // What is not among them may be known all the same, by its order id or by its Rx id alone.
+        let is_unknown = |shown: &&ObservedOrder| {
             let own_id = shown.order.own_id();
             own_id.is_none_or(|id| !cases.contains_key(id))
         };
-        let new = shown.iter().filter(is_new).filter_map(rx_id_of);
-        let mut new: Vec<RxId> = new.map(RxId::new).collect();
-        new.sort_unstable();
-        new.dedup();
+        let unknown = || shown.iter().filter(is_unknown);
+        let own_ids = unknown().filter_map(|shown| shown.order.own_id());
+        let mut order_ids: Vec<OrderId> = own_ids.filter(|id| fits(id.as_str())).cloned().collect();
+        order_ids.sort_unstable();
+        order_ids.dedup();
+        let mut rx_ids: Vec<RxId> = unknown().filter_map(rx_id_of).map(RxId::new).collect();
+        rx_ids.sort_unstable();
+        rx_ids.dedup();
         let mut by_rx_id = HashMap::new();
-        if !new.is_empty() {
-            let found = store.find_all(account, &[], &new).await?;
+        if !order_ids.is_empty() || !rx_ids.is_empty() {
+            let found = store.find_all(account, &order_ids, &rx_ids).await?;
             let ids = |case: &Case| Some((case.rx_id()?.clone(), case.order_id().clone()));
             by_rx_id.extend(found.iter().filter_map(ids));
             cases.extend(by_key(found));
