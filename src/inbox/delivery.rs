@@ -363,10 +363,8 @@ impl Delivery {
         let Some(found) = found.await? else {
             return Ok(false);
         };
-        let later = usize::try_from(self.claimed.index)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1);
-        let mut later = found.case.history().arrivals().iter().skip(later);
+        let arrivals = found.case.history().arrivals().iter();
+        let mut later = arrivals.skip(self.history.arrivals().len());
         Ok(later.any(|arrival| arrival.status().symbol() == Some(Symbol::S)))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt};
 use lab_connector::clock::Clock;
 use lab_connector::flow::Scenario;
-use lab_connector::inbox::MemoryStore;
+use lab_connector::inbox::{Delivery, Inbox, MemoryStore};
 use serde_json::json;
 
 use super::{HOUR, Service, names, symbols};
@@ -165,8 +165,8 @@ async fn streams_poll_while_they_wait_and_show_every_arrival() {
     assert_eq!(service.state().lists, 2);
 }
 
-#[tokio::test]
-async fn returning_is_recorded_and_so_is_what_the_service_makes_of_it() {
+/// An order that was delivered, and returned to the doctor.
+async fn returned() -> (Service, Inbox, Delivery) {
     let service = Service::new();
     let inbox = service.settled().await;
     service.with_another(&inbox).await;
@@ -177,6 +177,12 @@ async fn returning_is_recorded_and_so_is_what_the_service_makes_of_it() {
         .return_to_doctor("margin not visible")
         .await
         .unwrap();
+    (service, inbox, delivery)
+}
+
+#[tokio::test]
+async fn returning_is_recorded_and_so_is_what_the_service_makes_of_it() {
+    let (service, inbox, delivery) = returned().await;
     delivery.acknowledge().await.unwrap();
     assert_eq!(symbols(&inbox, "1").await, "FS");
     // The listing lags behind: nothing new.
@@ -198,16 +204,7 @@ async fn returning_is_recorded_and_so_is_what_the_service_makes_of_it() {
 /// rescan may be here, and must not go back to the patient.
 #[tokio::test]
 async fn a_handler_that_runs_again_returns_nothing_a_second_time() {
-    let service = Service::new();
-    let inbox = service.settled().await;
-    service.with_another(&inbox).await;
-    service.show(1, "Ready for Download");
-    inbox.poll().await.unwrap();
-    let delivery = inbox.claim(1).await.unwrap().remove(0);
-    delivery
-        .return_to_doctor("margin not visible")
-        .await
-        .unwrap();
+    let (service, inbox, _delivery) = returned().await;
     let returns = |service: &Service| service.state().returns;
     assert_eq!(returns(&service), 1);
     service.pass(HOUR);
