@@ -19,13 +19,20 @@ static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 /// A time, to be written.
 pub(crate) struct Rfc3339(pub(crate) SystemTime);
 
+impl Rfc3339 {
+    /// `None` beyond the year 9999.
+    pub(crate) fn text(&self) -> Option<impl fmt::Display + use<>> {
+        let time = Timestamp::from_millisecond(millis::since_epoch(self.0));
+        time.ok().map(Text)
+    }
+}
+
 impl Serialize for Rfc3339 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let millis = millis::since_epoch(self.0);
-        match Timestamp::from_millisecond(millis) {
-            Ok(time) => serializer.collect_str(&Text(time)),
-            // Beyond the year 9999, from a clock that is wrong: as such it is read back.
-            Err(_) => serializer.serialize_i64(millis),
+        match self.text() {
+            Some(text) => serializer.collect_str(&text),
+            // From a clock that is wrong: as such it is read back.
+            None => serializer.serialize_i64(millis::since_epoch(self.0)),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::case::Case;
 use super::prescription::Prescription;
 use super::truth::GroundTruth;
 use super::world::World;
+use crate::flow::rfc3339::Rfc3339;
 use crate::flow::{Arrival, History};
 use crate::status::OrderStatus;
 
@@ -93,7 +94,8 @@ impl Snapshot {
 
 /// A time as the control API writes it: RFC 3339, in UTC, to the millisecond.
 pub(super) fn time(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time)
-        .map(|time| format!("{time:.3}"))
+    Rfc3339(time)
+        .text()
+        .map(|text| text.to_string())
         .unwrap_or_default()
 }
