@@ -244,8 +244,10 @@ impl World {
         if self.chance(10) {
             rx_ids.push(format!("rx-{:x}", self.rng().u32(..)));
         }
-        if self.chance(5) && !self.orders().is_empty() {
-            // That of any order, also of another lab.
+        // That of any order, also of another lab. In the end there are none: a hint may show files
+        // that no listing did, and is news then.
+        let busy = *self.busy.lock().unwrap();
+        if busy && self.chance(5) && !self.orders().is_empty() {
             let (_, order) = pick(&mut self.rng(), &self.orders());
             let truth = self.service.truth(&order).unwrap();
             rx_ids.push(truth.rx_id.as_str().to_owned());
