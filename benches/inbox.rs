@@ -369,7 +369,6 @@ fn insert(connection: &mut Connection, commit: &Commit) -> rusqlite::Result<()> 
 /// A file of cases of which 1,000 are listed, spread over all of them.
 struct Polled {
     store: SqliteStore,
-    listed: Vec<OrderId>,
     _directory: tempfile::TempDir,
 }
 
@@ -398,7 +397,6 @@ impl Polled {
         }
         let polled = Polled {
             store,
-            listed: (0..stored).step_by(every).map(id).collect(),
             _directory: directory,
         };
         polled.expected(runtime);
@@ -409,7 +407,7 @@ impl Polled {
     fn expected(&self, runtime: &Runtime) -> Duration {
         let account = AccountId::new("L-1");
         let begin = Instant::now();
-        let cases = self.store.expected(&account, &self.listed);
+        let cases = self.store.expected(&account);
         let cases = black_box(runtime.block_on(cases).expect("cases"));
         assert_eq!(cases.len(), LISTED);
         drop(cases);

@@ -121,7 +121,7 @@ async fn unlisted(inbox: &Inbox, moment: Moment, report: &mut PollReport) -> Res
     let mut coverage = moment.coverage;
     coverage.take_incomplete(moment.now, inbox.plan_policy());
     if coverage.is_stale(moment.now) {
-        let expected = inbox.store().expected(inbox.account(), &[]).await?;
+        let expected = inbox.store().expected(inbox.account()).await?;
         let moment = Moment { coverage, ..moment };
         let cases = by_key(expected);
         let observations: Vec<_> = missing(&cases, None, Evidence::Unlisted).collect();
@@ -177,7 +177,7 @@ impl KnownCases {
     async fn read(inbox: &Inbox, shown: &[ObservedOrder]) -> Result<Self> {
         let (store, account) = (inbox.store(), inbox.account());
         // Nearly all that are listed.
-        let mut cases = by_key(store.expected(account, &[]).await?);
+        let mut cases = by_key(store.expected(account).await?);
         // What is not among them may be known all the same, by its order id or by its Rx id alone.
         let is_unknown = |shown: &&ObservedOrder| {
             let own_id = shown.order.own_id();

@@ -212,13 +212,13 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// The store cannot be read.
     async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState>;
 
-    /// What a listing is compared with: those of `orders` that are known, and all cases that a
-    /// complete listing should have ([`Case::is_expected`]), each once, in any order.
+    /// The cases that a complete listing should have ([`Case::is_expected`]), each once, in any
+    /// order.
     ///
     /// # Errors
     ///
     /// The store cannot be read.
-    async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>>;
+    async fn expected(&self, account: &AccountId) -> Result<Vec<Case>>;
 
     /// One case with its order's data, if it is known.
     ///
@@ -424,8 +424,8 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         (**self).account(account, now).await
     }
 
-    async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
-        (**self).expected(account, orders).await
+    async fn expected(&self, account: &AccountId) -> Result<Vec<Case>> {
+        (**self).expected(account).await
     }
 
     async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {

@@ -138,7 +138,7 @@ impl<'a, S: CaseStore + TokenStore> Worker<'a, S> {
         }
         let order = OrderId::new(format!("q{id}"));
         let _ = Self::within(rng, store.find(&account, &order)).await;
-        let _ = Self::within(rng, store.expected(&account, std::slice::from_ref(&order))).await;
+        let _ = Self::within(rng, store.expected(&account)).await;
         let claimed = CaseStore::claim(store, &account, &id, 1, LONG, now);
         for claimed in Self::within(rng, claimed).await.into_iter().flatten() {
             let done = [settlement(claimed.sequence, &id)];

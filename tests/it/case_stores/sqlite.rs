@@ -189,8 +189,9 @@ async fn reading_writes_nothing() {
     let id = OrderId::new("1");
     store.now(now).await.unwrap();
     store.account(&account, now).await.unwrap();
+    store.expected(&account).await.unwrap();
     store
-        .expected(&account, &[id.clone(), "2".into()])
+        .find_all(&account, &[id.clone(), "2".into()], &[])
         .await
         .unwrap();
     store.find(&account, &id).await.unwrap();

@@ -67,9 +67,9 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         self.store.account(account, now).await
     }
 
-    async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
+    async fn expected(&self, account: &AccountId) -> Result<Vec<Case>> {
         self.hook.before(Call::Read)?;
-        self.store.expected(account, orders).await
+        self.store.expected(account).await
     }
 
     async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {

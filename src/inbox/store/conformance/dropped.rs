@@ -35,8 +35,7 @@ pub(super) async fn operations<S: CaseStore + 'static>(
     })
     .await?;
     each(check, async |check: &Check<S>, _| {
-        let asked = [one.clone()];
-        check.store.expected(&check.account, &asked).await.map(drop)
+        check.store.expected(&check.account).await.map(drop)
     })
     .await?;
     each(check, async |check: &Check<S>, _| {

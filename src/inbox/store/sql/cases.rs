@@ -1,9 +1,9 @@
 //! Reading cases and the log.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Batch, Row, Session, Type, damaged, limit, number, read_text, text};
+use super::{Batch, Row, Session, Type, damaged, limit, number, read_text};
 use crate::error::Result;
 use crate::inbox::store::{AccountState, Case, Counts, LoggedArrival, NewArrival, Poller, Stored};
 use crate::model::{Order, OrderId, RxId};
@@ -81,39 +81,15 @@ pub(super) async fn account<S: Session>(session: &mut S, account: &str) -> Resul
     Ok(rows.pop().unwrap_or_default())
 }
 
-pub(super) async fn expected<S: Session>(
-    session: &mut S,
-    account: &str,
-    orders: &[OrderId],
-) -> Result<Vec<Case>> {
-    let read = |row: &dyn Row| case(row, 0);
+pub(super) async fn expected<S: Session>(session: &mut S, account: &str) -> Result<Vec<Case>> {
     let statement = concat!(
         "SELECT ",
         case_columns!(),
         " FROM @cases c WHERE c.account = $1 AND c.listed"
     );
-    let mut cases = session.query(statement, &[account.into()], read).await?;
-    // Nearly none.
-    let mut others = {
-        let found: HashSet<_> = cases.iter().map(Case::order_id).collect();
-        let others = orders.iter().filter(|id| !found.contains(id));
-        others.map(|id| text(id.as_str())).collect::<Vec<_>>()
-    };
-    if others.is_empty() {
-        return Ok(cases);
-    }
-    others.sort_unstable();
-    others.dedup();
-    let statement = concat!(
-        "SELECT ",
-        case_columns!(),
-        " FROM ROWS(2: order_id text) JOIN @cases c ON c.account = $1 AND c.order_id = u.order_id"
-    );
-    let batch = Batch::default().column(Type::Text, &others, |id| id.into());
-    let values = [account.into()];
-    let found = session.query_each(statement, &values, &batch, read);
-    cases.extend(found.await?);
-    Ok(cases)
+    session
+        .query(statement, &[account.into()], |row| case(row, 0))
+        .await
 }
 
 pub(super) async fn by_order<S: Session>(

@@ -105,10 +105,10 @@ macro_rules! stores {
                 .await
             }
 
-            async fn expected(&self, account: &AccountId, orders: &[OrderId]) -> Result<Vec<Case>> {
-                let (account, orders) = (sql::owned(account.as_str()), orders.to_vec());
+            async fn expected(&self, account: &AccountId) -> Result<Vec<Case>> {
+                let account = sql::owned(account.as_str());
                 self.run(Access::Read, None, move |session| {
-                    Box::pin(async move { cases::expected(session, &account, &orders).await })
+                    Box::pin(async move { cases::expected(session, &account).await })
                 })
                 .await
             }
