@@ -247,10 +247,10 @@ impl Protocol {
     fn redirect_url(&self, operation: Operation) -> Result<RedirectUrl> {
         let configured = self.credentials.redirect_url.clone();
         let named = |error: Error| error.with_operation(operation.title());
-        let url = configured
-            .ok_or_else(|| named(Error::configuration("no redirect URL is configured")))?;
+        let url =
+            configured.ok_or_else(|| named(Error::configuration("`redirect_url` is not given")))?;
         RedirectUrl::new(url).map_err(|error| {
-            named(Error::configuration("the redirect URL is no valid URL").with_source(error))
+            named(Error::configuration("`redirect_url` is no valid URL").with_source(error))
         })
     }
 
