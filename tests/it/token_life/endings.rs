@@ -199,6 +199,11 @@ async fn a_token_that_is_revoked_already_is_revoked() {
         (401, r#"{"error":"invalid_token","error_description":"x"}"#),
         (400, "error=invalid_token&error_description=x"),
         (400, "invalid_token"),
+        (200, r#"{"error":"invalid_token"}"#),
+        (200, ""),
+        (204, ""),
+        (200, "OK"),
+        (200, r#"{"success":true,"error":null}"#),
     ] {
         let clock = TestClock::new();
         let store = store(&clock, 3600).await;
@@ -213,6 +218,9 @@ async fn a_token_that_is_revoked_already_is_revoked() {
         (401, r#"{"error":"invalid_client"}"#),
         (404, ""),
         (503, "invalid_token"),
+        (200, r#"{"error":"unsupported_token_type"}"#),
+        (200, r#"{"success":false}"#),
+        (200, "error=invalid_client"),
     ] {
         let clock = TestClock::new();
         let store = store(&clock, 3600).await;
