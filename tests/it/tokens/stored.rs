@@ -197,6 +197,63 @@ async fn pairing_brings_the_account_tokens_of_its_own() {
     assert_eq!(service.shown(), ["access-3"]);
 }
 
+/// The slower of two pairings is the one whose tokens were replaced: nobody goes on with those.
+#[tokio::test]
+async fn of_two_pairings_the_one_that_is_stored_is_used() {
+    /// A store whose first swap takes its time to say that it was made.
+    #[derive(Debug)]
+    struct SlowFirst(Watched, Semaphore);
+
+    #[async_trait]
+    impl TokenStore for SlowFirst {
+        async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
+            self.0.load(key).await
+        }
+
+        async fn claim(
+            &self,
+            key: &TokenKey,
+            generation: u64,
+            holder: &str,
+            lease: Duration,
+        ) -> Result<bool> {
+            self.0.claim(key, generation, holder, lease).await
+        }
+
+        async fn swap(&self, key: &TokenKey, before: Option<u64>, new: &Tokens) -> Result<bool> {
+            let swapped = self.0.swap(key, before, new).await?;
+            if before == Some(1) {
+                self.1.acquire().await.unwrap().forget();
+            }
+            Ok(swapped)
+        }
+
+        async fn clear(&self, key: &TokenKey) -> Result<()> {
+            self.0.clear(key).await
+        }
+    }
+
+    let (clock, service) = (TestClock::new(), Service::new());
+    let store = Arc::new(SlowFirst(
+        Arc::into_inner(Watched::new(&clock, 3600).await).unwrap(),
+        Semaphore::new(0),
+    ));
+    let client = service.client(&clock, Arc::clone(&store));
+    let pair = || {
+        let me = client.login("me");
+        tokio::spawn(async move { me.pair("account-77").await.map(drop) })
+    };
+    let slow = pair();
+    store.0.saved.acquire().await.unwrap().forget();
+    pair().await.unwrap().unwrap();
+    store.1.add_permits(1);
+    slow.await.unwrap().unwrap();
+    let stored = kept(&store, &account()).await.unwrap();
+    assert_eq!(stored, "access-3");
+    list(&client).await.unwrap();
+    assert_eq!(service.shown(), [stored]);
+}
+
 #[tokio::test]
 async fn unpairing_and_revoking_forget_the_tokens() {
     let (clock, service) = (TestClock::new(), Service::new());
