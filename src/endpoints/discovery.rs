@@ -16,6 +16,7 @@ use url::Url;
 use super::{DOMAINS, Endpoint, EndpointSource, Endpoints, Operation, URLS, join, lenient_field};
 use crate::error::{Error, Result};
 use crate::text;
+use crate::transport::wire::SHORT;
 
 /// An answer that is older is asked for anew before the next call. Access tokens live an hour, and
 /// Discovery is asked before each refresh: only tokens that live longer let it become so old.
@@ -194,6 +195,9 @@ impl Directory {
 /// as there are others.
 pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
     let wrong = |what: &str| Error::decode(what).with_operation(Operation::Discovery.title());
+    if answer.len() > SHORT {
+        return Err(wrong("it is longer than 1 MiB"));
+    }
     let value: Value =
         text::json(answer, None).map_err(|error| wrong("it is not JSON").with_source(error))?;
     let nothing = serde_json::Map::new();
