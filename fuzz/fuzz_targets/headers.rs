@@ -79,7 +79,7 @@ fuzz_target!(|bytes: &[u8]| {
         let mut file = Vec::new();
         let download = lab.download(&ORDER, &ORDER.assets()[0]);
         match download.to_writer(&mut file).await {
-            Ok(received) => assert_eq!((received.bytes, &file[..]), (2, &b"[]"[..])),
+            Ok(_) => assert_eq!(file, b"[]"),
             Err(error) => assert!(error.is_incomplete(), "{error}"),
         }
     });
