@@ -15,7 +15,7 @@
 //!
 //! let client = ClosingClient::new(
 //!     Client::builder()
-//!         .endpoints(Endpoints::from_file("lab-connector.json")?)
+//!         .endpoints(Endpoints::from_file("endpoints.json")?)
 //!         .credentials("id", "secret")
 //!         .redirect_url("https://lms.example/callback")
 //!         .token_store(FileTokenStore::open("tokens")?)

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use encoding_rs::Encoding;
 use http::HeaderValue;
+use serde::de::DeserializeOwned;
 
 /// The text of a body. A byte order mark says what it is; else it is UTF-8 if it can be, as RFC 8259
 /// demands; else what its headers declare. A sign that none of them has is replaced, and costs no more
@@ -33,6 +34,53 @@ pub(crate) fn of<'a>(body: &'a [u8], content_type: Option<&HeaderValue>) -> Cow<
             encoding.decode_without_bom_handling(body).0
         }
     }
+}
+
+/// The JSON of a body. The half of a sign, as in `"call \ud83d"`, is replaced: services cut texts to a
+/// length, and the rest of such an answer may be tokens.
+pub(crate) fn json<T: DeserializeOwned>(
+    body: &[u8],
+    content_type: Option<&HeaderValue>,
+) -> serde_json::Result<T> {
+    let text = of(body, content_type);
+    serde_json::from_str(&text).or_else(|error| match without_halves(&text) {
+        Some(whole) => serde_json::from_str(&whole),
+        None => Err(error),
+    })
+}
+
+/// The same JSON with `\ufffd` in place of each lone surrogate; none if there is no such.
+fn without_halves(json: &str) -> Option<String> {
+    /// The third digit of `\ud8…` to `\udf…`, which says which half it is.
+    fn half(json: &str, at: usize) -> Option<u8> {
+        match json.as_bytes().get(at..at + 6)? {
+            [b'\\', b'u', b'd' | b'D', half, one, two]
+                if one.is_ascii_hexdigit() && two.is_ascii_hexdigit() =>
+            {
+                Some(half.to_ascii_lowercase())
+            }
+            _ => None,
+        }
+    }
+    let mut whole = String::with_capacity(json.len());
+    let (mut copied, mut at) = (0, 0);
+    // A backslash stands in texts only.
+    while let Some(next) = json[at..].find('\\') {
+        at += next;
+        match (half(json, at), half(json, at + 6)) {
+            (Some(b'8' | b'9' | b'a' | b'b'), Some(b'c'..=b'f')) => at += 12,
+            (Some(b'8' | b'9' | b'a'..=b'f'), _) => {
+                whole.push_str(&json[copied..at]);
+                whole.push_str("\\ufffd");
+                at += 6;
+                copied = at;
+            }
+            // With what it escapes, which may be a backslash.
+            _ => at += 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8),
+        }
+    }
+    whole.push_str(&json[copied..]);
+    (copied > 0).then_some(whole)
 }
 
 fn declared(content_type: &HeaderValue) -> Option<&'static Encoding> {
@@ -73,5 +121,41 @@ mod tests {
             assert_eq!(of(body, Some(&kind)), expected, "{kind:?}");
         }
         assert_eq!(of(b"", None), "");
+    }
+
+    #[test]
+    fn half_a_sign_costs_no_more_than_itself() {
+        for (body, expected) in [
+            (r#""call \ud83d""#, "call \u{FFFD}"),
+            (
+                r#""\uD83D\uDE00 \uDE00\uD83D""#,
+                "\u{1F600} \u{FFFD}\u{FFFD}",
+            ),
+            (r#""\ud83d\ud83d\ude00""#, "\u{FFFD}\u{1F600}"),
+            (
+                r#""\\ud83d \udC00 \ud7ff\ue000ü""#,
+                "\\ud83d \u{FFFD} \u{D7FF}\u{E000}ü",
+            ),
+        ] {
+            let text: String = json(body.as_bytes(), None).unwrap();
+            assert_eq!(text, expected, "{body}");
+        }
+        for none in [
+            r#""\ud8ü""#,
+            r#""\ud8"#,
+            r#""\"#,
+            r#""\ü""#,
+            r#"\ud83"#,
+            r#""\udz00""#,
+        ] {
+            assert!(json::<String>(none.as_bytes(), None).is_err(), "{none}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_json_or_none(text in r#"[\\ud8cfaé"]{0,40}"#) {
+            let _ = json::<serde_json::Value>(text.as_bytes(), None);
+        }
     }
 }

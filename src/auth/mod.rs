@@ -22,7 +22,7 @@ use std::fmt;
 
 use url::Url;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, NO_TOKENS, Result};
 use crate::model::AccountId;
 use crate::secret::Secret;
 
@@ -62,7 +62,7 @@ impl TokenKey {
 
     /// The same, where there are no tokens.
     pub(crate) fn has_none(&self) -> Error {
-        self.lost("no tokens are stored")
+        self.lost(NO_TOKENS)
     }
 }
 
@@ -114,7 +114,7 @@ impl fmt::Debug for Credentials {
 /// A redirect URL as it can be registered with Align: https, without `#`. Plain http is accepted
 /// on loopback, for simulators and desktop tools. Returned as it came.
 pub(crate) fn redirect_url(text: &str) -> Result<String> {
-    let wrong = |what: &str| Error::configuration(format!("the redirect URL {what}"));
+    let wrong = |what: &str| Error::configuration(format!("`redirect_url` {what}"));
     // Beyond the spaces around it the text stays as it came: services compare it by letters (RFC
     // 6749 section 3.1.2.3, RFC 3986 section 6.2.1).
     let text = text.trim();

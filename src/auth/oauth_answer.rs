@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::token::TokenAnswer;
 use crate::key::same_key;
+use crate::text;
 
 /// The answer as the JSON that the oauth2 crate reads.
 #[derive(Debug)]
@@ -61,10 +62,9 @@ fn error(fields: &Map<String, Value>) -> Option<String> {
 }
 
 fn fields(body: &[u8]) -> Option<Map<String, Value>> {
-    let text = String::from_utf8_lossy(body);
-    // Some services write a byte order mark, which serde_json refuses.
-    let text = text.trim_start_matches('\u{FEFF}').trim();
-    if let Ok(value) = serde_json::from_str(text) {
+    let text = text::of(body, None);
+    let text = text.trim();
+    if let Ok(value) = text::json(text.as_bytes(), None) {
         return match value {
             Value::Object(fields) => Some(fields),
             Value::String(code) => alone(&code),
@@ -108,6 +108,8 @@ mod tests {
         for body in [
             r#"{"access_token":"a","expires_in":60}"#,
             "\u{FEFF}{\"accessToken\":\"a\"}",
+            // Of a service that cuts names to a length.
+            r#"{"access_token":"a","name":"x \ud83d"}"#,
             r#"{"access_token":"a","error":"","error_description":null}"#,
             r#"{"access_token":"a","error":"none"}"#,
             "access_token=a&token_type=bearer&expires_in=60",
@@ -123,6 +125,10 @@ mod tests {
             (r#"{"error":"invalid_grant"}"#, "invalid_grant"),
             ("\u{FEFF} {\"Error\":\"invalid_grant\"}", "invalid_grant"),
             (r#"{"error":{"code":"invalid_grant"}}"#, "invalid_grant"),
+            (
+                r#"{"error":"invalid_grant","error_description":"x \ud83d"}"#,
+                "invalid_grant",
+            ),
             (r#"{"error":"bad_refresh_token"}"#, "bad_refresh_token"),
             ("error=invalid_grant&error_description=x+y", "invalid_grant"),
             ("invalid_grant", "invalid_grant"),

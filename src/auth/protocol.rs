@@ -36,7 +36,9 @@ use crate::endpoints::discovery::Directory;
 use crate::endpoints::origin::{self, AllowedOrigins};
 use crate::endpoints::{Endpoint, Operation};
 use crate::error::{Error, Kind, Result, SendState, answer};
+use crate::model::lenient;
 use crate::secret::Secret;
+use crate::text;
 use crate::transport::wire::TimedTransport;
 
 type OAuthClient = oauth2::Client<
@@ -172,21 +174,19 @@ impl Protocol {
         let (method, url) = self.credential_endpoint(operation)?;
         let request = self.revocation(tokens, method, &url).map_err(named)?;
         let (head, body) = self.exchange_once(&url, request).await.map_err(named)?;
-        // A proxy's page is a success by its status, and revokes nothing.
-        if head.status.is_success() && !answer::is_page(&body) {
+        // Some say so of a token that is gone already, which RFC 7009 has no error for.
+        let code = oauth_answer::code(&body);
+        if !head.status.is_server_error() && code.as_deref() == Some("invalid_token") {
             return Ok(());
         }
-        let error = if head.status.is_success() {
-            unfit(&head, answer::describe(&head.headers, &body))
-        } else {
-            // Some say so of a token that is gone already, which RFC 7009 has no error for.
-            if head.status.is_client_error()
-                && oauth_answer::code(&body).as_deref() == Some("invalid_token")
-            {
-                return Ok(());
+        let error = match head.status.is_success() {
+            // A proxy's page is a success by its status, and revokes nothing.
+            true if answer::is_page(&body) => unfit(&head, answer::describe(&head.headers, &body)),
+            true if code.is_some() || lenient::is_failure(&text::of(&body, None)) => {
+                unfit(&head, "it says that it failed")
             }
-            let now = self.wire.clock.now();
-            answer::error(head.status, &head.headers, &body, now)
+            true => return Ok(()),
+            false => answer::error(head.status, &head.headers, &body, self.wire.clock.now()),
         };
         Err(named(error).with_attempts(1))
     }
@@ -247,10 +247,10 @@ impl Protocol {
     fn redirect_url(&self, operation: Operation) -> Result<RedirectUrl> {
         let configured = self.credentials.redirect_url.clone();
         let named = |error: Error| error.with_operation(operation.title());
-        let url = configured
-            .ok_or_else(|| named(Error::configuration("no redirect URL is configured")))?;
+        let url =
+            configured.ok_or_else(|| named(Error::configuration("`redirect_url` is not given")))?;
         RedirectUrl::new(url).map_err(|error| {
-            named(Error::configuration("the redirect URL is no valid URL").with_source(error))
+            named(Error::configuration("`redirect_url` is no valid URL").with_source(error))
         })
     }
 
@@ -310,7 +310,7 @@ impl Protocol {
             _ => {
                 let what = answer::describe(&head.headers, &body);
                 // JSON without a token is valid JSON, which `describe` does not know.
-                let known = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+                let known = text::json::<serde::de::IgnoredAny>(&body, None).is_ok();
                 let what = if known {
                     "there is no `access_token` in it"
                 } else {

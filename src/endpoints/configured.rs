@@ -3,8 +3,8 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{EndpointSource, Endpoints, Operation};
-use crate::error::{Error, Result};
+use super::{EndpointSource, Endpoints, Operation, named};
+use crate::error::Result;
 
 /// The operations below the base URL of authorization. Convention.
 const OAUTH: [Operation; 4] = [
@@ -74,10 +74,6 @@ impl Endpoints {
         }
         Ok(Some(endpoints))
     }
-}
-
-fn named(setting: &str, error: &Error) -> Error {
-    Error::configuration(format!("`{setting}`: {error}")).with_source(error.clone())
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use url::Url;
 
 use super::{DOMAINS, Endpoint, EndpointSource, Endpoints, Operation, URLS, join, lenient_field};
 use crate::error::{Error, Result};
+use crate::text;
+use crate::transport::wire::SHORT;
 
 /// An answer that is older is asked for anew before the next call. Access tokens live an hour, and
 /// Discovery is asked before each refresh: only tokens that live longer let it become so old.
@@ -193,8 +195,11 @@ impl Directory {
 /// as there are others.
 pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
     let wrong = |what: &str| Error::decode(what).with_operation(Operation::Discovery.title());
-    let value: Value = serde_json::from_slice(answer)
-        .map_err(|error| wrong("it is not JSON").with_source(error))?;
+    if answer.len() > SHORT {
+        return Err(wrong("it is longer than 1 MiB"));
+    }
+    let value: Value =
+        text::json(answer, None).map_err(|error| wrong("it is not JSON").with_source(error))?;
     let nothing = serde_json::Map::new();
     let object = value.as_object().unwrap_or(&nothing);
 
@@ -308,6 +313,7 @@ mod tests {
             r#"{"endpoints": {"get_orders": {"domain": "eu.example", "path": "/v2/orders"}}}"#,
             r#"[{"name": "GetOrders", "domain": "https://eu.example/", "path": "v2/orders"}]"#,
             r#"{"services": [{"Service": "Get Orders", "Url": "https://eu.example/v2/orders"}, 7]}"#,
+            "\u{FEFF}{\"getOrders\": \"https://eu.example/v2/orders\", \"region\": \"\\ud83d\"}",
         ] {
             let read = read(answer.as_bytes(), &configured()).unwrap();
             let (method, url) = read.endpoint(Operation::GetOrders).unwrap();

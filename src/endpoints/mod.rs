@@ -52,6 +52,7 @@ use http::Method;
 use serde_json::Value;
 use url::Url;
 
+use crate::config;
 use crate::error::{Error, Result};
 use crate::key::same_key;
 use crate::model::lenient::Shapes;
@@ -110,12 +111,11 @@ impl Endpoints {
     /// [`Error::is_configuration`] if it is no http or https URL, or holds user info, a query
     /// or a `#`.
     pub fn from_base_url(base_url: &str) -> Result<Self> {
-        let mut url = Url::parse(base_url.trim()).map_err(|error| {
-            Error::configuration("the base URL is no valid URL").with_source(error)
-        })?;
+        let mut url = Url::parse(base_url.trim())
+            .map_err(|error| Error::configuration("the URL is not valid").with_source(error))?;
         // Paths are appended to the text of the base: a query would be in the middle of every URL.
         if url.query().is_some() {
-            return Err(Error::configuration("the base URL must not hold a query"));
+            return Err(Error::configuration("the URL must not hold a query"));
         }
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
@@ -172,7 +172,8 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// [`Error::is_configuration`], which names the file, if it cannot be read.
+    /// [`Error::is_configuration`], which names the file, if it cannot be read, or if it is a whole
+    /// configuration: that is read with [`Config::from_file`](crate::Config::from_file).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::from_value(&Self::file_value(path)?).map_err(|error| misfit(path, error))
@@ -186,7 +187,22 @@ impl Endpoints {
             Error::configuration(format!("the file {name} cannot be read")).with_source(error)
         })?;
         // Editors put a byte order mark before it.
-        Self::json_value(&text::of(&bytes, None)).map_err(|error| misfit(path, error))
+        let value =
+            Self::json_value(&text::of(&bytes, None)).map_err(|error| misfit(path, error))?;
+        // What else a configuration says would be lost without a word.
+        let mut keys = value
+            .as_object()
+            .into_iter()
+            .flat_map(|object| object.keys());
+        match keys.find_map(|key| config::setting_besides_endpoints(key)) {
+            None => Ok(value),
+            Some(setting) => Err(misfit(
+                path,
+                Error::configuration(format!(
+                    "`{setting}` is a setting of a configuration: read this file with `Config::from_file`"
+                )),
+            )),
+        }
     }
 
     fn json_value(json: &str) -> Result<Value> {
@@ -235,7 +251,9 @@ impl Endpoints {
         let field = |name: &str| lenient_field(object, &[name]);
         let mut endpoints = match field("baseurl") {
             None | Some(Value::Null) => Endpoints::new(),
-            Some(Value::String(url)) => Endpoints::from_base_url(url)?,
+            Some(Value::String(url)) => {
+                Endpoints::from_base_url(url).map_err(|error| named("base_url", &error))?
+            }
             Some(_) => return Err(Error::configuration("`base_url` must be text")),
         };
         match field("endpoints") {
@@ -249,7 +267,11 @@ impl Endpoints {
                             known.collect::<Vec<_>>().join(", ")
                         ))
                     })?;
-                    endpoints.read_entry(operation, entry, EndpointSource::Configured)?;
+                    endpoints
+                        .read_entry(operation, entry, EndpointSource::Configured)
+                        .map_err(|error| {
+                            named(&format!("endpoints.{}", operation.name()), &error)
+                        })?;
                 }
             }
             Some(_) => return Err(Error::configuration("`endpoints` must be an object")),
@@ -276,12 +298,8 @@ impl Endpoints {
         entry: &Value,
         source: EndpointSource,
     ) -> Result<()> {
-        let name = operation.name();
-        let wrong = || {
-            Error::configuration(format!(
-                "the endpoint `{name}` must be \"METHOD URL\", or have `method` and `url`"
-            ))
-        };
+        let wrong =
+            || Error::configuration("it must be \"METHOD URL\", or have `method` and `url`");
         let mut source = source;
         let (method, url) = match entry {
             Value::String(text) => match text.trim().split_once(char::is_whitespace) {
@@ -457,6 +475,11 @@ impl Endpoints {
     }
 }
 
+/// The error of a setting.
+fn named(setting: &str, error: &Error) -> Error {
+    Error::configuration(format!("`{setting}`: {error}")).with_source(error.clone())
+}
+
 fn misfit(path: &Path, error: Error) -> Error {
     let name = path.display();
     Error::configuration(format!("the file {name} does not fit: {error}")).with_source(error)
@@ -548,9 +571,15 @@ mod tests {
             ("[]", "object"),
             ("{}", "base_url"),
             (r#"{"base_url": 1}"#, "base_url"),
-            (r#"{"base_url": "ftp://a.example"}"#, "http"),
+            (
+                r#"{"base_url": "ftp://a.example"}"#,
+                "`base_url`: the URL must be http or https",
+            ),
             (r#"{"base_url": "https://a.example/?x"}"#, "query"),
-            (r#"{"base_url": "nowhere"}"#, "base URL"),
+            (
+                r#"{"base_url": "nowhere"}"#,
+                "`base_url`: the URL is not valid",
+            ),
             (
                 r#"{"endpoints": {"get_order": "https://a.example/"}}"#,
                 "get_order_by_rx_id",
@@ -558,6 +587,10 @@ mod tests {
             (r#"{"endpoints": {"pair": 1}}"#, "pair"),
             (r#"{"endpoints": {"pair": {"method": "POST"}}}"#, "pair"),
             (r#"{"endpoints": {"pair": "GET nowhere"}}"#, "Pair"),
+            (
+                r#"{"endpoints": {"pair": "ftp://a.example/"}}"#,
+                "`endpoints.pair`: Pair: the URL must be http or https",
+            ),
             (
                 r#"{"endpoints": {"pair": "https://a.example/{order_id}"}}"#,
                 "Pair: the URI template asks for `{order_id}`",
@@ -620,7 +653,7 @@ mod tests {
         std::fs::write(&path, r#"{"endpoints": {"pair": 1}}"#).unwrap();
         let text = said(&path);
         assert!(
-            text.contains("endpoints.json") && text.contains("`pair`"),
+            text.contains("endpoints.json") && text.contains("`endpoints.pair`"),
             "{text}"
         );
         std::fs::write(&path, "\u{FEFF}{\"base_url\": \"https://a.example\"}").unwrap();
@@ -629,6 +662,26 @@ mod tests {
             endpoints,
             Endpoints::from_base_url("https://a.example/").unwrap()
         );
+        // A whole configuration: what it says beside the endpoints would be lost without a word.
+        std::fs::write(
+            &path,
+            r#"{"base_url": "https://a.example", "clientId": "canary", "login_page": null}"#,
+        )
+        .unwrap();
+        let text = said(&path);
+        assert!(
+            text.contains("`client_id`") && text.contains("`Config::from_file`"),
+            "{text}"
+        );
+        assert!(!text.contains("canary"), "{text}");
+        let configured = Endpoints::configured(
+            None,
+            None,
+            None,
+            Some(&Value::from(path.to_str().unwrap())),
+            None,
+        );
+        assert_eq!(configured.unwrap_err().to_string(), text);
     }
 
     #[test]

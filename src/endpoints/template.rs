@@ -45,26 +45,20 @@ impl Template {
         // Judged by one of its URLs: the parser knows best what is a scheme, a host or a fragment.
         let url = template.expand_with(|_| Some("x"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(Error::configuration(
-                "an endpoint's URL must be http or https",
-            ));
+            return Err(Error::configuration("the URL must be http or https"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Error::configuration(
-                "an endpoint's URL must not hold user info",
-            ));
+            return Err(Error::configuration("the URL must not hold user info"));
         }
         if url.fragment().is_some() {
-            return Err(Error::configuration(
-                "an endpoint's URL must not hold a `#`",
-            ));
+            return Err(Error::configuration("the URL must not hold a `#`"));
         }
         // A variable in the host's place would let an id choose the host. Parsers forgive so
         // much before the path that only trying shows what is in it.
         let other = template.expand_with(|_| Some("y"));
         if !other.is_ok_and(|other| other.origin() == url.origin()) {
             return Err(Error::configuration(
-                "an endpoint's URL may have variables in its path and query only",
+                "the URL may have variables in its path and query only",
             ));
         }
         Ok(template)
@@ -123,9 +117,8 @@ impl Template {
             rest = after;
         }
         text.push_str(rest);
-        Url::parse(&text).map_err(|error| {
-            Error::configuration("an endpoint has no valid URL").with_source(error)
-        })
+        Url::parse(&text)
+            .map_err(|error| Error::configuration("the URL is not valid").with_source(error))
     }
 }
 

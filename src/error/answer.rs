@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{Error, Kind};
+use crate::text;
 
 /// Headers in which services name a request. Convention: the usual ones.
 const REQUEST_ID: [&str; 6] = [
@@ -127,7 +128,7 @@ pub(crate) fn excerpt(body: &[u8], refuses: bool) -> String {
     if length > DESCRIBED {
         return format!("{length} bytes, too many to look into");
     }
-    let text = match serde_json::from_slice(body) {
+    let text = match text::json(body, None) {
         Ok(Value::Object(fields)) => {
             format!("a JSON object, {length} bytes: {}", shape(&fields, refuses))
         }
@@ -179,7 +180,7 @@ impl ErrorText {
         if body.len() > DESCRIBED || is_page(body) {
             return ErrorText::default();
         }
-        let fields = match serde_json::from_slice(body) {
+        let fields = match text::json(body, None) {
             Ok(Value::Object(fields)) => fields,
             Ok(Value::String(text)) => return ErrorText::text(&text),
             Ok(_) => return ErrorText::default(),
@@ -239,10 +240,34 @@ fn is(key: &str, name: &str) -> bool {
 
 /// Whether it is an HTML page, which no service of the Lab Connector answers with.
 pub(crate) fn is_page(body: &[u8]) -> bool {
-    let start = body.trim_ascii_start();
-    // The length of `<!doctype html`.
-    let head = start.get(..14).unwrap_or(start).to_ascii_lowercase();
-    head.starts_with(b"<!doctype html") || head.starts_with(b"<html")
+    /// What pages begin with; those of portals and of firewalls may be no more than a script.
+    const BEGINNINGS: [&str; 6] = [
+        "<!doctype html",
+        "<html",
+        "<head",
+        "<body",
+        "<script",
+        "<meta",
+    ];
+    // The beginning says enough, whatever is before it.
+    let start = text::of(&body[..body.len().min(4096)], None);
+    let mut start = start.trim_start();
+    // A page of XHTML begins with a declaration, others with a comment.
+    while let Some((before, end)) = [("<?xml", "?>"), ("<!--", "-->")]
+        .into_iter()
+        .find(|(before, _)| start.starts_with(before))
+    {
+        let rest = start[before.len()..].split_once(end);
+        start = rest.map_or("", |(_, rest)| rest.trim_start());
+    }
+    BEGINNINGS.iter().any(|beginning| {
+        let (head, rest) = start
+            .split_at_checked(beginning.len())
+            .unwrap_or(("", start));
+        // `<header` is none of them.
+        head.eq_ignore_ascii_case(beginning)
+            && !rest.starts_with(|next: char| next.is_alphanumeric())
+    })
 }
 
 /// One line of at most `limit` characters.
@@ -256,6 +281,43 @@ pub(super) fn bounded(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_one_whatever_is_before_it() {
+        for page in [
+            "<html>",
+            " \r\n<HTML lang=en>",
+            "<!DOCTYPE html>",
+            "<!doctype HTML PUBLIC>",
+            "\u{FEFF}<!DOCTYPE html>",
+            "\u{FEFF}\n<html>",
+            "<?xml version=\"1.0\"?>\n<!DOCTYPE html PUBLIC>",
+            "<!-- a proxy -->\n<!-- x --><html>",
+            "<script>location = 'sign-in'</script>",
+            "<meta http-equiv=refresh>",
+            "<head/>",
+        ] {
+            assert!(is_page(page.as_bytes()), "{page}");
+        }
+        let utf16: Vec<u8> = "\u{FEFF}<html>"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert!(is_page(&utf16));
+        for none in [
+            "",
+            "{}",
+            "\u{FEFF}[]",
+            "<",
+            "<header>",
+            "<?xml",
+            "<!--",
+            "<?xml version=\"1.0\"?><order/>",
+            "\"<html>\"",
+        ] {
+            assert!(!is_page(none.as_bytes()), "{none}");
+        }
+    }
 
     #[test]
     fn codes_are_shown_and_texts_are_kept_apart() {
@@ -280,6 +342,11 @@ mod tests {
                 r#"{"error":"Canary, Jane","code":"E-1.b","type":"https://a.example/?sig=canary"}"#,
                 Some("E-1.b"),
                 Some("Canary, Jane, https://a.example/?sig=canary"),
+            ),
+            (
+                "\u{FEFF}{\"code\":\"E1\",\"message\":\"\\ud83d\"}",
+                Some("E1"),
+                Some("\u{FFFD}"),
             ),
             (r#"{"patient":"canary"}"#, None, None),
             (r#""no such order""#, None, Some("no such order")),

@@ -58,6 +58,9 @@ pub(crate) enum Kind {
     Truncated(String),
 }
 
+/// Why an access is lost where there are no tokens.
+pub(crate) const NO_TOKENS: &str = "no tokens are stored";
+
 impl Kind {
     /// Whether the service may have seen the request, where nothing else is known.
     pub(super) fn sent(&self) -> SendState {
@@ -123,6 +126,9 @@ impl Kind {
             Kind::Protocol(_) => "check the scheme and the port of the endpoint",
             Kind::Status(_) => return status.and_then(advice),
             Kind::Redirect(..) => "give the endpoint's own URL in the configuration",
+            // There may never have been any.
+            Kind::SignIn(NO_TOKENS) => "sign in to authorize the software",
+            Kind::Pairing(NO_TOKENS) => "pair the account",
             Kind::SignIn(_) => "sign in again to authorize the software anew",
             Kind::Pairing(_) => "pair the account again",
             Kind::Refresh(error) => return error.kind().advice(status),

@@ -19,7 +19,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::sensitive::Sensitive;
-pub(crate) use kind::Kind;
+pub(crate) use kind::{Kind, NO_TOKENS};
 
 /// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -412,6 +412,17 @@ mod tests {
                 "x; sign in again to authorize the software anew",
             ),
             (Kind::Pairing("x"), true, "x; pair the account again"),
+            // There may never have been any.
+            (
+                Kind::SignIn(NO_TOKENS),
+                false,
+                "no tokens are stored; sign in to authorize the software",
+            ),
+            (
+                Kind::Pairing(NO_TOKENS),
+                true,
+                "no tokens are stored; pair the account",
+            ),
         ] {
             let error = Error::new(kind);
             assert_eq!(error.to_string(), advice);

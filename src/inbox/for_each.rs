@@ -107,7 +107,7 @@ impl Inbox {
         let inbox = self;
         Box::pin(async move {
             let (concurrency, grace) = (inbox.settings.concurrency, self.settings.grace);
-            // For the whole loop: while `poll` begins `run_until` anew after a failure, the right
+            // For the whole loop: while `poll` begins `poll_until` anew after a failure, the right
             // to poll is kept.
             let running = RunGuard::new(inbox);
             let end = watch::Sender::new(false);
@@ -155,7 +155,7 @@ fn ended(end: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
 async fn poll(inbox: &Inbox, stop: impl Future<Output = ()> + Send) -> Result<()> {
     let mut stop = pin!(stop.fuse());
     loop {
-        match inbox.run_until(&mut stop).await {
+        match inbox.poll_until(&mut stop).await {
             Err(error) if is_lasting(&error) => return Err(error),
             // A pairing or tokens that somebody can renew. This does not spin: the runner keeps the
             // time of its next poll.

@@ -287,8 +287,9 @@ impl Inbox {
         self.run_until(std::future::pending()).await
     }
 
-    /// As [`Inbox::run`], until `stop` is done. A poll that is under way is finished, and
-    /// another process may poll the account at once.
+    /// As [`Inbox::run`], until `stop` is done. A poll that is under way is finished, refreshes of
+    /// tokens are waited for, see [`Client::close`](crate::Client::close), and another process may poll
+    /// the account at once.
     ///
     /// # Errors
     ///
@@ -298,6 +299,13 @@ impl Inbox {
     ///
     /// As [`Inbox::run`].
     pub async fn run_until(&self, stop: impl Future<Output = ()> + Send) -> Result<()> {
+        let polled = self.poll_until(stop).await;
+        // A poll may have gone on without the refresh that it began: what that brings must be stored.
+        self.lab.close().await;
+        polled
+    }
+
+    pub(super) async fn poll_until(&self, stop: impl Future<Output = ()> + Send) -> Result<()> {
         // Before the lock is taken, so that it is dropped after it: its drop needs the lock to
         // resign.
         let _running = RunGuard::new(self);

@@ -181,7 +181,7 @@ fn check_provider() -> Result<()> {
 
 /// The URL is parsed here first: reqwest's own error could show it, with the password in it.
 fn proxy(url: &Secret, credentials: Option<&(String, Secret)>) -> Result<reqwest::Proxy> {
-    let wrong = || Error::configuration("the proxy must be an http or https URL");
+    let wrong = || Error::configuration("`proxy` must be an http or https URL");
     let url = Url::parse(url.expose()).map_err(|_| wrong())?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(wrong());

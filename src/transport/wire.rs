@@ -52,6 +52,10 @@ impl ExtraHeaders {
 /// What answers may have by default: 32 MiB.
 pub(crate) const ANSWER_LIMIT: usize = 32 * MIB;
 
+/// What is read as a tree of values, which takes many times its length, has no more: no honest answer of
+/// tokens or endpoints comes near.
+pub(crate) const SHORT: usize = MIB;
+
 const MIB: usize = 1024 * 1024;
 
 impl TimedTransport {
@@ -72,12 +76,14 @@ impl TimedTransport {
         }
     }
 
-    /// The whole answer.
+    /// A whole answer of those that are short: tokens, endpoints, what a check asks for.
     pub(crate) async fn exchange(&self, url: &Url, request: Request) -> Result<(Parts, Bytes)> {
-        let exchange = self.exchange_some(url, request, self.answer_limit, None);
+        let limit = self.answer_limit.min(SHORT);
+        let exchange = self.exchange_some(url, request, limit, None);
         let (head, body) = exchange.await?;
         match body.cut {
             None => Ok((head, body.bytes)),
+            Some(_) if limit < self.answer_limit => Err(too_long(&head, limit, "")),
             Some(_) => Err(self.too_long(&head)),
         }
     }
@@ -114,13 +120,11 @@ impl TimedTransport {
 
     /// The error for an answer that is longer than one may be.
     pub(crate) fn too_long(&self, head: &Parts) -> Error {
-        let limit = match self.answer_limit {
-            whole if whole.is_multiple_of(MIB) => format!("{} MiB", whole / MIB),
-            odd => format!("{odd} bytes"),
-        };
-        let what = format!("it is longer than {limit}, see `ClientBuilder::answer_limit`");
-        let request_id = crate::error::answer::request_id(&head.headers);
-        Error::decode(what).with_answer(head.status, request_id, None)
+        too_long(
+            head,
+            self.answer_limit,
+            ", see `ClientBuilder::answer_limit`",
+        )
     }
 
     /// What the future returns, if it does so in time.
@@ -158,4 +162,14 @@ impl TimedTransport {
         };
         Error::new(kind).with_source(error)
     }
+}
+
+fn too_long(head: &Parts, limit: usize, setting: &str) -> Error {
+    let limit = match limit {
+        whole if whole.is_multiple_of(MIB) => format!("{} MiB", whole / MIB),
+        odd => format!("{odd} bytes"),
+    };
+    let request_id = crate::error::answer::request_id(&head.headers);
+    let what = format!("it is longer than {limit}{setting}");
+    Error::decode(what).with_answer(head.status, request_id, None)
 }

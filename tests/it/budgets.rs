@@ -14,7 +14,7 @@ use crate::support::{TestClock, builder, keep, order_with_file, store, tokens};
 /// A service that fails each path so many times.
 #[derive(Clone, Default)]
 struct Failing {
-    left: Arc<Mutex<HashMap<&'static str, u32>>>,
+    left: Arc<Mutex<HashMap<&'static str, (u16, u32)>>>,
     asked: Arc<Mutex<Vec<String>>>,
     gave_up: Arc<Mutex<Vec<&'static str>>>,
 }
@@ -23,7 +23,11 @@ const FOR_EVER: u32 = u32::MAX;
 
 impl Failing {
     fn fails(&self, path: &'static str, times: u32) {
-        self.left.lock().unwrap().insert(path, times);
+        self.fails_with(path, 503, times);
+    }
+
+    fn fails_with(&self, path: &'static str, status: u16, times: u32) {
+        self.left.lock().unwrap().insert(path, (status, times));
     }
 
     fn asked(&self, part: &str) -> usize {
@@ -65,15 +69,18 @@ impl Failing {
         let mut left = self.left.lock().unwrap();
         let fails = left
             .iter_mut()
-            .find(|(part, left)| path.contains(**part) && **left > 0);
-        let fails = fails.map(|(_, left)| *left -= u32::from(*left != FOR_EVER));
-        let fails = fails.is_some();
-        if fails {
-            let status = http::Response::builder().status(503);
-            return Ok(status.body(Body::from("")).unwrap());
+            .find(|(part, (_, left))| path.contains(**part) && *left > 0);
+        if let Some((_, (status, left))) = fails {
+            *left -= u32::from(*left != FOR_EVER);
+            let answer = http::Response::builder().status(*status);
+            return Ok(answer.body(Body::from("")).unwrap());
         }
-        let answer = http::Response::builder().header("content-length", 2);
-        Ok(answer.body(Body::from("[]")).unwrap())
+        let body = match path {
+            "/oauth/token" => r#"{"access_token":"access-2"}"#,
+            _ => "[]",
+        };
+        let answer = http::Response::builder().header("content-length", body.len());
+        Ok(answer.body(Body::from(body)).unwrap())
     }
 }
 
@@ -140,4 +147,22 @@ async fn files_and_calls_do_not_hold_each_other_up() {
         worked.unwrap();
         assert_eq!(service.asked(works) - before, 2);
     }
+}
+
+/// A lab whose calls have failed is not to lose its access as well.
+#[tokio::test]
+async fn what_calls_spend_no_refresh_lacks() {
+    let (service, clock) = (Failing::default(), TestClock::new());
+    let client = service.client(&clock).await;
+    let lab = client.account("L-1");
+    service.fails("/L-1/", FOR_EVER);
+    for _ in 0..100 {
+        list(&lab).await.unwrap_err();
+    }
+    assert!(service.is_spent());
+    // The answer to the refresh is lost at a gateway, and asked for once more.
+    service.fails_with("/L-1/", 401, 1);
+    service.fails_with("/oauth/token", 502, 1);
+    list(&lab).await.unwrap();
+    assert_eq!(service.asked("/oauth/token"), 2);
 }

@@ -101,10 +101,33 @@ async fn what_cannot_hold_is_named_by_its_setting() -> Result {
         (json!({"allow_hosts": ["*.example"]}), "`*.example`"),
         (json!({"oauth_base": "nowhere"}), "`oauth_base`"),
         (json!({"endpoints": "nowhere.json"}), "nowhere.json"),
-        (json!({"endpoints": {"pair": 1}}), "`pair`"),
+        (json!({"endpoints": {"pair": 1}}), "`endpoints.pair`"),
         (json!({"shapes": {"nope": 1}}), "`shapes.nope`"),
-        (json!({"base_url": null}), "endpoints"),
-        (json!({"client_id": null}), "client id"),
+        (
+            json!({"base_url": null}),
+            "set `base_url` or `endpoints`, or the variable LAB_CONNECTOR_BASE_URL",
+        ),
+        (
+            json!({"client_id": null}),
+            "the client id is not given: set `client_id`, or the variable LAB_CONNECTOR_CLIENT_ID",
+        ),
+        (
+            json!({"base_url": "ftp://a.example/"}),
+            "`base_url`: the URL must be http or https",
+        ),
+        (
+            json!({"oauth_base": "ftp://a.example/"}),
+            "`oauth_base`: the URL must be http or https",
+        ),
+        (json!({"login_page": "ftp://a.example/"}), "`login_page`"),
+        (
+            json!({"redirect_url": "ftp://a.example/"}),
+            "`redirect_url` must be https",
+        ),
+        (
+            json!({"proxy": "ftp://canary.example/"}),
+            "`proxy` must be an http or https URL",
+        ),
     ] {
         let mut settings = json!({
             "client_id": "lab", "client_secret_file": "secret", "base_url": "https://a.example/",

@@ -386,6 +386,28 @@ async fn a_bad_entry_does_not_lose_the_others() {
     assert_eq!(service.asked(), ["/discovery", "/eu/orders"]);
 }
 
+/// Nor is it read as a tree that takes many times its length.
+#[tokio::test]
+async fn a_long_answer_is_none() {
+    let (service, time) = (Service::default(), MovableTime::default());
+    let client = service.client(home(), &time).await;
+    let long = "{},".repeat(1 << 19);
+    service.says(&format!(
+        r#"{{"get_orders": "/eu/orders", "x": [{long}0]}}"#
+    ));
+    let error = client.discover().await.unwrap_err();
+    assert!(error.is_decode(), "{error}");
+    assert!(error.to_string().contains("longer than 1 MiB"), "{error}");
+    // Before a refresh as well.
+    time.advance(2 * 3600);
+    client.account("L-1").orders().list().await.unwrap();
+    assert!(
+        service
+            .asked()
+            .ends_with(&["/accounts/L-1/orders".to_owned()])
+    );
+}
+
 /// A path without the variable that its operation needs would fetch another order: it is no endpoint,
 /// and the one that there was stays.
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Answers in the many forms that JSON can take.
 
 use lab_connector::client::Listing;
-use lab_connector::{Error, OrderStatus, Result};
+use lab_connector::{Error, Operation, OrderStatus, Result};
 use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -211,4 +211,23 @@ async fn pairing_reads_tokens_in_any_spelling() {
         let kept = crate::support::kept(&store, &crate::support::account()).await;
         assert_eq!(kept.as_deref(), Some("access-2"), "{answer}");
     }
+}
+
+/// Shapes are for records: no other error names settings that cannot help.
+#[tokio::test]
+async fn what_is_no_record_is_named_without_shapes() {
+    let (server, lab) = lab(&json!({ "accountId": 1 })).await;
+    let clock = TestClock::new();
+    let client = builder(&server.uri(), &clock)
+        .token_store(store(&clock, 3600).await)
+        .build()
+        .unwrap();
+    let error = client.login("me").pair("account-77").await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("no `access_token` in it"), "{text}");
+    assert!(error.is_decode() && !text.contains("shapes"), "{text}");
+    let raw: Result<Vec<u8>> = lab.call(Operation::GetOrders).fetch().await;
+    let text = raw.unwrap_err().to_string();
+    assert!(text.contains("JSON of another form"), "{text}");
+    assert!(!text.contains("shapes"), "{text}");
 }

@@ -1,13 +1,18 @@
 //! Answers as other services shape them, after public bug reports: what they say is read, and what
 //! they do not say is not concluded.
 
+use std::sync::Arc;
+
 use http::Method;
+use lab_connector::auth::TokenKey;
 use lab_connector::client::Listing;
 use lab_connector::{Endpoints, Lab, Operation, OrderStatus, Result, RxId};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{RawServer, TestClock, assert_discreet, builder, store};
+use crate::support::{
+    RawServer, TestClock, assert_discreet, builder, keep, kept, login, store, tokens,
+};
 
 const ONE: &str = r#"{"orderId":"1","rxId":"r1","status":"Ready for Download"}"#;
 const TWO: &str = r#"{"orderId":"2","rxId":"r2","status":"Lab Review"}"#;
@@ -414,6 +419,45 @@ async fn a_lone_surrogate_costs_one_sign() {
     let listing = list(&body).await.unwrap();
     assert_eq!(ids(&listing), ["1", "2"]);
     assert!(listing.is_complete());
+}
+
+/// A pairing brings tokens, and is good for one use: nothing beside them may cost them.
+#[tokio::test]
+async fn a_lone_surrogate_beside_tokens_costs_no_tokens() {
+    let body = r#"{"access_token":"access-2","labName":"Dental Lab \ud83d"}"#;
+    let (server, clock) = (
+        RawServer::start(format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await,
+        TestClock::new(),
+    );
+    let store = store(&clock, -1).await;
+    keep(&store, &login(), &tokens(&clock, 3600)).await;
+    let client = builder(&server.url("/"), &clock)
+        .token_store(Arc::clone(&store))
+        .build()
+        .unwrap();
+    client.login("me").pair("account-78").await.unwrap();
+    // A refresh, of which the service has rotated the token.
+    client.account("account-77").keep_access().await.unwrap();
+    for id in ["account-77", "account-78"] {
+        let kept = kept(&store, &TokenKey::Account(id.into())).await;
+        assert_eq!(kept.as_deref(), Some("access-2"), "{id}");
+    }
+}
+
+/// A sign-in form of a proxy is no success, whatever mark its editor has put before it.
+#[tokio::test]
+async fn a_page_with_a_byte_order_mark_has_done_nothing() {
+    let (server, lab) = service("content-type: text/html\r\n", "\u{FEFF}<!DOCTYPE html>").await;
+    let error = lab.orders().return_to_doctor("1").await.unwrap_err();
+    assert!(error.is_decode(), "{error}");
+    assert!(lab.unpair().await.unwrap_err().is_decode());
+    assert!(lab.revoke().await.unwrap_err().is_decode());
+    assert!(lab.is_paired().await.unwrap());
+    assert_eq!(server.requests().len(), 3);
 }
 
 #[tokio::test]

@@ -69,7 +69,8 @@ impl ClientBuilder {
 
     /// How many bytes an answer may have, files excepted: of a longer one no more is read, and
     /// the call fails with [`Error::is_decode`], which names this setting; of a listing, the orders in
-    /// what was read are delivered. What is read is held in memory. Default: 32 MiB.
+    /// what was read are delivered. What is read is held in memory. Answers of tokens and of Discovery
+    /// have 1 MiB at most. Default: 32 MiB.
     pub fn answer_limit(mut self, bytes: usize) -> Self {
         self.answer_limit = bytes;
         self

@@ -308,12 +308,16 @@ impl ClientBuilder {
     /// protocol's own, if a host is no host, if the proxy or a root certificate cannot be read,
     /// if a header or the user agent cannot be sent, or if TLS cannot be set up.
     pub fn build(self) -> Result<Client> {
-        let missing = |what| Error::configuration(format!("{what} not given"));
-        let endpoints = self.endpoints.ok_or_else(|| missing("the endpoints are"))?;
-        let client_id = self
-            .client_id
-            .filter(|id| !id.is_empty())
-            .ok_or_else(|| missing("the client id is"))?;
+        let endpoints = self.endpoints.ok_or_else(|| {
+            Error::configuration(
+                "the endpoints are not given: set `base_url` or `endpoints`, or the variable LAB_CONNECTOR_BASE_URL",
+            )
+        })?;
+        let client_id = self.client_id.filter(|id| !id.is_empty()).ok_or_else(|| {
+            Error::configuration(
+                "the client id is not given: set `client_id`, or the variable LAB_CONNECTOR_CLIENT_ID",
+            )
+        })?;
 
         // First of all: the transport's resolver and the extra headers go by it.
         let mut allowed = AllowedOrigins::default();
@@ -546,6 +550,6 @@ mod tests {
             .login("me")
             .authorize()
             .unwrap_err();
-        assert!(error.is_configuration() && error.to_string().contains("redirect URL"));
+        assert!(error.is_configuration() && error.to_string().contains("`redirect_url`"));
     }
 }

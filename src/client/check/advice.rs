@@ -5,6 +5,11 @@ use crate::error::Error;
 
 /// What to do about an error of an operation.
 pub(super) fn advice(error: &Error, operation: Operation) -> String {
+    // A call may need a refresh first, whose failure is the cause then.
+    let operation = error
+        .operation()
+        .and_then(Operation::from_name)
+        .unwrap_or(operation);
     let name = operation.name();
     let status = error.status().map(|status| status.as_u16());
     let is_oauth = matches!(
@@ -41,6 +46,8 @@ pub(super) fn advice(error: &Error, operation: Operation) -> String {
     if error.is_decode() {
         return match error.path() {
             Some(_) => "name the key of that field in `shapes.names`".to_owned(),
+            // Tokens have no shapes.
+            None if is_oauth => format!("check the endpoint `{name}`"),
             None => format!(
                 "check the endpoint `{name}`; if that is right, `shapes.lists.{name}` may say where the records stand"
             ),
@@ -49,7 +56,7 @@ pub(super) fn advice(error: &Error, operation: Operation) -> String {
     match status {
         Some(401) if is_oauth => "check `client_id`, the client secret and `client_secret_in_body`".to_owned(),
         Some(400) if is_oauth => {
-            format!("check the endpoint `{name}`, `client_secret_in_body`, and whether the user must sign in again")
+            format!("check the endpoint `{name}`, `client_id`, the client secret, `client_secret_in_body`, and whether the user must sign in again")
         }
         Some(400 | 401 | 403) if operation == Operation::Authorization => {
             "check `client_id`, `redirect_url` (as registered, letter by letter), `scopes` and `login_page`".to_owned()
@@ -107,6 +114,23 @@ mod tests {
             ),
             (status(401), Operation::RefreshToken, "client secret"),
             (status(401), Operation::GetOrders, "sign in"),
+            // The refresh that the call needed.
+            (
+                Error::refresh(
+                    status(401).with_operation(Operation::RefreshToken.title()),
+                    None,
+                ),
+                Operation::GetOrders,
+                "check `client_id`, the client secret",
+            ),
+            (
+                Error::refresh(
+                    status(404).with_operation(Operation::RefreshToken.title()),
+                    None,
+                ),
+                Operation::GetAccounts,
+                "the endpoint `refresh_token`",
+            ),
             (status(400), Operation::Authorization, "`redirect_url`"),
             (status(403), Operation::GetOrders, "paired"),
             (status(429), Operation::GetOrders, "`calls_per_minute`"),
@@ -137,6 +161,11 @@ mod tests {
                 Error::decode("x"),
                 Operation::GetOrders,
                 "`shapes.lists.get_orders`",
+            ),
+            (
+                Error::decode("x").with_operation(Operation::GetToken.title()),
+                Operation::GetAccounts,
+                "check the endpoint `get_token`",
             ),
             (Error::store("x"), Operation::GetOrders, "`token_directory`"),
             (

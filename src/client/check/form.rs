@@ -9,6 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::status::OrderStatus;
+use crate::text;
 
 /// Longer keys and kinds are not shown: a plain identifier is short.
 const LONGEST: usize = 40;
@@ -121,7 +122,7 @@ pub(super) fn error_form(body: &[u8]) -> &'static str {
     if crate::error::answer::is_page(body) {
         return "an HTML page";
     }
-    match serde_json::from_slice::<Value>(body) {
+    match text::json::<Value>(body, None) {
         Ok(Value::Object(fields)) => {
             let nested = fields
                 .iter()

@@ -7,7 +7,7 @@ use lab_connector::{Client, Config, Endpoints, Operation, OrderStatus};
 use serde_json::{Value, json};
 
 use super::{Result, Scene};
-use crate::support::state_of;
+use crate::support::{TestClock, builder, keep, login, state_of, store, tokens};
 
 /// The steps with their outcomes.
 fn outcomes(report: &CheckReport) -> Vec<(String, String)> {
@@ -320,5 +320,39 @@ async fn a_token_that_cannot_be_refreshed_may_be_good_still() -> Result {
     );
     let listing = ("Get Orders".to_owned(), "good".to_owned());
     assert!(outcomes(&report).contains(&listing), "{report}");
+    Ok(())
+}
+
+/// The client secret is wrong: a step that needs a refresh leads to it, and not to a person.
+#[tokio::test]
+async fn a_wrong_client_secret_is_told_wherever_it_shows() -> Result {
+    for (seconds, steps) in [
+        (-1, &["Get Accounts", "Refresh Token"][..]),
+        (3600, &["Get Accounts", "Refresh Token", "Get Orders"]),
+    ] {
+        let clock = TestClock::new();
+        let store = store(&clock, seconds).await;
+        keep(&store, &login(), &tokens(&clock, seconds)).await;
+        let client = builder("https://lab.example/", &clock)
+            .token_store(store)
+            .transport(transport::from_fn(|request| {
+                let body = match request.uri().path() {
+                    "/oauth/token" => r#"{"error":"invalid_client"}"#,
+                    _ => "{}",
+                };
+                let answer = http::Response::builder().status(401);
+                std::future::ready(Ok(answer.body(Body::from(body)).unwrap()))
+            }))
+            .build()?;
+        let report = client.check().login("me").account("account-77").await;
+        for step in steps {
+            let text = advice(&report, step);
+            assert!(
+                text.contains("`client_id`, the client secret"),
+                "{step}: {report}"
+            );
+            assert!(!text.contains("pair"), "{step}: {report}");
+        }
+    }
     Ok(())
 }

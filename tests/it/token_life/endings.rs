@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use lab_connector::blocking::{ClosingClient, Wait};
+use lab_connector::inbox::MemoryStore;
 use lab_connector::transport::{self, Body};
 use lab_connector::{Client, FileTokenStore, TokenStore};
 
@@ -93,6 +94,61 @@ async fn the_end_waits_for_a_pairing_and_nothing_else() {
     );
     gate.add_permits(1);
     client.close().await;
+}
+
+/// So does the end of a run: its last poll may have gone on with a token that was still good.
+#[tokio::test]
+async fn a_run_that_ends_waits_for_its_refresh() {
+    for for_each in [false, true] {
+        let clock = TestClock::still();
+        // It expires soon, and is refreshed early.
+        let store = store(&clock, 120).await;
+        let semaphore = || Arc::new(tokio::sync::Semaphore::new(0));
+        let (reached, gate, listed) = (semaphore(), semaphore(), semaphore());
+        let (arrived, passed, seen) = (reached.clone(), gate.clone(), listed.clone());
+        let client = builder("https://api.example/", &clock)
+            .attempt_timeout(Duration::from_secs(60))
+            .token_store(Arc::clone(&store))
+            .transport(transport::from_fn(move |request| {
+                let (arrived, passed, seen) = (arrived.clone(), passed.clone(), seen.clone());
+                async move {
+                    let path = request.uri().path();
+                    let body = if path.contains("token") {
+                        arrived.add_permits(1);
+                        passed.acquire().await.unwrap().forget();
+                        r#"{"access_token":"access-2"}"#
+                    } else {
+                        seen.add_permits(usize::from(path.ends_with("/orders")));
+                        "[]"
+                    };
+                    Ok(http::Response::new(Body::from(body)))
+                }
+            }))
+            .build()
+            .unwrap();
+        let inbox = client.account("account-77").inbox(MemoryStore::new());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            let stop = async { drop(stopped.await) };
+            match for_each {
+                true => inbox.for_each_until(stop, async |_| Ok(())).await,
+                false => inbox.run_until(stop).await,
+            }
+        });
+        reached.acquire().await.unwrap().forget();
+        // A sixth of an attempt is as long as a call waits for what it can do without.
+        clock.advance(Duration::from_secs(10));
+        listed.acquire().await.unwrap().forget();
+        stop.send(()).unwrap();
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!running.is_finished(), "{for_each}");
+        gate.add_permits(1);
+        running.await.unwrap().unwrap();
+        let kept = kept(&store, &crate::support::account()).await;
+        assert_eq!(kept.as_deref(), Some("access-2"), "{for_each}");
+    }
 }
 
 /// What never ends does not keep the process.
@@ -199,6 +255,11 @@ async fn a_token_that_is_revoked_already_is_revoked() {
         (401, r#"{"error":"invalid_token","error_description":"x"}"#),
         (400, "error=invalid_token&error_description=x"),
         (400, "invalid_token"),
+        (200, r#"{"error":"invalid_token"}"#),
+        (200, ""),
+        (204, ""),
+        (200, "OK"),
+        (200, r#"{"success":true,"error":null}"#),
     ] {
         let clock = TestClock::new();
         let store = store(&clock, 3600).await;
@@ -213,6 +274,9 @@ async fn a_token_that_is_revoked_already_is_revoked() {
         (401, r#"{"error":"invalid_client"}"#),
         (404, ""),
         (503, "invalid_token"),
+        (200, r#"{"error":"unsupported_token_type"}"#),
+        (200, r#"{"success":false}"#),
+        (200, "error=invalid_client"),
     ] {
         let clock = TestClock::new();
         let store = store(&clock, 3600).await;

@@ -363,3 +363,20 @@ async fn a_refused_client_is_told_of_the_other_way() {
     );
     assert!(error.is_unauthorized(), "{error}");
 }
+
+/// Read as a tree, a long one would take many times its length.
+#[tokio::test]
+async fn an_answer_of_tokens_is_short() {
+    let long = format!(
+        r#"{{"access_token":"access-2","x":[{}0]}}"#,
+        "{},".repeat(1 << 19)
+    );
+    // Twice: the tokens may have been in what was not read.
+    let answer = || Answer::Status(200, String::leak(long.clone()));
+    let (script, lab, clock, _) = Script::start([answer(), answer()]).await;
+    clock.advance(HOUR);
+    let error = lab.orders().list().await.unwrap_err();
+    assert!(error.is_refresh_failed(), "{error}");
+    assert!(error.to_string().contains("longer than 1 MiB"), "{error}");
+    assert_eq!(script.seen().len(), 2);
+}

@@ -1,9 +1,11 @@
 //! How long a call waits for a refresh.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lab_connector::transport::{self, Body};
 use lab_connector::{Client, Result};
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::support::{TestClock, builder, store};
@@ -16,17 +18,17 @@ const SHORT: Duration = Duration::from_secs(10);
 struct Hanging {
     clock: TestClock,
     client: Client,
-    reached: std::sync::Arc<tokio::sync::Semaphore>,
-    let_out: std::sync::Arc<tokio::sync::Semaphore>,
-    shown: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+    reached: Arc<Semaphore>,
+    let_out: Arc<Semaphore>,
+    shown: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
 impl Hanging {
     async fn start(good_for: i64) -> Self {
         let clock = TestClock::still();
-        let semaphore = || std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        let semaphore = || Arc::new(Semaphore::new(0));
         let (reached, let_out) = (semaphore(), semaphore());
-        let shown = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
+        let shown = Arc::<std::sync::Mutex<Vec<String>>>::default();
         let (arrived, passed, seen) = (reached.clone(), let_out.clone(), shown.clone());
         let transport = transport::from_fn(move |request| {
             let (arrived, passed, seen) = (arrived.clone(), passed.clone(), seen.clone());
@@ -125,4 +127,72 @@ async fn a_call_without_a_token_waits_as_long_as_an_operation() {
     let error = call.await.unwrap().unwrap_err();
     assert!(error.is_timeout(), "{error}");
     service.let_out.add_permits(1);
+}
+
+/// A service that answers calls one by one as it is told, and never a refresh.
+async fn told(clock: &TestClock) -> (Client, Arc<Semaphore>, mpsc::UnboundedSender<u16>) {
+    let (tell, told) = mpsc::unbounded_channel();
+    let (told, asked) = (Arc::new(Mutex::new(told)), Arc::new(Semaphore::new(0)));
+    let arrived = Arc::clone(&asked);
+    let transport = transport::from_fn(move |request| {
+        let (told, arrived) = (Arc::clone(&told), Arc::clone(&arrived));
+        async move {
+            arrived.add_permits(1);
+            let status = match request.uri().path() {
+                path if path.contains("orders") => told.lock().await.recv().await.unwrap(),
+                path if path.contains("token") => std::future::pending().await,
+                _ => 404,
+            };
+            let answer = http::Response::builder().status(status);
+            Ok(answer.body(Body::from("[]")).unwrap())
+        }
+    });
+    let client = builder("https://api.example/", clock)
+        .operation_timeout(SHORT * 30)
+        .token_store(store(clock, 3600).await)
+        .transport(transport)
+        .build()
+        .unwrap();
+    (client, asked, tell)
+}
+
+/// The refresh after a 401 takes from the operation's time, and gets none of its own.
+#[tokio::test]
+async fn a_call_that_is_refused_late_ends_in_its_time() {
+    let clock = TestClock::still();
+    let (client, asked, tell) = told(&clock).await;
+    let call = tokio::spawn(async move { client.account("account-77").orders().list().await });
+    asked.acquire().await.unwrap().forget();
+    clock.advance(SHORT * 25);
+    tell.send(401).unwrap();
+    // Discovery, and the refresh.
+    asked.acquire_many(2).await.unwrap().forget();
+    settle().await;
+    assert!(!call.is_finished());
+    clock.advance(SHORT * 6);
+    settle().await;
+    assert!(call.is_finished());
+    assert!(call.await.unwrap().unwrap_err().is_timeout());
+}
+
+/// A machine that was suspended while a call was under way: no time of the call has passed.
+#[tokio::test]
+async fn a_clock_that_is_set_does_not_end_a_call() {
+    for ahead in [true, false] {
+        let clock = TestClock::still();
+        let (client, asked, tell) = told(&clock).await;
+        let call = tokio::spawn(async move { client.account("account-77").orders().list().await });
+        asked.acquire().await.unwrap().forget();
+        // Not so far that the token expires.
+        match ahead {
+            true => clock.set_ahead(SHORT * 60),
+            false => clock.set_back(SHORT * 60),
+        }
+        tell.send(503).unwrap();
+        settle().await;
+        // The wait before the repeat.
+        clock.advance(Duration::from_secs(1));
+        tell.send(200).unwrap();
+        assert!(call.await.unwrap().unwrap().is_complete(), "{ahead}");
+    }
 }

@@ -197,6 +197,104 @@ async fn pairing_brings_the_account_tokens_of_its_own() {
     assert_eq!(service.shown(), ["access-3"]);
 }
 
+/// A store that takes its time, once, to say what it has read or written.
+#[derive(Debug)]
+struct Slow {
+    inner: Arc<MemoryTokenStore>,
+    step: &'static str,
+    was_slow: AtomicBool,
+    reached: Semaphore,
+    let_out: Semaphore,
+}
+
+impl Slow {
+    async fn new(clock: &TestClock, step: &'static str) -> Arc<Self> {
+        Arc::new(Slow {
+            inner: store(clock, 3600).await,
+            step,
+            was_slow: AtomicBool::new(false),
+            reached: Semaphore::new(0),
+            let_out: Semaphore::new(0),
+        })
+    }
+
+    async fn pass(&self, step: &str) {
+        if self.step == step && !self.was_slow.swap(true, Ordering::SeqCst) {
+            self.reached.add_permits(1);
+            self.let_out.acquire().await.unwrap().forget();
+        }
+    }
+}
+
+#[async_trait]
+impl TokenStore for Slow {
+    async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
+        let loaded = self.inner.load(key).await;
+        self.pass("load").await;
+        loaded
+    }
+
+    async fn claim(
+        &self,
+        key: &TokenKey,
+        generation: u64,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<bool> {
+        self.inner.claim(key, generation, holder, lease).await
+    }
+
+    async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {
+        let swapped = self.inner.swap(key, expected, tokens).await;
+        self.pass("swap").await;
+        swapped
+    }
+
+    async fn clear(&self, key: &TokenKey) -> Result<()> {
+        self.inner.clear(key).await
+    }
+}
+
+/// The slower of two pairings is the one whose tokens were replaced: nobody goes on with those.
+#[tokio::test]
+async fn of_two_pairings_the_one_that_is_stored_is_used() {
+    let (clock, service) = (TestClock::new(), Service::new());
+    let store = Slow::new(&clock, "swap").await;
+    let client = service.client(&clock, Arc::clone(&store));
+    let pair = || {
+        let me = client.login("me");
+        tokio::spawn(async move { me.pair("account-77").await.map(drop) })
+    };
+    let slow = pair();
+    store.reached.acquire().await.unwrap().forget();
+    pair().await.unwrap().unwrap();
+    store.let_out.add_permits(1);
+    slow.await.unwrap().unwrap();
+    let stored = kept(&store, &account()).await.unwrap();
+    assert_eq!(stored, "access-3");
+    list(&client).await.unwrap();
+    assert_eq!(service.shown(), [stored]);
+}
+
+/// Tokens that a call had read already when they were forgotten are not used any more.
+#[tokio::test]
+async fn what_was_read_before_it_was_forgotten_is_not_used() {
+    let (clock, service) = (TestClock::new(), Service::new());
+    let store = Slow::new(&clock, "load").await;
+    let client = service.client(&clock, Arc::clone(&store));
+    let call = tokio::spawn({
+        let client = client.clone();
+        async move { list(&client).await }
+    });
+    store.reached.acquire().await.unwrap().forget();
+    client.account("account-77").forget_tokens().await.unwrap();
+    store.let_out.add_permits(1);
+    let error = call.await.unwrap().unwrap_err();
+    assert!(error.is_reauthorization_needed(), "{error}");
+    assert!(list(&client).await.unwrap_err().is_reauthorization_needed());
+    assert_eq!(service.shown(), [""; 0]);
+}
+
 #[tokio::test]
 async fn unpairing_and_revoking_forget_the_tokens() {
     let (clock, service) = (TestClock::new(), Service::new());
