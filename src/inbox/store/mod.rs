@@ -79,7 +79,7 @@ pub(super) use super::due::DueTime;
 pub use crate::inbox::plan::{ListingCoverage, NewArrival};
 pub use account::{AccountState, Counts, Poller};
 pub use case::Case;
-pub use commit::{Commit, Save, Stored};
+pub use commit::{Commit, Save, StoredCase};
 #[cfg(feature = "store-tests")]
 pub use conformance::check_case_store;
 pub use logged::LoggedArrival;
@@ -225,7 +225,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The store cannot be read.
-    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>>;
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<StoredCase>>;
 
     /// The cases of these orders and of these Rx ids that are known, each once, in any order. Should
     /// two cases have one Rx id, either or both.
@@ -353,7 +353,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
         account: &AccountId,
         after: Option<&OrderId>,
         limit: usize,
-    ) -> Result<Vec<Stored>>;
+    ) -> Result<Vec<StoredCase>>;
 
     /// How much there is.
     ///
@@ -428,7 +428,7 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         (**self).expected(account, orders).await
     }
 
-    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<StoredCase>> {
         (**self).find(account, order).await
     }
 
@@ -487,7 +487,7 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         account: &AccountId,
         after: Option<&OrderId>,
         limit: usize,
-    ) -> Result<Vec<Stored>> {
+    ) -> Result<Vec<StoredCase>> {
         (**self).cases(account, after, limit).await
     }
 

@@ -202,7 +202,7 @@ impl<S: CaseStore + 'static> Check<S> {
         self.store.account(&self.account, self.now).await
     }
 
-    async fn find(&self, id: &str) -> Result<Option<super::Stored>> {
+    async fn find(&self, id: &str) -> Result<Option<super::StoredCase>> {
         let id = OrderId::new(id);
         self.store.find(&self.account, &id).await
     }
