@@ -22,7 +22,8 @@ impl DeliveryFiles {
         self.iter().find(|file| file.asset.is_export())
     }
 
-    /// The thumbnails, see [`Asset::is_thumbnails`].
+    /// The thumbnails, see [`Asset::is_thumbnails`]. Their format is not documented, and their names
+    /// may lack an extension, see [`file_name`](crate::download::file_name).
     pub fn thumbnails(&self) -> impl Iterator<Item = &DownloadedFile> {
         self.iter().filter(|file| file.asset.is_thumbnails())
     }
