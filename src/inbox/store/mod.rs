@@ -40,16 +40,18 @@
 //! `lab_connector_`; on PostgreSQL they are in the store's schema. Ids are as the service sends them, but
 //! for `\` and U+0000, which are written `\\` and `\0`.
 //!
-//! | view | a row for each | columns |
-//! |---|---|---|
-//! | `open_work` | delivery that is not acknowledged | `account`, `order_id`, `ordinal`, `rx_id`, `status`, `arrived_at`, `hidden_until` (claimed or deferred until then), `attempts`, `failure` (why it failed last) |
-//! | `order_history` | arrival of an order | `account`, `order_id`, `rx_id`, `sequence` (in the account's log), `position` (in the order's history, from 0), `status`, `delivery` (the ordinal, null where it is none), `arrived_at`, `acknowledged` |
-//! | `with_align` | case that may be with Align: in modeling, in milling, in interpretation, ready to ship | `account`, `order_id`, `rx_id`, `status`, `stage`, `since` |
-//!
-//! | table | a row for each | columns to read |
-//! |---|---|---|
-//! | `cases` | order | `account`, `order_id`, `rx_id`, `status`, `stage`, `changed_at`, `listed` |
-//! | `arrivals` | arrival | `account`, `sequence`, `order_id`, `position`, `ordinal` (what `order_history` calls `delivery`), `status`, `arrived_at` |
+//! * The view **`open_work`**, a row for each delivery that is not acknowledged: `account`, `order_id`,
+//!   `ordinal`, `rx_id`, `status`, `arrived_at`, `hidden_until` (claimed or deferred until then),
+//!   `attempts`, `failure` (why it failed last).
+//! * The view **`order_history`**, a row for each arrival of an order: `account`, `order_id`, `rx_id`,
+//!   `sequence` (in the account's log), `position` (in the order's history, from 0), `status`, `delivery`
+//!   (the ordinal; null where the arrival is no delivery), `arrived_at`, `acknowledged`.
+//! * The view **`with_align`**, a row for each case that may be with Align (in modeling, in milling, in
+//!   interpretation, ready to ship): `account`, `order_id`, `rx_id`, `status`, `stage`, `since`.
+//! * The table **`cases`**, a row for each order: `account`, `order_id`, `rx_id`, `status`, `stage`,
+//!   `changed_at`, `listed`.
+//! * The table **`arrivals`**, the log: `account`, `sequence`, `order_id`, `position`, `ordinal` (what
+//!   `order_history` calls `delivery`), `status`, `arrived_at`.
 //!
 //! A `stage` is a machine name of [`Stage`](crate::flow::Stage); where more than one is possible all of
 //! them, joined by ` or `.
