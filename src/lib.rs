@@ -65,6 +65,7 @@
 //! | go to Align's service, and into operation | [`guide::going_live`] |
 //! | replace software with one row per order | [`guide::migrating`] |
 //! | protect patient data | [`guide::security`] |
+//! | know what a word means here | [`guide::glossary`] |
 //! | know why it is so | [`guide::design`] |
 //!
 //! [`lab_inbox`]: https://github.com/lab-connector/lab-connector/blob/main/examples/lab_inbox.rs
@@ -159,6 +160,7 @@
     doc = "[`guide::going_live`]: https://docs.rs/lab-connector/latest/lab_connector/guide/going_live/",
     doc = "[`guide::migrating`]: https://docs.rs/lab-connector/latest/lab_connector/guide/migrating/",
     doc = "[`guide::security`]: https://docs.rs/lab-connector/latest/lab_connector/guide/security/",
+    doc = "[`guide::glossary`]: https://docs.rs/lab-connector/latest/lab_connector/guide/glossary/",
     doc = "[`guide::design`]: https://docs.rs/lab-connector/latest/lab_connector/guide/design/"
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]

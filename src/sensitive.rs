@@ -26,6 +26,19 @@ impl<T> Sensitive<T> {
     }
 
     /// The value itself: for the lab's own records. It must not reach a log.
+    ///
+    /// ```
+    /// use lab_connector::Order;
+    ///
+    /// let order: Order = serde_json::from_str(
+    ///     r#"{"orderId": 123456789, "status": "Sent", "patient": {"firstName": "Jane", "lastName": "Doe"}}"#,
+    /// )?;
+    /// let prescription = order.prescription();
+    /// // To the lab's own database, and to no log.
+    /// let names = prescription.patient_names();
+    /// assert_eq!(names.map(|names| *names.reveal()), Some(("Doe", "Jane")));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     #[must_use]
     pub fn reveal(&self) -> &T {
         &self.0

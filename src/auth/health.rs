@@ -12,7 +12,8 @@ use crate::error::Error;
 /// if health.is_reauthorization_needed() {
 ///     println!("lab {}: please sign in again", lab.id());
 /// } else if let Some((when, error)) = health.last_failure() {
-///     println!("lab {}: since {when:?}: {error}", lab.id());
+///     let ago = when.elapsed().unwrap_or_default();
+///     println!("lab {}: {} seconds ago: {error}", lab.id(), ago.as_secs());
 /// }
 /// # Ok(())
 /// # }

@@ -20,6 +20,27 @@
 //! # }
 //! ```
 //!
+//! Tokens go to `token_directory`. What only code can set comes after the configuration, such as a
+//! store for tokens and cases alike:
+//!
+#![cfg_attr(feature = "sqlite", doc = "```no_run")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+//! use lab_connector::Config;
+//! use lab_connector::client::ClientBuilder;
+//! use lab_connector::inbox::store::SqliteStore;
+//!
+//! # async fn example() -> lab_connector::Result<()> {
+//! let config = Config::from_file("lab-connector.json")?.with_env()?;
+//! let store = SqliteStore::open("cases.db").await?;
+//! let client = ClientBuilder::from_config(&config)?
+//!     .token_store(store.clone())
+//!     .build()?;
+//! let inbox = client.account("4711").inbox(store);
+//! # let _ = inbox;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # The file
 //!
 //! This one sets everything; `client_id`, a secret, and `base_url` or `endpoints` are what is needed.

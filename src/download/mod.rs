@@ -97,7 +97,7 @@ mod verify;
 
 pub use name::{file_name, safe_name};
 pub use progress::Progress;
-pub use sink::Downloaded;
+pub use sink::DownloadedFile;
 
 pub(crate) use digest::{Digest, fingerprint};
 pub(crate) use progress::{Meter, Report};

@@ -59,6 +59,9 @@ pub fn safe_name(text: &str) -> String {
 /// one of a picture, a document or a scan. Made of [safe names](safe_name), and without a patient's name, which
 /// the names that the service uses may hold.
 ///
+/// A file that neither its name nor its URL gives such an extension has none: thumbnails often, of
+/// which not even the format is documented. Their first bytes say what they are, `PK` a zip, say.
+///
 /// It has at most 200 characters: of a longer one the end becomes a hash, so that no file system
 /// refuses it, nor what is put behind it while it is fetched.
 ///

@@ -26,7 +26,7 @@ use crate::zip_end::Edges;
 /// A file that arrived whole.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Downloaded {
+pub struct DownloadedFile {
     /// What the service says of it.
     pub asset: Asset,
     /// Where it is.

@@ -157,7 +157,7 @@ fn advice(status: StatusCode) -> Option<&'static str> {
         400 | 422 => "check what was sent against the service's specification",
         401 => "check the client id and secret, and whether the access was revoked",
         403 => "check whether the account is still paired, and what the contract covers",
-        404 | 410 => "it is gone, or check the path of the endpoint",
+        404 | 410 => "it is not there: check the id, and the path of the endpoint",
         405 | 501 => "check the method of the endpoint",
         407 => "give the proxy its credentials by `ClientBuilder::proxy_credentials`",
         409 | 412 => "fetch the order before trying again",

@@ -353,8 +353,9 @@ pub(crate) fn report(error: &dyn StdError) -> String {
     let mut source = error.source();
     while let Some(error) = source {
         let text = error.to_string();
-        // Some libraries repeat their cause in their own text.
-        if !report.ends_with(&text) {
+        // Some libraries repeat their cause in their own text, and a transport may say in its words
+        // what the error has said already.
+        if !report.contains(&text) {
             report = format!("{report}: {text}");
         }
         source = error.source();
@@ -366,6 +367,20 @@ pub(crate) fn report(error: &dyn StdError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_says_nothing_twice() {
+        let cause = std::io::Error::other("connection refused");
+        let failure = crate::transport::TransportError::connect(cause);
+        let error = Error::new(Kind::Connect("https://lab.example".into())).with_source(failure);
+        let report = error.report();
+        assert!(
+            report.contains("no connection to https://lab.example"),
+            "{report}"
+        );
+        assert_eq!(report.matches("no connection").count(), 1, "{report}");
+        assert!(report.ends_with(": connection refused"), "{report}");
+    }
 
     #[test]
     fn display_is_one_line_that_names_the_operation() {

@@ -25,7 +25,7 @@
 //! let manifest = package.manifest()?;
 //! if let Some(manifest) = &manifest {
 //!     let rx = manifest.prescription();
-//!     // A name prints as `…`; `reveal` is the text.
+//!     // A name prints as `(not shown)`; `reveal` is the text.
 //!     let (patient, due) = (rx.patient().map(|name| name.reveal().to_owned()), rx.due());
 //!     let teeth: Vec<_> = rx.teeth().iter().map(|tooth| tooth.number()).collect();
 //! }

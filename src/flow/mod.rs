@@ -31,13 +31,13 @@
 //! Documented, in Align's *Lab Connector Flows*, revision 3, 08 Jun 2023, in our words. The numbers
 //! are those of its table; [`Scenario`] has them as names.
 //!
-//! | # | scenario | what happened | statuses in Align's table |
-//! |---|---|---|---|
-//! | 1 | first scan, direct to the lab | the clinic scanned and sent the case: the usual way | Ready for Download |
-//! | 2 | back from modeling | the lab sent the case to Align's modelers, in the MyiTero portal | Lab Review |
-//! | 3 | after a rescan | the lab sent the case back to the doctor, by API or portal, who scanned again | Ready for Download |
-//! | 4 | milling | the lab asked for a physical model: it is modeled first, the lab approves it (*Proceed*, in the portal), then it is milled | Lab Review; then iTero Milling, Ready to Ship, Downloaded |
-//! | 5 | milling by way of interpretation 2 | as 4, but a modeler sent the case through interpretation 2, which is rare; from there it goes on to milling, or, unlikely, back to the lab | Lab Review; then perhaps Lab Review again; then iTero Milling, Ready to Ship, Downloaded |
+//! | scenario | what happened | statuses in Align's table |
+//! |---|---|---|
+//! | 1 first scan, direct to the lab | the clinic scanned and sent the case: the usual way | Ready for Download |
+//! | 2 back from modeling | the lab sent the case to Align's modelers, in the MyiTero portal | Lab Review |
+//! | 3 after a rescan | the lab sent the case back to the doctor, by API or portal, who scanned again | Ready for Download |
+//! | 4 milling | the lab asked for a physical model: it is modeled first, the lab approves it (*Proceed*, in the portal), then it is milled | Lab Review; then iTero Milling, Ready to Ship, Downloaded |
+//! | 5 milling by way of interpretation 2 | as 4, but a modeler sent the case through interpretation 2, which is rare; from there it goes on to milling, or, unlikely, back to the lab | Lab Review; then perhaps Lab Review again; then iTero Milling, Ready to Ship, Downloaded |
 //!
 //! # One status, several meanings
 //!
@@ -45,15 +45,15 @@
 //! status follows from several things. Where it matters to the flow a status is one of seven
 //! letters, its [`Symbol`]:
 //!
-//! | symbol | statuses | it can be | listed and notified |
-//! |---|---|---|---|
-//! | S | Rx Created, Scanning, Sending, Sent | no scenario yet, or 3: with the doctor | no |
-//! | F | Ready for Download | 1, 3 | yes |
-//! | M | iTero Modeling | 2, 4, 5 | no |
-//! | R | Lab Review | 2, 4, 5: and in 5 before or after interpretation 2 | yes |
-//! | I | iTero Milling | 4, 5: and in 5 the mill or interpretation 2 | no |
-//! | T | Ready to Ship | 4, 5 | no |
-//! | D | Downloaded | 1 to 5: the lab has fetched it, or the milled case is finished | no |
+//! | symbol | statuses | it can be |
+//! |---|---|---|
+//! | S | Rx Created, Scanning, Sending, Sent | no scenario yet, or 3: with the doctor |
+//! | F | Ready for Download | 1, 3 |
+//! | M | iTero Modeling | 2, 4, 5 |
+//! | R | Lab Review | 2, 4, 5: and in 5 before or after interpretation 2 |
+//! | I | iTero Milling | 4, 5: and in 5 the mill or interpretation 2 |
+//! | T | Ready to Ship | 4, 5 |
+//! | D | Downloaded | 1 to 5: the lab has fetched it, or the milled case is finished |
 //!
 //! Only F and R are listed by *Get Orders* and notified (documented). The other five are *quiet*:
 //! software sees them when it asks for the order by its id, and often it does not. So a history

@@ -10,6 +10,7 @@
 //! | [migrating] | software that keeps one row per order today |
 //! | [security and patient data](security) | whoever answers for the data |
 //! | [upgrading], [changelog] | a new version of the crate |
+//! | [glossary] | what a word means on these pages |
 //! | [design] | why things are as they are |
 //!
 //! The guides exist in the documentation only; nothing of them is compiled into a program.
@@ -27,6 +28,9 @@ pub mod errors {}
 
 #[doc = include_str!("getting-started.md")]
 pub mod getting_started {}
+
+#[doc = include_str!("glossary.md")]
+pub mod glossary {}
 
 #[doc = include_str!("going-live.md")]
 pub mod going_live {}

@@ -1,14 +1,14 @@
 //! The files of a delivery, once they are here.
 
 use crate::client::FetchedFile;
-use crate::download::Downloaded;
+use crate::download::DownloadedFile;
 use crate::error::Result;
 #[cfg(doc)]
 use crate::model::Asset;
 
 /// The files of a delivery: what [`Delivery::download_all`](super::Delivery::download_all) returns.
 #[derive(Clone, Debug)]
-pub struct DeliveryFiles(Vec<Downloaded>);
+pub struct DeliveryFiles(Vec<DownloadedFile>);
 
 impl DeliveryFiles {
     pub(super) fn of(fetched: Vec<FetchedFile<'_>>) -> Result<Self> {
@@ -18,24 +18,25 @@ impl DeliveryFiles {
 
     /// The zip of exported scans, see [`Asset::is_export`]; of several the first.
     #[must_use]
-    pub fn export(&self) -> Option<&Downloaded> {
+    pub fn export(&self) -> Option<&DownloadedFile> {
         self.iter().find(|file| file.asset.is_export())
     }
 
-    /// The thumbnails, see [`Asset::is_thumbnails`].
-    pub fn thumbnails(&self) -> impl Iterator<Item = &Downloaded> {
+    /// The thumbnails, see [`Asset::is_thumbnails`]. Their format is not documented, and their names
+    /// may lack an extension, see [`file_name`](crate::download::file_name).
+    pub fn thumbnails(&self) -> impl Iterator<Item = &DownloadedFile> {
         self.iter().filter(|file| file.asset.is_thumbnails())
     }
 
     /// Files of other kinds, and further exports.
-    pub fn others(&self) -> impl Iterator<Item = &Downloaded> {
+    pub fn others(&self) -> impl Iterator<Item = &DownloadedFile> {
         let export = self.export().map(std::ptr::from_ref);
         let others = self.iter().filter(|file| !file.asset.is_thumbnails());
         others.filter(move |file| Some(std::ptr::from_ref(*file)) != export)
     }
 
     /// All of them, in the order in which they were fetched.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Downloaded> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &DownloadedFile> {
         self.0.iter()
     }
 }
@@ -47,8 +48,8 @@ mod tests {
     use super::*;
     use crate::model::{Asset, Order};
 
-    fn file(asset: &Asset) -> Downloaded {
-        Downloaded {
+    fn file(asset: &Asset) -> DownloadedFile {
+        DownloadedFile {
             asset: asset.clone(),
             path: "x".into(),
             bytes: 1,

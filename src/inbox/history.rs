@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Inbox;
 use super::plan::CaseRecord;
-use super::store::{Case, Commit, Save, Stored, fits};
+use super::store::{Case, Commit, Save, StoredCase, fits};
 use crate::error::{Error, Result};
 use crate::flow::History;
 use crate::model::{OrderId, RxId};
@@ -31,8 +31,8 @@ pub struct CaseHistory {
     pub history: History,
 }
 
-impl From<Stored> for CaseHistory {
-    fn from(stored: Stored) -> Self {
+impl From<StoredCase> for CaseHistory {
+    fn from(stored: StoredCase) -> Self {
         let case = stored.case;
         CaseHistory {
             order_id: case.order_id().clone(),
@@ -95,7 +95,7 @@ impl Inbox {
             begin,
             move |(mut after, mut page, mut last)| async move {
                 loop {
-                    if let Some(next) = page.find(|stored: &Stored| are_meant(&stored.case)) {
+                    if let Some(next) = page.find(|stored: &StoredCase| are_meant(&stored.case)) {
                         return Ok(Some((CaseHistory::from(next), (after, page, last))));
                     }
                     if last {

@@ -14,6 +14,7 @@
 //! Three words: an *arrival* is a change of an order into a status, and each is logged, see
 //! [`LoggedArrival`]. Arrivals in *Ready for Download* and *Lab Review* are *deliveries*, because the
 //! lab has something to do. A *poll* lists the orders and fetches some, see [`PollReport`].
+//! The [glossary](../guide/glossary/index.html) has the other words.
 //!
 //! ```no_run
 //! # async fn example(lab: lab_connector::Lab) -> lab_connector::Result<()> {

@@ -168,6 +168,7 @@ impl Order {
     /// It is something else; the error says nothing of what it holds.
     #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
     pub(crate) fn from_json(json: &str) -> Option<Self> {
+        // Limits were kept when it came. With lower ones now, a case that is stored would be lost.
         Order::read(json, lenient::Limits::NONE, None, String::new).ok()
     }
 

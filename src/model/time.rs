@@ -77,6 +77,7 @@ fn read(text: &str) -> Option<SystemTime> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Some(time.into());
     }
+    // UTC is a convention. By the machine's own zone one text would be two times on two machines.
     let civil: jiff::civil::DateTime = text.parse().ok()?;
     let time = jiff::tz::TimeZone::UTC.to_timestamp(civil).ok()?;
     Some(time.into())

@@ -10,6 +10,24 @@ use super::{Simulator, head_limit, start};
 use crate::model::AccountId;
 
 /// A simulator to be started.
+///
+/// The simulator runs for as long as its [`Simulator`] is held. A program that is nothing but the
+/// service waits for something else before it drops it:
+///
+/// ```no_run
+/// use lab_connector::simulator::Simulator;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let service = Simulator::builder()
+///     .listen(([127, 0, 0, 1], 8040).into())
+///     .account("L-1", "Lab One")
+///     .start()
+///     .await?;
+/// println!("http://{}/", service.address());
+/// tokio::signal::ctrl_c().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "it starts with `start`"]
 pub struct SimulatorBuilder {

@@ -88,7 +88,9 @@ pub enum Fault {
     },
     /// The body ends in the middle, and the connection with it.
     Truncate,
-    /// The answer comes slowly.
+    /// The answer comes slowly, but whole: to stop a client in the middle of it. A zip has some
+    /// 50 kB. A client gives a file up that comes at less than its
+    /// [`minimum_rate`](crate::client::ClientBuilder::minimum_rate), 1,000 bytes a second by default.
     Drip {
         /// How many bytes a second of real time; at least one.
         bytes_per_second: u32,

@@ -49,7 +49,12 @@ pub(super) enum CutPoint {
 
 impl FaultPlan {
     pub(super) fn is_none(&self) -> bool {
-        self.cut.is_none() && self.length_by.is_none() && self.bytes_per_second.is_none()
+        !self.breaks() && self.bytes_per_second.is_none()
+    }
+
+    /// Whether the answer does not arrive whole. A slow one does.
+    pub(super) fn breaks(&self) -> bool {
+        self.cut.is_some() || self.length_by.is_some()
     }
 }
 

@@ -198,7 +198,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     assert!(!claimed.is_empty());
     printed.debug("ClaimedDelivery", &claimed);
     printed.debug("Case", &kept[0].case);
-    printed.debug("Stored", &kept);
+    printed.debug("StoredCase", &kept);
     printed.debug("Save", &save);
     let commit = Commit::new(vec![save]);
     printed.debug("Commit", &commit);
@@ -210,7 +210,7 @@ async fn no_type_that_can_hold_a_secret_prints_it() {
     printed.debug("Delivery", &deliveries);
     let files = deliveries[0].download_all(directory.path()).await.unwrap();
     printed.debug("DeliveryFiles", &files);
-    printed.debug("Downloaded", &files.export().unwrap());
+    printed.debug("DownloadedFile", &files.export().unwrap());
     service.send_to_modeling(&order_id).unwrap();
     // An empty listing is believed when a second one agrees.
     inbox.poll().await.unwrap();

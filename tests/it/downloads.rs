@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lab_connector::download::{Downloaded, Progress};
+use lab_connector::download::{DownloadedFile, Progress};
 use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Lab, Order, Result};
 use serde_json::json;
@@ -42,7 +42,7 @@ impl Bench {
         self.directory.path().join("case.zip")
     }
 
-    async fn download(&self, order: &Order) -> Result<Downloaded> {
+    async fn download(&self, order: &Order) -> Result<DownloadedFile> {
         self.lab
             .download(order, &order.assets()[0])
             .to_file(self.target())

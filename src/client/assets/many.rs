@@ -6,7 +6,7 @@ use std::path::Path;
 use futures_util::{StreamExt, stream};
 
 use super::super::Lab;
-use crate::download::{Downloaded, Progress, file_name};
+use crate::download::{DownloadedFile, Progress, file_name};
 use crate::error::Result;
 use crate::model::{Asset, Order};
 
@@ -32,7 +32,7 @@ pub struct FetchedFile<'a> {
     /// Which file.
     pub asset: &'a Asset,
     /// Where it is now, or why it is not.
-    pub result: Result<Downloaded>,
+    pub result: Result<DownloadedFile>,
 }
 
 impl<'a> DownloadAll<'a> {
@@ -117,7 +117,7 @@ impl<'a> DownloadAll<'a> {
         &self,
         files: &[PlannedFile<'a>],
         directory: &Path,
-    ) -> Vec<Option<Result<Downloaded>>> {
+    ) -> Vec<Option<Result<DownloadedFile>>> {
         let mut results = Vec::with_capacity(files.len());
         for PlannedFile { order, asset, to } in files {
             let Destination::Name(name) = to else {

@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 
 use super::Lab;
 use crate::download::{
-    Digest, Downloaded, FileRequirements, Progress, Report, Sink, ZipRule, fingerprint,
+    Digest, DownloadedFile, FileRequirements, Progress, Report, Sink, ZipRule, fingerprint,
 };
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
@@ -110,14 +110,14 @@ impl<'a> Download<'a> {
     /// Safe: dropped, a `.part` file is left from which the next download goes on, if the service
     /// allows that, and nothing is under the file's name. Once the file is whole and being given
     /// its name, dropping it does not stop that.
-    pub async fn to_file(self, path: impl AsRef<Path>) -> Result<Downloaded> {
+    pub async fn to_file(self, path: impl AsRef<Path>) -> Result<DownloadedFile> {
         let path = path.as_ref();
         let asset = self.asset.clone();
         let source = AssetSource::new(self.lab, self.order, self.asset).await?;
         // Before anything is asked for: what cannot be kept should not count as downloaded.
         let sink = Sink::file(path, self.wanted()).await.map_err(named)?;
         let whole = Transfer::new(source, sink, self.report).run().await?;
-        Ok(Downloaded {
+        Ok(DownloadedFile {
             asset,
             path: path.to_owned(),
             bytes: whole.bytes,

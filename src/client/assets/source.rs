@@ -23,9 +23,11 @@ use crate::model::{Asset, Order};
 use crate::transport::Response;
 
 /// How often a download may be sent on.
+// A gateway and a store of files make two; a loop must end.
 const REDIRECTS: usize = 5;
 
 /// How long to wait at least for a file that is being prepared, as *202 Accepted* says. Convention.
+// Without it `Retry-After: 0` would ask as fast as the line allows.
 const PREPARING: Duration = Duration::from_secs(1);
 
 /// The file of an order.

@@ -73,6 +73,7 @@ pub struct ClientBuilder {
 }
 
 /// Headers that requests set by themselves, or that have a setter of their own.
+// Two lengths or encodings of one body are two requests to who reads the other (RFC 9112, section 6.3).
 const OWN_HEADERS: [HeaderName; 16] = [
     header::ACCEPT,
     header::ACCEPT_ENCODING,

@@ -42,6 +42,7 @@ impl Run {
         };
         self.seen.headers(&answer.headers);
         let mut first = 0;
+        // What is not JSON is reported below, by the listing as an application reads it.
         let value = answer.decode("").unwrap_or_default();
         if let Some(place) = self.list(operation, &value) {
             let shapes = self.shapes();

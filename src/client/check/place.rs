@@ -6,6 +6,7 @@ use super::form::is_plain;
 use crate::model::lenient;
 
 /// How deep a list is looked for.
+// As deep as the crate itself reads: the check must not promise what a listing would not find.
 const DEPTH: usize = 4;
 
 /// The records of an answer, and what is around them.

@@ -15,6 +15,9 @@ use crate::key::same_key;
 
 type Object = Map<String, Value>;
 
+// The names below are those of OData, Spring, .NET and Google's APIs, the best of each list first: Align
+// documents none. A name is added when a service is seen to use it.
+
 /// Objects that may wrap what an answer says of pages.
 const SCOPES: [&str; 8] = [
     "paging",
@@ -72,6 +75,7 @@ pub(super) fn next(page: &Page<'_>) -> NextPage {
     if more == Some(false) {
         return NextPage::None;
     }
+    // A link before all that is counted: it alone leaves no parameter to be guessed.
     match link::next(page.headers) {
         NextPage::None => {}
         found => return found,

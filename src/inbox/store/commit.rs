@@ -8,18 +8,18 @@ use crate::model::Order;
 /// A case with its order's data.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Stored {
+pub struct StoredCase {
     /// The case.
     pub case: Case,
     /// The order as it was seen last; none if it was forgotten or imported.
     pub order: Option<Arc<Order>>,
 }
 
-impl Stored {
+impl StoredCase {
     /// A case as it was read, with its order's data if there are any.
     #[must_use]
     pub fn new(case: Case, order: Option<Arc<Order>>) -> Self {
-        Stored { case, order }
+        StoredCase { case, order }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use super::{NewArrival, Stored};
+use super::{NewArrival, StoredCase};
 use crate::error::{Error, Result};
 use crate::flow::rfc3339::Rfc3339;
 use crate::flow::{Arrival, History, Reading};
@@ -35,7 +35,7 @@ impl LoggedArrival {
     /// # Errors
     ///
     /// [`Error::is_store`] if the case has no history.
-    pub fn new(sequence: u64, arrival: NewArrival, stored: Stored) -> Result<Self> {
+    pub fn new(sequence: u64, arrival: NewArrival, stored: StoredCase) -> Result<Self> {
         let NewArrival { index, ordinal } = arrival;
         let history = stored.case.history_until(index);
         let arrival = history.last().cloned().ok_or_else(|| {

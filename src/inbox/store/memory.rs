@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use super::{
     AccountState, Case, CaseStore, ClaimedDelivery, Commit, Counts, DueTime, ListingCoverage,
-    LoggedArrival, NewArrival, Outcome, Poller, Save, Settlement, Stored,
+    LoggedArrival, NewArrival, Outcome, Poller, Save, Settlement, StoredCase,
 };
 use crate::error::Result;
 use crate::model::{AccountId, OrderId, RxId};
@@ -32,7 +32,7 @@ struct Account {
     revision: u64,
     /// Which process polls it, and until when.
     poller: Option<(String, DueTime)>,
-    cases: BTreeMap<OrderId, Stored>,
+    cases: BTreeMap<OrderId, StoredCase>,
     by_rx: BTreeSet<(RxId, OrderId)>,
     /// Arrival number *n* is at *n* − 1.
     log: Vec<Entry>,
@@ -128,7 +128,7 @@ impl CaseStore for MemoryStore {
         }))
     }
 
-    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<StoredCase>> {
         Ok(self.read(account, |account| account.cases.get(order).cloned()))
     }
 
@@ -291,7 +291,7 @@ impl CaseStore for MemoryStore {
         account: &AccountId,
         after: Option<&OrderId>,
         limit: usize,
-    ) -> Result<Vec<Stored>> {
+    ) -> Result<Vec<StoredCase>> {
         use std::ops::Bound::{Excluded, Unbounded};
 
         Ok(self.read(account, |account| {
@@ -395,7 +395,8 @@ impl Account {
             None => 0,
         };
         let case = save.case.saved(revision);
-        self.cases.insert(order_id.clone(), Stored { case, order });
+        self.cases
+            .insert(order_id.clone(), StoredCase { case, order });
         for arrival in &save.arrivals {
             self.log.push(Entry {
                 order_id: order_id.clone(),

@@ -36,18 +36,31 @@
 //!
 //! # What others can ask a database
 //!
-//! Tables and views may be read by a lab's own software, with another connection. On SQLite their
-//! names begin with `lab_connector_`, and times are milliseconds since 1970; on PostgreSQL they are in
-//! the store's schema, and times are `timestamptz`. Ids are as the service sends them, but for `\`
-//! and U+0000, which are written `\\` and `\0`.
+//! A lab's own software may read these, with another connection. On SQLite their names begin with
+//! `lab_connector_`; on PostgreSQL they are in the store's schema. Ids are as the service sends them, but
+//! for `\` and U+0000, which are written `\\` and `\0`.
 //!
-//! | | |
-//! |---|---|
-//! | `cases` | a row for each order: `status` and `stage` (a machine name of [`Stage`](crate::flow::Stage); where more than one is possible all of them, joined by ` or `), `changed_at`, `listed` |
-//! | `arrivals` | the log: `status`, `arrived_at`, and of a delivery its `ordinal` |
-//! | `open_work` | a view: deliveries that are not acknowledged, until when they are hidden, how often they were tried and why they failed |
-//! | `order_history` | a view: the arrivals of each order, and whether a delivery was acknowledged |
-//! | `with_align` | a view: the cases that may be with Align (in modeling, in milling, in interpretation, ready to ship), and since when |
+//! * The view **`open_work`**, a row for each delivery that is not acknowledged: `account`, `order_id`,
+//!   `ordinal`, `rx_id`, `status`, `arrived_at`, `hidden_until` (claimed or deferred until then),
+//!   `attempts`, `failure` (why it failed last).
+//! * The view **`order_history`**, a row for each arrival of an order: `account`, `order_id`, `rx_id`,
+//!   `sequence` (in the account's log), `position` (in the order's history, from 0), `status`, `delivery`
+//!   (the ordinal; null where the arrival is no delivery), `arrived_at`, `acknowledged`.
+//! * The view **`with_align`**, a row for each case that may be with Align (in modeling, in milling, in
+//!   interpretation, ready to ship): `account`, `order_id`, `rx_id`, `status`, `stage`, `since`.
+//! * The table **`cases`**, a row for each order: `account`, `order_id`, `rx_id`, `status`, `stage`,
+//!   `changed_at`, `listed`.
+//! * The table **`arrivals`**, the log: `account`, `sequence`, `order_id`, `position`, `ordinal` (what
+//!   `order_history` calls `delivery`), `status`, `arrived_at`.
+//!
+//! A `stage` is a machine name of [`Stage`](crate::flow::Stage); where more than one is possible all of
+//! them, joined by ` or `.
+//!
+//! | times and flags | SQLite | PostgreSQL |
+//! |---|---|---|
+//! | a time in a view | text in UTC, `2026-03-14 08:26:53.000` | `timestamptz` |
+//! | a time in a table | milliseconds since 1970 | `timestamptz` |
+//! | `acknowledged`, `listed` | 0 or 1 | `boolean` |
 //!
 //! `orders` has patient data, `tokens` has secrets: grant them to nobody.
 
@@ -79,7 +92,7 @@ pub(super) use super::due::DueTime;
 pub use crate::inbox::plan::{ListingCoverage, NewArrival};
 pub use account::{AccountState, Counts, Poller};
 pub use case::Case;
-pub use commit::{Commit, Save, Stored};
+pub use commit::{Commit, Save, StoredCase};
 #[cfg(feature = "store-tests")]
 pub use conformance::check_case_store;
 pub use logged::LoggedArrival;
@@ -225,7 +238,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The store cannot be read.
-    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>>;
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<StoredCase>>;
 
     /// The cases of these orders and of these Rx ids that are known, each once, in any order. Should
     /// two cases have one Rx id, either or both.
@@ -353,7 +366,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
         account: &AccountId,
         after: Option<&OrderId>,
         limit: usize,
-    ) -> Result<Vec<Stored>>;
+    ) -> Result<Vec<StoredCase>>;
 
     /// How much there is.
     ///
@@ -428,7 +441,7 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         (**self).expected(account).await
     }
 
-    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<StoredCase>> {
         (**self).find(account, order).await
     }
 
@@ -487,7 +500,7 @@ impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
         account: &AccountId,
         after: Option<&OrderId>,
         limit: usize,
-    ) -> Result<Vec<Stored>> {
+    ) -> Result<Vec<StoredCase>> {
         (**self).cases(account, after, limit).await
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Stored;
+use super::StoredCase;
 
 /// A delivery that was claimed.
 #[derive(Clone)]
@@ -13,7 +13,7 @@ pub struct ClaimedDelivery {
     /// Its number in the account's log.
     pub sequence: u64,
     /// The case as it is now.
-    pub stored: Stored,
+    pub stored: StoredCase,
     /// The arrival's index in the history.
     pub index: u32,
     /// Which delivery of its order it is, from 1.
@@ -37,7 +37,7 @@ impl ClaimedDelivery {
         index: u32,
         ordinal: u32,
         arrived_at: SystemTime,
-        stored: Stored,
+        stored: StoredCase,
     ) -> Self {
         ClaimedDelivery {
             sequence,

@@ -15,6 +15,8 @@ pub(in crate::simulator) struct Effects {
     pub(super) other_region: bool,
     /// The answer will not arrive whole: who asked has seen nothing of it for certain.
     pub(super) broken: bool,
+    /// How fast the connection sends the answer, if it drips.
+    pub(super) bytes_per_second: Option<u32>,
     /// A number to choose by.
     pub(super) choice: u64,
 }

@@ -77,6 +77,7 @@ pub(super) async fn call(
         faults: drawn.iter().map(Fault::name).collect(),
     };
     let line = request.extensions().get::<ConnectInfo<FaultSlot>>();
+    let has_line = line.is_some();
     let line = line
         .map(|ConnectInfo(line)| line.clone())
         .unwrap_or_default();
@@ -111,7 +112,9 @@ pub(super) async fn call(
             let effects = Effects {
                 // A handler must know whether its answer will arrive: only then is an order seen or
                 // downloaded.
-                broken: !fate.plan.is_none() || fate.malformed,
+                broken: fate.plan.breaks() || fate.malformed,
+                // Without a connection nothing is paced.
+                bytes_per_second: fate.plan.bytes_per_second.filter(|_| has_line),
                 ..fate.effects.clone()
             };
             request.extensions_mut().insert(effects);

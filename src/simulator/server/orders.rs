@@ -1,5 +1,7 @@
 //! Single orders and their files.
 
+use std::time::Duration;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -216,7 +218,7 @@ fn serve(
     // list.
     let at_end = at_end && ends && !effects.broken;
     let shared = std::sync::Arc::clone(shared);
-    let body = Body::from_stream(pieces(bytes, move || {
+    let body = Body::from_stream(pieces(bytes, effects.bytes_per_second, move || {
         if at_end {
             mark(&shared);
         }
@@ -322,20 +324,29 @@ fn is_of(world: &World, case: &Case, account: &AccountId) -> bool {
 /// The bytes in pieces; `sent` is called when the last one goes out.
 fn pieces(
     bytes: Bytes,
+    bytes_per_second: Option<u32>,
     sent: impl FnOnce() + Send + 'static,
 ) -> impl futures_core::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send + 'static {
     // In pieces, so that the last one is asked for only when those before it are on their way.
     const PIECE: usize = 8 * 1024;
-    stream::unfold((bytes, Some(sent)), |(mut bytes, mut sent)| async move {
-        if bytes.is_empty() {
-            return None;
-        }
-        let piece = bytes.split_to(PIECE.min(bytes.len()));
-        // When the last piece is handed to the server, not when it has arrived: that nobody can
-        // know.
-        if let Some(sent) = sent.take_if(|_| bytes.is_empty()) {
-            sent();
-        }
-        Some((Ok(piece), (bytes, sent)))
-    })
+    let whole = bytes.len();
+    stream::unfold(
+        (bytes, Some(sent)),
+        move |(mut bytes, mut sent)| async move {
+            if bytes.is_empty() {
+                return None;
+            }
+            // The server buffers more than a piece: a slow file would count as fetched at once.
+            if let Some(rate) = bytes_per_second.filter(|_| bytes.len() < whole) {
+                tokio::time::sleep(Duration::from_secs_f64(PIECE as f64 / f64::from(rate))).await;
+            }
+            let piece = bytes.split_to(PIECE.min(bytes.len()));
+            // When the last piece is handed to the server, not when it has arrived: that nobody can
+            // know.
+            if let Some(sent) = sent.take_if(|_| bytes.is_empty()) {
+                sent();
+            }
+            Some((Ok(piece), (bytes, sent)))
+        },
+    )
 }

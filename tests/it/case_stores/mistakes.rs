@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use lab_connector::inbox::store::{
     AccountState, Case, CaseStore, ClaimedDelivery, Commit, Counts, LoggedArrival, MemoryStore,
-    Outcome, Poller, Save, Settlement, Stored, check_case_store,
+    Outcome, Poller, Save, Settlement, StoredCase, check_case_store,
 };
 use lab_connector::{AccountId, OrderId, Result, RxId};
 
@@ -314,7 +314,7 @@ impl CaseStore for Wrong {
         Ok(cases)
     }
 
-    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<StoredCase>> {
         let order = self.kept(order);
         self.inner.find(&self.account(account), &order).await
     }
@@ -527,7 +527,7 @@ impl CaseStore for Wrong {
         account: &AccountId,
         after: Option<&OrderId>,
         limit: usize,
-    ) -> Result<Vec<Stored>> {
+    ) -> Result<Vec<StoredCase>> {
         let account = self.account(account);
         let limit = self.limit(limit);
         self.inner.cases(&account, after, limit).await

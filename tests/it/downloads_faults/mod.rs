@@ -6,7 +6,7 @@ mod checks;
 use std::path::PathBuf;
 
 use futures_util::StreamExt;
-use lab_connector::download::Downloaded;
+use lab_connector::download::DownloadedFile;
 use lab_connector::retry::RetryPolicy;
 use lab_connector::{Lab, Order, Result};
 use serde_json::json;
@@ -46,7 +46,7 @@ impl Bench {
         self.directory.path().join("case.zip.part")
     }
 
-    async fn download(&self, lab: &Lab, order: &Order) -> Result<Downloaded> {
+    async fn download(&self, lab: &Lab, order: &Order) -> Result<DownloadedFile> {
         let download = lab.download(order, &order.assets()[0]);
         download.to_file(self.target()).await
     }

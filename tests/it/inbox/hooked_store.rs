@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use lab_connector::inbox::store::{
     AccountState, Case, CaseStore, ClaimedDelivery, Commit, Counts, LoggedArrival, MemoryStore,
-    Poller, Settlement, Stored,
+    Poller, Settlement, StoredCase,
 };
 use lab_connector::{AccountId, OrderId, Result, RxId};
 
@@ -72,7 +72,7 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         self.store.expected(account).await
     }
 
-    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
+    async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<StoredCase>> {
         self.hook.before(Call::Read)?;
         self.store.find(account, order).await
     }
@@ -142,7 +142,7 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         account: &AccountId,
         after: Option<&OrderId>,
         limit: usize,
-    ) -> Result<Vec<Stored>> {
+    ) -> Result<Vec<StoredCase>> {
         self.hook.before(Call::Read)?;
         self.store.cases(account, after, limit).await
     }

@@ -212,6 +212,33 @@ async fn answers_come_late_and_slowly() -> Result {
     Ok(())
 }
 
+/// What arrives slowly arrives: the order is Downloaded then, and not before.
+#[tokio::test]
+async fn a_slow_file_is_downloaded_when_it_has_arrived() -> Result {
+    use futures_util::StreamExt as _;
+    let (service, lab) = paired(false).await?;
+    service.scan("L-1")?;
+    let drip = |bytes_per_second| first(Fault::Drip { bytes_per_second }, Operation::DownloadAsset);
+    let listing = lab.orders().list().await?;
+    let order = &listing.orders()[0];
+    let zip = order
+        .assets()
+        .iter()
+        .find(|asset| asset.is_export())
+        .unwrap();
+    // Some 50 kB: what is given up after its first bytes is not fetched.
+    service.set_faults(drip(20_000))?;
+    let mut bytes = lab.download(order, zip).stream();
+    assert!(bytes.next().await.unwrap()?.len() < 50_000);
+    drop(bytes);
+    assert_eq!(listed(&lab).await?, [order.id().clone()]);
+    service.set_faults(drip(200_000))?;
+    let mut whole = Vec::new();
+    lab.download(order, zip).to_writer(&mut whole).await?;
+    assert_eq!(listed(&lab).await?, []);
+    Ok(())
+}
+
 /// A slow answer, and behind it on the same connection others that are not, or are cut.
 #[tokio::test]
 async fn a_connection_goes_on_after_a_slow_answer() -> Result {

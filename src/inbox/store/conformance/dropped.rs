@@ -63,6 +63,7 @@ pub(super) async fn operations<S: CaseStore + 'static>(
         Outcome::Extended(LONG),
         Outcome::Acknowledged,
     ] {
+        // A lease of nothing: each attempt can claim again what the one before it may have settled or not.
         check.claim("t", 1, Duration::ZERO).await?;
         each(check, async |check: &Check<S>, _| {
             check.settle(1, "t", outcome.clone()).await.map(drop)
@@ -104,6 +105,7 @@ pub(super) async fn wholes<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
         check.commit(saves).await.map(drop)
     })
     .await?;
+    // By the other one: what only the connection that wrote it sees was not committed.
     let log = check.other.arrivals(&check.account, 0, 10_000).await?;
     let numbers = log.iter().map(LoggedArrival::sequence);
     holds(numbers.zip(1..).all(|(number, next)| number == next), rule)?;
@@ -124,6 +126,8 @@ async fn each<S: CaseStore + 'static>(
     check: &mut Check<S>,
     operation: impl AsyncFn(&Check<S>, usize) -> Result<()>,
 ) -> Result<(), Violation> {
+    // With an account of its own: in the other the dropped operation may have done its work or not, and
+    // a probe must know what to expect.
     let mut probed = Check {
         store: check.store.clone(),
         other: check.other.clone(),
@@ -132,6 +136,7 @@ async fn each<S: CaseStore + 'static>(
     };
     for polls in 1..=MOST {
         let done = attempt(operation(check, polls), polls).await;
+        // Bounded: a connection that was left in a transaction makes the next call wait for ever.
         let probe = probe(&mut probed, polls);
         match tokio::time::timeout(PATIENCE, probe).await {
             Ok(works) => works?,

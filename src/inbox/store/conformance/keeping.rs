@@ -9,7 +9,7 @@ use super::{
 use crate::auth::{Violation, holds};
 use crate::error::Result;
 use crate::inbox::store::{
-    CaseStore, Commit, ListingCoverage, LoggedArrival, Outcome, Save, Stored,
+    CaseStore, Commit, ListingCoverage, LoggedArrival, Outcome, Save, StoredCase,
 };
 use crate::model::{OrderId, RxId};
 
@@ -343,6 +343,6 @@ pub(super) async fn accounts<S: CaseStore + 'static>(
     holds(super::sequences(&claimed) == [1], rule)
 }
 
-fn some(stored: Option<Stored>, rule: &'static str) -> Result<Stored, Violation> {
+fn some(stored: Option<StoredCase>, rule: &'static str) -> Result<StoredCase, Violation> {
     stored.ok_or_else(|| Violation::of(rule))
 }

@@ -59,6 +59,8 @@ where
     F: Future<Output = Result<S>>,
 {
     let stores = (Arc::new(open().await?), Arc::new(open().await?));
+    // From the plainest rule to the hardest, one after the other: of a store that breaks many the error
+    // names the one to mend first. Each has an account of its own, so that none sees another's rows.
     let store = &stores;
     reading::empty(&mut Check::new(store).await?).await?;
     keeping::accounts(&mut Check::new(store).await?).await?;
@@ -90,6 +92,7 @@ where
 }
 
 /// A time that the check waits for where it must.
+// Longer than a call to a database may take: a lease of it must not end before it is looked at.
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -113,6 +116,7 @@ struct Check<S> {
 impl<S: CaseStore + 'static> Check<S> {
     /// With an account that was never used.
     async fn new((store, other): &(Arc<S>, Arc<S>)) -> Result<Self> {
+        // The clock of no database shows this: a store that returns it goes by the caller's.
         let odd = UNIX_EPOCH + Duration::from_secs(1_234_567_890);
         let own_clock = store.now(odd).await? != odd;
         let now = store.now(SystemTime::now()).await?;
@@ -128,6 +132,7 @@ impl<S: CaseStore + 'static> Check<S> {
     /// Until this time has passed and a little more.
     async fn pass(&mut self, time: Duration) {
         let time = time + Duration::from_millis(50);
+        // A database's clock goes by itself: tokio's paused one would not move it.
         if self.own_clock {
             tokio::time::sleep(time).await;
         }
@@ -202,7 +207,7 @@ impl<S: CaseStore + 'static> Check<S> {
         self.store.account(&self.account, self.now).await
     }
 
-    async fn find(&self, id: &str) -> Result<Option<super::Stored>> {
+    async fn find(&self, id: &str) -> Result<Option<super::StoredCase>> {
         let id = OrderId::new(id);
         self.store.find(&self.account, &id).await
     }
@@ -229,6 +234,7 @@ fn case(
     arrived: Option<SystemTime>,
     look_at: Option<SystemTime>,
 ) -> Result<Case> {
+    // By its stored form, as a store makes one: `Case` has no other constructor in public.
     let mut arrival = Arrival::new(status);
     if let Some(time) = arrived {
         arrival = arrival.at(time);
@@ -277,6 +283,8 @@ fn arrived(index: u32, ordinal: Option<u32>) -> NewArrival {
 fn order(id: &str, note: &str) -> Result<Arc<Order>> {
     let order = serde_json::json!({
         "orderId": id, "rxId": format!("rx {id}"), "status": READY, "note": note,
+        // U+0000 is JSON, and PostgreSQL's `text` refuses it. The others end a text or match more
+        // than themselves in SQL.
         "patient": { "name": "O'Neill \"%_\\ é 🦷 \u{0} \u{202e}" },
     });
     let order = serde_json::from_value(order).map_err(Error::store)?;

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::inbox::store::{CaseStore, Commit, Outcome, Save};
 use crate::model::AccountId;
 
+/// Enough that some wait for the same lock, and for a connection where there are few.
 const RACERS: usize = 8;
 
 /// Of commits over one version one succeeds, whole.
@@ -28,6 +29,7 @@ pub(super) async fn versions<S: CaseStore + 'static>(
                 Some(order("shared", &racer.to_string())?),
                 vec![arrived(round, Some(round + 1))],
             );
+            // Another one for each: so the coverage that is kept says whose it is.
             let begun = check.now + LONG * u32::try_from(racer).unwrap_or_default();
             let coverage = covered(begun);
             commits.push(Commit {
@@ -41,6 +43,7 @@ pub(super) async fn versions<S: CaseStore + 'static>(
             let (store, account, now) = check.parts();
             let start = Arc::clone(&start);
             racers.spawn(async move {
+                // A store that never waits would be done with one before the next begins.
                 start.wait().await;
                 let done = store.commit(&account, &commit, now).await;
                 done.map(|done| done.then_some(racer))
@@ -103,6 +106,8 @@ pub(super) async fn log<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
     let mut seen = 0;
     let mut done = false;
     loop {
+        // While commits are under way: a number that is given before its row can be seen leaves a gap
+        // that who follows the log passes over.
         let page = check.store.arrivals(&check.account, seen, 1000).await?;
         let end = page.is_empty();
         for logged in page {
@@ -112,6 +117,7 @@ pub(super) async fn log<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
                 "the log grows at its end and has no gaps, so that who follows it misses nothing",
             )?;
         }
+        // Only what was asked for after the last commit is the whole log.
         if end && done {
             break;
         }
@@ -216,6 +222,7 @@ impl<S: CaseStore> Worker<S> {
                     return Ok(Some("of many claims at once one gets a delivery"));
                 }
             }
+            // Lets others claim meanwhile: without it no two would hold a delivery at the same time.
             tokio::task::yield_now().await;
             for claimed in &claimed {
                 // Out of hand before it is out of the store: the next of its case comes at once.
@@ -255,6 +262,7 @@ pub(super) async fn settlements<S: CaseStore + 'static>(
             racers.spawn(async move {
                 start.wait().await;
                 let mut both = [1, 2].map(|n| settlement(n, "t", Outcome::Acknowledged));
+                // Rows that are locked in the order in which they are named make a deadlock of this.
                 if racer % 2 == 1 {
                     both.reverse();
                 }

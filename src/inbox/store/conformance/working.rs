@@ -115,6 +115,7 @@ pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
         sequences(&rest) == [4],
         "what is claimed is hidden from other claims",
     )?;
+    // A worker that asks twice must not do the same work twice.
     let none = check.claim("t1", 10, LONG).await?;
     holds(
         none.is_empty(),
@@ -307,6 +308,7 @@ pub(super) async fn stale<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
         "a reason that came too late is not kept",
     )?;
     let acknowledged = |sequence| settlement(sequence, "t3", Outcome::Acknowledged);
+    // Out of order, stale, unknown, and twice in one call: one that fails must not take the others with it.
     let settled = check
         .settle_all(&[
             acknowledged(3),
@@ -425,6 +427,8 @@ pub(super) async fn times<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
         return Ok(());
     }
     let ms = Duration::from_millis(1);
+    // A day before 1970, and the last minutes of the year 9999, where times as text end; both with odd
+    // milliseconds, which a store that keeps seconds loses.
     for (number, time) in [
         UNIX_EPOCH - Duration::from_millis(86_399_999),
         UNIX_EPOCH + Duration::from_millis(253_402_300_000_001),

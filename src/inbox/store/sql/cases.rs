@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::{Batch, Row, Session, Type, damaged, limit, number, read_text};
 use crate::error::Result;
-use crate::inbox::store::{AccountState, Case, Counts, LoggedArrival, NewArrival, Poller, Stored};
+use crate::inbox::store::{
+    AccountState, Case, Counts, LoggedArrival, NewArrival, Poller, StoredCase,
+};
 use crate::model::{Order, OrderId, RxId};
 
 /// What [`case`] reads.
@@ -45,7 +47,7 @@ pub(super) fn case(row: &dyn Row, first: usize) -> Result<Case> {
 }
 
 /// The same with its order's data.
-pub(super) fn stored(row: &dyn Row, first: usize) -> Result<Stored> {
+pub(super) fn stored(row: &dyn Row, first: usize) -> Result<StoredCase> {
     let case = case(row, first)?;
     let data = row.text_or_null(first + 5)?;
     let order = data.map(|data| {
@@ -53,7 +55,7 @@ pub(super) fn stored(row: &dyn Row, first: usize) -> Result<Stored> {
             .map(Arc::new)
             .ok_or_else(|| damaged(&format!("an order's data, revision {},", case.revision())))
     });
-    Ok(Stored {
+    Ok(StoredCase {
         order: order.transpose()?,
         case,
     })
@@ -96,7 +98,7 @@ pub(super) async fn by_order<S: Session>(
     session: &mut S,
     account: &str,
     order_id: &str,
-) -> Result<Option<Stored>> {
+) -> Result<Option<StoredCase>> {
     let statement = concat!(
         "SELECT ",
         stored_columns!(),
@@ -193,7 +195,7 @@ pub(super) async fn cases<S: Session>(
     account: &str,
     after: Option<&str>,
     most: usize,
-) -> Result<Vec<Stored>> {
+) -> Result<Vec<StoredCase>> {
     let first = concat!(
         "SELECT ",
         stored_columns!(),

@@ -24,7 +24,7 @@ macro_rules! stores {
         use crate::flow::millis;
         use crate::inbox::store::{
             AccountState, Case, CaseStore, ClaimedDelivery, Commit, Counts, LoggedArrival, Poller,
-            Settlement, Stored, $store,
+            Settlement, StoredCase, $store,
         };
         use crate::model::{AccountId, OrderId, RxId};
 
@@ -113,7 +113,11 @@ macro_rules! stores {
                 .await
             }
 
-            async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<Stored>> {
+            async fn find(
+                &self,
+                account: &AccountId,
+                order: &OrderId,
+            ) -> Result<Option<StoredCase>> {
                 let account = sql::owned(account.as_str());
                 let order = sql::owned(order.as_str());
                 self.run(Access::Read, None, move |session| {
@@ -237,7 +241,7 @@ macro_rules! stores {
                 account: &AccountId,
                 after: Option<&OrderId>,
                 limit: usize,
-            ) -> Result<Vec<Stored>> {
+            ) -> Result<Vec<StoredCase>> {
                 let account = sql::owned(account.as_str());
                 let after = after.map(|id| sql::owned(id.as_str()));
                 self.run(Access::Read, None, move |session| {
