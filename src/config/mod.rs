@@ -382,12 +382,6 @@ impl<'de> serde::Deserialize<'de> for Config {
     }
 }
 
-/// The setting that a key of a file of endpoints is, if it has no place there.
-pub(crate) fn setting_besides_endpoints(key: &str) -> Option<&'static str> {
-    let setting = key::known(key, KEYS).ok()?;
-    (!["base_url", "endpoints", "shapes"].contains(&setting)).then_some(setting)
-}
-
 fn secret(key: &str, text: Option<&Secret>, file: Option<&Path>) -> Result<Option<Secret>> {
     match (text, file) {
         (Some(_), Some(_)) => Err(Error::configuration(format!(

@@ -52,7 +52,6 @@ use http::Method;
 use serde_json::Value;
 use url::Url;
 
-use crate::config;
 use crate::error::{Error, Result};
 use crate::key::same_key;
 use crate::model::lenient::Shapes;
@@ -172,8 +171,8 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// [`Error::is_configuration`], which names the file, if it cannot be read, or if it is a whole
-    /// configuration: that is read with [`Config::from_file`](crate::Config::from_file).
+    /// [`Error::is_configuration`], which names the file, if it cannot be read, or if it has other
+    /// keys, as a whole configuration has: that is read with [`Config::from_file`](crate::Config::from_file).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::from_value(&Self::file_value(path)?).map_err(|error| misfit(path, error))
@@ -190,16 +189,19 @@ impl Endpoints {
         let value =
             Self::json_value(&text::of(&bytes, None)).map_err(|error| misfit(path, error))?;
         // What else a configuration says would be lost without a word.
-        let mut keys = value
-            .as_object()
-            .into_iter()
-            .flat_map(|object| object.keys());
-        match keys.find_map(|key| config::setting_besides_endpoints(key)) {
+        let object = value.as_object();
+        let mut keys = object.into_iter().flat_map(|object| object.keys());
+        let foreign = keys.find(|key| {
+            !["baseurl", "endpoints", "shapes"]
+                .iter()
+                .any(|known| same_key(key, known))
+        });
+        match foreign {
             None => Ok(value),
-            Some(setting) => Err(misfit(
+            Some(key) => Err(misfit(
                 path,
                 Error::configuration(format!(
-                    "`{setting}` is a setting of a configuration: read this file with `Config::from_file`"
+                    "`{key}` is none of `base_url`, `endpoints` and `shapes`; a whole configuration is read with `Config::from_file`"
                 )),
             )),
         }
@@ -670,7 +672,7 @@ mod tests {
         .unwrap();
         let text = said(&path);
         assert!(
-            text.contains("`client_id`") && text.contains("`Config::from_file`"),
+            text.contains("`clientId`") && text.contains("`Config::from_file`"),
             "{text}"
         );
         assert!(!text.contains("canary"), "{text}");

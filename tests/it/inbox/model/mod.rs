@@ -272,11 +272,12 @@ impl Play {
         self.world.say(|| "the end".to_owned());
         self.world.service.set_faults(Faults::default()).unwrap();
         for lab in 0..self.labs.len() {
-            // Until nothing is new for long, also of what is due only now and then.
-            let orders = self.world.orders().len();
+            // Until nothing is new for long, also of what is due only now and then, and of what was
+            // repeated so often that many answers must agree on it.
+            let fetches = 8 * self.world.orders().len();
             for wait in [HOUR / 6, HOUR * 30] {
                 let mut quiet = 0;
-                while quiet < 6 + orders.div_ceil(self.world.kind.looks) {
+                while quiet < 6 + fetches.div_ceil(self.world.kind.looks) {
                     let (deliveries, changes) = self.end_round(lab, wait).await;
                     quiet = if deliveries + changes == 0 {
                         quiet + 1
