@@ -117,8 +117,8 @@ reasons! {
     Damaged, false, "it is damaged";
     /// The manifest is not XML.
     Xml, false, "the manifest is not well-formed";
-    /// The manifest has a document type or entities of its own.
-    Entities, true, "the manifest defines or uses entities";
+    /// The manifest has a document type, which can define entities.
+    Entities, true, "the manifest has a document type";
     /// The manifest is larger or deeper than the limits.
     XmlTooLarge, true, "the manifest is too large";
     /// The XML is of another kind.

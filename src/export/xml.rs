@@ -4,8 +4,8 @@
 //! document type, by depth. And honest programs write XML that is not quite right.
 //!
 //! *Approach.* An own tree over a pull parser, with limits for bytes, depth and count. A document
-//! with a document type or foreign entities is refused, never expanded. Signs that XML does not
-//! allow are replaced.
+//! with a document type is refused, so that there are no entities but those of XML itself. Signs that
+//! XML does not allow are replaced, and an ampersand that begins no reference is one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -127,8 +127,9 @@ impl fmt::Debug for Element {
 
 /// Reads a document into a tree.
 ///
-/// There is no document type, and no entity but the five that XML itself has: neither is
-/// expanded or fetched, the document is refused.
+/// A document with a document type is refused: only that could define an entity. So `&` before
+/// anything but the five names that XML itself has stands for nothing, and is text as it is written.
+/// Programs that write what doctors type leave it there (`A2 & A3`, `&nbsp;`).
 pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Element> {
     // Before decoding, which takes memory for the whole text.
     if bytes.len() as u64 > limits.manifest_bytes {
@@ -138,6 +139,7 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Element> {
     // Some writers fill the last block with zeros.
     let text = without_odd_signs(text.trim_end_matches('\0'));
     let mut reader = Reader::from_str(&text);
+    reader.config_mut().allow_dangling_amp = true;
     let mut builder = Builder {
         limits,
         nodes: 0,
@@ -161,7 +163,9 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Element> {
                 } else if let Some(text) = resolve_predefined_entity(&reference) {
                     builder.text(text)?;
                 } else {
-                    return Err(Error::new(Reason::Entities));
+                    for part in ["&", &reference, ";"] {
+                        builder.text(part)?;
+                    }
                 }
             }
             Event::DocType(_) => return Err(Error::new(Reason::Entities)),
@@ -195,15 +199,17 @@ impl Builder<'_> {
             ..Element::default()
         };
         for attribute in start.attributes() {
-            let attribute = attribute.map_err(|_| malformed())?;
+            let mut attribute = attribute.map_err(|_| malformed())?;
             self.count()?;
             // The search for twins compares each with each.
             if element.attributes.len() >= MOST_ATTRIBUTES {
                 return Err(Error::new(Reason::XmlTooLarge).with_detail("too many attributes"));
             }
+            if let Some(escaped) = escape_ampersands(&attribute.value) {
+                attribute.value = escaped.into();
+            }
             let value = attribute.normalized_value(XmlVersion::Implicit1_0);
-            // Only an entity that XML does not have makes a value wrong.
-            let value = value.map_err(|_| Error::new(Reason::Entities))?;
+            let value = value.map_err(|_| malformed())?;
             let name = attribute.key.local_name().as_ref().to_owned();
             element.attributes.push((name, value.into_owned()));
         }
@@ -293,7 +299,7 @@ fn without_odd_signs(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find("&#") {
         clean.push_str(&rest[..at]);
         rest = &rest[at..];
-        // A reference that never ends is text: it is copied, and the parser refuses it.
+        // A reference that never ends is text, and is copied.
         let end = rest.find(';').filter(|end| *end <= LONGEST_REFERENCE);
         let (reference, after) = rest.split_at(end.map_or(2, |end| end + 1));
         let digits = reference.trim_start_matches("&#").trim_end_matches(';');
@@ -307,6 +313,25 @@ fn without_odd_signs(text: &str) -> Cow<'_, str> {
     }
     clean.push_str(rest);
     Cow::Owned(clean)
+}
+
+/// An attribute's value with each `&` escaped that begins no reference; none if there is none. In
+/// text the parser tells them apart.
+fn escape_ampersands(value: &str) -> Option<String> {
+    let is_bare = |after: &str| {
+        let name = after.split_once(';').map(|(name, _)| name);
+        !name.is_some_and(|name| name.starts_with('#') || resolve_predefined_entity(name).is_some())
+    };
+    let mut parts = value.split('&');
+    let mut escaped = parts.next()?.to_owned();
+    let mut is_changed = false;
+    for part in parts {
+        let bare = is_bare(part);
+        is_changed |= bare;
+        escaped.push_str(if bare { "&amp;" } else { "&" });
+        escaped.push_str(part);
+    }
+    is_changed.then_some(escaped)
 }
 
 // `&#x10FFFF;` has ten bytes; leading zeros are allowed.
@@ -399,7 +424,7 @@ mod tests {
             read("<a>&#233;&#x41;&#10;&amp;#0;</a>").unwrap().text,
             "éA\n&#0;"
         );
-        for text in ["<a>&#</a>", "<a>&#x;</a>", "<a>&#99999999999999;</a>"] {
+        for text in ["<a>&#x;</a>", "<a>&#99999999999999;</a>"] {
             assert_eq!(read(text), Err(Reason::Xml), "{text}");
         }
     }
@@ -410,11 +435,38 @@ mod tests {
             "<!DOCTYPE a><a/>",
             "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>",
             "<!DOCTYPE a SYSTEM 'file:///etc/passwd'><a/>",
-            "<a>&x;</a>",
-            "<a b='&x;'/>",
+            "<a><!DOCTYPE a [<!ENTITY x 'y'>]>&x;</a>",
         ] {
             assert_eq!(read(text), Err(Reason::Entities), "{text}");
         }
+    }
+
+    #[test]
+    fn what_stands_for_nothing_is_text_as_it_is_written() {
+        for text in [
+            "A2 & A3",
+            "A2 & A3; B1",
+            "&",
+            "&&",
+            "&;",
+            "A & B & C",
+            "a&nbsp;b",
+            "&x;",
+            "&amp &lt",
+            "&#",
+            "?a=1&b=2",
+            "&nbsp;&nbsp",
+        ] {
+            let root = read(&format!("<a b='{text}'>{text}</a>"));
+            let root = root.unwrap_or_else(|reason| panic!("{text}: {reason:?}"));
+            assert_eq!(root.text, text);
+            assert_eq!(root.attributes[0].1, text);
+        }
+        // Beside what stands for something, and where nothing does.
+        let root = read("<a b='&amp; & &#233;&lt;'>&amp; & &#233;&lt;<![CDATA[ & &amp;]]></a>");
+        let root = root.unwrap();
+        assert_eq!(root.text, "& & é< & &amp;");
+        assert_eq!(root.attributes[0].1, "& & é<");
     }
 
     #[test]
@@ -430,7 +482,7 @@ mod tests {
             "<a b=1/>",
             "<a b='1' b='2'/>",
             "<a",
-            "<a>&amp</a>",
+            "<a b='&#x;'/>",
         ] {
             assert_eq!(read(text), Err(Reason::Xml), "{text}");
         }

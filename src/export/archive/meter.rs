@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::limits::Limits;
 
-/// The central directory is read as a whole before anything of it can be judged, and each of
-/// its headers can have 192 KiB. So its bytes are counted, too.
+/// The zip crate reads the central directory as a whole and keeps it, before anything of it can be
+/// judged. A limit for the number of its headers is not enough: each can have 192 KiB, a third each for
+/// the name, the extra fields and the comment. So the bytes are counted too.
 pub(super) struct Meter<R> {
     reader: R,
     budget: Budget,

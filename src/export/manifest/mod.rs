@@ -53,12 +53,13 @@ pub struct Manifest {
 
 impl Manifest {
     /// Reads a manifest, with the default limits, in the encoding that it declares. Signs that
-    /// XML does not have become U+FFFD.
+    /// XML does not have become U+FFFD; `&` stays as it is written where it begins no reference of
+    /// XML's own.
     ///
     /// # Errors
     ///
     /// [`Reason::Xml`] if it is not XML, [`Reason::Entities`] if it has a
-    /// document type or entities, [`Reason::XmlTooLarge`] beyond the limits,
+    /// document type, [`Reason::XmlTooLarge`] beyond the limits,
     /// [`Reason::NotAManifest`] if its root is not `iTeroExport`.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         Manifest::parse_within(bytes, &Limits::default())

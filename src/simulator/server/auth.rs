@@ -182,7 +182,8 @@ pub(super) async fn accounts(
     Ok(shape::answer(&behaviour, StatusCode::OK, body))
 }
 
-/// What a login may act for; an account's own token is one of a login that may.
+/// What a login may act for. An account's own token does not say whose login it came from, and may
+/// act for all: which accounts it sees at the service is not documented.
 fn may(world: &World, owner: &Owner, account: &AccountId) -> bool {
     match owner {
         Owner::Login(login) => world.may(login, account),
@@ -202,7 +203,8 @@ pub(super) async fn pair(
     let mut world = shared.world();
     let behaviour = world.behaviour.clone();
     if !may(&world, &by, &id) {
-        // Not 403: a login must not find out which other labs there are.
+        // As for an account that does not exist: by another answer a login would find out which
+        // other labs there are.
         return Err(Problem::not_found("account"));
     }
     let account = world

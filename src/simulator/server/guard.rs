@@ -32,9 +32,12 @@ pub(in crate::simulator) fn check_origin(
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text("host").unwrap_or_default();
     let refuse = |what: &str| Err(Problem::new(StatusCode::FORBIDDEN, what));
-    // Current browsers send it, and no script can set it. Older ones send `Origin` with a post.
+    // No script can set it. Browsers send it to loopback and over https; to a simulator on another
+    // address, and if they are old, they send `Origin` with a post and nothing with a get, which
+    // changes nothing here. Programs send neither.
     let foreign = match text("sec-fetch-site") {
-        // `none`: a person typed the address.
+        // `none`: a person typed the address or took a bookmark. `same-site` is foreign too: sites
+        // have no ports, so it is said of every other program's page on loopback.
         Some(site) => !matches!(site, "same-origin" | "none"),
         None => text("origin").is_some_and(|origin| !is_at(origin, host)),
     };
