@@ -3,7 +3,8 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{EndpointSource, Endpoints, Operation, named};
+use super::json::named;
+use super::{EndpointSource, Endpoints, Operation};
 use crate::error::Result;
 
 /// The operations below the base URL of authorization. Convention.

@@ -13,7 +13,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use url::Url;
 
-use super::{DOMAINS, Endpoint, EndpointSource, Endpoints, Operation, URLS, join, lenient_field};
+use super::json::{DOMAINS, URLS, join, lenient_field};
+use super::{Endpoint, EndpointSource, Endpoints, Operation};
 use crate::error::{Error, Result};
 use crate::text;
 use crate::transport::wire::SHORT;
