@@ -66,7 +66,10 @@ fuzz_target!(|body: &[u8]| {
                     let (path, text) = (record.error().path(), record.error().to_string());
                     assert!(path.is_none_or(|path| text.contains(path)), "{text}");
                 }
-                assert!(listing.is_complete() == (listing.unreadable().is_empty() && listing.problem().is_none()));
+                assert!(
+                    listing.is_complete()
+                        == (listing.unreadable().is_empty() && listing.problem().is_none())
+                );
             }
             Err(error) => assert!(error.is_decode(), "{error}"),
         }

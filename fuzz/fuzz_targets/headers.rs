@@ -61,18 +61,39 @@ static ORDER: LazyLock<Order> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     let (one, other) = bytes.split_at(bytes.len() / 2);
-    let (Ok(one), Ok(other)) = (HeaderValue::from_bytes(one), HeaderValue::from_bytes(other)) else {
+    let (Ok(one), Ok(other)) = (HeaderValue::from_bytes(one), HeaderValue::from_bytes(other))
+    else {
         return;
     };
-    let names = ["retry-after", "etag", "last-modified", "digest", "repr-digest", "content-md5"];
+    let names = [
+        "retry-after",
+        "etag",
+        "last-modified",
+        "digest",
+        "repr-digest",
+        "content-md5",
+    ];
     let mut headers: Vec<_> = names.iter().map(|name| (*name, one.clone())).collect();
-    headers.extend([("link", other.clone()), ("date", other.clone()), ("content-range", other)]);
+    headers.extend([
+        ("link", other.clone()),
+        ("date", other.clone()),
+        ("content-range", other),
+    ]);
     *HEADERS.lock().expect("a lock") = headers;
     let lab = &*LAB;
     RUNTIME.block_on(async {
-        let error = lab.orders().by_rx(&"7".into()).await.expect_err("it is refused");
+        let error = lab
+            .orders()
+            .by_rx(&"7".into())
+            .await
+            .expect_err("it is refused");
         assert!(error.is_server(), "{error}");
-        assert!(error.retry_after().is_none_or(|wait| wait.as_secs() <= 86_400), "{error}");
+        assert!(
+            error
+                .retry_after()
+                .is_none_or(|wait| wait.as_secs() <= 86_400),
+            "{error}"
+        );
         if let Err(error) = lab.orders().list().await {
             assert!(error.is_decode(), "{error}");
         }

@@ -15,7 +15,12 @@ fuzz_target!(|input: &[u8]| {
     };
     assert_eq!(Manifest::parse(input).as_ref().ok(), Some(&manifest));
     let rx = manifest.prescription();
-    let _ = (rx.due(), manifest.export_time(), rx.patient_names(), manifest.extra());
+    let _ = (
+        rx.due(),
+        manifest.export_time(),
+        rx.patient_names(),
+        manifest.extra(),
+    );
     // Without files all that is named is missing.
     let contents = Contents::of(&[], Some(&manifest));
     let of_jaws = [Jaw::Upper, Jaw::Lower].map(|jaw| contents.surfaces_of(jaw).count());

@@ -12,7 +12,10 @@ use libfuzzer_sys::fuzz_target;
 const BYTES: u64 = 1 << 20;
 
 fuzz_target!(|input: &[u8]| {
-    let limits = Limits::default().entries(50).bytes(BYTES).manifest_bytes(1 << 16);
+    let limits = Limits::default()
+        .entries(50)
+        .bytes(BYTES)
+        .manifest_bytes(1 << 16);
     let mut package = match Package::read_within(Cursor::new(input), limits) {
         Ok(package) => package,
         Err(error) => {
@@ -25,7 +28,11 @@ fuzz_target!(|input: &[u8]| {
     assert!(files.iter().map(|file| file.size()).sum::<u64>() <= BYTES);
     for file in &files {
         let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
-        assert!(Path::new(file.name()).components().all(plain), "{}", file.name());
+        assert!(
+            Path::new(file.name()).components().all(plain),
+            "{}",
+            file.name()
+        );
         if let Ok(bytes) = package.copy(file, &mut sink()) {
             assert_eq!(bytes, file.size());
         }
