@@ -111,7 +111,7 @@
 //! | `tracing` | yes | events for `tracing`, without secrets and patient data |
 //! | `serde` | with `client` | (de)serialization of statuses, histories and readings |
 //! | `export` | | [`export`]: opens the zip of a case without trusting it |
-//! | `sqlite` | | [`inbox::store`]: cases and tokens in a file, with SQLite compiled in |
+//! | `sqlite` | | [`inbox::store`]: cases and tokens in a file, with SQLite compiled in. A program links one SQLite: beside it go rusqlite 0.39 to 0.43 and sqlx 0.9 |
 //! | `postgres` | | [`inbox::store`]: cases and tokens on PostgreSQL; encrypted with `rustls` |
 //! | `simulator` | | [`simulator`] |
 //! | `blocking` | | [`blocking`]: `.wait()` for `.await`, in programs without a runtime |

@@ -22,8 +22,8 @@ use crate::sensitive::Sensitive;
 /// that the JSON of the service has them too is a convention of ours: what it calls otherwise is in
 /// [`Order::extra`](super::Order::extra). So every field is optional.
 ///
-/// It is patient data. What concerns people is [`Sensitive`], and `Debug` shows the numbers of teeth
-/// alone.
+/// It is patient data. What names a person, and the notes, are [`Sensitive`]; due date, procedure and
+/// teeth are plain, and print where you print them. `Debug` shows the numbers of teeth alone.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Prescription {
     pub(crate) patient: Option<String>,
