@@ -61,7 +61,7 @@ await context.route("http://localhost:9/**", (route) => route.fulfill({
 }));
 await page.goto("http://localhost:9/");
 await page.getByRole("button", { name: "Win a prize" }).click();
-await page.getByText("a page of another site may not act here").waitFor();
+await page.getByText("a page of another site must not act here").waitFor();
 assert.ok((await control("/cases")).cases.length >= 24, "another site has reset the simulator");
 
 // The board.
