@@ -42,8 +42,12 @@ pub(crate) fn json<T: DeserializeOwned>(
     body: &[u8],
     content_type: Option<&HeaderValue>,
 ) -> serde_json::Result<T> {
-    let text = of(body, content_type);
-    serde_json::from_str(&text).or_else(|error| match without_halves(&text) {
+    parse(&of(body, content_type))
+}
+
+/// The same of a text.
+pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> serde_json::Result<T> {
+    serde_json::from_str(json).or_else(|error| match without_halves(json) {
         Some(whole) => serde_json::from_str(&whole),
         None => Err(error),
     })

@@ -64,7 +64,7 @@ fn error(fields: &Map<String, Value>) -> Option<String> {
 fn fields(body: &[u8]) -> Option<Map<String, Value>> {
     let text = text::of(body, None);
     let text = text.trim();
-    if let Ok(value) = text::json(text.as_bytes(), None) {
+    if let Ok(value) = text::parse(text) {
         return match value {
             Value::Object(fields) => Some(fields),
             Value::String(code) => alone(&code),

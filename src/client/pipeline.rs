@@ -305,8 +305,7 @@ impl Answer {
     /// The answer as a value. Where it is none, the error says `lacking`: a message of the
     /// parser could quote the payload.
     pub(crate) fn decode<T: DeserializeOwned>(&self, lacking: &'static str) -> Result<T> {
-        let kind = self.headers.get(header::CONTENT_TYPE);
-        text::json(&self.body, kind).map_err(|error| match error.classify() {
+        text::parse(&self.text()).map_err(|error| match error.classify() {
             // Not a `Fault`, which would name the settings for records.
             serde_json::error::Category::Data => self.unfit(Error::decode(lacking)),
             _ => self.unreadable(Fault::NotJson),

@@ -8,12 +8,12 @@
 //! nested answer would take quadratic time. Tests count the bytes.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
+use serde::de::{Deserialize, IgnoredAny};
 
 use super::limits::{ExceededLimit, Limits, StopReason};
 use super::shapes::Shapes;
+use crate::text;
 
 /// Notes that the parser gets a text. What a whole answer costs is the sum of all of them.
 fn handed_over(_json: &str) {
@@ -164,8 +164,9 @@ impl<'a> Walk<'a> {
             handed_over(&inner[..end]);
             return Ok(Cow::Borrowed(&inner[..end]));
         }
-        let UnescapedText(text) = parse(self.value()?).map_err(|_| SyntaxError)?;
-        Ok(Cow::Owned(text))
+        let value = self.value()?;
+        handed_over(value);
+        text::parse(value).map(Cow::Owned).map_err(|_| SyntaxError)
     }
 
     /// Goes into a list, and calls for each element, which must be stepped over, or the way stopped:
@@ -239,51 +240,4 @@ pub(super) fn members<'a>(
         Ok(())
     })?;
     walk.end()
-}
-
-fn without_surrogates(bytes: &[u8]) -> String {
-    let mut text = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&first, after)) = rest.split_first() {
-        match rest {
-            // ED A0 80 to ED BF BF.
-            [0xED, 0xA0..=0xBF, _, after @ ..] => {
-                text.extend_from_slice("\u{FFFD}".as_bytes());
-                rest = after;
-            }
-            _ => {
-                text.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-/// A text with escapes.
-struct UnescapedText(String);
-
-impl<'de> Deserialize<'de> for UnescapedText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-
-        impl Visitor<'_> for Bytes {
-            type Value = UnescapedText;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<UnescapedText, E> {
-                Ok(UnescapedText(match std::str::from_utf8(bytes) {
-                    Ok(text) => text.to_owned(),
-                    Err(_) => without_surrogates(bytes),
-                }))
-            }
-        }
-
-        // As bytes: a lone surrogate comes as the three bytes that UTF-8 would have for it if it had
-        // any, where a string would be an error.
-        deserializer.deserialize_bytes(Bytes)
-    }
 }
