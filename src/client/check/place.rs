@@ -3,11 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::form::is_plain;
-use crate::model::lenient;
-
-/// How deep a list is looked for.
-// As deep as the crate itself reads: the check must not promise what a listing would not find.
-const DEPTH: usize = 4;
+// Of the depth too: the check must not promise what a listing would not find.
+use crate::model::lenient::{self, DEPTH};
 
 /// The records of an answer, and what is around them.
 #[derive(Debug, PartialEq)]

@@ -26,7 +26,7 @@ const WRAPPERS: [&str; 20] = [
 
 /// How deep a list may be wrapped, as in `{"data": {"orders": []}}`.
 // Two levels, as in the example, are usual. The limit bounds the recursion.
-const DEPTH: usize = 4;
+pub(crate) const DEPTH: usize = 4;
 
 /// Of so many records that cannot be read it is kept where they stood and why. A hostile answer
 /// of 32 MiB could hold eleven million.

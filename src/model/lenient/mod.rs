@@ -25,7 +25,9 @@ mod value;
 pub(crate) use extra::{ExtraFields, entry};
 pub(crate) use fault::{Fault, Ids, LocatedFault};
 pub(crate) use limits::{ExceededLimit, Limits, StopReason};
-pub(crate) use listing::{Records, UNREADABLE_LIMIT, is_failure, one, records, wrapper_rank};
+pub(crate) use listing::{
+    DEPTH, Records, UNREADABLE_LIMIT, is_failure, one, records, wrapper_rank,
+};
 pub(crate) use parse::{SyntaxError, Walk};
 pub(crate) use record::{Fields, KnownField, MissingField, ParsedRecord, Record, record};
 pub(crate) use shapes::{FieldName, Shapes};
