@@ -179,14 +179,15 @@ impl Protocol {
         if !head.status.is_server_error() && code.as_deref() == Some("invalid_token") {
             return Ok(());
         }
-        let error = match head.status.is_success() {
+        let error = if !head.status.is_success() {
+            answer::error(head.status, &head.headers, &body, self.wire.clock.now())
+        } else if answer::is_page(&body) {
             // A proxy's page is a success by its status, and revokes nothing.
-            true if answer::is_page(&body) => unfit(&head, answer::describe(&head.headers, &body)),
-            true if code.is_some() || lenient::is_failure(&text::of(&body, None)) => {
-                unfit(&head, "it says that it failed")
-            }
-            true => return Ok(()),
-            false => answer::error(head.status, &head.headers, &body, self.wire.clock.now()),
+            unfit(&head, answer::describe(&head.headers, &body))
+        } else if code.is_some() || lenient::is_failure(&text::of(&body, None)) {
+            unfit(&head, "it says that it failed")
+        } else {
+            return Ok(());
         };
         Err(named(error).with_attempts(1))
     }
