@@ -13,13 +13,18 @@ use super::list;
 use super::service::Service;
 use crate::support::{TestClock, account, keep, kept, login, store};
 
-/// A store that fails on demand and tells of what it saved.
+/// A store that fails or takes its time on demand, and tells of what it saved.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) inner: Arc<MemoryTokenStore>,
     pub(super) fails: AtomicBool,
     cannot_load: AtomicBool,
     pub(super) saved: Semaphore,
+    /// The next answer is kept until it is let out.
+    slow_load: AtomicBool,
+    slow_swap: AtomicBool,
+    reached: Semaphore,
+    let_out: Semaphore,
 }
 
 impl Watched {
@@ -29,7 +34,19 @@ impl Watched {
             fails: AtomicBool::new(false),
             cannot_load: AtomicBool::new(false),
             saved: Semaphore::new(0),
+            slow_load: AtomicBool::new(false),
+            slow_swap: AtomicBool::new(false),
+            reached: Semaphore::new(0),
+            let_out: Semaphore::new(0),
         })
+    }
+
+    /// Waits to be let out, once if it is slow.
+    async fn pass(&self, slow: &AtomicBool) {
+        if slow.swap(false, Ordering::SeqCst) {
+            self.reached.add_permits(1);
+            self.let_out.acquire().await.unwrap().forget();
+        }
     }
 }
 
@@ -39,7 +56,9 @@ impl TokenStore for Watched {
         if self.cannot_load.load(Ordering::SeqCst) {
             return Err(Error::store("the disk is away"));
         }
-        self.inner.load(key).await
+        let loaded = self.inner.load(key).await;
+        self.pass(&self.slow_load).await;
+        loaded
     }
 
     async fn claim(
@@ -58,6 +77,7 @@ impl TokenStore for Watched {
         }
         let swapped = self.inner.swap(key, expected, tokens).await?;
         self.saved.add_permits(1);
+        self.pass(&self.slow_swap).await;
         Ok(swapped)
     }
 
@@ -197,69 +217,12 @@ async fn pairing_brings_the_account_tokens_of_its_own() {
     assert_eq!(service.shown(), ["access-3"]);
 }
 
-/// A store that takes its time, once, to say what it has read or written.
-#[derive(Debug)]
-struct Slow {
-    inner: Arc<MemoryTokenStore>,
-    step: &'static str,
-    was_slow: AtomicBool,
-    reached: Semaphore,
-    let_out: Semaphore,
-}
-
-impl Slow {
-    async fn new(clock: &TestClock, step: &'static str) -> Arc<Self> {
-        Arc::new(Slow {
-            inner: store(clock, 3600).await,
-            step,
-            was_slow: AtomicBool::new(false),
-            reached: Semaphore::new(0),
-            let_out: Semaphore::new(0),
-        })
-    }
-
-    async fn pass(&self, step: &str) {
-        if self.step == step && !self.was_slow.swap(true, Ordering::SeqCst) {
-            self.reached.add_permits(1);
-            self.let_out.acquire().await.unwrap().forget();
-        }
-    }
-}
-
-#[async_trait]
-impl TokenStore for Slow {
-    async fn load(&self, key: &TokenKey) -> Result<Option<Tokens>> {
-        let loaded = self.inner.load(key).await;
-        self.pass("load").await;
-        loaded
-    }
-
-    async fn claim(
-        &self,
-        key: &TokenKey,
-        generation: u64,
-        holder: &str,
-        lease: Duration,
-    ) -> Result<bool> {
-        self.inner.claim(key, generation, holder, lease).await
-    }
-
-    async fn swap(&self, key: &TokenKey, expected: Option<u64>, tokens: &Tokens) -> Result<bool> {
-        let swapped = self.inner.swap(key, expected, tokens).await;
-        self.pass("swap").await;
-        swapped
-    }
-
-    async fn clear(&self, key: &TokenKey) -> Result<()> {
-        self.inner.clear(key).await
-    }
-}
-
 /// The slower of two pairings is the one whose tokens were replaced: nobody goes on with those.
 #[tokio::test]
 async fn of_two_pairings_the_one_that_is_stored_is_used() {
     let (clock, service) = (TestClock::new(), Service::new());
-    let store = Slow::new(&clock, "swap").await;
+    let store = Watched::new(&clock, 3600).await;
+    store.slow_swap.store(true, Ordering::SeqCst);
     let client = service.client(&clock, Arc::clone(&store));
     let pair = || {
         let me = client.login("me");
@@ -280,7 +243,8 @@ async fn of_two_pairings_the_one_that_is_stored_is_used() {
 #[tokio::test]
 async fn what_was_read_before_it_was_forgotten_is_not_used() {
     let (clock, service) = (TestClock::new(), Service::new());
-    let store = Slow::new(&clock, "load").await;
+    let store = Watched::new(&clock, 3600).await;
+    store.slow_load.store(true, Ordering::SeqCst);
     let client = service.client(&clock, Arc::clone(&store));
     let call = tokio::spawn({
         let client = client.clone();
