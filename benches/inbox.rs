@@ -11,7 +11,7 @@ mod service;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use criterion::Criterion;
@@ -190,18 +190,30 @@ fn case(number: usize, status: OrderStatus) -> Case {
     Case::from_stored(id(number), rx_id, 0, 0, &state).expect("a case")
 }
 
-/// What an inbox records of order number 0.
+/// What an inbox records of order number 0: what was downloaded has left the listings too, and a
+/// poll does not read it.
 fn recorded(status: &OrderStatus) -> String {
     let mut order = serde_json::to_value(order(0)).expect("an order");
     order["status"] = json!(status.as_str());
     let body = json!({ "orders": [order] }).to_string();
     runtime().block_on(async {
         let store = MemoryStore::new();
-        let body = bytes::Bytes::from(body);
-        let lab = service::lab(move |_| Some(body.clone())).await;
-        lab.inbox(store.clone()).poll().await.expect("a poll");
+        let body = Mutex::new(bytes::Bytes::from(body));
+        let body = Arc::new(body);
+        let answer = Arc::clone(&body);
+        let lab = service::lab(move |_| Some(answer.lock().expect("a body").clone())).await;
+        let inbox = lab.inbox(store.clone());
+        inbox.poll().await.expect("a poll");
+        if *status == OrderStatus::Downloaded {
+            *body.lock().expect("a body") = bytes::Bytes::from_static(br#"{"orders": []}"#);
+            for _ in 0..4 {
+                inbox.poll().await.expect("a poll");
+            }
+        }
         let cases = store.cases(lab.id(), None, 1).await.expect("cases");
-        cases[0].case.to_json().expect("a record")
+        let case = &cases[0].case;
+        assert_eq!(case.is_expected(), *status == OrderStatus::ReadyForDownload);
+        case.to_json().expect("a record")
     })
 }
 
@@ -296,7 +308,7 @@ fn insert(connection: &mut Connection, commit: &Commit) -> rusqlite::Result<()> 
         let id = |save: &Save| save.case.order_id().as_str().to_owned();
         write(
             "cases",
-            "account, order_id, rx_id, version, revision, status, stage, listed, changed_at, state",
+            "account, order_id, rx_id, version, revision, status, stage, listed, given_up, changed_at, state",
             saves
                 .iter()
                 .map(|save| {
@@ -310,6 +322,7 @@ fn insert(connection: &mut Connection, commit: &Commit) -> rusqlite::Result<()> 
                         "Ready for Download".to_owned().into(),
                         "ready_for_download".to_owned().into(),
                         1_i64.into(),
+                        0_i64.into(),
                         millis.into(),
                         save.case.to_json().expect("a record").into(),
                     ]
