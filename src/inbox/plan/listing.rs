@@ -1,4 +1,10 @@
 //! One listing, sorted into what it says of each order.
+//!
+//! *Problem.* Records come twice, in two states, under several Rx ids, without an order id, or
+//! cannot be read. An order that is there and counts as absent is delivered a second time.
+//!
+//! *Approach.* Each record is placed with a case by its order id, or else by its Rx id. Where one
+//! cannot be placed, the listing must not be used to conclude an absence.
 
 use std::collections::HashMap;
 
@@ -110,6 +116,7 @@ impl<'a> Listing<'a> {
             let order_id = record.order_id.and_then(present);
             let joined = || by_rx_id.get(rx_id?).copied();
             let Some(case) = CaseOfRecord::of(order_id.or_else(joined), rx_id, known) else {
+                // It may be any order: from here on none can be called absent.
                 is_readable = false;
                 continue;
             };
@@ -194,6 +201,7 @@ impl<'a> ListedOrder<'a> {
     fn of(case: &CaseOfRecord<'a>, records: &[PlacedRecord<'a>]) -> Self {
         let mut rx_ids = records.iter().filter_map(|one| one.rx_id);
         let is_known = |rx_id: &&str| Some(*rx_id) == case.known_rx_id;
+        // The known one, wherever it stands: which of two comes first may change with each listing.
         let rx_id = rx_ids.clone().find(is_known).or_else(|| rx_ids.next());
         let is_ours = |one: &PlacedRecord<'_>| one.rx_id.is_none() || one.rx_id == rx_id;
         let readable = |one: &&PlacedRecord<'_>| is_ours(one) && one.is_readable;

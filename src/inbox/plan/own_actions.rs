@@ -16,6 +16,7 @@ impl Planner<'_> {
         };
         record.needed.clear();
         let with_doctor = before.symbol() == Some(Symbol::S);
+        // Returned twice, it is with the doctor once.
         if !with_doctor {
             let scanning = Arrival::new(OrderStatus::Scanning).from_origin(Origin::OwnAction);
             record.history.push(scanning.at(self.observation.now));
@@ -29,6 +30,7 @@ impl Planner<'_> {
             record.renew_schedule();
         }
         let last = record.history.len().saturating_sub(1);
+        // From the return itself on. The conversion fails for no history that fits into memory.
         record.anew = u32::try_from(last).unwrap_or(u32::MAX);
     }
 
@@ -36,6 +38,7 @@ impl Planner<'_> {
     pub(super) fn downloaded(&mut self, ordinal: u32) {
         let record = &mut self.record;
         let exists = usize::try_from(ordinal).is_ok_and(|ordinal| ordinal <= record.deliveries());
+        // Never back: a worker may finish an older delivery after a newer one.
         if exists && record.downloaded < Some(ordinal) {
             record.downloaded = Some(ordinal);
         }

@@ -55,6 +55,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Policy {
+            // The inbox puts its own interval in its place.
             poll_interval: MINUTE * 5,
             doubt_after_start: DAY * 90,
             longest_gap: DAY,
@@ -69,6 +70,7 @@ impl Default for Policy {
             watch_reviewed: true,
             slow_at_first: HOUR,
             slow_at_last: DAY,
+            // About 60 days: some 19 in the first five, see `slow_interval`, and then one a day.
             watch_fetches: 75,
             fetch_spacing: Duration::from_secs(30),
             spread: 20,
@@ -130,6 +132,7 @@ impl Policy {
 }
 
 fn doubled(interval: Duration, times: u32) -> Duration {
+    // 31 at most: a shift by 32 or more is none. Callers cut the product to a day or an hour.
     interval.saturating_mul(1_u32.checked_shl(times.min(31)).unwrap_or(u32::MAX))
 }
 
