@@ -30,6 +30,8 @@ impl DeliveryFiles {
 
     /// Files of other kinds, and further exports.
     pub fn others(&self) -> impl Iterator<Item = &DownloadedFile> {
+        // By place and not by value: a second export may be equal to the first, and is one of the
+        // others.
         let export = self.export().map(std::ptr::from_ref);
         let others = self.iter().filter(|file| !file.asset.is_thumbnails());
         others.filter(move |file| Some(std::ptr::from_ref(*file)) != export)

@@ -19,6 +19,7 @@ pub(super) fn fingerprint(order: &Order) -> Files {
 /// where the service sends them.
 pub(super) fn described(order: &Order) -> impl Iterator<Item = File<'_>> {
     order.assets().iter().filter_map(|asset| {
+        // With the default of its type for an id, all files of an order would be one.
         let mut file = File::new(asset.id().and_then(present)?);
         if let Some(size) = asset.size() {
             file = file.size(size);

@@ -1,4 +1,4 @@
-//! What a round brought.
+//! What a poll brought: counts and problems, no data.
 
 use serde::Serialize;
 

@@ -155,6 +155,7 @@ impl Runner {
     /// Polls no more, and asks anew when it does. Whether the right to poll is to be given back.
     fn resign(&mut self) -> bool {
         self.beat = None;
+        // Forgotten before it is released: the next turn must ask, whatever becomes of the release.
         self.leads.take() == Some(true)
     }
 
@@ -196,6 +197,7 @@ impl RunGuard {
 
 impl Drop for RunGuard {
     fn drop(&mut self) {
+        // The value before: above 1, another one goes on.
         if self.0.shared.running.fetch_sub(1, Ordering::SeqCst) > 1 {
             return;
         }
@@ -403,6 +405,7 @@ pub(super) fn is_passing_of_store(error: &Error) -> bool {
 
 /// How long the first poll waits.
 fn first_poll(inbox: &Inbox) -> Duration {
+    // By chance and not by a number of the account: inboxes need not know of each other.
     inbox.settings.initial_jitter.mul_f64(fastrand::f64())
 }
 

@@ -26,6 +26,8 @@ impl Default for Settings {
             policy: Policy::default(),
             interval: Duration::from_secs(5 * 60),
             initial_jitter: Duration::ZERO,
+            // `for_each` and `download_all` renew it at each third: it must outlast the work only where
+            // neither is used.
             claim_lease: Duration::from_secs(15 * 60),
             failure_delays: (Duration::from_secs(60), Duration::from_secs(60 * 60)),
             max_fetches_per_poll: 200,
@@ -36,6 +38,8 @@ impl Default for Settings {
 }
 
 /// No setting is longer.
+// A year: sums with any time then stay within what clocks and databases have. Test
+// `every_setter_takes_any_value`.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl Inbox {

@@ -118,6 +118,7 @@ impl Counters {
             let stats = &mut state.stats;
             stats.poll_state = PollState::Good;
             stats.polls += 1;
+            // The problems are those of the last poll: what is mended must go.
             stats.problems.clear();
             for problem in report.problems() {
                 *stats.problems.entry(problem.kind()).or_default() += 1;
@@ -137,6 +138,7 @@ impl Counters {
         self.with(|State { stats, .. }| {
             stats.failed_polls += 1;
             stats.last_error = Some(error.to_string());
+            // Told apart because somebody has to act: no later poll goes better by itself.
             stats.poll_state = if error.needs_pairing() || error.is_forbidden() {
                 PollState::NotPaired
             } else {
@@ -172,12 +174,14 @@ impl Counters {
         now: SystemTime,
         elapsed: Duration,
     ) -> Stats {
+        // In elapsed time: a clock that is set must not make a good poll look old.
         let since = |at: Option<Duration>| at.map(|at| elapsed.saturating_sub(at));
         let mut stats = self.with(|state| Stats {
             since_good_poll: since(state.good),
             since_complete_poll: since(state.complete),
             ..state.stats.clone()
         });
+        // A time that lies ahead was set by another clock: its age is nothing.
         let ago = |time: SystemTime| now.duration_since(time).unwrap_or_default();
         stats.oldest = store.oldest.map(ago);
         stats.oldest_fetch = store.oldest_fetch.map(ago);
