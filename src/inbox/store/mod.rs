@@ -415,6 +415,8 @@ pub(super) fn fits(id: &str) -> bool {
 
 #[async_trait]
 impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
+    // Written out, also where the trait has a default: without it the clock of the store inside
+    // would not count.
     async fn now(&self, local: SystemTime) -> Result<SystemTime> {
         (**self).now(local).await
     }

@@ -1,4 +1,10 @@
 //! Deliveries that are worked on.
+//!
+//! *Problem.* Workers on several machines take deliveries, and any of them may stop in the middle.
+//!
+//! *Approach.* A claim has a token and a lease. The token decides whose a delivery is, and the
+//! lease only when others may take it: work that ends late must count unless somebody else has
+//! begun.
 
 use std::fmt;
 use std::sync::Arc;

@@ -158,6 +158,7 @@ pub(super) trait Row {
 impl dyn Row + '_ {
     fn text(&self, column: usize) -> Result<&str> {
         let text = self.text_or_null(column)?;
+        // The column's name and value stay out: the value may be a patient's.
         text.ok_or_else(|| damaged("a column"))
     }
 
@@ -254,6 +255,7 @@ impl Dialect {
 /// | `LOCK(d)` | nothing: the transaction has the file's lock | `FOR UPDATE OF d` |
 /// | `LOCK_FREE(d)` | the same | `FOR NO KEY UPDATE OF d SKIP LOCKED` |
 fn fill(words: DatabaseKind, prefix: &str, text: &str) -> String {
+    // No statement has an `@` of its own, and no mark a parenthesis inside.
     let mut text = text.replace('@', prefix);
     let mut replace = |mark: &str, filled: &dyn Fn(&str) -> String| {
         while let Some((before, rest)) = text.split_once(mark) {

@@ -51,9 +51,12 @@ macro_rules! stores {
                 if remembered.has(&process, &account, lease, time) {
                     return Ok(None);
                 }
+                // Before it asks: what the dead had is free then, and the first question finds it
+                // so.
                 for dead in self.announce(&process) {
                     self.bury(dead).await?;
                 }
+                // This ends: each turn buries a process, and one that is buried has nothing.
                 loop {
                     let asker = (account.clone(), process.clone());
                     let asked = self.run(Access::Write, Some(now), move |session| {
@@ -162,6 +165,8 @@ macro_rules! stores {
                 commit: &Commit,
                 now: SystemTime,
             ) -> Result<bool> {
+                // Made here: JSON of thousands of orders would hold up the one writer, and its
+                // locks.
                 let rows = commit::Rows::of(commit)?;
                 if rows.is_empty() {
                     return Ok(true);
