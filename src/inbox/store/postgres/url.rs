@@ -1,4 +1,11 @@
 //! What a URL says about a database, and the environment where it says nothing.
+//!
+//! *Problem.* Users bring URLs and environments that work with `psql`. The driver reads fewer
+//! parameters, and takes some that are given twice for two servers.
+//!
+//! *Approach.* Parameters that are known go on, the last of a kind counts, and what is left out is
+//! filled in as libpq does, see <https://www.postgresql.org/docs/current/libpq-envars.html>. No
+//! text of an error must hold a part of the URL: it may be a password.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -104,6 +111,7 @@ fn tls(mode: &str, files: &Files) -> Result<(SslMode, Tls)> {
 /// What is left out is taken from the environment, as other programs do.
 fn fill_in(config: &mut Config) -> Result<()> {
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        // Where Debian and where PostgreSQL itself put it.
         let sockets = ["/var/run/postgresql", "/tmp"];
         let has_socket = |directory: &&&str| std::path::Path::new(directory).is_dir();
         match environment("PGHOST") {
@@ -188,6 +196,7 @@ fn find_password(file: &str, wanted: [&str; 4]) -> Option<String> {
             let mut characters = line.chars();
             while let Some(character) = characters.next() {
                 match character {
+                    // Only four: a password may have colons that nobody escaped.
                     ':' if fields.len() < 4 => fields.push(std::mem::take(&mut field)),
                     '\\' => field.extend(characters.next()),
                     other => field.push(other),

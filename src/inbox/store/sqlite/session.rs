@@ -29,7 +29,7 @@ pub(in crate::inbox::store) struct SqliteSession {
 
 impl SqliteSession {
     pub(super) fn new(connection: Connection, dialect: Arc<Dialect>, file: SameFile) -> Self {
-        // As many as there are statements.
+        // As many as there are statements, so that none is compiled twice.
         connection.set_prepared_statement_cache_capacity(64);
         SqliteSession {
             connection,
@@ -63,6 +63,7 @@ impl SqliteSession {
             .now_or_never()
             .unwrap_or_else(|| Err(waited()));
         if done.is_ok() && !self.abandoned {
+            // The answer counts only once the commit did.
             done = self.run("COMMIT").and(done);
         }
         self.end();
