@@ -156,6 +156,7 @@ impl Phase {
     /// The symbol that the service shows in this phase.
     #[must_use]
     pub const fn shows(self) -> Symbol {
+        // Checked when the crate is compiled, at the end of this file: a phase is its row's index.
         TABLE[self as usize].shows
     }
 
