@@ -125,6 +125,7 @@ impl LocatedFault {
 impl fmt::Display for LocatedFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.path.is_empty() {
+            // Of our names and of indexes only, see `Path`.
             write!(f, "{}: ", self.path)?;
         }
         self.fault.fmt(f)
