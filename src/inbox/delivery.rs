@@ -28,7 +28,7 @@ use crate::flow::{Arrival, History, Reading};
 use crate::model::{Order, OrderId, RxId};
 use crate::status::{OrderStatus, Symbol};
 
-/// A reason for a failure is kept up to so many characters.
+/// The longest reason for a failure that is kept, in characters.
 // A message with its causes fits. A whole dump, with what is in it of patients, does not.
 const LONGEST_REASON: usize = 500;
 
@@ -223,7 +223,7 @@ impl Delivery {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it is given back or comes again after the claim lease.
+    /// Dropped, it is released or comes again after the claim lease.
     pub async fn defer(&self, time: SystemTime) -> Result<()> {
         let now = self.inbox.now().await?;
         let after = time.duration_since(now).unwrap_or_default();
@@ -320,7 +320,7 @@ impl Delivery {
             files = self.fetch(&other, &directory).await;
         }
         let files = files?;
-        // After the last file: a crash before this costs another look at files that are here, and
+        // After the last file: a crash before this costs another check of files that are here, and
         // none of them.
         let downloaded = Evidence::Downloaded(self.ordinal());
         self.inbox.did(self.order_id(), downloaded).await?;

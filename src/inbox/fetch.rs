@@ -24,13 +24,13 @@ use super::trace;
 use crate::error::{Error, Result};
 use crate::model::{Order, OrderId, RxId};
 
-/// So many orders are fetched at the same time.
+/// How many orders are fetched at the same time.
 // A convention, as Align documents no limit: one slow answer must not hold up two hundred, and one
 // poll must not take every place of the client.
 const TOGETHER: usize = 4;
 
-/// So many known orders that the service does not have, and none that it has, are a problem of the
-/// service and not of the orders.
+/// A service that lacks this many known orders, and has none of those that were fetched, has a problem
+/// of its own.
 // One or two may really be deleted. Several without a single answer point to a wrong path or
 // region.
 const ALL_LOST: u64 = 3;
@@ -38,7 +38,7 @@ const ALL_LOST: u64 = 3;
 /// An order to fetch.
 struct Target {
     rx_id: RxId,
-    /// None of an order that is not known.
+    /// None if the order is not known.
     case: Option<Case>,
 }
 

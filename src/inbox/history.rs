@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::flow::History;
 use crate::model::{OrderId, RxId};
 
-/// So many cases are read, or forgotten, at a time.
+/// How many cases are read, or forgotten, at a time.
 const PAGE: usize = 500;
 
 /// What is known of a case: no patient data are in it.

@@ -307,7 +307,7 @@ impl Inbox {
             (known.latest, known.stored)
         };
         match stored {
-            // None of an account that this process has never read: it knows nothing to write.
+            // None: this process has never read the account, and has nothing to write.
             Some(stored) if stored != latest => self.store_coverage(latest).await,
             _ => Ok(()),
         }

@@ -27,11 +27,11 @@ use crate::error::{Error, Result};
 use crate::flow::Arrival;
 use crate::model::{Order, OrderId, RxId};
 
-/// So many cases are committed at a time. More at once are faster, fewer are less to do again
+/// How many cases are committed at a time. More at once are faster, fewer are less to do again
 /// when another process was quicker.
 const AT_ONCE: usize = 2_000;
 
-/// A commit that other processes have been in the way of so often is given up.
+/// How often a commit is tried while other processes are quicker.
 // Each lost try is another process's commit, so the account's work goes on. Twenty in a row are no
 // accident.
 const TRIES: usize = 20;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 
-/// What a round brought. It is in the store by then.
+/// What a poll brought. It is in the store by then.
 ///
 /// As JSON: `{"listed": 12, "complete": true, "fetched": 1, "deliveries": 2, "changes": 0,
 /// "deviations": 0, "problems": […]}`; see [`Problem`].

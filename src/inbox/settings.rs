@@ -63,8 +63,8 @@ impl Inbox {
         self
     }
 
-    /// Within which time from the start the first poll of [`Inbox::run`] and the streams comes, by
-    /// chance. Default: at once. Software that starts with many labs passes the interval here, so
+    /// The first poll of [`Inbox::run`] and of the streams comes at a random time within this span from
+    /// the start. Default: at once. Software that starts with many labs passes the interval here, so
     /// that their polls are spread over it and stay so; deliveries that are in the store
     /// already are delivered meanwhile, and notified orders are fetched.
     #[must_use]

@@ -89,7 +89,7 @@ pub enum PollState {
     Good,
     /// They could not be listed; it is tried again.
     Failing,
-    /// The service does not let this software at the account's orders, or takes its tokens no more:
+    /// The service refuses this software the account's orders, or no longer accepts its tokens:
     /// [pair](crate::Login::pair) it again.
     NotPaired,
 }

@@ -34,7 +34,7 @@ lenient::record!(#[derive(Clone, PartialEq)] Fields, "an asset" {
     md5: DigestText<16> = ["md5", "md5hash", "md5checksum", "checksummd5", "contentmd5"],
 });
 
-/// A digest of so many bytes, in hexadecimal or base64: services that compute none write "none".
+/// A digest of `BYTES` bytes, in hexadecimal or base64: services that compute none write "none".
 #[derive(Clone, PartialEq)]
 struct DigestText<const BYTES: usize>(Box<str>);
 

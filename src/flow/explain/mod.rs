@@ -21,7 +21,7 @@ pub(super) use text::{StatusText, words};
 
 /// Why a history reads as it does.
 ///
-/// [`History::explain`] makes it; [`Reading::explain`] makes a poorer one, for want of the
+/// [`History::explain`] makes it; [`Reading::explain`] makes a shorter one, as it lacks the
 /// arrivals. `{}` prints several lines for a person, `{:#}` one line for a log. The wording may
 /// change with any release.
 ///

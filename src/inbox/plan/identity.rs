@@ -17,7 +17,7 @@ pub(in crate::inbox) fn present(id: &str) -> Option<&str> {
 /// The order that was asked for.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::inbox) struct FetchTarget<'a> {
-    /// None of an order that is known by its Rx id alone, or not at all.
+    /// None if the order is known by its Rx id alone, or not at all.
     pub(in crate::inbox) order_id: Option<&'a str>,
     pub(in crate::inbox) rx_id: &'a str,
 }

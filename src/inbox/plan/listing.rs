@@ -159,7 +159,7 @@ struct CaseOfRecord<'a> {
 }
 
 impl<'a> CaseOfRecord<'a> {
-    /// None of a record that cannot be told from those of another order.
+    /// None if the record cannot be told from those of another order.
     fn of(
         order_id: Option<&'a str>,
         rx_id: Option<&'a str>,

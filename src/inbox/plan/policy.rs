@@ -42,7 +42,7 @@ pub struct Policy {
     pub slow_at_first: Duration,
     /// The longest slow interval, and the longest delay after failures. Default: 1 day.
     pub slow_at_last: Duration,
-    /// After so many answered fetches that showed nothing new a watched order is given up.
+    /// How many answered fetches may show nothing new before a watched order is given up.
     /// Default: 75, about 60 days.
     pub watch_fetches: u32,
     /// The shortest time between two fetches of one order, whatever asks for them; it doubles
@@ -79,7 +79,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The slow interval after so many answered fetches: a quarter of the time that they took,
+    /// The slow interval after `answered` fetches: a quarter of the time that they took,
     /// so hourly for the first four hours and daily from the fifth day. It is counted in answers,
     /// since no clock can be trusted for sixty days.
     pub(super) fn slow_interval(&self, answered: u32) -> Duration {
@@ -110,7 +110,7 @@ impl Policy {
         interval
     }
 
-    /// The delay after so many failures in a row.
+    /// The delay after `failures` in a row.
     pub(super) fn failure_delay(&self, failures: u32) -> Duration {
         doubled(self.poll_interval, failures.saturating_sub(1)).min(self.slow_at_last)
     }

@@ -9,20 +9,20 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Hints of one order are taken at most so often.
+/// The shortest time between two hints of one order that are taken.
 const SPACING: Duration = Duration::from_secs(30);
 
-/// So many hints are taken a minute. For those beyond the orders are listed, which shows whatever a
-/// true notification was for: so a flood costs no more than a listing a minute.
+/// How many hints are taken a minute. Beyond that the orders are listed, which shows whatever a true
+/// notification was for: so a flood costs no more than a listing a minute.
 const A_MINUTE: u32 = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// So many hints wait at a time, where nobody takes them.
+/// How many hints may wait at a time, where nobody takes them.
 // Anybody can send notifications: memory must not grow with them.
 const WAITING: usize = 1_000;
 
 /// How many of the cases that are due, and how many unknown orders that were hinted at, are fetched
-/// in a round. Unknown orders get half of the budget at most while cases are due, since anybody can
+/// in a poll. Unknown orders get half of the budget at most while cases are due, since anybody can
 /// name some.
 pub(in crate::inbox) fn share(due: usize, unknown: usize, budget: usize) -> (usize, usize) {
     let left = budget.saturating_sub(due);

@@ -15,8 +15,8 @@ use crate::flow::{Arrival, Origin};
 use crate::inbox::problem::ProblemKind;
 use crate::status::{OrderStatus, Symbol};
 
-/// So many histories in a row may end before the last entry taken, or lack it. Then the service
-/// must have written its times anew, and what it tells is taken as known once more: believing for
+/// How many histories in a row may end before the last entry taken, or lack it. Beyond that the service
+/// must have written its times anew, and what it tells is taken as known once more: to believe for
 /// ever that all its answers are old would lose the case.
 const TOLERATED_MISFITS: u32 = 3;
 

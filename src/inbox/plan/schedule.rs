@@ -90,7 +90,7 @@ impl Schedule {
         self.failures
     }
 
-    /// Whether it was fetched so often without anything new that nobody looks any more.
+    /// Whether it was fetched so often without anything new that it is not fetched any more.
     pub(in crate::inbox) fn is_given_up(&self) -> bool {
         self.given_up
     }

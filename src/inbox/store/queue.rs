@@ -88,7 +88,7 @@ impl Settlement {
 pub enum Outcome {
     /// It is done, and never delivered again.
     Acknowledged,
-    /// It is given back, to be delivered again.
+    /// It is released, to be delivered again.
     Released {
         /// How long from now it is hidden.
         after: Duration,

@@ -28,7 +28,7 @@ const WRAPPERS: [&str; 20] = [
 // Two levels, as in the example, are usual. The limit bounds the recursion.
 pub(crate) const DEPTH: usize = 4;
 
-/// Of so many records that cannot be read it is kept where they stood and why. A hostile answer
+/// For how many records that cannot be read their place and the reason are kept. A hostile answer
 /// of 32 MiB could hold eleven million.
 // A few hundred bytes each, so a megabyte at most.
 pub(crate) const UNREADABLE_LIMIT: usize = 1000;

@@ -87,7 +87,7 @@ pub(super) async fn versions<S: CaseStore + 'static>(
     Ok(())
 }
 
-/// Who follows the log misses nothing.
+/// A reader that follows the log misses nothing.
 pub(super) async fn log<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
     // Enough commits for the reader below to meet some of them half-way.
     const COMMITS: usize = 8;
@@ -114,7 +114,7 @@ pub(super) async fn log<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
     let mut done = false;
     loop {
         // While commits are under way: a number that is given before its row can be seen leaves a gap
-        // that who follows the log passes over.
+        // that a reader passes over.
         let page = check.store.arrivals(&check.account, seen, 1000).await?;
         let end = page.is_empty();
         for logged in page {
@@ -215,7 +215,7 @@ struct Worker<S> {
 }
 
 impl<S: CaseStore> Worker<S> {
-    /// Until so many are done; says which rule was broken.
+    /// Until `all` are done; says which rule was broken.
     async fn work(&self, all: usize) -> Result<Option<&'static str>> {
         for round in 0_u64.. {
             if self.held().done.len() == all {

@@ -1,4 +1,4 @@
-//! Listings are compared, looks come due, pages follow each other, data are forgotten.
+//! Reading: what a listing should have, which fetches are due, pages, and what is forgotten.
 //!
 //! *Problem.* A store reads by indexes and conditions of its own, which may say something else than
 //! `Case` does.

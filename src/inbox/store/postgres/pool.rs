@@ -145,7 +145,7 @@ impl Pool {
     }
 }
 
-/// A client of its own, given back when it is dropped.
+/// A client of its own, returned to the pool when it is dropped.
 pub(super) struct Connection {
     pool: Arc<Pool>,
     client: Option<Client>,

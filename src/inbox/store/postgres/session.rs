@@ -15,7 +15,7 @@ use super::pool::Connection;
 use crate::error::Result;
 use crate::inbox::store::sql::{self, Batch, Dialect, Row, Session, Value};
 
-/// So many rows go into one statement: a few megabytes.
+/// How many rows go into one statement: a few megabytes.
 const BATCH: usize = 1000;
 
 /// Our statements rely on what they see being committed and on commits being durable, whatever
@@ -78,7 +78,7 @@ impl PostgresSession {
         Ok(())
     }
 
-    /// Gives up what the transaction has done, and keeps the connection.
+    /// Undoes what the transaction has done, and keeps the connection.
     pub(super) async fn roll_back(mut self) {
         self.abandoned = true;
         // One that cannot is not used again.

@@ -331,7 +331,7 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
 const LONGEST: i64 = 1000 * 366 * 24 * 60 * 60 * 1000;
 
 /// What begins later than this from now was set by a wrong clock, and does not count. Not what
-/// begins later than now: who has begun first may come second.
+/// begins later than now: the process that began first may come second.
 fn not_yet<S: Session>(session: &S) -> Value<'static> {
     // The same minute as in `DueTime`: both must call the same times passed.
     Value::Time(Some(session.now().saturating_add(60 * 1000)))

@@ -1,4 +1,4 @@
-//! Handing out deliveries, and taking them back.
+//! Claiming deliveries, and settling them.
 //!
 //! What can be claimed has no due time, whatever a clock said when it was committed: so it lies
 //! together in an index, and a claim never walks over what is hidden. What is hidden says since
@@ -122,7 +122,7 @@ fn claimed(row: &dyn Row) -> Result<ClaimedDelivery> {
     Ok(claimed)
 }
 
-/// So many waits are ended at a time.
+/// How many waits are ended at a time.
 const WAITS: i64 = 1000;
 
 /// Lets what has been hidden for long enough be claimed again. Whether there was any.
