@@ -1,4 +1,6 @@
 //! The files of a delivery, once they are here.
+//!
+//! All of them, or an error: a delivery with a file missing must not look as if it were whole.
 
 use crate::client::FetchedFile;
 use crate::download::DownloadedFile;

@@ -1,4 +1,7 @@
 //! Intervals and limits of an inbox: its setters, with their defaults.
+//!
+//! Setters take any value and clamp it: a program must not fail to start, or poll without a pause,
+//! for a number in a file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +33,10 @@ impl Default for Settings {
             // neither is used.
             claim_lease: Duration::from_secs(15 * 60),
             failure_delays: (Duration::from_secs(60), Duration::from_secs(60 * 60)),
+            // A minute, at four at a time and a second each: well within the interval.
             max_fetches_per_poll: 200,
             concurrency: 1,
+            // Well below the 90 seconds after which systemd kills a service that is to stop.
             grace: Duration::from_secs(30),
         }
     }

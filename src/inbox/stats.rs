@@ -1,4 +1,9 @@
 //! What a vendor can read off an inbox.
+//!
+//! *Problem.* An inbox goes on through failures, so somebody has to see them from outside.
+//!
+//! *Approach.* Counters of this process beside counts of the store. They must decide nothing, and
+//! hold no id: they go to whoever watches.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -146,6 +146,7 @@ impl Explanation<'_> {
             (Exclusion::FirstScanIsOver { deviation }, _) => {
                 format!("the first scan happens once, and was over before [{deviation}]")
             }
+            // Of a reading alone the arrivals are not known.
             (Exclusion::NoWay { .. } | Exclusion::Before, _) => {
                 "what came before rules it out".to_owned()
             }

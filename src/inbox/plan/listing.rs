@@ -69,6 +69,7 @@ pub(in crate::inbox) struct ListedOrder<'a> {
     /// nothing more can be read.
     record: Option<usize>,
     /// Further ones.
+    // Apart from the first: nearly every order has one record, and an empty list takes no memory.
     others: Vec<usize>,
     has_order_id: bool,
 }
@@ -95,6 +96,7 @@ impl<'a> Listing<'a> {
     pub(in crate::inbox) fn read(records: &[ListedRecord<'a>], known: &'a impl KnownIds) -> Self {
         // A record without an order id may belong to one that has it in the same listing.
         let is_bare = |one: &ListedRecord<'_>| one.order_id.and_then(present).is_none();
+        // Most listings have all order ids, and no map is made for them.
         let with_ids = if records.iter().any(is_bare) {
             records
         } else {

@@ -1,4 +1,10 @@
 //! What the software did itself: marks that wait for the service to show their effect.
+//!
+//! *Problem.* The service may take a return and show it minutes later, or take it and do nothing.
+//!
+//! *Approach.* A mark with a deadline. Until then what shows the state before it is old; after it,
+//! what follows is doubtful. Our own word must not count as the service's for longer than that
+//! (test `_10_a_return_without_effect`).
 
 use super::record::Return;
 use super::transition::Planner;

@@ -1,4 +1,9 @@
 //! The limits of the plan, all of them conventions of ours: Align documents none.
+//!
+//! *Problem.* An order may be with the doctor for months, and the service must not be asked each minute.
+//!
+//! *Approach.* Intervals grow with what was asked in vain. That is counted, and not the time that it
+//! took: no clock can be trusted for sixty days. Each has a longest: nothing must wait for ever.
 
 use std::time::Duration;
 

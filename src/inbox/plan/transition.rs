@@ -172,6 +172,7 @@ impl Planner<'_> {
             // A 404 ends nothing by itself: the path may be wrong, or a replica behind. Test
             // `a_404_ends_no_watch`.
             Evidence::NotFound => self.record.not_found = true,
+            // Counted above; it says nothing of the order.
             Evidence::FetchFailed => {}
             Evidence::Hinted => self.record.hinted(now, self.policy),
             Evidence::Returned => self.returned(),

@@ -198,6 +198,7 @@ impl Case {
     }
 
     fn change(&mut self) -> &mut CaseData {
+        // Copies only where another clone is still held.
         Arc::make_mut(&mut self.0)
     }
 }

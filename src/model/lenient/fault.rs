@@ -1,4 +1,10 @@
 //! Why something cannot be read, and where, without a word of what it holds.
+//!
+//! *Problem.* An error is logged, and a parser's message quotes what it could not read: a patient's
+//! name, a token.
+//!
+//! *Approach.* Fixed texts, names of our own and indexes. Nothing that came from the service must
+//! be in here but ids, which are not printed.
 
 use std::fmt;
 

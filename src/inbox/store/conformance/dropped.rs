@@ -1,4 +1,10 @@
 //! Operations whose futures are dropped: a web handler is, when its client leaves.
+//!
+//! *Problem.* An operation that is dropped between two statements can leave a transaction open, a
+//! lock held, or half of a commit.
+//!
+//! *Approach.* Each is begun again and again, and dropped one poll later each time. After each, a
+//! whole cycle of keeping, claiming and acknowledging must work, as seen by both handles.
 
 use std::time::Duration;
 

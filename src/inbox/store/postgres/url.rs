@@ -60,9 +60,11 @@ pub(super) fn read(url: &str) -> Result<(Config, Tls)> {
             known if PARAMETERS.contains(&known) => {
                 others.push((key.into_owned(), value.into_owned()));
             }
+            // A misspelt `sslmode` would do nothing, and the connection would not be verified.
             unknown => return Err(not_known(unknown)),
         }
     }
+    // The driver does not know `sslrootcert` and its kin. It gets the others below.
     parsed.set_query(None);
     // The last one counts, and the driver would take a host or a port for one more.
     let mut rest: Vec<(String, String)> = Vec::new();

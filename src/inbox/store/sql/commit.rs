@@ -184,6 +184,7 @@ pub(super) async fn commit<S: Session>(
 
 /// The number of the account's last arrival after this commit, and its revision.
 async fn count_up<S: Session>(session: &mut S, account: &str, rows: &Rows) -> Result<(i64, i64)> {
+    // It makes the account's row where there is none, and locks it in either case.
     let statement = "
         INSERT INTO @accounts AS a (account, sequence, cases, coverage, revision)
         VALUES ($1, $2, $3, $4, $5)

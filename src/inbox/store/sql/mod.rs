@@ -259,6 +259,8 @@ fn fill(words: DatabaseKind, prefix: &str, text: &str) -> String {
     let mut text = text.replace('@', prefix);
     let mut replace = |mark: &str, filled: &dyn Fn(&str) -> String| {
         while let Some((before, rest)) = text.split_once(mark) {
+            // Statements are constants: a mark that is written wrongly fails in the first test that
+            // runs it.
             let (inner, after) = rest.split_once(')').unwrap_or((rest, ""));
             text = format!("{before}{}{after}", filled(inner));
         }
@@ -327,7 +329,8 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(Error::store)
 }
 
-/// No longer than this is anything hidden or leased: 1,000 years, so that no sum overflows.
+/// No longer than this is anything hidden or leased: 1,000 years, as in `DueTime`, so that no sum
+/// overflows.
 const LONGEST: i64 = 1000 * 366 * 24 * 60 * 60 * 1000;
 
 /// What begins later than this from now was set by a wrong clock, and does not count. Not what

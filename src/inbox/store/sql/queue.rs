@@ -118,11 +118,13 @@ fn claimed(row: &dyn Row) -> Result<ClaimedDelivery> {
         ClaimedDelivery::new(sequence, row.small(1)?, row.small(2)?, arrived_at, stored);
     claimed.attempts = row.small(4)?.saturating_add(1);
     claimed.failure = row.text_or_null(5)?.map(read_text);
+    // A number, as SQLite has no type for flags.
     claimed.repeated = row.number(6)? != 0;
     Ok(claimed)
 }
 
 /// How many waits are ended at a time.
+// After an outage of days there may be many: no list of them must grow without a bound.
 const WAITS: i64 = 1000;
 
 /// Lets what has been hidden for long enough be claimed again. Whether there was any.
@@ -175,6 +177,7 @@ pub(super) async fn settle<S: Session>(
         if round.iter().all(done) {
             let done = held(session, account, &round, ACKNOWLEDGED).await?;
             for (place, settlement) in &round {
+                // Always there: places are those of `settlements`.
                 if let Some(settled) = settled.get_mut(*place) {
                     *settled = done.contains(&settlement.sequence);
                 }
@@ -282,6 +285,7 @@ async fn keep<S: Session>(
     account: &str,
     kept: &[PlacedSettlement<'_>],
 ) -> Result<()> {
+    // Where one of the two stays empty, nothing is sent for it.
     let (mut done, mut changed) = (Vec::new(), Vec::new());
     for (_, settlement) in kept {
         let sequence = number(settlement.sequence);

@@ -1,4 +1,10 @@
 //! The two traits for a store on either database.
+//!
+//! *Problem.* Two traits of some twenty methods, for two stores, differ in nothing but how an
+//! operation reaches its database.
+//!
+//! *Approach.* A macro, so that the stores stay plain types without parameters. A method only turns
+//! what it is given into what is owned and calls one operation: rules must not be in here.
 
 /// Implements [`CaseStore`](crate::inbox::CaseStore) and [`TokenStore`](crate::TokenStore) for a
 /// type with these methods:
