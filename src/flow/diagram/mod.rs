@@ -37,7 +37,7 @@ pub fn mermaid() -> String {
     mermaid::Mermaid(&Picture::new(None)).to_string()
 }
 
-/// The same picture as [`mermaid`] draws, in the language of
+/// The same picture as [`mermaid()`] draws, in the language of
 /// [Graphviz](https://graphviz.org): `dot -Tsvg` draws it.
 #[must_use]
 pub fn dot() -> String {
