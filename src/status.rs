@@ -7,7 +7,8 @@
 //! *Default.* [`OrderStatus`] knows the thirteen statuses that Align's material and its users
 //! name. Reading one never fails. Case, spaces, punctuation and a trailing note in parentheses
 //! do not matter: `Lab Review`, `labReview`, `LAB_REVIEW` and `Lab review (waiting)` are one
-//! status. Anything else is kept, letter for letter, as an unknown status.
+//! status. Anything else is kept, letter for letter, as an unknown status. A status must never fail
+//! to be read, and none must be taken for another: a case would be worked on, or passed over, wrongly.
 //!
 //! ```
 //! use lab_connector::OrderStatus;
@@ -108,6 +109,7 @@ macro_rules! statuses {
                 }
             }
 
+            // Compared with the text as it came: no key is made of it.
             fn from_usual_spelling(text: &str) -> Option<OrderStatus> {
                 match text {
                     $($text => Some(OrderStatus::$variant),)*
@@ -282,6 +284,7 @@ impl Symbol {
     #[must_use]
     pub const fn status(self) -> OrderStatus {
         match self {
+            // Of the four that show it the one that a return leads to.
             Symbol::S => OrderStatus::Scanning,
             Symbol::F => OrderStatus::ReadyForDownload,
             Symbol::M => OrderStatus::IteroModeling,
@@ -296,12 +299,15 @@ impl Symbol {
     /// All others are *quiet* and seen only by asking for the order.
     #[must_use]
     pub const fn is_delivery(self) -> bool {
+        // Must agree with `OrderStatus::is_listed`. Test
+        // `listed_and_notified_are_ready_for_download_and_lab_review`.
         matches!(self, Symbol::F | Symbol::R)
     }
 }
 
 impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `pad` and not `write_str`: so that a width in the format counts.
         f.pad(self.as_str())
     }
 }
@@ -337,6 +343,7 @@ impl From<&str> for OrderStatus {
 
 impl From<String> for OrderStatus {
     fn from(text: String) -> Self {
+        // Apart from `&str`: the text of an unknown one moves in and is not copied.
         Self::parse(&text)
             .unwrap_or_else(|| OrderStatus::Unknown(UnknownStatus(text.into_boxed_str())))
     }
@@ -376,6 +383,7 @@ impl PartialEq for OrderStatus {
                 // The exact text first: it is nearly always equal, and needs no allocation.
                 one.0 == other.0 || full_key(&one.0) == full_key(&other.0)
             }
+            // A known and an unknown one never read as the same: both came through `parse`.
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }
@@ -385,6 +393,7 @@ impl Eq for OrderStatus {}
 
 impl Hash for OrderStatus {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        // Known ones have nothing else; of unknown ones the key follows.
         std::mem::discriminant(self).hash(state);
         if let OrderStatus::Unknown(unknown) = self {
             // Equal statuses must hash alike, so the hash is of the same key as `eq` compares.
@@ -395,6 +404,7 @@ impl Hash for OrderStatus {
 
 impl fmt::Debug for OrderStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As a text, so that an unknown one looks like any other, escaped.
         fmt::Debug::fmt(self.as_str(), f)
     }
 }
@@ -429,6 +439,8 @@ impl<'de> serde::Deserialize<'de> for OrderStatus {
             }
         }
 
+        // By a visitor: a text is borrowed where the format can lend it, and known ones allocate
+        // nothing.
         deserializer.deserialize_str(StatusVisitor)
     }
 }

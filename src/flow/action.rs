@@ -1,4 +1,10 @@
 //! What the lab can do now.
+//!
+//! *Problem.* Which scenario a case is in is often not certain, and the lab has to act all the same.
+//!
+//! *Approach.* The actions are in the order of what they ask of the lab, so that the least of those that
+//! are possible is the most demanding. Their order must not change without that in mind: `Reading::action`
+//! takes the minimum.
 
 use super::set::member;
 

@@ -1,4 +1,9 @@
 //! One change of an order into a status.
+//!
+//! *Problem.* Arrivals are stored for years, by hand too, and read by older and newer releases.
+//!
+//! *Approach.* Short where nothing but the status is known, and lenient when it is read. A stored
+//! arrival must never fail to be read because a later release has written more into it.
 
 use std::time::SystemTime;
 
@@ -103,6 +108,8 @@ impl Arrival {
     /// status that was renamed is still work.
     #[must_use]
     pub fn is_delivery(&self) -> bool {
+        // Only where a listing showed it: a fetch returns orders in any status, and most of these
+        // are no work.
         let is_listed_unknown =
             self.status.symbol().is_none() && self.origin == Some(Origin::Listing);
         self.status.is_listed() || is_listed_unknown
@@ -161,6 +168,7 @@ mod wire {
                 return self.status.serialize(serializer);
             }
             let mut map = serializer.serialize_map(None)?;
+            // `late` is left out: the history that takes it in works it out anew.
             map.serialize_entry("status", &self.status)?;
             if let Some(at) = self.at {
                 map.serialize_entry("at", &Rfc3339(at))?;
@@ -208,6 +216,7 @@ mod wire {
     }
 
     #[derive(serde::Deserialize)]
+    // Without `deny_unknown_fields`: a later release may have written more.
     struct Fields {
         status: OrderStatus,
         #[serde(default, deserialize_with = "rfc3339::deserialize")]

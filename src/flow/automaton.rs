@@ -5,6 +5,9 @@
 //! be reached: they are the states of a small automaton, found here at compile time by following
 //! every symbol from both beginnings.
 //!
+//! Nothing in here may depend on anything but the table and the symbols: stored codes are states by
+//! number, see [`code`](super::code).
+//!
 //! A reading also counts deviations. Were the count a second number that every arrival adds to,
 //! reading would take half as long again; so the table counts the first six itself: it has each
 //! state seven times over, once for each count, and arrivals that no history needs, after the
@@ -72,6 +75,7 @@ impl Reading {
     #[inline]
     pub fn observe(self, arrival: impl Into<Option<Symbol>>) -> Self {
         let column = match arrival.into() {
+            // The variants of `Symbol` are numbered from 0, in the order of the columns.
             Some(symbol) => symbol as u8,
             None => NO_SYMBOL,
         };
@@ -80,6 +84,8 @@ impl Reading {
 
     #[inline]
     fn observe_column(self, column: u8) -> Self {
+        // Neither index can be out of bounds: a place is a byte, and there are 256 rows; a column
+        // is below 8.
         let place = NEXT[usize::from(self.place)][usize::from(column)];
         if place < MANY {
             Reading { place, further: 0 }
@@ -89,6 +95,7 @@ impl Reading {
     }
 
     /// The same for a history with more deviations than the table counts.
+    // Apart, so that the common path stays small enough to be inlined.
     #[cold]
     fn observe_further(self, column: u8) -> Self {
         let place = NEXT[usize::from(self.state_number())][usize::from(column)];
@@ -155,6 +162,7 @@ impl Reading {
         self.phases()
             .iter()
             .map(Phase::action)
+            // The actions are ordered: the least is the most demanding.
             .min()
             .unwrap_or(LabAction::Nothing)
     }
@@ -176,6 +184,7 @@ impl Reading {
 
     /// The reading with these parts, if there is such a state.
     pub(super) const fn from_parts(state_number: u8, deviations: u8) -> Option<Self> {
+        // Codes come from databases: one that no state has is refused, as its row would be empty.
         if state_number >= AUTOMATON.count {
             return None;
         }
@@ -279,10 +288,13 @@ const fn compile() -> Automaton {
     let mut count = 2;
 
     let mut next = [[0; COLUMNS]; 256];
+    // `for` and iterators are not const: so each loop counts by hand.
     let mut at = 0;
     while at < count {
         let mut column = 0;
         while column < Symbol::ALL.len() {
+            // Breadth first, so that states are numbered by a shortest history. The numbers are
+            // stored: see `code::tests::CODES`.
             let (to, deviation) = step(&found[at], Symbol::ALL[column]);
             // From 2 on: no arrival leads back to an empty history.
             let mut number = 2;
@@ -346,6 +358,7 @@ const fn step(from: &PhaseRounds, symbol: Symbol) -> (PhaseRounds, bool) {
         if TABLE[phase].shows as u8 == symbol as u8 {
             let rounds = fewest_rounds(from, Phase::ALL[phase]);
             to.rounds[phase] = rounds;
+            // Zero is no way: so one deviates only if no phase with the symbol can follow.
             follows |= rounds > 0;
         }
         phase += 1;
@@ -377,6 +390,7 @@ const fn fewest_rounds(from: &PhaseRounds, to: Phase) -> u8 {
     let mut before = 0;
     while before < PHASES {
         if from.rounds[before] > 0 && phase::has(TABLE[before].next, to) {
+            // Fewer rounds is the simpler explanation, which `likely` returns.
             let opens = phase::opens_round(Some(Phase::ALL[before]), to);
             let rounds = from.rounds[before] + opens as u8;
             if fewest == 0 || rounds < fewest {
@@ -430,6 +444,7 @@ const fn describe(possible: &PhaseRounds) -> State {
         stages: 0,
         expected: match possible.beginning {
             Beginning::Complete => shown_by(START),
+            // A partial history may begin with anything.
             Beginning::Partial => (1 << Symbol::ALL.len()) - 1,
             Beginning::Past => 0,
         },
@@ -449,6 +464,8 @@ const fn describe(possible: &PhaseRounds) -> State {
                 Some(scenario) => {
                     state.candidates |= 1 << scenario as u32;
                     let simplest = possible.rounds[phase] == 1;
+                    // Of equally simple ones the lowest number: a convention, so that the answer
+                    // does not depend on the order of the table.
                     let lower = match state.likely {
                         None => true,
                         Some(likely) => (scenario as u8) < likely as u8,

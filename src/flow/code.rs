@@ -1,4 +1,10 @@
 //! A reading as one number, for a database column.
+//!
+//! *Problem.* Vendors keep readings in columns, and ask their databases by them.
+//!
+//! *Approach.* The state's number and the count of deviations, a byte each. A code must mean the
+//! same for ever: a change of the phase table needs a table between states and codes, and must not
+//! renumber.
 
 use super::automaton::Reading;
 

@@ -1,4 +1,9 @@
 //! What happened to an order, as far as it was seen.
+//!
+//! *Problem.* Indexes of arrivals and ordinals of deliveries are names that other software keeps.
+//!
+//! *Approach.* A list that only grows. An arrival must never be removed, changed or sorted in by
+//! its time: one that became known late is marked, and stays where it is.
 
 use super::arrival::Arrival;
 #[cfg(any(doc, test))]
@@ -144,6 +149,7 @@ impl History {
             .iter()
             .enumerate()
             .filter_map(move |(index, arrival)| {
+                // The count is full at 255: without this the arrivals after it would not be found.
                 let before = reading.deviations_forgotten();
                 reading = before.observe(&arrival.status);
                 (reading.deviations() > 0).then_some(index)
@@ -184,6 +190,7 @@ impl History {
 impl<T: Into<Arrival>> Extend<T> for History {
     fn extend<I: IntoIterator<Item = T>>(&mut self, arrivals: I) {
         let arrivals = arrivals.into_iter();
+        // The lower bound only: an upper one may be any number that a caller's iterator names.
         self.arrivals.reserve(arrivals.size_hint().0);
         arrivals.for_each(|arrival| self.push(arrival));
     }
@@ -194,6 +201,7 @@ impl<'de> serde::Deserialize<'de> for History {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(serde::Deserialize)]
         struct Fields {
+            // Without it partial: in doubt a history must not count as complete.
             #[serde(default)]
             complete: bool,
             #[serde(default)]
@@ -201,6 +209,7 @@ impl<'de> serde::Deserialize<'de> for History {
         }
 
         let fields = Fields::deserialize(deserializer)?;
+        // Through `push`, so that late ones are marked anew.
         Ok(History::new(fields.complete, fields.arrivals))
     }
 }

@@ -28,6 +28,7 @@ pub(crate) fn since_epoch(time: SystemTime) -> i64 {
 pub(crate) fn from(millis: i64) -> Option<SystemTime> {
     let distance = Duration::from_millis(millis.unsigned_abs());
     if millis < 0 {
+        // Checked: what a clock can hold differs by system, and Windows begins in 1601.
         UNIX_EPOCH.checked_sub(distance)
     } else {
         UNIX_EPOCH.checked_add(distance)

@@ -200,8 +200,8 @@
 //! assert_eq!(seen.deviations(), 0);
 //! ```
 //!
-//! One look that shows the *T*, the *D* or the *M* is enough to tell the two apart: the `inbox` asks
-//! for such looks.
+//! One fetch that shows the *T*, the *D* or the *M* is enough to tell the two apart: the `inbox` makes
+//! such fetches.
 //!
 //! # Deviations
 //!

@@ -13,7 +13,7 @@ use super::set::{Set, member};
 use crate::status::Symbol::{self, *};
 use Phase::*;
 
-/// Where a case is in truth. The service shows only a symbol of it, so that a history leaves
+/// Where a case really is. The service shows only a symbol of it, so that a history leaves
 /// several possible; [`Reading::phases`](super::Reading::phases) says which.
 ///
 /// Model of ours, drawn from the five rows of Align's table. The endings say why a case is with
@@ -156,6 +156,7 @@ impl Phase {
     /// The symbol that the service shows in this phase.
     #[must_use]
     pub const fn shows(self) -> Symbol {
+        // Checked when the crate is compiled, at the end of this file: a phase is its row's index.
         TABLE[self as usize].shows
     }
 

@@ -1,5 +1,10 @@
 //! Times as text in JSON: RFC 3339 in UTC, to the millisecond.
 //!
+//! *Problem.* People read exports, and databases sort them as texts.
+//!
+//! *Approach.* Written in one form, and read in several. A time must come back as the same time,
+//! also from before 1970 and from a clock that is wrong.
+//!
 //! Always three digits after the second, so that texts sort as their times do. Whole milliseconds
 //! since 1970 are read too.
 
@@ -68,6 +73,8 @@ pub(crate) fn serialize_option<S: Serializer>(
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SystemTime>, D::Error> {
+    // Text, a number or null: so only formats that describe themselves can be read, as for
+    // `Arrival`.
     deserializer.deserialize_any(TimeVisitor)
 }
 

@@ -1,4 +1,7 @@
 //! The five scenarios.
+//!
+//! The order of the variants is that of Align's table: `number` counts by it, and `likely` takes the
+//! lowest. A variant must be added at the end.
 
 use super::set::member;
 

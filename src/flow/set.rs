@@ -1,4 +1,10 @@
 //! A small set of scenarios, stages, symbols or phases.
+//!
+//! *Problem.* The automaton is made while the crate is compiled, and a reading is to be `Copy`.
+//!
+//! *Approach.* A bit for each value, in a word. A `HashSet` is neither const nor `Copy`, and has no order;
+//! a crate for bit sets would be in our public signatures. A value beyond the 32nd must not compile, see
+//! the end of `automaton`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -73,6 +79,7 @@ impl<T: Member> Set<T> {
 
     /// The members, in their order.
     pub fn iter(self) -> impl Iterator<Item = T> + Clone + use<T> {
+        // Over the values and not over the bits: a bit without a value would be none of them.
         T::ALL.iter().copied().filter(move |m| self.contains(*m))
     }
 
@@ -100,6 +107,7 @@ impl<T: Member, const N: usize> From<[T; N]> for Set<T> {
     }
 }
 
+// By hand: `derive` would ask for the same of `T`, of which no value is held.
 impl<T> Clone for Set<T> {
     fn clone(&self) -> Self {
         *self

@@ -1,4 +1,7 @@
 //! Where within its scenario a case stands.
+//!
+//! Names are stored in databases and stand in views that others ask: none must be renamed. Their order is
+//! that of a case's way, and `Display` of a set goes by it.
 
 use super::set::member;
 

@@ -1,4 +1,10 @@
 //! The unit of a lab's work, and what happens to it.
+//!
+//! *Problem.* A worker can die, sleep beyond its lease, or hear no answer at any point.
+//!
+//! *Approach.* What became of a delivery is said with the token of its claim, and the store decides
+//! whether that still counts. Files are fetched only while the delivery is held: a worker that lost
+//! it must not take an order off the list that another one works on.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,7 +28,8 @@ use crate::flow::{Arrival, History, Reading};
 use crate::model::{Order, OrderId, RxId};
 use crate::status::{OrderStatus, Symbol};
 
-/// A reason for a failure is kept up to so many characters.
+/// The longest reason for a failure that is kept, in characters.
+// A message with its causes fits. A whole dump, with what is in it of patients, does not.
 const LONGEST_REASON: usize = 500;
 
 /// A unit of the lab's work: an order that arrived in *Ready for Download* or *Lab Review*.
@@ -56,6 +63,7 @@ pub struct Delivery {
     history: Arc<History>,
     token: Arc<str>,
     /// Whether somebody has tried to acknowledge it: the answer may have been lost.
+    // Shared by clones: whichever of them says it again finds that it was said before.
     acknowledged: Arc<AtomicBool>,
 }
 
@@ -202,6 +210,7 @@ impl Delivery {
 
     /// Notes that it is being acknowledged. Whether that was tried before.
     pub(super) fn begin_acknowledging(&self) -> bool {
+        // It guards no other data: any ordering would do.
         self.acknowledged.swap(true, Ordering::SeqCst)
     }
 
@@ -214,7 +223,7 @@ impl Delivery {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it is given back or comes again after the claim lease.
+    /// Dropped, it is released or comes again after the claim lease.
     pub async fn defer(&self, time: SystemTime) -> Result<()> {
         let now = self.inbox.now().await?;
         let after = time.duration_since(now).unwrap_or_default();
@@ -311,7 +320,7 @@ impl Delivery {
             files = self.fetch(&other, &directory).await;
         }
         let files = files?;
-        // After the last file: a crash before this costs another look at files that are here, and
+        // After the last file: a crash before this costs another check of files that are here, and
         // none of them.
         let downloaded = Evidence::Downloaded(self.ordinal());
         self.inbox.did(self.order_id(), downloaded).await?;
@@ -347,6 +356,8 @@ impl Delivery {
         if let Err(error) = returned {
             // The service may have accepted it although the answer was lost: a fetch shows.
             if let Some(rx_id) = self.rx_id() {
+                // Not `did`: nobody knows yet whether the order went back. Test
+                // `a_return_of_which_nobody_knows_is_looked_at`.
                 self.inbox.hint(rx_id);
             }
             return Err(error);
@@ -364,6 +375,8 @@ impl Delivery {
             return Ok(false);
         };
         let arrivals = found.case.history().arrivals().iter();
+        // Behind this delivery only: a return before it led to it. Test
+        // `a_handler_that_runs_again_returns_nothing_a_second_time`.
         let mut later = arrivals.skip(self.history.arrivals().len());
         Ok(later.any(|arrival| arrival.status().symbol() == Some(Symbol::S)))
     }
@@ -418,6 +431,8 @@ impl Delivery {
         }
         let shown = ObservedOrder::new(order);
         let observation = CaseObservation::fetched(case.clone(), &shown);
+        // Recorded as any fetch is: it may be the only answer that shows the order with these
+        // files.
         self.inbox.observe(&moment, observation).await?;
         Ok(Some(Arc::new(shown.order)))
     }
@@ -429,6 +444,8 @@ impl Delivery {
             // A third: one try may fail, and the next still comes before the lease ends.
             self.inbox.lab.clock().sleep(claim_lease / 3).await;
             match self.extend().await {
+                // Only the store's word ends the hold. A clock would end it in a machine that
+                // slept, where nobody else has claimed.
                 Err(error) if error.is_lease_lost() => return error,
                 // The next one may succeed in time.
                 Ok(()) | Err(_) => {}

@@ -1,4 +1,6 @@
 //! The files of a delivery, once they are here.
+//!
+//! All of them, or an error: a delivery with a file missing must not look as if it were whole.
 
 use crate::client::FetchedFile;
 use crate::download::DownloadedFile;
@@ -30,6 +32,8 @@ impl DeliveryFiles {
 
     /// Files of other kinds, and further exports.
     pub fn others(&self) -> impl Iterator<Item = &DownloadedFile> {
+        // By place and not by value: a second export may be equal to the first, and is one of the
+        // others.
         let export = self.export().map(std::ptr::from_ref);
         let others = self.iter().filter(|file| !file.asset.is_thumbnails());
         others.filter(move |file| Some(std::ptr::from_ref(*file)) != export)

@@ -1,4 +1,10 @@
 //! Whether an order's own data are those that were seen last.
+//!
+//! *Problem.* Every listing has every order in full, with URLs that are signed anew each time. To
+//! compare the data with what is stored would read patient data of the whole account in each poll.
+//!
+//! *Approach.* A number that is kept with the case. It decides only whether the data are written
+//! anew: it must never decide that something arrived.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

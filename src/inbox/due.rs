@@ -1,4 +1,12 @@
 //! Times that lie ahead.
+//!
+//! *Problem.* A clock that runs ahead sets times that are wrong, and is set back later: what it has
+//! set would wait for a day, or a year.
+//!
+//! *Approach.* Each time is kept with its span. What lies further ahead than it ever should counts
+//! as passed: a wrong clock may bring something early, and must never delay it (tests
+//! `a_clock_a_year_ahead_for_a_while_delays_by_no_year` and
+//! `what_a_wrong_clock_has_set_counts_as_passed`).
 
 use std::time::{Duration, SystemTime};
 
@@ -57,6 +65,7 @@ mod whole_millis {
     }
 
     fn millis(span: Duration) -> u64 {
+        // `Duration::MAX` has more milliseconds than a `u64`. Whoever asks for it means for ever.
         u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
     }
 

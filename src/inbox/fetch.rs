@@ -24,11 +24,13 @@ use super::trace;
 use crate::error::{Error, Result};
 use crate::model::{Order, OrderId, RxId};
 
-/// So many orders are fetched at the same time.
+/// How many orders are fetched at the same time.
+// A convention, as Align documents no limit: one slow answer must not hold up two hundred, and one
+// poll must not take every place of the client.
 const TOGETHER: usize = 4;
 
-/// So many known orders that the service does not have, and none that it has, are a problem of the
-/// service and not of the orders.
+/// A service that lacks this many known orders, and has none of those that were fetched, has a problem
+/// of its own.
 // One or two may really be deleted. Several without a single answer point to a wrong path or
 // region.
 const ALL_LOST: u64 = 3;
@@ -36,7 +38,7 @@ const ALL_LOST: u64 = 3;
 /// An order to fetch.
 struct Target {
     rx_id: RxId,
-    /// None of an order that is not known.
+    /// None if the order is not known.
     case: Option<Case>,
 }
 
@@ -137,6 +139,8 @@ async fn hinted(
     let rx_ids: HashSet<RxId> = known.iter().filter_map(Case::rx_id).cloned().collect();
     let unknown = hints.into_iter().filter(|rx_id| !rx_ids.contains(rx_id));
     let unknown = unknown.collect();
+    // Of a case that is known the hint is recorded before the fetch: a process that dies in between
+    // leaves the case due.
     let order_ids: Vec<OrderId> = known.iter().map(|case| case.order_id().clone()).collect();
     let observed = order_ids.iter().cloned();
     let observed = observed.map(|case| CaseObservation::new(case, Evidence::Hinted));
@@ -261,6 +265,8 @@ fn judge(
             Subject::Asked => {
                 let own_id = order.own_id().filter(|id| present(id.as_str()).is_some());
                 let new = || OrderId::new(own_id.map_or(target.rx_id.as_str(), OrderId::as_str));
+                // A case that is known keeps its key, also where the answer has an order id and it
+                // is under its Rx id.
                 let case = case.cloned().unwrap_or_else(new);
                 let shown = ObservedOrder::new(order);
                 note_other_accounts(inbox, [&shown], report);

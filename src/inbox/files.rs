@@ -1,5 +1,12 @@
 //! The files of an order: what distinguishes them from others, and which they are for an order that has
 //! gone on since it was delivered.
+//!
+//! *Problem.* The service shows files of what is with the lab, and maybe of nothing else, while a
+//! delivery of what has gone on is still open.
+//!
+//! *Approach.* An order that is shown without files keeps those that it was seen with last, as long as
+//! nothing has arrived since. A delivery must never get the files of an earlier scan (test
+//! `an_order_that_has_come_again_keeps_no_files_of_before`).
 
 use super::Inbox;
 use super::plan::identity::present;
@@ -19,6 +26,7 @@ pub(super) fn fingerprint(order: &Order) -> Files {
 /// where the service sends them.
 pub(super) fn described(order: &Order) -> impl Iterator<Item = File<'_>> {
     order.assets().iter().filter_map(|asset| {
+        // With the default of its type for an id, all files of an order would be one.
         let mut file = File::new(asset.id().and_then(present)?);
         if let Some(size) = asset.size() {
             file = file.size(size);
@@ -51,6 +59,7 @@ pub(super) async fn keep(inbox: &Inbox, save: &mut Save) -> Result<()> {
         return Ok(());
     };
     let mut arrivals = save.arrivals.iter();
+    // A new delivery: what was kept belongs to the one before.
     let has_arrived = arrivals.any(|arrival| arrival.ordinal.is_some());
     if save.case.version() == 0 || has_arrived || order.status().is_listed() || are_given(order) {
         return Ok(());

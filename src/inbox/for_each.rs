@@ -42,7 +42,7 @@ impl Inbox {
     /// [superseded](Delivery::is_superseded) by a newer scan says so.
     ///
     /// Failures of the service, of the network and of the store, a lost pairing and tokens that are
-    /// not taken any more do not end it: [`Inbox::stats`] shows them, and it goes on when they have
+    /// no longer accepted do not end it: [`Inbox::stats`] shows them, and it goes on when they have
     /// healed, also with tokens that somebody put into the token store meanwhile.
     ///
     /// ```no_run
@@ -272,7 +272,7 @@ where
         for (_, delivery) in self.held.drain() {
             let (after, failure) = (Duration::ZERO, None);
             let released = delivery.settle(Outcome::Released { after, failure });
-            // What cannot be given back comes again after its lease.
+            // What cannot be released comes again after its lease.
             let _ = released.await;
         }
     }

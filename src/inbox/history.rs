@@ -1,4 +1,9 @@
 //! Histories of cases: to show, to export, to import, to forget.
+//!
+//! *Problem.* An account may have a million cases, and a store serves polls meanwhile.
+//!
+//! *Approach.* Everything goes in pages. What is imported must never be delivered, and what is
+//! forgotten must stay known, so that it is not taken for new.
 
 use std::time::SystemTime;
 
@@ -13,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::flow::History;
 use crate::model::{OrderId, RxId};
 
-/// So many cases are read, or forgotten, at a time.
+/// How many cases are read, or forgotten, at a time.
 const PAGE: usize = 500;
 
 /// What is known of a case: no patient data are in it.
@@ -90,6 +95,7 @@ impl Inbox {
         &self,
         are_meant: fn(&Case) -> bool,
     ) -> impl Stream<Item = Result<CaseHistory>> + Send + Unpin + '_ {
+        // Behind which order, what is left of the page, whether it was the last.
         let begin = (None::<OrderId>, Vec::new().into_iter(), false);
         Box::pin(stream::try_unfold(
             begin,
@@ -103,6 +109,8 @@ impl Inbox {
                     }
                     let stored = self.store().cases(self.account(), after.as_ref(), PAGE);
                     let stored = stored.await?;
+                    // A page that is not full is the last: this saves the call that would find
+                    // nothing.
                     last = stored.len() < PAGE;
                     after = stored.last().map(|stored| stored.case.order_id().clone());
                     page = stored.into_iter();
@@ -170,6 +178,7 @@ impl Inbox {
         imported.set_rx_id(case.rx_id.clone());
         let (history, now) = (&case.history, self.now().await?);
         let jitter = fastrand::u32(..);
+        // As version 0, so the commit fails where the case is known: a poll may have been first.
         let record = CaseRecord::imported(history, now, self.plan_policy(), jitter);
         imported.set_record(record);
         let save = Save::new(imported, None, Vec::new());

@@ -340,6 +340,8 @@ impl Inbox {
     async fn now(&self) -> Result<SystemTime> {
         let now = self.store().now(self.local_now()).await?;
         let elapsed = self.elapsed();
+        // The first answer counts for the life of the process: a clock that is set back later is
+        // measured against it.
         let (began, at) = self.shared.began.get_or_init(|| (now, elapsed));
         let lived = began.checked_add(elapsed.saturating_sub(*at));
         Ok(lived.map_or(now, |lived| lived.max(now)))

@@ -101,6 +101,7 @@ async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
             ..CaseObservation::new(OrderId::new(*case), states.evidence()?)
         })
     });
+    // A listing that is not complete proves no absence: it asks for a fetch, later.
     let lacking = if report.complete {
         Evidence::Absent
     } else {
@@ -255,6 +256,7 @@ fn missing<'a>(
         .filter(|case| case.is_expected() && !is_listed(case))
         .map(|case| case.order_id().clone())
         .collect();
+    // A map has no order: sorted, a run can be repeated.
     missing.sort_unstable();
     let observed = missing.into_iter();
     observed.map(move |case| CaseObservation::new(case, evidence))
@@ -289,6 +291,7 @@ impl Inbox {
             known.latest = coverage;
             known.stored
         };
+        // `moment` has set it before the listing was asked for.
         let stored = stored.unwrap_or_default();
         if coverage.is_worth_storing(&stored, self.plan_policy()) {
             self.store_coverage(coverage).await?;
@@ -304,7 +307,7 @@ impl Inbox {
             (known.latest, known.stored)
         };
         match stored {
-            // None of an account that this process has never read: it knows nothing to write.
+            // None: this process has never read the account, and has nothing to write.
             Some(stored) if stored != latest => self.store_coverage(latest).await,
             _ => Ok(()),
         }

@@ -1,4 +1,9 @@
 //! What is wrong, beside what went well.
+//!
+//! *Problem.* One bad order must not stop a poll, and must not go unseen.
+//!
+//! *Approach.* It is reported beside the rest, by a kind. No text in here must hold an id, a status
+//! in the service's words or data: problems are logged.
 
 use std::fmt;
 

@@ -27,11 +27,13 @@ use crate::error::{Error, Result};
 use crate::flow::Arrival;
 use crate::model::{Order, OrderId, RxId};
 
-/// So many cases are committed at a time. More at once are faster, fewer are less to do again
+/// How many cases are committed at a time. More at once are faster, fewer are less to do again
 /// when another process was quicker.
 const AT_ONCE: usize = 2_000;
 
-/// A commit that other processes have been in the way of so often is given up.
+/// How often a commit is tried while other processes are quicker.
+// Each lost try is another process's commit, so the account's work goes on. Twenty in a row are no
+// accident.
 const TRIES: usize = 20;
 
 /// What was known when a request was begun, or an action done.
@@ -147,6 +149,8 @@ pub(super) async fn record(
     let (fitting, too_long): (Vec<_>, Vec<_>) = observations
         .iter()
         .partition(|observation| fits(observation.case.as_str()));
+    // Reported and passed over: one id that a database refuses would fail the commit of all others.
+    // Tests `odd_orders_hold_up_nobody_…`.
     for observation in too_long {
         let case = Some(observation.case.clone());
         report
@@ -226,6 +230,7 @@ fn plan(
 ) -> CasePlan {
     let nothing = CaseRecord::new();
     let before = found.map_or(&nothing, Case::record);
+    // A case of the very revision that was read was known when the request was begun.
     let is_outdated = found.is_some_and(|case| moment.revision < case.revision());
     let observed = Observation {
         evidence: observation.evidence,
@@ -254,6 +259,7 @@ fn plan(
     let current = after.as_ref().unwrap_or(before).history().last();
     let is_current =
         |shown: &&&ObservedOrder| current.is_some_and(|one| one.status() == shown.order.status());
+    // Of several states only the one that was recorded has data that fit the history.
     let order = observation.shown.iter().rev().find(is_current);
     let order = order.map(|shown| (&shown.order, digest(&shown.order)));
     let order = order
@@ -262,6 +268,7 @@ fn plan(
             !arrivals.is_empty() || found.is_none_or(|case| case.digest() != *digest)
         });
     let rx_id = observation.rx_id.as_ref();
+    // Unchanged, it would be a write in every poll.
     let rx_id = rx_id.filter(|rx_id| found.and_then(Case::rx_id) != Some(*rx_id));
     let is_known = found.is_some() || after.is_some();
     if !is_known || (after.is_none() && order.is_none() && rx_id.is_none()) {
@@ -291,6 +298,9 @@ fn plan(
         case,
         order: order.map(|(order, _)| Arc::new(order.clone())),
         arrivals,
+        // A due time alone outdates no answer: otherwise two workers that poll at once would
+        // outdate each other for ever. Test
+        // `_23_two_workers_that_poll_at_once_outdate_nothing_while_nothing_changes`.
         changes_record: raises_revision || rx_id.is_some(),
     };
     CasePlan {

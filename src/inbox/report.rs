@@ -1,10 +1,10 @@
-//! What a round brought.
+//! What a poll brought: counts and problems, no data.
 
 use serde::Serialize;
 
 use super::problem::Problem;
 
-/// What a round brought. It is in the store by then.
+/// What a poll brought. It is in the store by then.
 ///
 /// As JSON: `{"listed": 12, "complete": true, "fetched": 1, "deliveries": 2, "changes": 0,
 /// "deviations": 0, "problems": […]}`; see [`Problem`].

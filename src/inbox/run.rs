@@ -24,11 +24,11 @@ use super::store::Poller;
 use super::trace;
 use crate::error::{Error, Result};
 
-/// Without news an inbox asks its store so often: another process may have put something
+/// How often an inbox asks its store where it has no news: another process may have put something
 /// there.
 pub(super) const RECHECK: Duration = Duration::from_secs(5);
 
-/// A listing that hints ask for comes at least so long after the one before.
+/// The shortest time between a listing and one that hints ask for.
 const SOONEST: Duration = Duration::from_secs(60);
 
 /// For how long a process has the right to poll without asking again. After a kill nobody polls for
@@ -60,7 +60,7 @@ struct PollStart {
 }
 
 impl Runner {
-    /// Does what is due. What may pass by itself is no error, but for the store's.
+    /// Does what is due. A failure that may pass by itself is no error, except the store's.
     async fn turn(&mut self, inbox: &Inbox) -> Result<()> {
         let now = inbox.elapsed();
         // Chosen once for the inbox: a stream that is dropped and made anew does not wait its
@@ -152,9 +152,10 @@ impl Runner {
         }
     }
 
-    /// Polls no more, and asks anew when it does. Whether the right to poll is to be given back.
+    /// Forgets the right to poll, so that it is asked for anew. Whether it must be released.
     fn resign(&mut self) -> bool {
         self.beat = None;
+        // Forgotten before it is released: the next turn must ask, whatever becomes of the release.
         self.leads.take() == Some(true)
     }
 
@@ -182,7 +183,7 @@ async fn ask(inbox: &Inbox) -> Result<Option<Poller>> {
 }
 
 /// Something that polls while it lives. When the last one of an inbox ends, the right to poll is
-/// given back, so that another process polls at once.
+/// released, so that another process polls at once.
 pub(super) struct RunGuard(Inbox);
 
 impl RunGuard {
@@ -196,6 +197,7 @@ impl RunGuard {
 
 impl Drop for RunGuard {
     fn drop(&mut self) {
+        // The value before: above 1, another one goes on.
         if self.0.shared.running.fetch_sub(1, Ordering::SeqCst) > 1 {
             return;
         }
@@ -403,6 +405,7 @@ pub(super) fn is_passing_of_store(error: &Error) -> bool {
 
 /// How long the first poll waits.
 fn first_poll(inbox: &Inbox) -> Duration {
+    // By chance and not by a number of the account: inboxes need not know of each other.
     inbox.settings.initial_jitter.mul_f64(fastrand::f64())
 }
 

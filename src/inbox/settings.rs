@@ -1,4 +1,7 @@
 //! Intervals and limits of an inbox: its setters, with their defaults.
+//!
+//! Setters take any value and clamp it: a program must not fail to start, or poll without a pause,
+//! for a number in a file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +29,22 @@ impl Default for Settings {
             policy: Policy::default(),
             interval: Duration::from_secs(5 * 60),
             initial_jitter: Duration::ZERO,
+            // `for_each` and `download_all` renew it at each third: it must outlast the work only where
+            // neither is used.
             claim_lease: Duration::from_secs(15 * 60),
             failure_delays: (Duration::from_secs(60), Duration::from_secs(60 * 60)),
+            // A minute, at four at a time and a second each: well within the interval.
             max_fetches_per_poll: 200,
             concurrency: 1,
+            // Well below the 90 seconds after which systemd kills a service that is to stop.
             grace: Duration::from_secs(30),
         }
     }
 }
 
 /// No setting is longer.
+// A year: sums with any time then stay within what clocks and databases have. Test
+// `every_setter_takes_any_value`.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl Inbox {
@@ -59,8 +68,8 @@ impl Inbox {
         self
     }
 
-    /// Within which time from the start the first poll of [`Inbox::run`] and the streams comes, by
-    /// chance. Default: at once. Software that starts with many labs passes the interval here, so
+    /// The first poll of [`Inbox::run`] and of the streams comes at a random time within this span from
+    /// the start. Default: at once. Software that starts with many labs passes the interval here, so
     /// that their polls are spread over it and stay so; deliveries that are in the store
     /// already are delivered meanwhile, and notified orders are fetched.
     #[must_use]

@@ -1,4 +1,9 @@
 //! What a vendor can read off an inbox.
+//!
+//! *Problem.* An inbox goes on through failures, so somebody has to see them from outside.
+//!
+//! *Approach.* Counters of this process beside counts of the store. They must decide nothing, and
+//! hold no id: they go to whoever watches.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -89,7 +94,7 @@ pub enum PollState {
     Good,
     /// They could not be listed; it is tried again.
     Failing,
-    /// The service does not let this software at the account's orders, or takes its tokens no more:
+    /// The service refuses this software the account's orders, or no longer accepts its tokens:
     /// [pair](crate::Login::pair) it again.
     NotPaired,
 }
@@ -118,6 +123,7 @@ impl Counters {
             let stats = &mut state.stats;
             stats.poll_state = PollState::Good;
             stats.polls += 1;
+            // The problems are those of the last poll: what is mended must go.
             stats.problems.clear();
             for problem in report.problems() {
                 *stats.problems.entry(problem.kind()).or_default() += 1;
@@ -137,6 +143,7 @@ impl Counters {
         self.with(|State { stats, .. }| {
             stats.failed_polls += 1;
             stats.last_error = Some(error.to_string());
+            // Told apart because somebody has to act: no later poll goes better by itself.
             stats.poll_state = if error.needs_pairing() || error.is_forbidden() {
                 PollState::NotPaired
             } else {
@@ -172,12 +179,14 @@ impl Counters {
         now: SystemTime,
         elapsed: Duration,
     ) -> Stats {
+        // In elapsed time: a clock that is set must not make a good poll look old.
         let since = |at: Option<Duration>| at.map(|at| elapsed.saturating_sub(at));
         let mut stats = self.with(|state| Stats {
             since_good_poll: since(state.good),
             since_complete_poll: since(state.complete),
             ..state.stats.clone()
         });
+        // A time that lies ahead was set by another clock: its age is nothing.
         let ago = |time: SystemTime| now.duration_since(time).unwrap_or_default();
         stats.oldest = store.oldest.map(ago);
         stats.oldest_fetch = store.oldest_fetch.map(ago);

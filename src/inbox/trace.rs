@@ -14,6 +14,9 @@ mod events {
     use crate::error::{Error, Result};
     use crate::flow::Symbol;
 
+    // One target, so that a filter of one word takes all of it. WARN is for what somebody may have to
+    // look at: nothing here is an error that ends the inbox.
+
     /// A poll that listed the orders, or could not.
     pub(in super::super) fn polled(result: &Result<PollReport>) {
         match result {
@@ -51,6 +54,7 @@ mod events {
 
     fn problems(report: &PollReport) {
         for problem in report.problems() {
+            // A kind, and an error of the crate: neither has an id in it.
             tracing::warn!(target: "lab_connector", "{problem}");
         }
     }
@@ -59,6 +63,7 @@ mod events {
     pub(in super::super) fn deviates(shows: Option<Symbol>) {
         tracing::warn!(
             target: "lab_connector",
+            // The letter: an unknown status is the service's own text.
             shows = shows.map(|symbol| symbol.as_str()),
             "a case deviates from the model"
         );
@@ -132,6 +137,7 @@ mod nothing {
     use crate::error::{Error, Result};
     use crate::flow::Symbol;
 
+    // The same names without a body, so that callers need no `cfg`.
     pub(in super::super) fn polled(_: &Result<PollReport>) {}
     pub(in super::super) fn fetched(_: &PollReport) {}
     pub(in super::super) fn deviates(_: Option<Symbol>) {}

@@ -1,4 +1,11 @@
 //! Working on what is new: claiming and acknowledging deliveries, following the log of arrivals.
+//!
+//! *Problem.* A stream waits for what another task or another process commits, and may be the only
+//! one that polls.
+//!
+//! *Approach.* News is marked as seen before the store is asked, and waited for after it, so that
+//! nothing falls in between. A stream that waits does the inbox's work meanwhile. Nothing that was
+//! claimed must be kept from the caller: dropped, it comes again after its lease.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! Accounts: the labs that a login may act for.
+//!
+//! The id is all that the crate needs. A name is shown to whoever chooses a lab, and must not be
+//! what anything is found by: two labs may have one name.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};

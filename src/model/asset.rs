@@ -34,7 +34,7 @@ lenient::record!(#[derive(Clone, PartialEq)] Fields, "an asset" {
     md5: DigestText<16> = ["md5", "md5hash", "md5checksum", "checksummd5", "contentmd5"],
 });
 
-/// A digest of so many bytes, in hexadecimal or base64: services that compute none write "none".
+/// A digest of `BYTES` bytes, in hexadecimal or base64: services that compute none write "none".
 #[derive(Clone, PartialEq)]
 struct DigestText<const BYTES: usize>(Box<str>);
 
@@ -159,6 +159,8 @@ impl<'de> Deserialize<'de> for Asset {
 impl Serialize for Asset {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
+        // By the best name of each field, so that what a store keeps is read back the same,
+        // whatever names a later configuration has.
         entry(&mut map, "assetId", self.0.id.as_ref())?;
         entry(&mut map, "assetType", self.0.kind.as_ref())?;
         entry(
@@ -195,6 +197,8 @@ impl Entry for Asset {
 
     fn from_other(json: &str) -> Self {
         let mut fields = Fields::default();
+        // Kept under a key of ours: the entry is there, so the order has a file that cannot be
+        // named.
         fields.extra.push("value", json);
         Asset(fields)
     }
@@ -206,6 +210,8 @@ impl fmt::Debug for Asset {
         f.debug_struct("Asset")
             .field("id", &self.id())
             .field("kind", &self.0.kind)
+            // The host says which storage it is. The path may name a patient, and the query is a
+            // signature.
             .field("host", &self.0.url.as_ref().and_then(Url::host_str))
             .field("size", &self.0.size)
             .field("modified", &self.0.modified)

@@ -1,5 +1,8 @@
 //! Ids are opaque: order numbers of eight and of nine digits are both seen, and what the
 //! service sends as a number is kept as text.
+//!
+//! No id must be changed: it is sent back as it came. One that lost digits on its way is no id, since
+//! it would be another order's (test `ids_are_the_digits_that_came_or_none`).
 
 use std::borrow::Borrow;
 use std::fmt;

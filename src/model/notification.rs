@@ -72,6 +72,8 @@ impl Notification {
             .ok_or_else(|| unreadable("it holds no Rx id (`rxId`)"))?;
         Ok(Notification {
             rx_id,
+            // All of them: services pass on several events in one request (test
+            // `several_orders_and_envelopes_are_read`).
             others: named.map(|(rx_id, _)| rx_id).collect(),
             account_id,
         })
@@ -120,6 +122,7 @@ const DEPTH: usize = 4;
 /// Reads what is one, or holds some.
 fn collect(walk: &mut Walk<'_>, found: &mut Vec<Fields>, depth: usize) -> Result<(), SyntaxError> {
     if depth > DEPTH {
+        // Stepped over and not refused: what was found before it still counts.
         return walk.value().map(drop);
     }
     match walk.peek() {
@@ -158,6 +161,7 @@ fn form(body: &str) -> Fields {
     let object = url::form_urlencoded::parse(body.as_bytes())
         .map(|(key, value)| (key.into_owned(), value.into_owned().into()))
         .collect();
+    // Fails for no object. A form of other keys has no Rx id, which the caller reports.
     Fields::deserialize(serde_json::Value::Object(object)).unwrap_or_default()
 }
 

@@ -49,6 +49,8 @@ pub struct Order {
 }
 
 lenient::record!(Fields, "an order" {
+    // Best first. A plain `id` comes second: in an order it is the order's, in an envelope
+    // anything.
     id: OrderId = ["orderid", "id", "caseid", "ordernumber", "casenumber"],
     rx_id: RxId = ["rxid", "rx", "prescriptionid", "rxnumber"],
     status: OrderStatus = ["status", "orderstatus", "scanstatus", "casestatus"],
@@ -142,6 +144,7 @@ impl Order {
     #[must_use]
     pub fn history(&self) -> Option<Vec<Arrival>> {
         let entries = self.history.as_ref()?.iter();
+        // Without an origin: whether it is evidence, and of what, is the inbox's to say.
         let arrivals = entries.map(|entry| {
             let arrival = Arrival::new(&entry.status);
             match entry.time.as_ref().and_then(WireTime::time) {
@@ -209,6 +212,7 @@ impl Order {
         let times = [("createdAt", &self.created), ("modifiedAt", &self.modified)];
         for (key, time) in times {
             if let Some(time) = time.as_ref().filter(|time| time.time().is_none()) {
+                // Under the field's best name: its own key is not kept.
                 map.insert(key.to_owned(), time.as_str().into());
             }
         }
@@ -238,6 +242,7 @@ impl Record for Order {
     }
 
     fn is_certain(&self) -> bool {
+        // An envelope says `ok` or `success` of itself, and seldom a word that is a status.
         self.status.is_known()
     }
 
@@ -260,6 +265,7 @@ impl Record for Order {
         let id = fields.id.filter(|id| filled(id.as_str()));
         let has_no_id = id.is_none();
         let id = id
+            // A case needs a key: the Rx id names it until an order id is seen.
             .or_else(|| rx_id.as_ref().map(|id| id.as_str().into()))
             .ok_or(MissingField {
                 what: "an order with neither an order id (`orderId`) nor an Rx id (`rxId`)",
@@ -335,6 +341,7 @@ lenient::record!(EntryFields, "an entry of a history" {
 impl From<EntryFields> for HistoryEntry {
     fn from(fields: EntryFields) -> Self {
         HistoryEntry {
+            // Something happened, whatever it was: an entry keeps its place among the others.
             status: fields.status.unwrap_or_else(|| OrderStatus::from("")),
             time: fields.time,
         }
@@ -371,6 +378,7 @@ impl Entry for HistoryEntry {
     }
 
     fn from_other(_: &str) -> Self {
+        // A number or a list. It has no time, and the inbox ignores a history in which one lacks it.
         HistoryEntry::from_text("")
     }
 }

@@ -124,8 +124,10 @@ impl Prescription {
             find(object?.as_object()?, names).and_then(text)
         };
         Prescription {
+            // An object or a text: `name` reads both.
             patient: patient.and_then(name),
             chart_number: of(patient, &["chartnumber"])
+                // Inside of the patient first: there it is certainly the patient's.
                 .or_else(|| field(&["chartnumber"]).and_then(text)),
             doctor: doctor.and_then(name),
             doctor_license: of(doctor, LICENSE).or_else(|| field(LICENSE).and_then(text)),
@@ -263,6 +265,7 @@ pub(crate) fn american(text: &str) -> Option<Date> {
     };
     let (month, day, year) = (number()?, number()?, number()?);
     let date = Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
+    // A fourth part makes it something else.
     date.ok().filter(|_| parts.next().is_none())
 }
 
@@ -270,6 +273,7 @@ pub(crate) fn american(text: &str) -> Option<Date> {
 fn find<'a>(object: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
     names.iter().find_map(|name| {
         let mut members = object.iter();
+        // A null says nothing: another name may have the value.
         let found = members.find(|(key, value)| same_key(key, name) && !value.is_null());
         found.map(|(_, value)| value)
     })
@@ -319,6 +323,7 @@ fn bridge(value: &Value) -> Vec<u8> {
 fn numbers(value: &Value) -> Vec<u8> {
     // Another shape has no numbers in it.
     let text = text(value).unwrap_or_default();
+    // Whatever stands between the numbers. A range such as `14-16` is read as its ends.
     let parts = text.split(|c: char| !c.is_ascii_digit());
     parts.filter_map(tooth_number).collect()
 }

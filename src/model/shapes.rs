@@ -1,4 +1,10 @@
 //! The shapes of answers, as a configuration states them.
+//!
+//! *Problem.* A service may wrap its lists, or spell its keys, as nobody foresaw, on the day that a
+//! partner gets access.
+//!
+//! *Approach.* Where a list stands and what a field is called are settings. They are read strictly:
+//! a name that maps nothing must be an error at the start, and not a field that is missing later.
 
 use serde_json::{Map, Value, json};
 
@@ -51,6 +57,8 @@ pub(crate) fn read(
                         operation(name).ok_or_else(|| format!("`{name}` is no operation"))?;
                     let pointer = pointer
                         .as_str()
+                        // RFC 6901: a pointer is empty, for the whole answer, or begins with a slash
+                        // (sections 3 and 5).
                         .filter(|pointer| pointer.is_empty() || pointer.starts_with('/'))
                         .ok_or_else(|| format!("the list of `{name}` must be a JSON pointer"))?;
                     shapes.lists.insert(operation, pointer.to_owned());
@@ -94,6 +102,7 @@ fn add(shapes: &mut Shapes, named: &RecordKind, field: &str, keys: &Value) -> Re
     }
     let keys = match keys {
         Value::Array(keys) => keys.as_slice(),
+        // One name may be written without a list.
         key => std::slice::from_ref(key),
     };
     for key in keys {

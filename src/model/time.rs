@@ -65,6 +65,7 @@ fn read(text: &str) -> Option<SystemTime> {
     if let Some(inner) = text.strip_prefix("/Date(") {
         // Milliseconds in UTC; the offset changes only how it is shown.
         let number = inner.strip_suffix(")/")?.split(['+', '-']).next()?;
+        // Unsigned: a date before 1970 is no date of an order, and stays a text.
         let since = Duration::from_millis(number.parse().ok()?);
         return SystemTime::UNIX_EPOCH.checked_add(since);
     }
@@ -102,6 +103,7 @@ fn since_epoch(text: &str) -> Option<Duration> {
         _ => return None,
     };
     match (whole, unit) {
+        // A fraction: nothing finer than a double is lost that anybody wrote.
         (None, _) => Duration::try_from_secs_f64(number / 10_f64.powi(unit.cast_signed())).ok(),
         (Some(number), 0) => Some(Duration::from_secs(number)),
         (Some(number), 3) => Some(Duration::from_millis(number)),

@@ -30,6 +30,7 @@ impl fmt::Display for Dot<'_> {
                 "  arrivals [shape=note, style=filled, fillcolor=\"#ffffff\", label=\""
             )?;
             for line in path.arrivals() {
+                // `\l` ends a line and aligns it to the left; `\n` would centre it.
                 write!(f, "{}\\l", QuotedText(line))?;
             }
             writeln!(f, "\"]")?;

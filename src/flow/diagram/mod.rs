@@ -37,7 +37,7 @@ pub fn mermaid() -> String {
     mermaid::Mermaid(&Picture::new(None)).to_string()
 }
 
-/// The same picture as [`mermaid`] draws, in the language of
+/// The same picture as [`mermaid()`] draws, in the language of
 /// [Graphviz](https://graphviz.org): `dot -Tsvg` draws it.
 #[must_use]
 pub fn dot() -> String {
@@ -167,6 +167,7 @@ impl Picture {
 fn edges() -> Vec<Edge> {
     let modeled = Junction::Modeled.targets();
     let mut edges = vec![edge(Node::Start, Node::Junction(Junction::First))];
+    // Not `Modeled`: it hangs below the other two.
     for junction in [Junction::First, Junction::Again] {
         let targets = junction.targets();
         edges.push(edge(
@@ -231,6 +232,8 @@ fn junction_after(phase: Phase) -> Option<Junction> {
     [Junction::Again, Junction::First]
         .into_iter()
         .find(|junction| {
+            // All of them: an arrow to a junction is an arrow to each of its targets, so one that
+            // is missing would be drawn.
             let mut targets = junction.targets().iter();
             targets.all(|target| next.contains(target))
         })
@@ -254,6 +257,7 @@ fn skips(steps: Set<Phase>, to: Phase) -> bool {
             if next.contains(to) {
                 return true;
             }
+            // Within the steps only: what lies beyond them is another step, drawn elsewhere.
             let on = next.iter().filter(|p| quiet(*p) && steps.contains(*p));
             over = over.union(on.collect());
         }
@@ -282,6 +286,7 @@ impl Path {
             let mark = if deviates { "!" } else { "" };
             path.arrivals
                 .push(format!("{index}{mark} {}", StatusText(status)));
+            // It is listed among the arrivals, and moves nothing.
             if status.symbol().is_none() {
                 continue;
             }
@@ -289,6 +294,7 @@ impl Path {
             reading = reading.observe(status);
             path.now = reading.phases();
             for to in path.now.iter() {
+                // A phase is its row's index, see `phase`.
                 path.possible[to as usize].push(Visit { index, deviates });
                 if deviates {
                     continue;
@@ -320,6 +326,8 @@ impl Path {
             Node::Phase(phase) => junction_after(phase),
             _ => Some(Junction::First),
         };
+        // A step without an arrow of its own and without a junction: there is none, as a test reads
+        // the drawing back.
         let Some(into) = into else { return };
         let from = match from {
             Node::Phase(phase) if into == Junction::Again => {

@@ -21,7 +21,7 @@ pub(super) use text::{StatusText, words};
 
 /// Why a history reads as it does.
 ///
-/// [`History::explain`] makes it; [`Reading::explain`] makes a poorer one, for want of the
+/// [`History::explain`] makes it; [`Reading::explain`] makes a shorter one, as it lacks the
 /// arrivals. `{}` prints several lines for a person, `{:#}` one line for a log. The wording may
 /// change with any release.
 ///
@@ -93,6 +93,7 @@ impl Reading {
     /// [`History::explain`] says more.
     #[must_use]
     pub fn explain(self) -> Explanation<'static> {
+        // Any of them: all phases that are possible show the symbol that arrived last.
         let shown = self.phases().iter().next().map(Phase::shows);
         Explanation {
             history: None,
@@ -218,6 +219,7 @@ fn excluded(reading: Reading, why: impl Fn(Scenario) -> Exclusion) -> Vec<(Scena
     }
     Scenario::ALL
         .into_iter()
+        // Only of those that are excluded: so a reason cannot contradict the reading.
         .filter(|scenario| !reading.candidates().contains(*scenario))
         .map(|scenario| (scenario, why(scenario)))
         .collect()
@@ -238,6 +240,7 @@ fn why_not(
     let Some((mut index, symbol)) = seen.next() else {
         return Exclusion::Before;
     };
+    // The phases from which the arrivals that were walked over lead into the scenario.
     let mut ways = showing(scenario, symbol);
     if ways.is_empty() {
         return Exclusion::NeverShows(symbol);

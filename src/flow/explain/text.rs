@@ -1,4 +1,10 @@
 //! An explanation as text.
+//!
+//! *Problem.* It goes into logs and tickets, histories may be long, and an unknown status is the
+//! service's own text.
+//!
+//! *Approach.* Lists are cut to their last entries, and foreign text is quoted, escaped and cut.
+//! Nothing but statuses and counts must be printed.
 
 use std::fmt::{self, Write as _};
 
@@ -62,6 +68,7 @@ impl Explanation<'_> {
             f.write_char('\n')?;
         }
         let arrivals = self.history.map(History::arrivals).unwrap_or_default();
+        // The last ones, in their order.
         for (index, expected) in self.deviations.iter().rev().take(SHOWN).rev() {
             let Some(arrival) = arrivals.get(*index) else {
                 continue;
@@ -139,6 +146,7 @@ impl Explanation<'_> {
             (Exclusion::FirstScanIsOver { deviation }, _) => {
                 format!("the first scan happens once, and was over before [{deviation}]")
             }
+            // Of a reading alone the arrivals are not known.
             (Exclusion::NoWay { .. } | Exclusion::Before, _) => {
                 "what came before rules it out".to_owned()
             }

@@ -1,4 +1,11 @@
 //! Since when listings cover an account, which decides what an order that is new to us can be.
+//!
+//! *Problem.* The first status of an order means one thing if the order is new, and several if it
+//! is older than the integration or came in a gap.
+//!
+//! *Approach.* The times of the first and the last complete listing and of the end of the last gap.
+//! In doubt the history is partial: a partial one leaves a scenario open, a complete one that is
+//! none names a wrong scenario.
 
 use std::time::SystemTime;
 
@@ -73,11 +80,13 @@ impl ListingCoverage {
         policy: &Policy,
     ) -> bool {
         let doubtful = is_empty && orders_were_listed && !self.emptied;
+        // Kept while it goes on: an account that stays empty is doubted once.
         self.emptied = is_empty && (orders_were_listed || self.emptied);
         if doubtful {
             return false;
         }
         let begun = cut(begun);
+        // Before `last` moves: the gap lies between that and this.
         if self.ended_a_gap(begun, policy) {
             self.resumed = Some(begun);
         }
@@ -118,7 +127,10 @@ impl ListingCoverage {
             return true;
         }
         match created.map(cut) {
+            // `None` is less than any time, so without a gap the second comparison is false.
             Some(created) => created < first || Some(created) < self.resumed,
+            // It may have been with the doctor or Align, where nothing is listed, since before the
+            // first listing.
             None => begun < after(first, policy.doubt_after_start),
         }
     }

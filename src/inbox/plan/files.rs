@@ -1,4 +1,11 @@
 //! The files of an order: what tells one delivery from a repetition of the last.
+//!
+//! *Problem.* A rescan can come back in the same status, with nothing but its files to show for it.
+//! A service may also list the same files with more or less said of them each time.
+//!
+//! *Approach.* Only what both answers say is compared. A part that is missing must never count as a
+//! change: a listing that is terse would deliver at each poll (test
+//! `a_listing_with_fewer_files_than_a_fetch_delivers_once`).
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -39,6 +46,7 @@ impl Files {
     pub(in crate::inbox) fn new<'a>(files: impl IntoIterator<Item = File<'a>>) -> Self {
         let mut all = Files::default();
         for file in files {
+            // Sorted as they come: an order has a handful of files.
             match all.0.binary_search_by(|one| one.id.cmp(&file.id)) {
                 Ok(at) => all.0[at].fill(&file),
                 Err(at) => all.0.insert(at, file.into_owned()),
@@ -194,6 +202,7 @@ impl File<'static> {
             && (later.digest.is_none() || later.digest == self.digest)
     }
 
+    /// Within one answer the first description counts, and a further one only adds.
     fn fill(&mut self, other: &File<'_>) {
         self.size = self.size.or(other.size);
         self.modified = self.modified.or(other.modified);
@@ -203,6 +212,7 @@ impl File<'static> {
         }
     }
 
+    /// Of two answers the later one counts, and what it does not say stays.
     fn replace_with(&mut self, later: &Self) {
         self.size = later.size.or(self.size);
         self.modified = later.modified.or(self.modified);

@@ -1,4 +1,10 @@
 //! Which order an answer is about.
+//!
+//! *Problem.* A service can answer with another order than the one that was asked for, and with ids
+//! that say nothing. What follows from such an answer would give one patient the files of another.
+//!
+//! *Approach.* Ids are compared where both sides have one. One that differs is enough: an answer
+//! must never be taken because the other id fits.
 
 /// An id as the service gave it, unless it is its type's default: 0, an empty GUID, blanks. Two
 /// orders with such an id have no more in common than two without one.
@@ -11,7 +17,7 @@ pub(in crate::inbox) fn present(id: &str) -> Option<&str> {
 /// The order that was asked for.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::inbox) struct FetchTarget<'a> {
-    /// None of an order that is known by its Rx id alone, or not at all.
+    /// None if the order is known by its Rx id alone, or not at all.
     pub(in crate::inbox) order_id: Option<&'a str>,
     pub(in crate::inbox) rx_id: &'a str,
 }

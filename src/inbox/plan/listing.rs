@@ -1,4 +1,10 @@
 //! One listing, sorted into what it says of each order.
+//!
+//! *Problem.* Records come twice, in two states, under several Rx ids, without an order id, or
+//! cannot be read. An order that is there and counts as absent is delivered a second time.
+//!
+//! *Approach.* Each record is placed with a case by its order id, or else by its Rx id. Where one
+//! cannot be placed, the listing must not be used to conclude an absence.
 
 use std::collections::HashMap;
 
@@ -63,6 +69,7 @@ pub(in crate::inbox) struct ListedOrder<'a> {
     /// nothing more can be read.
     record: Option<usize>,
     /// Further ones.
+    // Apart from the first: nearly every order has one record, and an empty list takes no memory.
     others: Vec<usize>,
     has_order_id: bool,
 }
@@ -89,6 +96,7 @@ impl<'a> Listing<'a> {
     pub(in crate::inbox) fn read(records: &[ListedRecord<'a>], known: &'a impl KnownIds) -> Self {
         // A record without an order id may belong to one that has it in the same listing.
         let is_bare = |one: &ListedRecord<'_>| one.order_id.and_then(present).is_none();
+        // Most listings have all order ids, and no map is made for them.
         let with_ids = if records.iter().any(is_bare) {
             records
         } else {
@@ -110,6 +118,7 @@ impl<'a> Listing<'a> {
             let order_id = record.order_id.and_then(present);
             let joined = || by_rx_id.get(rx_id?).copied();
             let Some(case) = CaseOfRecord::of(order_id.or_else(joined), rx_id, known) else {
+                // It may be any order: from here on none can be called absent.
                 is_readable = false;
                 continue;
             };
@@ -152,7 +161,7 @@ struct CaseOfRecord<'a> {
 }
 
 impl<'a> CaseOfRecord<'a> {
-    /// None of a record that cannot be told from those of another order.
+    /// None if the record cannot be told from those of another order.
     fn of(
         order_id: Option<&'a str>,
         rx_id: Option<&'a str>,
@@ -194,6 +203,7 @@ impl<'a> ListedOrder<'a> {
     fn of(case: &CaseOfRecord<'a>, records: &[PlacedRecord<'a>]) -> Self {
         let mut rx_ids = records.iter().filter_map(|one| one.rx_id);
         let is_known = |rx_id: &&str| Some(*rx_id) == case.known_rx_id;
+        // The known one, wherever it stands: which of two comes first may change with each listing.
         let rx_id = rx_ids.clone().find(is_known).or_else(|| rx_ids.next());
         let is_ours = |one: &PlacedRecord<'_>| one.rx_id.is_none() || one.rx_id == rx_id;
         let readable = |one: &&PlacedRecord<'_>| is_ours(one) && one.is_readable;

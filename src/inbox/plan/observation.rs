@@ -1,4 +1,8 @@
 //! What the software observed of one order.
+//!
+//! Plain data, borrowed from the answer. Time and chance are in it, so that the planner asks nobody
+//! and a run can be repeated. Nothing of an order but its status, files, history and time of
+//! creation must come in here: the planner decides by nothing else.
 
 use std::time::SystemTime;
 

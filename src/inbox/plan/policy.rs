@@ -1,4 +1,9 @@
 //! The limits of the plan, all of them conventions of ours: Align documents none.
+//!
+//! *Problem.* An order may be with the doctor for months, and the service must not be asked each minute.
+//!
+//! *Approach.* Intervals grow with what was asked in vain. That is counted, and not the time that it
+//! took: no clock can be trusted for sixty days. Each has a longest: nothing must wait for ever.
 
 use std::time::Duration;
 
@@ -42,7 +47,7 @@ pub struct Policy {
     pub slow_at_first: Duration,
     /// The longest slow interval, and the longest delay after failures. Default: 1 day.
     pub slow_at_last: Duration,
-    /// After so many answered fetches that showed nothing new a watched order is given up.
+    /// How many answered fetches may show nothing new before a watched order is given up.
     /// Default: 75, about 60 days.
     pub watch_fetches: u32,
     /// The shortest time between two fetches of one order, whatever asks for them; it doubles
@@ -55,6 +60,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Policy {
+            // The inbox puts its own interval in its place.
             poll_interval: MINUTE * 5,
             doubt_after_start: DAY * 90,
             longest_gap: DAY,
@@ -69,6 +75,7 @@ impl Default for Policy {
             watch_reviewed: true,
             slow_at_first: HOUR,
             slow_at_last: DAY,
+            // About 60 days: some 19 in the first five, see `slow_interval`, and then one a day.
             watch_fetches: 75,
             fetch_spacing: Duration::from_secs(30),
             spread: 20,
@@ -77,7 +84,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The slow interval after so many answered fetches: a quarter of the time that they took,
+    /// The slow interval after `answered` fetches: a quarter of the time that they took,
     /// so hourly for the first four hours and daily from the fifth day. It is counted in answers,
     /// since no clock can be trusted for sixty days.
     pub(super) fn slow_interval(&self, answered: u32) -> Duration {
@@ -108,7 +115,7 @@ impl Policy {
         interval
     }
 
-    /// The delay after so many failures in a row.
+    /// The delay after `failures` in a row.
     pub(super) fn failure_delay(&self, failures: u32) -> Duration {
         doubled(self.poll_interval, failures.saturating_sub(1)).min(self.slow_at_last)
     }
@@ -130,6 +137,7 @@ impl Policy {
 }
 
 fn doubled(interval: Duration, times: u32) -> Duration {
+    // 31 at most: a shift by 32 or more is none. Callers cut the product to a day or an hour.
     interval.saturating_mul(1_u32.checked_shl(times.min(31)).unwrap_or(u32::MAX))
 }
 

@@ -1,26 +1,33 @@
-//! What to fetch in a round.
+//! What to fetch in a poll.
+//!
+//! *Problem.* Anybody can send notifications, and each asks for a fetch. Orders that are due must
+//! not starve behind forged ones, and neither the service nor memory may be flooded.
+//!
+//! *Approach.* Hints are merged by Rx id, bounded in number and by the minute. What is beyond the
+//! bounds must not be lost: a listing stands in for it, which shows whatever is truly notified.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Hints of one order are taken at most so often.
+/// The shortest time between two hints of one order that are taken.
 const SPACING: Duration = Duration::from_secs(30);
 
-/// So many hints are taken a minute. For those beyond the orders are listed, which shows whatever a
-/// true notification was for: so a flood costs no more than a listing a minute.
+/// How many hints are taken a minute. Beyond that the orders are listed, which shows whatever a true
+/// notification was for: so a flood costs no more than a listing a minute.
 const A_MINUTE: u32 = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// So many hints wait at a time, where nobody takes them.
+/// How many hints may wait at a time, where nobody takes them.
 // Anybody can send notifications: memory must not grow with them.
 const WAITING: usize = 1_000;
 
 /// How many of the cases that are due, and how many unknown orders that were hinted at, are fetched
-/// in a round. Unknown orders get half of the budget at most while cases are due, since anybody can
+/// in a poll. Unknown orders get half of the budget at most while cases are due, since anybody can
 /// name some.
 pub(in crate::inbox) fn share(due: usize, unknown: usize, budget: usize) -> (usize, usize) {
     let left = budget.saturating_sub(due);
     let unknown = unknown.min(left.max(budget / 2));
+    // Not below zero: `unknown` is at most the budget.
     (due.min(budget - unknown), unknown)
 }
 
@@ -56,12 +63,15 @@ impl Hints {
             return;
         }
         self.count += 1;
+        // One that was taken a moment ago waits, and is not dropped: the order may have gone on
+        // since it was fetched.
         let earliest = self.taken.get(rx_id).map(|taken| *taken + SPACING);
         self.waiting.insert(rx_id.into(), earliest.unwrap_or(now));
     }
 
     /// Takes out those whose time has come.
     pub(in crate::inbox) fn take(&mut self, now: Duration) -> Vec<Box<str>> {
+        // First, so that this never holds more than were taken within the spacing.
         self.taken.retain(|_, taken| *taken + SPACING > now);
         let ready = self.waiting.extract_if(|_, earliest| *earliest <= now);
         let mut ready: Vec<_> = ready.map(|(rx_id, _)| rx_id).collect();
@@ -72,7 +82,7 @@ impl Hints {
         ready
     }
 
-    /// Returns one that was taken out and not fetched: it comes first with the next.
+    /// Returns one that was taken out and not fetched: it can be taken again at once.
     pub(in crate::inbox) fn put_back(&mut self, rx_id: Box<str>, now: Duration) {
         // Not counted again: it was when it came in.
         self.waiting.insert(rx_id, now);

@@ -1,6 +1,11 @@
 //! What is remembered of an order between two observations.
 //!
-//! Records are stored as JSON: names in here must not change, unless the old ones are still read.
+//! *Problem.* An answer is judged by what was shown before, also by another process and an older
+//! release.
+//!
+//! *Approach.* Plain data, stored as JSON. What is at its default is left out, so that a case at rest
+//! takes few bytes (test `a_record_is_small`), and what is missing is read as never observed. A name in
+//! here must not change unless the old one is still read.
 
 use std::time::SystemTime;
 
@@ -211,6 +216,7 @@ impl CaseRecord {
         // What listings lacked often enough, and nobody looks for any more, is gone.
         let is_gone = self.listings.presence == Presence::Absent
             && (self.absences >= self.absences_needed || self.schedule.is_given_up());
+        // An absence ends news that waits, and confirms a return: both ask for it.
         self.listings.shows().is_some()
             || self.listings.waiting.is_some()
             || self.returned.is_some()
@@ -229,6 +235,8 @@ impl CaseRecord {
 
     /// Whether it is listed in this status, which is the current one, and nothing is open.
     pub(super) fn rests_in(&self, status: &OrderStatus) -> bool {
+        // The gate to `is_idle`, behind which nothing is recorded: whatever a listing could change
+        // stands here.
         self.listings.shows() == Some(status)
             && self.current() == Some(status)
             && self.history.last().is_some_and(Arrival::is_delivery)
@@ -268,6 +276,8 @@ impl CaseRecord {
         let news = self.fetches.waiting.as_ref();
         let is_elsewhere = news
             .and_then(|news| news.status.symbol())
+            // Not *Downloaded*: a download of our own takes an order off the list as well. Test
+            // `a_quick_rescan_of_which_one_fetch_and_one_listing_tell_is_not_lost`.
             .is_some_and(|symbol| !matches!(symbol, Symbol::F | Symbol::R | Symbol::D));
         let weight = if is_elsewhere { ABSENCES } else { 0 };
         self.absences.saturating_add(weight)
@@ -282,6 +292,8 @@ impl CaseRecord {
     /// has several names.
     pub(super) fn is_current(&self, status: &OrderStatus) -> bool {
         self.history.last().is_some_and(|last| {
+            // We wrote *Scanning*, and the service may say *Rx Created* or *Sent*: both are the
+            // same return.
             let both_with_doctor = last.status().symbol() == Some(Symbol::S)
                 && status.symbol() == Some(Symbol::S)
                 && last.origin() == Some(Origin::OwnAction);
@@ -300,7 +312,8 @@ impl CaseRecord {
     pub(super) fn agreement_needed(&self, status: &OrderStatus) -> u32 {
         let is_quiet = status.symbol().is_some() && !status.is_listed();
         if is_quiet && self.history.last().is_some_and(Arrival::is_delivery) {
-            // It costs no delivery, and without it the next one could not be told from this.
+            // It costs no delivery, and without it the next one could not be told from this. Test
+            // `_5_a_quiet_status_after_a_delivery_needs_one_answer_that_agrees_however_often_it_came`.
             return 1;
         }
         let needed = self.needed.iter().find(|(known, _)| known == status);
@@ -310,6 +323,7 @@ impl CaseRecord {
     pub(super) fn double_agreement(&mut self, status: &OrderStatus) {
         match self.needed.iter_mut().find(|(known, _)| known == status) {
             Some((_, needed)) => *needed = needed.saturating_mul(2),
+            // A list and no map: a case meets a handful of statuses in its life.
             None => self.needed.push((status.clone(), 2)),
         }
     }

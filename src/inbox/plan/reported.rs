@@ -1,5 +1,12 @@
 //! A history that the service itself reports: undocumented, possible, and believed only as far as
 //! it agrees with itself.
+//!
+//! *Problem.* It tells what happened between two answers. It may also be written anew, end early, or
+//! have a line for each answer.
+//!
+//! *Approach.* The last entry that was taken is a mark, and what is later by the service's own times is
+//! new. These times are compared with each other only: never with a clock, and never with times of
+//! ours.
 
 use super::observation::{Evidence, OrderState};
 use super::record::{CaseRecord, ReportedEnd};
@@ -8,8 +15,8 @@ use crate::flow::{Arrival, Origin};
 use crate::inbox::problem::ProblemKind;
 use crate::status::{OrderStatus, Symbol};
 
-/// So many histories in a row may end before the last entry taken, or lack it. Then the service
-/// must have written its times anew, and what it tells is taken as known once more: believing for
+/// How many histories in a row may end before the last entry taken, or lack it. Beyond that the service
+/// must have written its times anew, and what it tells is taken as known once more: to believe for
 /// ever that all its answers are old would lose the case.
 const TOLERATED_MISFITS: u32 = 3;
 
@@ -32,9 +39,11 @@ impl Planner<'_> {
             return HistoryNews::Nothing;
         }
         if self.record.is_new() {
+            // All of it: `arrive` marks what came before the last entry as imported.
             return HistoryNews::News(shown.history.to_vec());
         }
         let Some(known) = &self.record.reported else {
+            // The views have brought what this tells of a known case: it only sets the mark.
             self.record.take_reported(shown.history);
             return HistoryNews::Nothing;
         };
@@ -58,6 +67,8 @@ impl Planner<'_> {
         let known = matched(arrivals.unwrap_or_default(), &new);
         let new = one_delivery_per_status(&new[known..]);
         if new.is_empty() {
+            // The views brought all that is new. The mark moves on, or these entries would be
+            // matched with arrivals that come later.
             if known > 0 {
                 self.record.take_reported(shown.history);
             }
@@ -68,9 +79,12 @@ impl Planner<'_> {
 
     fn misfits(&mut self, shown: &OrderState<'_>, is_older: bool) -> HistoryNews {
         let misfits = self.record.reported.as_mut().map_or(0, |known| {
+            // Bounded: beyond the tolerance the mark is taken anew, with none.
             known.misfits += 1;
             known.misfits
         });
+        // One that ends earlier is merely an older answer. One that lost the entry contradicts
+        // itself.
         if !is_older {
             self.problems.push(ProblemKind::HistoryIgnored);
         }
@@ -116,6 +130,7 @@ impl CaseRecord {
                 misfits: 0,
             })
         });
+        // An arrival without a history leaves the mark where it is.
         self.reported = end.or_else(|| self.reported.take());
     }
 }

@@ -90,7 +90,7 @@ impl Schedule {
         self.failures
     }
 
-    /// Whether it was fetched so often without anything new that nobody looks any more.
+    /// Whether it was fetched so often without anything new that it is not fetched any more.
     pub(in crate::inbox) fn is_given_up(&self) -> bool {
         self.given_up
     }
@@ -107,6 +107,7 @@ impl Schedule {
         let spaced = tried.map_or(now, |tried| after(tried, spacing).max(now));
         let wait = spaced.duration_since(now).unwrap_or_default().max(wait);
         let due = DueTime::new(now, wait);
+        // Only ever earlier: to ask once more must not put the fetch off.
         let is_sooner = |known: DueTime| known.has_passed(now) || known.at <= due.at;
         if !self.due.is_some_and(is_sooner) {
             self.due = Some(due);
@@ -119,13 +120,14 @@ impl CaseRecord {
     pub(super) fn fetched(&mut self, result: FetchResult, now: SystemTime, policy: &Policy) {
         let schedule = &mut self.schedule;
         schedule.tried = Some(cut(now));
+        // Failed or answered: either costs the service a request.
         schedule.fruitless = schedule.fruitless.saturating_add(1);
         match result {
             FetchResult::Answered => {
                 // `reschedule` sets the next time, if anything still asks for a fetch.
                 schedule.failures = 0;
                 schedule.due = None;
-                // Forged hints must not use up a watch.
+                // Forged hints must not use up a watch. Test `forged_hints_do_not_use_up_a_watch`.
                 if !std::mem::take(&mut schedule.hinted) {
                     schedule.answered = schedule.answered.saturating_add(1);
                 }
@@ -154,6 +156,8 @@ impl CaseRecord {
         self.schedule = Schedule {
             tried,
             failures,
+            // Neither does the spacing begin anew: news from listings does not mean that fetches
+            // work.
             fruitless: failures,
             unlisted,
             // While fetches fail their delay goes on.
@@ -183,9 +187,11 @@ impl CaseRecord {
             schedule.due = schedule.due.filter(|_| schedule.hinted);
             return;
         };
+        // A reason that goes on keeps its time, or each poll would put the fetch off again.
         if schedule.given_up || (!is_new && schedule.due.is_some()) {
             return;
         }
+        // Only these can go on for ever while no listing shows the order.
         let ends = matches!(reason, Reason::Watched | Reason::DroppedOut);
         if ends && schedule.answered > policy.watch_fetches {
             schedule.given_up = true;
@@ -194,6 +200,7 @@ impl CaseRecord {
         }
         let slow = |answered| policy.jittered(policy.slow_interval(answered), jitter);
         let wait = match (reason, schedule.answered) {
+            // These begin slowly: an arrival is seldom followed by the next within minutes.
             (Reason::Lagging | Reason::Watched, answered) => slow(answered),
             (_, 0) => Duration::ZERO,
             (_, answered) if policy.growing_interval(answered - 1) < policy.slow_at_first => {
@@ -201,7 +208,8 @@ impl CaseRecord {
             }
             (_, answered) => slow(answered),
         };
-        // Reasons that come and go must not begin the intervals anew each time.
+        // Reasons that come and go must not begin the intervals anew each time. Test
+        // `reasons_that_come_and_go_do_not_begin_the_intervals_anew`.
         schedule.bring_forward(now, wait, policy);
     }
 
@@ -220,6 +228,8 @@ impl CaseRecord {
             return Some(Reason::DroppedOut);
         }
         let lags = |status: &OrderStatus| !self.is_current(status);
+        // One incomplete listing may lack anything. After a day without a complete one, only a
+        // fetch shows whether the order is there.
         let is_overlooked = self.schedule.unlisted && listings_are_stale;
         if is_overlooked || self.listings.shows().is_some_and(lags) {
             return Some(Reason::Lagging);
@@ -230,6 +240,7 @@ impl CaseRecord {
     fn is_to_be_watched(&self, policy: &Policy) -> bool {
         let reading = self.reading();
         let watched = |stage| policy.watched.contains(stage);
+        // A model that the lab keeps, from which the doctor can still order the milling.
         let kept_from_review =
             reading.stages().contains(Stage::WithLab) && reading.expected().contains(Symbol::I);
         reading.stages().iter().any(watched) || (policy.watch_reviewed && kept_from_review)

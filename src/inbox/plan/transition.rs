@@ -1,4 +1,10 @@
 //! From a record and an observation to the next record.
+//!
+//! *Problem.* An answer may be news, a repetition, older than what is recorded, or wrong.
+//!
+//! *Approach.* The record is copied, the evidence is taken in, and the difference is the
+//! transition. Arrivals are only appended: a transition must never remove or reorder one, since
+//! their indexes and ordinals are names that last.
 
 use super::coverage::ListingCoverage;
 use super::observation::{Evidence, Observation, OrderState};
@@ -94,6 +100,8 @@ impl Transition {
     pub(in crate::inbox) fn arrivals(&self) -> impl Iterator<Item = NewArrival> + '_ {
         let record = self.record.iter();
         record.flat_map(|record| {
+            // Counted over the whole history, imported deliveries included: an ordinal is a name,
+            // and must not depend on which arrivals are new.
             let mut ordinal = 0;
             let arrivals = record.history().arrivals().iter().enumerate();
             let numbered = arrivals.map(move |(index, arrival)| {
@@ -101,6 +109,7 @@ impl Transition {
                 ordinal += u32::from(is_delivery);
                 let is_work = is_delivery && arrival.origin() != Some(Origin::Imported);
                 let new = NewArrival {
+                    // A history of four billion arrivals fits into no memory.
                     index: u32::try_from(index).unwrap_or(u32::MAX),
                     ordinal: is_work.then_some(ordinal),
                 };
@@ -115,6 +124,8 @@ impl Transition {
 impl Evidence<'_> {
     /// Whether the service said it in answer to a request: only such can be outdated.
     fn is_answer(&self) -> bool {
+        // The rest is about now, so no later record makes it old. A failed fetch shows nothing that
+        // could be.
         !matches!(
             self,
             Evidence::Hinted | Evidence::Returned | Evidence::Downloaded(_) | Evidence::FetchFailed
@@ -158,7 +169,10 @@ impl Planner<'_> {
             Evidence::Unlisted => self.record.schedule.unlisted = true,
             Evidence::Unsettled(states) => self.unsettled(states),
             Evidence::Fetched(shown) => self.fetched(&shown),
+            // A 404 ends nothing by itself: the path may be wrong, or a replica behind. Test
+            // `a_404_ends_no_watch`.
             Evidence::NotFound => self.record.not_found = true,
+            // Counted above; it says nothing of the order.
             Evidence::FetchFailed => {}
             Evidence::Hinted => self.record.hinted(now, self.policy),
             Evidence::Returned => self.returned(),
@@ -173,8 +187,11 @@ impl Planner<'_> {
             || self.record.listings.waiting != before.listings.waiting
             || self.record.fetches.waiting != before.fetches.waiting;
         self.record = before.clone();
+        // They are about what is undone here.
         self.problems.clear();
         let now = self.observation.now;
+        // The request was made all the same. Without a note of it the order would be due again at
+        // once.
         if let Some(result) = self.observation.evidence.fetch_result() {
             self.record.fetched(result, now, self.policy);
         }
@@ -186,7 +203,9 @@ impl Planner<'_> {
     fn finish(mut self, before: &CaseRecord) -> Transition {
         let Observation { now, jitter, .. } = *self.observation;
         let is_stale = self.coverage.is_stale(now);
+        // Last: the reason to fetch follows from the whole record.
         self.record.reschedule(now, self.policy, is_stale, jitter);
+        // Once: in every later poll it would be no news.
         if self.record.schedule.is_given_up() && !before.schedule.is_given_up() {
             self.problems.push(ProblemKind::GivenUp);
         }
@@ -217,6 +236,8 @@ impl Planner<'_> {
     fn fetched(&mut self, shown: &OrderState<'_>) {
         self.record.not_found = false;
         self.record.absences = 0;
+        // A fetch that shows what listings lack speaks against the listings: their absences must
+        // not add up to a rescan. Test `_12_and_13_absent_without_evidence`.
         self.record.vouched = self.record.listings.presence == Presence::Absent;
         self.shown(ViewName::Fetches, shown);
     }
@@ -225,6 +246,7 @@ impl Planner<'_> {
         // With the doctor an order is not listed: that is what the return was for.
         self.record.returned = None;
         self.record.schedule.unlisted = false;
+        // News of listings that the next complete one does not repeat.
         if let Some(news) = self.record.listings.waiting.take() {
             self.not_agreed(&news);
         }
@@ -233,6 +255,7 @@ impl Planner<'_> {
         let should_be_listed = record.history.last().is_some_and(Arrival::is_delivery);
         // While fetches work they see what listings miss.
         let is_unseen = !record.vouched || record.not_found || record.schedule.failures() > 0;
+        // Counted up to what is needed only: beyond it, each poll would write the record anew.
         if should_be_listed && is_unseen && record.absences < record.absences_needed {
             record.absences += 1;
         }
@@ -247,6 +270,8 @@ impl Planner<'_> {
         } else if !self.record.is_new()
             && let [shown] = states
         {
+            // Its order id is missing, and the case is known by its Rx id: only a new case waits
+            // for a fetch to bring the order id. Test `_18_an_order_without_an_order_id`.
             return self.listed(shown);
         }
         self.record.schedule.unlisted = false;
@@ -255,6 +280,7 @@ impl Planner<'_> {
         let wait = *self
             .record
             .unsettled
+            // Set once: a listing that says the same again must not begin the day anew.
             .get_or_insert_with(|| DueTime::new(now, patience));
         if !wait.has_passed(now) {
             return;

@@ -1,6 +1,12 @@
 //! What one view shows, compared with what it showed before.
 //!
-//! Comparing the views with each other would deliver without end where they disagree for good.
+//! *Problem.* Listings and fetches may be answered by different replicas. Either lags, and two that
+//! disagree for good would be news to each other in every poll.
+//!
+//! *Approach.* A view is compared with itself. A status that the case has not had arrives at once; one
+//! that it has had, and other files, wait for an answer that agrees. No arrival must follow from a
+//! difference between the views: that would deliver without end (test
+//! `_2_and_3_two_replicas_that_are_stuck`).
 
 use super::files::Files;
 use super::observation::OrderState;
@@ -14,6 +20,8 @@ use crate::status::{OrderStatus, Symbol};
 impl View {
     /// A complete listing lacks the order.
     pub(super) fn leave(&mut self) {
+        // Only at the first absence: an arrival since may have put the view behind, and a further
+        // absence must not hide that.
         if self.presence != Presence::Absent {
             self.presence = Presence::Absent;
             self.behind = false;
@@ -22,6 +30,7 @@ impl View {
 
     /// What it shows is the current state.
     fn catch_up(&mut self, status: &OrderStatus, files: &Files) {
+        // A view that repeats itself is behind as before: its own change is still to come.
         if self.shows() != Some(status) || !self.files.changes(files).is_none() {
             self.presence = Presence::Present(status.clone());
             self.behind = false;
@@ -40,14 +49,20 @@ impl Planner<'_> {
             HistoryNews::News(gap) => gap,
         };
         if self.record.is_new() {
+            // The first answer about an order is enough: to wait for a second one could lose it.
             self.arrive(shown.status, shown.files, name, &gap, false);
             self.settle_view(name, shown.status, shown.files);
             return;
         }
+        // A history with new entries says more than the mark of our own return.
         if gap.is_empty() && self.is_explained_by_return(name, shown) {
             return;
         }
+        // Each answer of the view settles what the one before left open; `agree` may open it again.
+        // Test `a_fetch_that_contradicts_the_one_before_is_made_once_more`.
         self.view_mut(name).unsure = false;
+        // While news of this view waits, only agreement counts: to compare as well would replace
+        // it, and begin its count anew.
         if !self.agree(name, shown) && self.view(name).waiting.is_none() {
             self.compare(name, shown, gap);
         }
@@ -88,12 +103,16 @@ impl Planner<'_> {
             }
             return false;
         }
+        // The status from before the return is a view that lags; with other files it is the rescan.
+        // Test `_9_files_that_a_lagging_view_would_not_show`.
         shown.status == before && self.view(name).files.changes(shown.files).is_none()
     }
 
     /// Lets an answer agree with the weak news that waits, and ends that of its own view which it
     /// does not agree with. Whether that made an arrival.
     fn agree(&mut self, name: ViewName, shown: &OrderState<'_>) -> bool {
+        // Either view may agree with the news of the other: what two replicas say is not the
+        // mistake of one.
         for brought_by in [ViewName::Listings, ViewName::Fetches] {
             let changes = self.view(brought_by).files.changes(shown.files);
             // Taken out, and put back at the end: each `continue` ends it.
@@ -113,6 +132,8 @@ impl Planner<'_> {
                     return true;
                 }
             } else if brought_by == name && !(same_status && shown.files.is_none()) {
+                // Only its own view ends it, since the other one may lag. An answer without files
+                // says nothing against news of files.
                 self.not_agreed(&news);
                 self.view_mut(name).unsure = true;
                 continue;
@@ -150,6 +171,8 @@ impl Planner<'_> {
             ViewName::Listings if news.status.symbol().is_none() => name,
             _ => brought_by,
         };
+        // In the status that the case has, only its files are news: they may be late ones of the
+        // same scan. Test `_24_files_that_appear_one_by_one`.
         let doubtful = self.record.is_current(&news.status) && news.gap.is_empty();
         self.arrive(&news.status, &news.files, origin, &news.gap, doubtful);
         if brought_by != name {
@@ -168,7 +191,9 @@ impl Planner<'_> {
         let changes = view.files.changes(shown.files);
         let is_same = view.shows() == Some(status);
         // A quiet status that a fetch shows for good says something new after each arrival that
-        // listings brought, as long as they do not contradict it.
+        // listings brought, as long as they do not contradict it. Tests
+        // `_5_fetches_that_show_one_status_for_ever` and
+        // `a_fetch_stands_alone_while_an_incomplete_listing_lacks_the_order`.
         let lists_it = self.record.listings.shows().is_some() && !self.record.schedule.unlisted;
         let stands_alone = name == ViewName::Fetches && !lists_it && !status.is_listed();
         let is_news = !is_same || stands_alone || !changes.is_none();
@@ -176,6 +201,8 @@ impl Planner<'_> {
             if !is_news && gap.is_empty() {
                 // The view lags behind.
             } else if self.record.has_had(status) {
+                // Files that changed with the status are part of that change: agreement on the
+                // status is enough.
                 let changes = if is_same && gap.is_empty() && !stands_alone {
                     changes
                 } else {
@@ -189,6 +216,9 @@ impl Planner<'_> {
             return;
         }
         let is_listing = name == ViewName::Listings;
+        // Whatever is listed waits for the lab, also in a status that nobody knows. A fetch may
+        // have brought it before, and made no work of it. Test
+        // `_16_and_17_statuses_that_nobody_knows`.
         let waits_for_lab = is_listing && status.symbol().is_none();
         if waits_for_lab && !self.record.history.last().is_some_and(Arrival::is_delivery) {
             self.arrive_as_shown(name, shown, true);
@@ -196,13 +226,16 @@ impl Planner<'_> {
             && self.record.listings.presence == Presence::Absent
             && self.record.absence_evidence() >= self.record.absences_needed
         {
+            // Away for long enough to have been rescanned, where nobody saw it. The next time it
+            // takes twice as long, so that a listing that flickers comes to rest.
             self.record.absences_needed = self.record.absences_needed.saturating_mul(2);
             self.arrive_as_shown(name, shown, true);
         } else if !changes.is_none() && !self.belongs_to_last_arrival(name, shown.files) {
             self.wait_for_agreement(name, shown, changes, gap);
         } else {
             if is_listing && !changes.is_none() {
-                // It belongs to the arrival that a fetch brought, or is newer: a fetch shows which.
+                // It belongs to the arrival that a fetch brought, or is newer: a fetch shows which. Test
+                // `files_that_are_taken_for_part_of_an_arrival_cause_a_fetch`.
                 self.record.hinted(self.observation.now, self.policy);
             }
             self.view_mut(name).catch_up(status, shown.files);
@@ -253,6 +286,8 @@ impl Planner<'_> {
                 .coverage
                 .is_partial(observation.begun, created, self.policy);
             if !is_partial {
+                // Decided with the first arrival, and never again: what a history means must not
+                // change.
                 record.history = History::complete(Vec::<Arrival>::new());
             }
         }
@@ -297,6 +332,8 @@ impl Planner<'_> {
         record.take_reported(gap);
         record.unsettled = None;
         for view in [&mut record.listings, &mut record.fetches] {
+            // A view that shows otherwise will show this arrival later: its next change is this
+            // one, and no second one.
             view.behind = view.shows() != Some(status) || !view.files.changes(files).is_none();
             // Files that changed while the status did belong to the same arrival.
             let is_over = |news: &mut WeakNews| news.status == *status || !news.changes.is_none();

@@ -1,4 +1,7 @@
 //! An account as a whole.
+//!
+//! The revision is the order of events: it grows with each change of what is recorded, and no clock
+//! has a part in it. It must be raised in the commit that changes a case, and never beside it.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,10 @@
 //! What is recorded of a case.
+//!
+//! *Problem.* A store of somebody else's keeps cases whose rules it does not know, and a later
+//! release has more to keep.
+//!
+//! *Approach.* One text for the record, and accessors for the few columns that a store finds cases
+//! by. The text must be readable by every later release.
 
 use std::fmt;
 use std::sync::Arc;
@@ -132,6 +138,8 @@ impl Case {
     /// The history up to the arrival with this index.
     pub(in crate::inbox) fn history_until(&self, index: u32) -> History {
         let history = self.history();
+        // Beyond the end it is the whole history: a log that is ahead of a record shows too much,
+        // and loses nothing.
         let count = usize::try_from(index)
             .unwrap_or(usize::MAX)
             .saturating_add(1);
@@ -152,6 +160,7 @@ impl Case {
 
     pub(in crate::inbox) fn due_time(&self) -> Option<DueTime> {
         let due = self.record().schedule().due();
+        // Without an Rx id there is nothing to ask for: due, it would take a place in every poll.
         due.filter(|_| self.rx_id().is_some())
     }
 
@@ -166,6 +175,7 @@ impl Case {
     pub(in crate::inbox) fn saved(&self, revision: u64) -> Case {
         let mut saved = self.clone();
         let whole = saved.change();
+        // Of the version that was read. The store compares that, and not this.
         whole.version += 1;
         whole.revision = revision;
         saved
@@ -188,6 +198,7 @@ impl Case {
     }
 
     fn change(&mut self) -> &mut CaseData {
+        // Copies only where another clone is still held.
         Arc::make_mut(&mut self.0)
     }
 }

@@ -1,4 +1,8 @@
 //! What is kept at once, and what is read back.
+//!
+//! *Problem.* A delivery without its case, or a case whose arrival is not logged, is lost work.
+//!
+//! *Approach.* They are one value, so that no store can keep one without the other.
 
 use std::sync::Arc;
 

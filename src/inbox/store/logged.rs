@@ -1,4 +1,7 @@
 //! Arrivals, as the log has them.
+//!
+//! The log has numbers only: index and ordinal. The status and the times are read from the case's
+//! history, so that there is one truth. Neither `Debug` nor JSON must show the order's data.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +41,7 @@ impl LoggedArrival {
     pub fn new(sequence: u64, arrival: NewArrival, stored: StoredCase) -> Result<Self> {
         let NewArrival { index, ordinal } = arrival;
         let history = stored.case.history_until(index);
+        // An empty history behind an entry of the log: a store that kept one without the other.
         let arrival = history.last().cloned().ok_or_else(|| {
             Error::store(format!(
                 "a case's record lacks number {sequence} of the log"

@@ -76,6 +76,7 @@ impl MemoryStore {
     fn read<T>(&self, account: &AccountId, read: impl FnOnce(&Account) -> T) -> T {
         match self.lock().get(account) {
             Some(account) => read(account),
+            // Reading makes no entry: an account that somebody merely asks for takes no memory.
             None => read(&Account::default()),
         }
     }
@@ -97,6 +98,7 @@ impl CaseStore for MemoryStore {
     ) -> Result<Option<Poller>> {
         Ok(self.write(account, |account| match account.poller(now) {
             Some((other, due)) if other != process => Some(Poller::new(other, due.at)),
+            // Nobody has it, it has ended, or the process asks again.
             _ => {
                 account.poller = Some((process.to_owned(), DueTime::new(now, lease)));
                 None
@@ -208,11 +210,13 @@ impl CaseStore for MemoryStore {
                 if waits || !busy.insert(work.order_id.clone()) || work.is_hidden(now) {
                     continue;
                 }
+                // Never: a delivery is kept with its case, and no case is removed.
                 let Some(stored) = account.cases.get(&work.order_id) else {
                     continue;
                 };
                 work.due = Some(DueTime::new(now, lease));
                 work.token = Some(Arc::clone(&token));
+                // Counted when it is claimed: a worker that dies reports no failure.
                 work.attempts = work.attempts.saturating_add(1);
                 claimed.push(ClaimedDelivery {
                     sequence: *sequence,
@@ -263,6 +267,8 @@ impl CaseStore for MemoryStore {
                 failure: None,
                 repeated: true,
             };
+            // Under its own number, over what is open: whoever holds it has another token, and has
+            // lost it.
             account.open.insert(sequence, work);
             true
         }))
@@ -360,6 +366,7 @@ impl MemoryStore {
                 if forgotten == limit {
                     break;
                 }
+                // What is listed or open needs its data still.
                 let case = &stored.case;
                 if is_meant(order_id, case) && !case.is_expected() && !busy.contains(order_id) {
                     forgotten += u64::from(stored.order.take().is_some());
@@ -388,8 +395,10 @@ impl Account {
             self.by_rx.insert((rx_id.clone(), order_id.clone()));
         }
         let order = save.order.as_ref();
+        // A save without data leaves those that are there.
         let order = order.or_else(|| before?.order.as_ref()).cloned();
         let revision = match before {
+            // `commit` has raised it already.
             _ if save.changes_record => self.revision,
             Some(stored) => stored.case.revision(),
             None => 0,
@@ -404,6 +413,7 @@ impl Account {
                 ordinal: arrival.ordinal,
                 arrived_at: now,
             });
+            // A mere change is logged, and is no work.
             let Some(ordinal) = arrival.ordinal else {
                 continue;
             };
@@ -439,6 +449,8 @@ impl Account {
             Outcome::Released { after, failure } => {
                 work.due = Some(DueTime::new(now, *after));
                 work.token = None;
+                // None leaves the former reason: to defer a delivery does not mean that it works
+                // now.
                 if failure.is_some() {
                     work.failure.clone_from(failure);
                 }

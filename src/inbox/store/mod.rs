@@ -21,8 +21,8 @@
 //! * the account's [`ListingCoverage`], and its revision;
 //! * who polls the account, so that not every process does.
 //!
-//! What is right does not hang on who polls: two processes that poll one account at the same
-//! time do twice the work and nothing twice.
+//! Correctness does not depend on who polls: two processes that poll one account at the same
+//! time do twice the work and deliver nothing twice.
 //!
 //! # Time
 //!
@@ -103,7 +103,7 @@ pub use queue::{ClaimedDelivery, Outcome, Settlement};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 
-/// Keeps the cases of accounts, and hands out their deliveries.
+/// Keeps the cases of accounts, and lets workers claim their deliveries.
 ///
 /// Implement it where cases belong with the rest of your data. On a database it is four tables
 /// and a statement or two for each method:
@@ -179,7 +179,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
         Ok(local)
     }
 
-    /// Asks for the right to poll an account, for the time of `lease` from now; who has it keeps it
+    /// Asks for the right to poll an account, for the time of `lease` from now; its holder keeps it
     /// by asking again.
     ///
     /// `None` if it has the right now, or else the process that has it. `process` is a text of at most 64
@@ -215,7 +215,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the right was given back or not.
+    /// Dropped, the right was released or not.
     async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()>;
 
     /// What is known of the account as a whole.
@@ -289,7 +289,7 @@ pub trait CaseStore: fmt::Debug + Send + Sync {
     ///
     /// Open deliveries that are not hidden are claimed in the order of the log. One that nobody has
     /// claimed is not hidden, whatever the clock was when it was committed; one that was claimed,
-    /// given back or extended is hidden until the [time](self#time) that this set. Of each case one can be
+    /// released or extended is hidden until the [time](self#time) that this set. Of each case one can be
     /// claimed at a time: the first open one, passing over those that failed and are hidden, so that one
     /// whose files are gone does not hold back the later ones for ever. Each claim of a delivery counts as an attempt. `token`
     /// is a text of at most 64 characters, another one for each call.
@@ -415,6 +415,8 @@ pub(super) fn fits(id: &str) -> bool {
 
 #[async_trait]
 impl<T: CaseStore + ?Sized> CaseStore for Arc<T> {
+    // Written out, also where the trait has a default: without it the clock of the store inside
+    // would not count.
     async fn now(&self, local: SystemTime) -> Result<SystemTime> {
         (**self).now(local).await
     }

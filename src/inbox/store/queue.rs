@@ -1,4 +1,10 @@
 //! Deliveries that are worked on.
+//!
+//! *Problem.* Workers on several machines take deliveries, and any of them may stop in the middle.
+//!
+//! *Approach.* A claim has a token and a lease. The token decides whose a delivery is, and the
+//! lease only when others may take it: work that ends late must count unless somebody else has
+//! begun.
 
 use std::fmt;
 use std::sync::Arc;
@@ -82,7 +88,7 @@ impl Settlement {
 pub enum Outcome {
     /// It is done, and never delivered again.
     Acknowledged,
-    /// It is given back, to be delivered again.
+    /// It is released, to be delivered again.
     Released {
         /// How long from now it is hidden.
         after: Duration,

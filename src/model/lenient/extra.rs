@@ -1,4 +1,10 @@
 //! Fields that no other field took, as the service sent them.
+//!
+//! *Problem.* Nobody knows today what a lab will want to read tomorrow, and each order has more
+//! fields than accessors.
+//!
+//! *Approach.* Their JSON is kept as text. Nothing must be changed in it: numbers keep their
+//! digits, and what a store has kept must be readable again, or the order is lost.
 
 use serde::Serialize;
 use serde::ser::{Error as _, SerializeMap};

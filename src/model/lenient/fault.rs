@@ -1,4 +1,10 @@
 //! Why something cannot be read, and where, without a word of what it holds.
+//!
+//! *Problem.* An error is logged, and a parser's message quotes what it could not read: a patient's
+//! name, a token.
+//!
+//! *Approach.* Fixed texts, names of our own and indexes. Nothing that came from the service must
+//! be in here but ids, which are not printed.
 
 use std::fmt;
 
@@ -125,6 +131,7 @@ impl LocatedFault {
 impl fmt::Display for LocatedFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.path.is_empty() {
+            // Of our names and of indexes only, see `Path`.
             write!(f, "{}: ", self.path)?;
         }
         self.fault.fmt(f)

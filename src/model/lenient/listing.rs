@@ -28,7 +28,7 @@ const WRAPPERS: [&str; 20] = [
 // Two levels, as in the example, are usual. The limit bounds the recursion.
 pub(crate) const DEPTH: usize = 4;
 
-/// Of so many records that cannot be read it is kept where they stood and why. A hostile answer
+/// For how many records that cannot be read their place and the reason are kept. A hostile answer
 /// of 32 MiB could hold eleven million.
 // A few hundred bytes each, so a megabyte at most.
 pub(crate) const UNREADABLE_LIMIT: usize = 1000;
@@ -121,6 +121,8 @@ pub(crate) fn one<T: Record>(
     match (records.good.pop(), records.unreadable.pop()) {
         (Some(record), None) if records.good.is_empty() => Ok(record),
         (None, Some((_, located))) if records.count == 1 => Err(located),
+        // Of several orders none is taken: which was meant is not known, and the other is another
+        // patient's.
         _ => Err(Fault::NotOne.into()),
     }
 }
@@ -139,6 +141,7 @@ pub(crate) fn is_failure(text: &str) -> bool {
 /// that services of this kind use.
 fn says_failure(name: &str, json: &str) -> bool {
     let bare = json.trim_matches('"').trim();
+    // Envelopes have an `error` that is empty, null or 0 where all went well.
     let is_blank = matches!(bare, "" | "null" | "false" | "0" | "[]" | "{}");
     match name {
         "error" | "errors" => !is_blank,
@@ -193,6 +196,8 @@ impl<T: Record> Records<T> {
                 walk.stop = Some(StopReason::ExceededLimit(ExceededLimit::Records));
                 return Ok(());
             }
+            // Counted over all lists of the answer, so that many short lists are bounded as one
+            // long list is.
             walk.count += 1;
             let read = match walk.peek() {
                 Some(b'{') => Ok(ParsedRecord::whole(walk)?),
@@ -215,10 +220,14 @@ impl<T: Record> Records<T> {
             let folded = FoldedKey::new(&key);
             let name = folded.as_str();
             let configured = walk.shapes.and_then(|it| it.field(T::Fields::WHAT, &key));
+            // A key that is configured means what it is configured to, also where ours would be
+            // another.
             own |= match configured {
                 Some(field) => T::OWN.contains(&FoldedKey::new(field).as_str()),
                 None => T::OWN.contains(&name),
             };
+            // A null may stand where the list would be: an empty one, unless something better
+            // comes.
             let place = ListCandidate::of(name, walk.peek()).filter(|_| depth < DEPTH);
             let best_place = best.as_ref().map(|best| best.place);
             let begin = walk.mark();
@@ -308,6 +317,7 @@ impl<T: Record> Records<T> {
         if failed {
             self.problem = Some(Fault::Failed);
         } else if crowded {
+            // Not complete: among what was not read could be the link to a further page.
             self.problem.get_or_insert(Fault::Around);
         }
         Ok(())
@@ -316,7 +326,8 @@ impl<T: Record> Records<T> {
     /// Reads the list at a JSON pointer, RFC 6901; or the record, where one is due.
     fn read_at(&mut self, walk: &mut Walk<'_>, pointer: &str) -> Result<(), Fault> {
         let Some(rest) = pointer.strip_prefix('/') else {
-            // Nothing wraps it there.
+            // At the greatest depth, so that no further wrapping is looked for: the pointer has said
+            // where the list is.
             return self.read(walk, DEPTH);
         };
         let (token, rest) = match rest.split_once('/') {
@@ -331,6 +342,8 @@ impl<T: Record> Records<T> {
         }
         let (mut found, mut failed, mut around) = (None, false, Map::new());
         walk.object(|walk, key| {
+            // Exactly: a pointer names a key, and does not fold it. Of two that are the same the
+            // first counts.
             if key == token && found.is_none() {
                 let read = self.read_at(walk, rest);
                 let broken = read == Err(Fault::NotJson);
@@ -400,6 +413,7 @@ impl<T: Record> Records<T> {
 /// How good a place is for a list: the least is the best.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 struct ListCandidate {
+    // First, as the order is derived: any list is better than a null under a better key.
     is_null: bool,
     /// Among [`WRAPPERS`].
     rank: usize,

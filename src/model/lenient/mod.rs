@@ -6,9 +6,10 @@
 //! sent it.
 //!
 //! *Approach.* An answer is read in one pass: each field that a key names is read where it stands.
-//! Nothing is built for the others: their text is kept, and read when somebody asks.
+//! Nothing is built for the others: their text is kept, and read when somebody asks. What breaks one
+//! field must break no other, and no record must be lost without a word: absence means something.
 //!
-//! The modules: [`value`] reads what a field may hold, [`record`] reads fields by their names,
+//! The modules: [`value`] reads what a field may hold, [`mod@record`] reads fields by their names,
 //! [`extra`] keeps what has no field, [`listing`] reads records in whatever they are wrapped,
 //! [`parse`] is the way through the text, and [`fault`] says what cannot be read, and where,
 //! without saying what it holds.

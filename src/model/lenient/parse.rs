@@ -136,6 +136,7 @@ impl<'a> Walk<'a> {
     pub(crate) fn value(&mut self) -> Result<&'a str, SyntaxError> {
         let begin = self.mark();
         let rest = &self.text[begin..];
+        // A stream, for its offset: that is where the value ends.
         let mut values = serde_json::Deserializer::from_str(rest).into_iter();
         // `IgnoredAny` checks the syntax and builds nothing.
         let Some(Ok(IgnoredAny)) = values.next() else {

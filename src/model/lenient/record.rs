@@ -206,6 +206,7 @@ impl<F: Fields> ParsedRecord<F> {
         let mut taken: Option<KnownField> = None;
         for (known, key, value) in found {
             match taken.filter(|taken| taken.field == known.field) {
+                // Spelled alike: dropped, see above.
                 Some(taken) if taken.rank == known.rank => {}
                 Some(_) => read.fields.extra().push_known(&key, value),
                 None => {
@@ -213,6 +214,7 @@ impl<F: Fields> ParsedRecord<F> {
                     if read.take(known, &key, &mut inner)? {
                         taken = Some(known);
                     }
+                    // The inner walk counts for the record: a list in it may be over its limit.
                     walk.over = walk.over.or(inner.over);
                 }
             }
@@ -245,6 +247,7 @@ impl<F: Fields> ParsedRecord<F> {
             // The first field of the table, not of the answer, so that the error does not depend on
             // the order of keys.
             if first.is_none_or(|first| known.field < first) {
+                // By its kind alone: the value may be a patient's name.
                 let fault = Fault::shape(value, "text or a number");
                 self.misshapen = Some((known.field, fault));
             }
@@ -319,6 +322,7 @@ macro_rules! record {
                         self.$field = <$type>::read(walk)?;
                         self.$field.is_some()
                     })+
+                    // Never: `find` names fields of this record only.
                     _ => walk.value().map(|_| false)?,
                 })
             }

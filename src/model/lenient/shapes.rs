@@ -1,4 +1,7 @@
 //! How a service's answers differ from our conventions.
+//!
+//! A configured name comes before the usual ones, and adds to them: it must not take away what is
+//! read without it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,10 @@
 //! Values that come in several shapes: text or a number, a list or a single record.
+//!
+//! *Problem.* One service writes `12`, the next `"12"`, and a third a list where others have one
+//! object.
+//!
+//! *Approach.* Each type says what it makes of text and of a number. A value of another shape must
+//! not fail the record: it is stepped over, and kept beside the fields.
 
 use serde_json::Number;
 use url::Url;
@@ -118,6 +124,8 @@ impl<T: Entry> Field for Vec<T> {
                 list.reserve_exact(2);
                 walk.list(|walk| {
                     if list.len() == walk.limits.entries {
+                        // Noted and stepped over, so that the record is reported as too long and
+                        // the rest of the listing is read.
                         walk.over = Some(ExceededLimit::Entries);
                         return walk.value().map(drop);
                     }

@@ -1,4 +1,7 @@
 //! Clocks that are set back and ahead. Of a store with a clock of its own nothing can be asked.
+//!
+//! A wrong clock may bring something early, and must delay nothing: each step is made once with the
+//! clock ahead, and looked at with the right one.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +17,7 @@ pub(super) async fn set<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
         return Ok(());
     }
     let right = check.now;
+    // A wrong date, and a clock whose battery is empty.
     for (number, off) in [DAY, DAY * 365].into_iter().enumerate() {
         check.account = super::account(format!("clock {number}"));
         deliveries(check, right, off).await?;
@@ -37,6 +41,7 @@ async fn deliveries<S: CaseStore + 'static>(
         sequences(&claimed) == [1, 2],
         "a delivery that nobody claimed is due at once, whatever the clock was when it was committed",
     )?;
+    // Given back by the right clock, and claimed by the wrong one.
     check.settle(1, "t1", again()).await?;
     check.settle(2, "t1", again()).await?;
 
@@ -70,6 +75,7 @@ async fn deliveries<S: CaseStore + 'static>(
         after: LONG,
         failure: None,
     };
+    // Both set a time to wait: by deferring, and by holding on.
     for (outcome, token, next) in [(later, "t3", "t5"), (Outcome::Extended(LONG), "t5", "t6")] {
         check.now = right + off;
         holds(
@@ -109,6 +115,8 @@ async fn leases<S: CaseStore + 'static>(
         "a right to poll ends by itself",
     )?;
 
+    // Both have a span of a day. One lies a day ahead, and the other a day beyond what it ever
+    // should.
     let ahead = case("ahead", 0, DOWNLOADED, None, Some(right + off + SPAN))?;
     let later = case("later", 0, DOWNLOADED, None, Some(right + SPAN))?;
     check

@@ -1,4 +1,10 @@
 //! Operations whose futures are dropped: a web handler is, when its client leaves.
+//!
+//! *Problem.* An operation that is dropped between two statements can leave a transaction open, a
+//! lock held, or half of a commit.
+//!
+//! *Approach.* Each is begun again and again, and dropped one poll later each time. After each, a
+//! whole cycle of keeping, claiming and acknowledging must work, as seen by both handles.
 
 use std::time::Duration;
 
@@ -54,6 +60,8 @@ pub(super) async fn operations<S: CaseStore + 'static>(
     })
     .await?;
     each(check, async |check: &Check<S>, _| {
+        // A lease of nothing, as below: what a dropped claim has taken must not keep the next from
+        // taking it.
         check.claim("t", 1, Duration::ZERO).await.map(drop)
     })
     .await?;
@@ -135,6 +143,7 @@ async fn each<S: CaseStore + 'static>(
         ..*check
     };
     for polls in 1..=MOST {
+        // Polled so often, and dropped if it is not done by then.
         let done = attempt(operation(check, polls), polls).await;
         // Bounded: a connection that was left in a transaction makes the next call wait for ever.
         let probe = probe(&mut probed, polls);
@@ -157,6 +166,7 @@ async fn probe<S: CaseStore + 'static>(
     let id = OrderId::new(number.to_string());
     let sequence = u64::try_from(number).unwrap_or_default();
     let token = format!("token {number}");
+    // By both handles in turn: what one has answered the other must see.
     let done = check.commit(vec![delivery(id.as_str(), 0, 1)?]).await?;
     holds(done, EXPLANATION)?;
     let seen = check.other.find(&check.account, &id);

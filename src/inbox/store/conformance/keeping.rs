@@ -1,4 +1,10 @@
 //! Commits, and that what is read is what was kept.
+//!
+//! *Problem.* A store can keep a case and lose its arrival, keep half of a commit that fails, or
+//! change a text on its way.
+//!
+//! *Approach.* Everything is read back by every way there is, and compared as a whole: a rule must
+//! not pass because the one field that was looked at is right.
 
 use std::iter::repeat_with;
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,6 +23,7 @@ use crate::model::{OrderId, RxId};
 pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
     let first = case("1", 0, READY, Some(check.now), None)?;
     let data = order("1", "first")?;
+    // One that is no delivery and one that is: the log has both, the queue only the second.
     let arrivals = vec![arrived(0, None), arrived(1, Some(1))];
     let new = Save::new(first.clone(), Some(data.clone()), arrivals);
     check.keep(vec![new, delivery("2", 0, 1)?]).await?;
@@ -88,6 +95,7 @@ pub(super) async fn commits<S: CaseStore + 'static>(check: &mut Check<S>) -> Res
         "the log has the order's data as they are now",
     )?;
 
+    // Kept alone, as a poll does in which nothing changed.
     let coverage = covered(check.now);
     let commit = Commit {
         saves: Vec::new(),
@@ -127,6 +135,7 @@ pub(super) async fn revisions<S: CaseStore + 'static>(
         save.changes_record = changes_record;
         Ok(save)
     };
+    // In one commit: what raises the revision for one must not lend it to the other.
     let both = vec![changed("1", 1, true)?, changed("2", 1, false)?];
     check.keep(both).await?;
     let (one, two) = (check.find("1").await?, check.find("2").await?);
@@ -134,6 +143,8 @@ pub(super) async fn revisions<S: CaseStore + 'static>(
     holds(one.is_some_and(|one| one.case.revision() == 2), rule)?;
     let rule = "what does not change what is recorded raises no revision";
     holds(two.is_some_and(|two| two.case.revision() == 1), rule)?;
+    // From here on nothing changes what is recorded: claims, outcomes, the right to poll, a commit
+    // that fails.
     check.keep(vec![changed("2", 2, false)?]).await?;
     check.keep(Vec::new()).await?;
     check.claim("t1", 10, LONG).await?;
@@ -174,6 +185,8 @@ pub(super) async fn conflicts<S: CaseStore + 'static>(
             delivery("9", 1, 1)?,
         ),
     ] {
+        // The conflict first and last: a store that writes as it goes has written the other one by
+        // then.
         for first in [true, false] {
             let new = delivery("new", 0, 1)?;
             let mut saves = vec![new, conflict.clone()];
@@ -221,8 +234,11 @@ pub(super) async fn conflicts<S: CaseStore + 'static>(
 
 /// Whatever an id or an order holds comes back as it was.
 pub(super) async fn values<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    // The last millisecond of the year 9999, where text of RFC 3339 ends, and one from 1906.
     let far = UNIX_EPOCH + Duration::from_millis(253_402_300_799_999);
     let early = UNIX_EPOCH - Duration::from_millis(2_000_000_000_001);
+    // Quotes and wildcards of SQL, marks of parameters, escapes, JSON, case, blanks, numbers that a
+    // column might turn into one, controls, signs beyond the first plane.
     let odd = [
         "it's",
         "\"quoted\"",
@@ -251,6 +267,7 @@ pub(super) async fn values<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
         .collect();
     let odd = odd.into_iter().chain([&*longest, &*escaped]);
     let odd: Vec<&str> = odd.collect();
+    // Some hundred kilobytes: beyond a page of any database.
     let long = "é🦷\"\\ ".repeat(60_000);
     let mut saves = Vec::new();
     for &id in &odd {
@@ -305,6 +322,7 @@ pub(super) async fn accounts<S: CaseStore + 'static>(
     check: &mut Check<S>,
 ) -> Result<(), Violation> {
     let rule = "accounts have nothing in common";
+    // The same order id in both accounts, so that a statement which forgets the account is found.
     let one = check.account.clone();
     let coverage = covered(check.now);
     let commit = Commit {

@@ -1,4 +1,11 @@
 //! Whether a store keeps the rules of [`CaseStore`].
+//!
+//! *Problem.* A store of somebody else's has mistakes that show after months: a lost delivery, a
+//! gap in a log, a lease that never ends.
+//!
+//! *Approach.* Each rule of the trait is asked for by itself, and named where it is broken. The
+//! check must find each mistake that it says it finds: the test `the_check_finds_each_mistake`
+//! makes them one by one.
 
 mod clocks;
 mod dropped;
@@ -131,6 +138,7 @@ impl<S: CaseStore + 'static> Check<S> {
 
     /// Until this time has passed and a little more.
     async fn pass(&mut self, time: Duration) {
+        // A little more: a database's clock may be read with less precision than ours.
         let time = time + Duration::from_millis(50);
         // A database's clock goes by itself: tokio's paused one would not move it.
         if self.own_clock {
@@ -193,6 +201,7 @@ impl<S: CaseStore + 'static> Check<S> {
 
     /// The name of a process of this check alone: others may go on beside it on the same data.
     fn process(&self, name: &str) -> String {
+        // The random part of the account's name.
         let number = self.account.as_str().split(' ').nth(1);
         format!("{name}-{}", number.unwrap_or_default())
     }
@@ -246,6 +255,7 @@ fn case(
         record["schedule"] = serde_json::json!({ "due": { "at": time, "span": span } });
     }
     let state = serde_json::json!({ "record": record });
+    // Of its own kind, so that a store which confuses the two ids is found.
     let rx_id = RxId::new(format!("rx {id}"));
     Case::from_stored(
         OrderId::new(id),

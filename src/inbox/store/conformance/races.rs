@@ -1,4 +1,9 @@
 //! Many at once.
+//!
+//! *Problem.* A mistake between two statements shows when two processes meet there.
+//!
+//! *Approach.* Racers start together, several times. What they find must be explained by some order
+//! of the calls, one after the other.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +25,7 @@ const RACERS: usize = 8;
 pub(super) async fn versions<S: CaseStore + 'static>(
     check: &mut Check<S>,
 ) -> Result<(), Violation> {
+    // Several rounds: a race that is lost once in a while is found more surely.
     for round in 0..5_u32 {
         let mut commits = Vec::new();
         for racer in 0..RACERS {
@@ -81,8 +87,9 @@ pub(super) async fn versions<S: CaseStore + 'static>(
     Ok(())
 }
 
-/// Who follows the log misses nothing.
+/// A reader that follows the log misses nothing.
 pub(super) async fn log<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    // Enough commits for the reader below to meet some of them half-way.
     const COMMITS: usize = 8;
     let mut racers: JoinSet<Result<bool>> = JoinSet::new();
     for racer in 0..RACERS {
@@ -107,7 +114,7 @@ pub(super) async fn log<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
     let mut done = false;
     loop {
         // While commits are under way: a number that is given before its row can be seen leaves a gap
-        // that who follows the log passes over.
+        // that a reader passes over.
         let page = check.store.arrivals(&check.account, seen, 1000).await?;
         let end = page.is_empty();
         for logged in page {
@@ -162,6 +169,7 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
 
 /// Many workers, three deliveries of each case.
 pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    // More cases than racers, and more deliveries than cases: workers meet on both.
     const CASES: usize = 12;
     const EACH: usize = 3;
     for ordinal in 1..=EACH {
@@ -207,7 +215,7 @@ struct Worker<S> {
 }
 
 impl<S: CaseStore> Worker<S> {
-    /// Until so many are done; says which rule was broken.
+    /// Until `all` are done; says which rule was broken.
     async fn work(&self, all: usize) -> Result<Option<&'static str>> {
         for round in 0_u64.. {
             if self.held().done.len() == all {
@@ -218,6 +226,7 @@ impl<S: CaseStore> Worker<S> {
             let claimed = claimed.await?;
             for claimed in &claimed {
                 let id = claimed.stored.case.order_id().as_str().to_owned();
+                // Of each case one at a time, and nobody else has had it.
                 if !self.held().cases.insert(id) || claimed.attempts != 1 {
                     return Ok(Some("of many claims at once one gets a delivery"));
                 }

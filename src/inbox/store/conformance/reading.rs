@@ -1,4 +1,11 @@
-//! Listings are compared, looks come due, pages follow each other, data are forgotten.
+//! Reading: what a listing should have, which fetches are due, pages, and what is forgotten.
+//!
+//! *Problem.* A store reads by indexes and conditions of its own, which may say something else than
+//! `Case` does.
+//!
+//! *Approach.* Cases at each edge of a condition are kept, and the answer is compared with the
+//! whole list. An answer must have each case once: one that comes twice is fetched or exported
+//! twice.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -49,6 +56,7 @@ pub(super) async fn expected<S: CaseStore + 'static>(
         saves.push(save(case(id, 0, status, None, None)?, Some(order(id, "")?)));
     }
     check.keep(saves).await?;
+    // A column that is written with the first version only would keep the one and miss the other.
     let leaves = case("leaves", 1, DOWNLOADED, None, None)?;
     let joins = case("other", 1, READY, None, None)?;
     check
@@ -91,6 +99,7 @@ pub(super) async fn due<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<
         saves.push(save(case(id, 0, DOWNLOADED, None, look_at)?, None));
     }
     check.keep(saves).await?;
+    // It was due first: an index that keeps old rows would still say so.
     let moves = case("moves", 1, DOWNLOADED, None, Some(now + LONG))?;
     check.keep(vec![save(moves, None)]).await?;
     let due = check.store.due(&check.account, now, 10).await?;
@@ -112,6 +121,7 @@ pub(super) async fn find_all<S: CaseStore + 'static>(
     check: &mut Check<S>,
 ) -> Result<(), Violation> {
     check.deliver(&["1", "2", "3"]).await?;
+    // Twice, unknown, and found by both ids.
     let order_ids = ["1", "1", "none"].map(OrderId::new);
     let rx_ids = ["rx 1", "rx 2", "none"].map(RxId::new);
     let found = check
@@ -129,6 +139,7 @@ pub(super) async fn find_all<S: CaseStore + 'static>(
         found.iter().any(|case| Some(case) == kept.as_ref()),
         "a case that is found with others is the case as it was kept",
     )?;
+    // More than some databases take as parameters of a statement: 999 in SQLite before 3.32.
     let many: Vec<_> = (0..3000).map(|n| OrderId::new(n.to_string())).collect();
     let found = check.store.find_all(&check.account, &many, &[]).await?;
     holds(found.len() == 3, "many orders can be asked for at once")?;
@@ -194,6 +205,7 @@ pub(super) async fn pages<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
         }
     }
     holds(after == 50, "the log has every arrival")?;
+    // The largest number is one that a column of 64 bits with a sign does not have.
     for (after, limit) in [(u64::MAX, 7), (50, 7), (0, 0)] {
         let none = check.store.arrivals(account, after, limit).await?;
         holds(
@@ -239,6 +251,7 @@ pub(super) async fn forgotten<S: CaseStore + 'static>(
         ..quiet("busy", Some(time - LONG))?
     };
     let listed = case("listed", 0, READY, Some(time - LONG), None)?;
+    // Without data there is nothing to forget, and it must not be counted.
     let mut bare = quiet("bare", Some(time - LONG))?;
     bare.order = None;
     check

@@ -1,4 +1,10 @@
 //! Who holds what, for how long, and what becomes of it.
+//!
+//! *Problem.* Two workers on one delivery do the work twice, and a worker that is gone must not
+//! keep it for ever.
+//!
+//! *Approach.* Each rule is asked with a token that is the last and with one that is not, within
+//! the lease and after it. An outcome must count exactly if nobody else has claimed since.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -48,6 +54,7 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
         state.poller.is_none(),
         "a right to poll that was given back is nobody's",
     )?;
+    // Twice: to give back what one does not have is no error.
     check.release("a").await?;
     holds(
         check.polls("b", SHORT).await?,
@@ -60,6 +67,7 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
         "a right to poll ends by itself",
     )?;
     holds(
+        // A sum that overflows would end it at once.
         check.polls("a", Duration::MAX).await? && !check.polls("b", LONG).await?,
         "the longest lease holds",
     )?;
@@ -72,6 +80,7 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
 
 /// What a claim takes, and what it tells.
 pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
+    // Not in the order of their ids: the order of the log counts.
     check.deliver(&["c", "a", "d", "b"]).await?;
     let none = check.claim("t0", 0, LONG).await?;
     holds(none.is_empty(), "a claim of 0 takes nothing")?;
@@ -152,6 +161,7 @@ pub(super) async fn order<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
     };
     check.settle(1, "t1", later).await?;
     holds(check.claim("t3", 10, LONG).await?.is_empty(), rule)?;
+    // Of another case, so nothing of the first becomes free.
     check.settle(2, "t1", Outcome::Acknowledged).await?;
     holds(check.claim("t4", 10, LONG).await?.is_empty(), rule)?;
     Ok(())
@@ -177,6 +187,7 @@ pub(super) async fn outcomes<S: CaseStore + 'static>(
         let first = claimed.first();
         first.map(|first| (first.attempts, first.failure.clone()))
     };
+    // A text with what SQL and JSON escape.
     let reason = || Some("it's \"bad\" \\ 🦷".to_owned());
     holds(
         first(&claimed) == Some((2, reason())),
@@ -291,6 +302,7 @@ pub(super) async fn stale<S: CaseStore + 'static>(check: &mut Check<S>) -> Resul
             "a token is no good once another one has claimed the delivery",
         )?;
     }
+    // From here on nobody holds it: even the token that was the last is void.
     check.settle(1, "t2", again()).await?;
     for outcome in outcomes() {
         holds(
@@ -387,6 +399,7 @@ pub(super) async fn reopened<S: CaseStore + 'static>(
     check.claim("t2", 10, LONG).await?;
     check.settle(3, "t2", failed("no")).await?;
     check.claim("t3", 10, LONG).await?;
+    // Held by somebody, and acknowledged: either way it is opened again.
     for held in [true, false] {
         if !held {
             check.settle(3, "t4", Outcome::Acknowledged).await?;

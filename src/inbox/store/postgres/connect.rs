@@ -1,4 +1,10 @@
 //! Connecting: settings, what a database must be like, which tables there are.
+//!
+//! *Problem.* Many processes connect to a new database at the same time, and one of them must make
+//! its tables.
+//!
+//! *Approach.* What is there is looked at without a lock, and looked at again behind one. Whatever
+//! could stop a lab later, such as an encoding without room for a name, must be refused here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::inbox::store::sql::{DatabaseKind, Dialect, Schema};
 
 const SCHEMA: Schema = Schema {
+    // No release had versions 1 and 2, so no step leads from them.
     version: 3,
     tables: include_str!("tables.sql"),
     steps: &[],
@@ -74,6 +81,7 @@ impl PostgresStoreBuilder {
         let (config, tls) = url::read(&self.url)?;
         let prefix = format!("\"{}\".", self.schema.replace('"', "\"\""));
         let dialect = Dialect::new(DatabaseKind::Postgres, prefix);
+        // Fails nowhere but on 16 bits.
         let most = usize::try_from(self.max_connections).unwrap_or(1);
         let pool = Arc::new(Pool::new(config, tls, most));
         let mut connection = pool.get().await?;
@@ -125,6 +133,7 @@ async fn migrate(client: &Client, name: &str, dialect: &Dialect, schema: &Schema
     )
     .await?;
     let done = migrate_locked(client, name, dialect, schema).await;
+    // Ended here in either case: the lock is held until the transaction ends.
     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     run(client, end).await.and(done)
 }
@@ -141,6 +150,8 @@ async fn migrate_locked(
     if found.is_none() {
         let text = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
         let exists = client.query_typed(text, &[(&name, Type::TEXT)]).await;
+        // Not `CREATE SCHEMA IF NOT EXISTS`: that needs the right to create one, also where it is
+        // there.
         if exists.map_err(failed)?.is_empty() {
             let text = format!("CREATE SCHEMA \"{}\"", name.replace('"', "\"\""));
             run(client, &text).await?;

@@ -1,4 +1,11 @@
 //! Cases and tokens on PostgreSQL.
+//!
+//! *Problem.* Machines share one database over a network, perhaps behind a pooler, and callers drop
+//! their futures at any await.
+//!
+//! *Approach.* A call is one transaction in a task of its own, on a connection of a small pool.
+//! Nothing must outlive the transaction, and a connection that is in one must not go back to the
+//! pool.
 
 mod connect;
 mod pool;
@@ -112,6 +119,8 @@ impl PostgresStore {
             match operation(&mut session).await {
                 Ok(done) => session.end().await.map(|()| done),
                 Err(error) => {
+                    // Explicitly, so that the connection can be used again: to drop the session
+                    // would close it.
                     session.roll_back().await;
                     Err(error)
                 }
@@ -186,6 +195,7 @@ fn failed(error: tokio_postgres::Error) -> Error {
     if let Some(error) = error.as_db_error() {
         return sql::failed(error.message().to_owned(), may_heal(error.code()));
     }
+    // The server went, or closed it: the next call connects anew.
     if error.is_closed() {
         return sql::failed("the connection to the database is lost".into(), true);
     }
@@ -202,6 +212,7 @@ fn failed(error: tokio_postgres::Error) -> Error {
             transient = !lasting.contains(&error.kind());
         }
         let said = error.to_string();
+        // The driver repeats its cause in some of its own texts.
         if !text.contains(&said) {
             text = format!("{text}: {said}");
         }

@@ -17,20 +17,25 @@ use crate::error::{Error, Kind, Result};
 use crate::inbox::store::sql;
 
 /// How long to wait for a connection.
+// As long as SQLite's store waits for another writer: a caller need not know which of the two it
+// has.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// How long the server is not asked for more connections after it refused one.
+// A refused connection costs the server a process each time, and it is short of them.
 const REFUSED: Duration = Duration::from_secs(10);
 
 pub(super) struct Pool {
     config: Config,
     tls: Tls,
     most: usize,
+    // Bounds the connections in use; it is fair, so no caller waits for ever.
     permits: Arc<Semaphore>,
     /// Those that nobody uses. Not inside a transaction.
     // Locked for a push or a pop, and never across an await: a drop locks it, too.
     idle: Mutex<Vec<Client>>,
     returned: Notify,
+    // Relaxed throughout: it chooses a message and whether to wait. The permits are the bound.
     open: AtomicUsize,
     refused: Mutex<Option<Refusal>>,
 }
@@ -68,6 +73,7 @@ impl Pool {
         let permit = permits.acquire_owned().await;
         let permit = permit.map_err(|_| self.busy())?;
         loop {
+            // Before the look: what is returned after it ends the wait below.
             let returned = self.returned.notified();
             if let Some(client) = self.take() {
                 return Ok(Connection::new(self, client, permit, true));
@@ -103,6 +109,7 @@ impl Pool {
     fn take(&self) -> Option<Client> {
         let mut idle = lock(&self.idle);
         while let Some(client) = idle.pop() {
+            // Closed while it lay here: the server has restarted, or ended what was idle.
             if !client.is_closed() {
                 return Some(client);
             }
@@ -138,7 +145,7 @@ impl Pool {
     }
 }
 
-/// A client of its own, given back when it is dropped.
+/// A client of its own, returned to the pool when it is dropped.
 pub(super) struct Connection {
     pool: Arc<Pool>,
     client: Option<Client>,
@@ -191,5 +198,6 @@ impl Drop for Connection {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics between a lock and its end: a push, a pop, a clone.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,7 +15,7 @@ use super::pool::Connection;
 use crate::error::Result;
 use crate::inbox::store::sql::{self, Batch, Dialect, Row, Session, Value};
 
-/// So many rows go into one statement: a few megabytes.
+/// How many rows go into one statement: a few megabytes.
 const BATCH: usize = 1000;
 
 /// Our statements rely on what they see being committed and on commits being durable, whatever
@@ -37,6 +37,7 @@ pub(in crate::inbox::store) struct PostgresSession {
     connection: Connection,
     dialect: Arc<Dialect>,
     now: i64,
+    // Rolled back at the end, although no statement failed.
     abandoned: bool,
 }
 
@@ -77,7 +78,7 @@ impl PostgresSession {
         Ok(())
     }
 
-    /// Gives up what the transaction has done, and keeps the connection.
+    /// Undoes what the transaction has done, and keeps the connection.
     pub(super) async fn roll_back(mut self) {
         self.abandoned = true;
         // One that cannot is not used again.
@@ -199,7 +200,9 @@ fn with_columns<'a>(
 /// Milliseconds from 1970 to 2000, where PostgreSQL's times begin.
 const EPOCH: i64 = 946_684_800_000;
 
-/// The first and the last millisecond that PostgreSQL has.
+/// The first and the last millisecond that PostgreSQL has: 4713 BC, and the end of 294276, see
+/// <https://www.postgresql.org/docs/current/datatype-datetime.html>.
+// A time beyond them would fail the whole commit; the nearest one means the same.
 const FIRST: i64 = -210_866_803_200_000;
 const LAST: i64 = 9_224_318_015_999_999;
 

@@ -1,4 +1,11 @@
 //! How a connection is encrypted, and whom it trusts.
+//!
+//! *Problem.* PostgreSQL's `sslmode` has steps of trust that rustls does not know: encrypted
+//! without a look at the certificate, and a certificate of the right issuer for any name.
+//!
+//! *Approach.* A verifier that asks the real one and passes over the one objection that the mode
+//! allows, see <https://www.postgresql.org/docs/current/libpq-ssl.html>. `verify-full` must go
+//! through no verifier of ours.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -52,6 +59,8 @@ impl Tls {
             (_, Some(root)) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in certificates(root, "sslrootcert")? {
+                    // Each certificate of the file must do: to pass over one would surprise
+                    // somebody later.
                     let added = roots.add(certificate);
                     added.map_err(|_| unreadable(root, "sslrootcert"))?;
                 }
@@ -74,6 +83,7 @@ impl Tls {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(tls_failed)?
+            // Needed for any verifier that is handed in, also for the platform's.
             .dangerous()
             .with_custom_certificate_verifier(verifier);
         let config = match (&files.certificate, &files.key) {
@@ -113,6 +123,7 @@ impl Tls {
 }
 
 fn provider() -> Result<Arc<CryptoProvider>> {
+    // The one that the program has installed comes first: it may have to be a certified one.
     if let Some(provider) = CryptoProvider::get_default() {
         return Ok(Arc::clone(provider));
     }
@@ -160,6 +171,7 @@ impl ServerCertVerifier for LenientVerifier {
             return Ok(ServerCertVerified::assertion());
         };
         match issuer.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            // WebPKI checks the name last: the chain and the dates are good by then.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

@@ -1,4 +1,11 @@
 //! What a URL says about a database, and the environment where it says nothing.
+//!
+//! *Problem.* Users bring URLs and environments that work with `psql`. The driver reads fewer
+//! parameters, and takes some that are given twice for two servers.
+//!
+//! *Approach.* Parameters that are known go on, the last of a kind counts, and what is left out is
+//! filled in as libpq does, see <https://www.postgresql.org/docs/current/libpq-envars.html>. No
+//! text of an error must hold a part of the URL: it may be a password.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -53,9 +60,11 @@ pub(super) fn read(url: &str) -> Result<(Config, Tls)> {
             known if PARAMETERS.contains(&known) => {
                 others.push((key.into_owned(), value.into_owned()));
             }
+            // A misspelt `sslmode` would do nothing, and the connection would not be verified.
             unknown => return Err(not_known(unknown)),
         }
     }
+    // The driver does not know `sslrootcert` and its kin. It gets the others below.
     parsed.set_query(None);
     // The last one counts, and the driver would take a host or a port for one more.
     let mut rest: Vec<(String, String)> = Vec::new();
@@ -104,6 +113,7 @@ fn tls(mode: &str, files: &Files) -> Result<(SslMode, Tls)> {
 /// What is left out is taken from the environment, as other programs do.
 fn fill_in(config: &mut Config) -> Result<()> {
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        // Where Debian and where PostgreSQL itself put it.
         let sockets = ["/var/run/postgresql", "/tmp"];
         let has_socket = |directory: &&&str| std::path::Path::new(directory).is_dir();
         match environment("PGHOST") {
@@ -188,6 +198,7 @@ fn find_password(file: &str, wanted: [&str; 4]) -> Option<String> {
             let mut characters = line.chars();
             while let Some(character) = characters.next() {
                 match character {
+                    // Only four: a password may have colons that nobody escaped.
                     ':' if fields.len() < 4 => fields.push(std::mem::take(&mut field)),
                     '\\' => field.extend(characters.next()),
                     other => field.push(other),

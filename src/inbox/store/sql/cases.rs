@@ -1,4 +1,10 @@
 //! Reading cases and the log.
+//!
+//! *Problem.* A poll of an account with a million cases must cost what is listed, and not what
+//! there is.
+//!
+//! *Approach.* Each statement reads by one index, in its order, and has a limit where the answer
+//! could grow. What is read must not be locked: polls go on beside commits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -69,6 +75,7 @@ pub(super) async fn account<S: Session>(session: &mut S, account: &str) -> Resul
     let read = |row: &dyn Row| {
         let coverage = row.text_or_null(0)?.map(serde_json::from_str);
         let coverage = coverage.transpose();
+        // Not in the parser's words, which quote values.
         let coverage = coverage.map_err(|_| damaged("what an account is covered by"))?;
         let mut state = AccountState::new(coverage.unwrap_or_default(), row.unsigned(1)?);
         let process = row.text_or_null(2)?.map(read_text);
@@ -129,6 +136,7 @@ pub(super) async fn find_all<S: Session>(
         " FROM ROWS(2: id text) JOIN @cases c ON c.account = $1 AND c.rx_id = u.id"
     );
     let mut found: HashMap<OrderId, Case> = HashMap::new();
+    // Two statements and no `OR`, each by its index. The map drops a case that both find.
     for (statement, ids) in [(by_order, order_ids), (by_rx, rx_ids)] {
         if ids.is_empty() {
             continue;
@@ -196,6 +204,7 @@ pub(super) async fn cases<S: Session>(
     after: Option<&str>,
     most: usize,
 ) -> Result<Vec<StoredCase>> {
+    // Two statements: with a condition that may be absent, planners do not go by the index.
     let first = concat!(
         "SELECT ",
         stored_columns!(),
@@ -222,6 +231,8 @@ pub(super) async fn cases<S: Session>(
 }
 
 pub(super) async fn counts<S: Session>(session: &mut S, account: &str) -> Result<Counts> {
+    // Cases and arrivals are counted by the account's row, as they are many. The rest is few, and has
+    // an index each.
     let statement = "
         SELECT coalesce((SELECT a.cases FROM @accounts a WHERE a.account = $1), 0),
             coalesce((SELECT a.sequence FROM @accounts a WHERE a.account = $1), 0),

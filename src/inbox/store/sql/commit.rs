@@ -83,6 +83,8 @@ impl Rows {
             rows.log(save, &order_id);
             let row = CaseRow::new(save, order_id)?;
             rows.changes_record |= row.changes_record;
+            // A case that becomes version 1 was read as unknown: it is inserted, and one that is
+            // there already is a conflict.
             match row.version {
                 1 => rows.new.push(row),
                 _ => rows.known.push(row),
@@ -132,6 +134,7 @@ impl CaseRow {
             // Nobody can always be certain: then all that are possible.
             stage: Some(stages.join(" or ")).filter(|stages| !stages.is_empty()),
             listed: case.is_expected(),
+            // When the wait began, and not its span: a comparison that an index can answer.
             fetch_since: due.map(|due| millis::since_epoch(due.at).saturating_sub(span(due.span))),
             fetch_due: due.map(|due| millis::since_epoch(due.at)),
             given_up: case.is_given_up(),
@@ -159,6 +162,7 @@ pub(super) async fn commit<S: Session>(
         // A new case was there already, or a known one has another version by now: another process
         // was quicker, and the caller plans anew.
         if usize::try_from(written) != Ok(cases.len()) {
+            // What was written before is undone with it: an earlier case, and the raised counters.
             session.abandon();
             return Ok(false);
         }
@@ -180,6 +184,7 @@ pub(super) async fn commit<S: Session>(
 
 /// The number of the account's last arrival after this commit, and its revision.
 async fn count_up<S: Session>(session: &mut S, account: &str, rows: &Rows) -> Result<(i64, i64)> {
+    // It makes the account's row where there is none, and locks it in either case.
     let statement = "
         INSERT INTO @accounts AS a (account, sequence, cases, coverage, revision)
         VALUES ($1, $2, $3, $4, $5)

@@ -1,4 +1,8 @@
 //! Forgetting the data of orders.
+//!
+//! Patient data are in one table, so to forget is to delete rows. Reasons of failures went with
+//! their deliveries, since an order with an open one keeps its data. Ids, statuses and times must
+//! stay.
 
 use super::{Batch, Row, Session, Type, Value, limit};
 use crate::error::Result;

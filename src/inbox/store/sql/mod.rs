@@ -158,6 +158,7 @@ pub(super) trait Row {
 impl dyn Row + '_ {
     fn text(&self, column: usize) -> Result<&str> {
         let text = self.text_or_null(column)?;
+        // The column's name and value stay out: the value may be a patient's.
         text.ok_or_else(|| damaged("a column"))
     }
 
@@ -254,9 +255,12 @@ impl Dialect {
 /// | `LOCK(d)` | nothing: the transaction has the file's lock | `FOR UPDATE OF d` |
 /// | `LOCK_FREE(d)` | the same | `FOR NO KEY UPDATE OF d SKIP LOCKED` |
 fn fill(words: DatabaseKind, prefix: &str, text: &str) -> String {
+    // No statement has an `@` of its own, and no mark a parenthesis inside.
     let mut text = text.replace('@', prefix);
     let mut replace = |mark: &str, filled: &dyn Fn(&str) -> String| {
         while let Some((before, rest)) = text.split_once(mark) {
+            // Statements are constants: a mark that is written wrongly fails in the first test that
+            // runs it.
             let (inner, after) = rest.split_once(')').unwrap_or((rest, ""));
             text = format!("{before}{}{after}", filled(inner));
         }
@@ -325,11 +329,12 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(Error::store)
 }
 
-/// No longer than this is anything hidden or leased: 1,000 years, so that no sum overflows.
+/// No longer than this is anything hidden or leased: 1,000 years, as in `DueTime`, so that no sum
+/// overflows.
 const LONGEST: i64 = 1000 * 366 * 24 * 60 * 60 * 1000;
 
 /// What begins later than this from now was set by a wrong clock, and does not count. Not what
-/// begins later than now: who has begun first may come second.
+/// begins later than now: the process that began first may come second.
 fn not_yet<S: Session>(session: &S) -> Value<'static> {
     // The same minute as in `DueTime`: both must call the same times passed.
     Value::Time(Some(session.now().saturating_add(60 * 1000)))

@@ -118,6 +118,8 @@ pub(super) async fn ask<S: Session>(
         lives!("$2", "$4")
     );
     let lived = session.execute(renew, &values).await? == 1;
+    // It is new, or was taken for dead: then others may have its accounts, and the caller must
+    // forget what it had.
     if !lived {
         let [process, since, until, _] = values;
         let begin = "
@@ -148,6 +150,7 @@ pub(super) async fn ask<S: Session>(
     } else {
         PollRightAnswer::Held {
             process: holder,
+            // Its row was buried a moment ago: the right has ended.
             until: until.unwrap_or(now),
         }
     };

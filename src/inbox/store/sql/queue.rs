@@ -1,4 +1,4 @@
-//! Handing out deliveries, and taking them back.
+//! Claiming deliveries, and settling them.
 //!
 //! What can be claimed has no due time, whatever a clock said when it was committed: so it lies
 //! together in an index, and a claim never walks over what is hidden. What is hidden says since
@@ -15,6 +15,8 @@ use crate::inbox::store::{ClaimedDelivery, Outcome, Settlement};
 
 /// Of a case one delivery can be claimed at a time: the first open one, but for those that failed and
 /// wait for their next try.
+// What waits after a failure has a reason, a due time and no token; what is held has a token and a due
+// time. No time is compared: `end_waits` has cleared those that are over.
 macro_rules! none_before {
     () => {
         "NOT EXISTS (SELECT 1 FROM @deliveries e
@@ -32,6 +34,8 @@ pub(super) async fn claim<S: Session>(
     most: usize,
     lease: Duration,
 ) -> Result<Vec<ClaimedDelivery>> {
+    // Looked for first: most claims have no wait to end, and one that finds nothing must write
+    // nothing.
     let (mut claimed, waits_ended) = claimable(session, account, most).await?;
     if waits_ended && end_waits(session, account).await? {
         claimed = claimable(session, account, most).await?.0;
@@ -98,6 +102,7 @@ async fn claimable<S: Session>(
     ];
     let read = |row: &dyn Row| Ok((claimed(row)?, row.number(13)? != 0));
     let found = session.query(statement, &values, read).await?;
+    // Each row has the same answer. Without a row nobody has answered, so `end_waits` looks.
     let waits_ended = found.first().is_none_or(|(_, waits_ended)| *waits_ended);
     Ok((
         found.into_iter().map(|(claimed, _)| claimed).collect(),
@@ -113,11 +118,13 @@ fn claimed(row: &dyn Row) -> Result<ClaimedDelivery> {
         ClaimedDelivery::new(sequence, row.small(1)?, row.small(2)?, arrived_at, stored);
     claimed.attempts = row.small(4)?.saturating_add(1);
     claimed.failure = row.text_or_null(5)?.map(read_text);
+    // A number, as SQLite has no type for flags.
     claimed.repeated = row.number(6)? != 0;
     Ok(claimed)
 }
 
-/// So many waits are ended at a time.
+/// How many waits are ended at a time.
+// After an outage of days there may be many: no list of them must grow without a bound.
 const WAITS: i64 = 1000;
 
 /// Lets what has been hidden for long enough be claimed again. Whether there was any.
@@ -130,6 +137,7 @@ async fn end_waits<S: Session>(session: &mut S, account: &str) -> Result<bool> {
         UNION SELECT sequence FROM (SELECT d.sequence FROM @deliveries d
             WHERE d.account = $1 AND d.since > $3 ORDER BY d.since LIMIT $4) AS wrong";
     // Asked again, since another worker may have taken one by now.
+    // The token stays: what a late worker says still counts while nobody else has claimed.
     let end = "
         UPDATE @deliveries SET due = NULL, since = NULL
         WHERE account = $1 AND sequence IN (
@@ -169,6 +177,7 @@ pub(super) async fn settle<S: Session>(
         if round.iter().all(done) {
             let done = held(session, account, &round, ACKNOWLEDGED).await?;
             for (place, settlement) in &round {
+                // Always there: places are those of `settlements`.
                 if let Some(settled) = settled.get_mut(*place) {
                     *settled = done.contains(&settlement.sequence);
                 }
@@ -276,6 +285,7 @@ async fn keep<S: Session>(
     account: &str,
     kept: &[PlacedSettlement<'_>],
 ) -> Result<()> {
+    // Where one of the two stays empty, nothing is sent for it.
     let (mut done, mut changed) = (Vec::new(), Vec::new());
     for (_, settlement) in kept {
         let sequence = number(settlement.sequence);
@@ -283,6 +293,7 @@ async fn keep<S: Session>(
             Outcome::Acknowledged => done.push(sequence),
             Outcome::Released { after, failure } => changed.push(Change {
                 sequence,
+                // Given back, its token is void: the worker must not settle it a second time.
                 keeps: false,
                 hidden: *after,
                 failure: failure.as_deref().map(text),

@@ -1,4 +1,9 @@
 //! Which tables there are, and what brings them up to date.
+//!
+//! *Problem.* Programs of several releases meet one database.
+//!
+//! *Approach.* A version, and a step from each to the next. A step that was released must never
+//! change: some database has run it. Tables of a newer version must not be touched.
 
 use crate::error::{Error, Kind, Result};
 

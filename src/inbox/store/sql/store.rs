@@ -1,4 +1,10 @@
 //! The two traits for a store on either database.
+//!
+//! *Problem.* Two traits of some twenty methods, for two stores, differ in nothing but how an
+//! operation reaches its database.
+//!
+//! *Approach.* A macro, so that the stores stay plain types without parameters. A method only turns
+//! what it is given into what is owned and calls one operation: rules must not be in here.
 
 /// Implements [`CaseStore`](crate::inbox::CaseStore) and [`TokenStore`](crate::TokenStore) for a
 /// type with these methods:
@@ -51,9 +57,12 @@ macro_rules! stores {
                 if remembered.has(&process, &account, lease, time) {
                     return Ok(None);
                 }
+                // Before it asks: what the dead had is free then, and the first question finds it
+                // so.
                 for dead in self.announce(&process) {
                     self.bury(dead).await?;
                 }
+                // This ends: each turn buries a process, and one that is buried has nothing.
                 loop {
                     let asker = (account.clone(), process.clone());
                     let asked = self.run(Access::Write, Some(now), move |session| {
@@ -162,6 +171,8 @@ macro_rules! stores {
                 commit: &Commit,
                 now: SystemTime,
             ) -> Result<bool> {
+                // Made here: JSON of thousands of orders would hold up the one writer, and its
+                // locks.
                 let rows = commit::Rows::of(commit)?;
                 if rows.is_empty() {
                     return Ok(true);

@@ -1,4 +1,9 @@
 //! Texts as columns hold them.
+//!
+//! *Problem.* An id is whatever a service sends, and must be found again by exactly that.
+//!
+//! *Approach.* NUL is escaped, and so is the sign that escapes. No two texts must become one (test
+//! `ids_with_a_nul_are_kept`).
 
 use std::borrow::Cow;
 

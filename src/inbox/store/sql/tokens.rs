@@ -1,4 +1,11 @@
 //! Tokens, in a table of their own.
+//!
+//! *Problem.* With rotating refresh tokens, two processes that refresh at once revoke each other's
+//! tokens (RFC 9700, section 4.14.2).
+//!
+//! *Approach.* The right to refresh is a lease for one generation, and tokens are replaced over the
+//! generation that was read. Tokens must not be in a message: what cannot be read is named, and not
+//! quoted.
 
 use std::time::Duration;
 
@@ -61,6 +68,7 @@ pub(super) async fn swap<S: Session>(
     let first = "
         INSERT INTO @tokens (key, generation, tokens) VALUES ($1, $2, $3)
         ON CONFLICT (key) DO NOTHING";
+    // The lease was for the generation that goes: it ends with it.
     let next = "
         UPDATE @tokens SET generation = $2, tokens = $3,
             holder = NULL, held_since = NULL, held_until = NULL

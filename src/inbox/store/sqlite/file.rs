@@ -1,4 +1,10 @@
 //! The file: who may read it, and whether it is still the one that was opened.
+//!
+//! *Problem.* The file holds patient data and secrets, and SQLite neither minds who can read it nor
+//! notices that somebody replaced it.
+//!
+//! *Approach.* It is made for its user alone, refused where others can read it, and its identity is
+//! compared before each transaction. A file that SQLite has open must not be opened here.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -8,8 +14,9 @@ use crate::error::{Error, Kind, Result};
 /// Makes the file if there is none; SQLite makes those beside it as readable as it is.
 pub(super) fn make(path: &Path) -> Result<()> {
     // Closing a file gives up all locks that the process has on it, also those that SQLite took
-    // by another handle. So it is opened only to make it, and by one thread at a time: until it
-    // is closed no other of this process comes to open it with SQLite.
+    // by another handle (<https://sqlite.org/howtocorrupt.html>, section 2.2). So it is opened only
+    // to make it, and by one thread at a time: until it is closed no other of this process comes to
+    // open it with SQLite.
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut options = std::fs::OpenOptions::new();
@@ -32,6 +39,7 @@ fn refuse_if_readable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let about = std::fs::metadata(path).map_err(|error| cannot("open", path, &error))?;
     let mode = about.permissions().mode() & 0o777;
+    // Neither the group nor others: test `nobody_else_can_read_the_file`.
     if mode & 0o077 == 0 {
         return Ok(());
     }

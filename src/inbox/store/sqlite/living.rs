@@ -17,11 +17,14 @@ pub(super) fn announce(database: &Path, process: &str) -> Vec<String> {
     let Some(path) = path(database, process) else {
         return Vec::new();
     };
+    // Held to the end: of two stores of this process the second would not get the lock that the first
+    // has taken, and would remove its file.
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     // A file that somebody removed shows its lock to nobody, and is made anew.
     if held.iter().any(|(known, _)| *known == path) && path.exists() {
         return Vec::new();
     }
+    // Once for a process and not for each question: it reads a directory.
     let dead = dead(database);
     held.retain(|(known, _)| *known != path);
     let mut options = OpenOptions::new();
@@ -29,6 +32,7 @@ pub(super) fn announce(database: &Path, process: &str) -> Vec<String> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let Ok(file) = options.open(&path) else {
+        // Without a file it is believed by what it says of itself in the database.
         return dead;
     };
     if file.try_lock().is_ok() {
@@ -72,6 +76,7 @@ fn dead(database: &Path) -> Vec<String> {
 
 /// None for a name that is none for files.
 fn path(database: &Path, process: &str) -> Option<PathBuf> {
+    // The name comes from a row of the database: nothing in it must lead to another directory.
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if process.is_empty() || !process.bytes().all(is_plain) {
         return None;

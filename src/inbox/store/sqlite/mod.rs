@@ -1,4 +1,10 @@
 //! Cases and tokens in one file, by SQLite.
+//!
+//! *Problem.* SQLite blocks, has one writer at a time, and an open transaction locks the file for
+//! every process.
+//!
+//! *Approach.* Two threads of the store's own, one of which writes. Work that has begun is done to
+//! its end there, whoever still waits. No call must run SQLite on the caller's thread.
 
 mod file;
 mod living;

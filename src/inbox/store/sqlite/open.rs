@@ -1,4 +1,11 @@
 //! Opening a file: by which SQLite, how it is written, which tables it has.
+//!
+//! *Problem.* Several processes open a new file at once, and the program decides which SQLite is
+//! linked.
+//!
+//! *Approach.* The version is checked first. The tables are made in one transaction, behind a look
+//! that writes nothing. A file that two may write must never be opened with an SQLite that can
+//! corrupt it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::inbox::store::sql::{DatabaseKind, Dialect, Schema};
 
 const SCHEMA: Schema = Schema {
+    // No release had versions 1 and 2, so no step leads from them.
     version: 3,
     tables: include_str!("tables.sql"),
     steps: &[],
@@ -24,6 +32,7 @@ const SCHEMA: Schema = Schema {
 const SOUND: i32 = 3_051_003;
 
 /// How long to wait for another process that writes.
+// Longer than any transaction of ours: what takes longer is a backup or a program that hangs.
 const BUSY: Duration = Duration::from_secs(30);
 
 /// Whether other processes may write the file.
@@ -59,6 +68,7 @@ async fn open_as(path: PathBuf, writers: Writers, schema: Schema) -> Result<Sqli
             ))
         })
     };
+    // First, as it makes the file and the tables that the reader needs.
     let writer = writer.await?;
     let reader = {
         let path = path.clone();
@@ -122,6 +132,9 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
             Err(rusqlite::Error::SqliteFailure(error, _))
                 if error.code == ErrorCode::DatabaseBusy && begun.elapsed() < BUSY =>
             {
+                // On the worker's own thread. SQLite's busy handler is not called for this one:
+                // many processes that open a new file need it (test
+                // `many_open_a_new_file_at_once`).
                 std::thread::sleep(Duration::from_millis(20));
             }
             done => return done,

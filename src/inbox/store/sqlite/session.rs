@@ -29,7 +29,7 @@ pub(in crate::inbox::store) struct SqliteSession {
 
 impl SqliteSession {
     pub(super) fn new(connection: Connection, dialect: Arc<Dialect>, file: SameFile) -> Self {
-        // As many as there are statements.
+        // As many as there are statements, so that none is compiled twice.
         connection.set_prepared_statement_cache_capacity(64);
         SqliteSession {
             connection,
@@ -59,10 +59,12 @@ impl SqliteSession {
         self.run(begin)?;
         (self.now, self.abandoned) = (now, false);
         let waited = || Error::new(Kind::Store("an operation on SQLite cannot wait".into()));
+        // Ready at the first poll, as nothing in here ever waits.
         let mut done = operation(self)
             .now_or_never()
             .unwrap_or_else(|| Err(waited()));
         if done.is_ok() && !self.abandoned {
+            // The answer counts only once the commit did.
             done = self.run("COMMIT").and(done);
         }
         self.end();
@@ -124,6 +126,7 @@ impl Session for SqliteSession {
         let mut found = Vec::new();
         let mut statement = self.statement(statement)?;
         bind(&mut statement, 1, values.iter().copied())?;
+        // What is the same for all rows is bound once: SQLite keeps it from one run to the next.
         for row in 0..batch.len() {
             bind(&mut statement, values.len() + 1, values_of(batch, row))?;
             collect(&mut statement, &read, &mut found)?;
@@ -221,6 +224,8 @@ pub(super) fn failed(error: rusqlite::Error) -> Error {
     let rusqlite::Error::SqliteFailure(cause, text) = &error else {
         return Error::new(Kind::Store("SQLite answers otherwise than expected".into()));
     };
+    // By <https://sqlite.org/rescode.html>: locks, room, memory, and a race of the write-ahead log
+    // that SQLite gave up on. A file that cannot be opened may only lack a free descriptor.
     let transient = matches!(
         cause.code,
         CannotOpen

@@ -1,4 +1,9 @@
 //! A connection on a thread of its own.
+//!
+//! *Problem.* SQLite blocks, and async callers go away in the middle.
+//!
+//! *Approach.* A queue of closures. The thread runs each to its end and answers into a channel,
+//! whether or not anybody listens. A closure must never be dropped half-way through.
 
 use std::sync::mpsc;
 

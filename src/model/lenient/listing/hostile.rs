@@ -1,6 +1,6 @@
 //! Answers that are meant to hurt, for the tests of this crate and for `benches/client.rs`.
 
-/// A body of about as many bytes as it is told.
+/// A body of about this many bytes.
 type Body = fn(usize) -> String;
 
 pub(crate) const HOSTILE: [(&str, Body); 22] = [
