@@ -68,14 +68,25 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(inbox: &Inbox, claimed: ClaimedDelivery, token: &Arc<str>) -> Result<Self> {
+    /// A delivery to work on; or, where its order's data are gone, what is to be noted of it.
+    pub(super) fn new(
+        inbox: &Inbox,
+        claimed: ClaimedDelivery,
+        token: &Arc<str>,
+    ) -> Result<Self, Settlement> {
         let stored = &claimed.stored;
-        let order = stored.order.clone().ok_or_else(|| {
-            Error::store(format!(
-                "delivery {} is open and its order has no data: it was forgotten too early",
-                claimed.sequence
-            ))
-        })?;
+        let Some(order) = stored.order.clone() else {
+            let failure = "the store has no data of its order: they were deleted too early";
+            let (first, longest) = inbox.settings.failure_delays;
+            return Err(Settlement {
+                sequence: claimed.sequence,
+                token: Arc::clone(token),
+                outcome: Outcome::Released {
+                    after: backoff(claimed.attempts, first, longest),
+                    failure: Some(failure.to_owned()),
+                },
+            });
+        };
         let history = stored.case.history_until(claimed.index);
         Ok(Delivery {
             inbox: inbox.clone(),

@@ -39,10 +39,19 @@ impl Inbox {
         let claimed = store.claim(account, &token, limit, claim_lease, self.local_now());
         let claimed = claimed.await?;
         claimed.iter().for_each(trace::claimed);
-        let claimed = claimed.into_iter();
-        let deliveries = claimed.map(|claimed| Delivery::new(self, claimed, &token));
-        // One whose data are gone fails the whole claim; the others come again after their lease.
-        deliveries.collect()
+        let (mut deliveries, mut without_data) = (Vec::with_capacity(claimed.len()), Vec::new());
+        for claimed in claimed {
+            match Delivery::new(self, claimed, &token) {
+                Ok(delivery) => deliveries.push(delivery),
+                Err(failed) => without_data.push(failed),
+            }
+        }
+        if !without_data.is_empty() {
+            // One order's trouble: the others are delivered, and the statistics show this one as
+            // they show what keeps failing.
+            self.settle(without_data).await?;
+        }
+        Ok(deliveries)
     }
 
     /// Deliveries to work on, one after the other, without end. While it waits for the next, it

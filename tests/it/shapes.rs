@@ -202,6 +202,9 @@ async fn what_an_envelope_says_of_itself_is_not_the_orders() {
         r#"{"id":"req-77","status":"success","data":{"orders":[]}}"#,
         r#"{"id":"req-77","status":"success","data":[]}"#,
         r#"{"id":"req-77","status":"success","data":{"orders":null}}"#,
+        r#"{"id":"req-77","status":"Completed","data":[]}"#,
+        r#"{"id":"req-77","status":"Sent","data":{"orders":[]}}"#,
+        r#"{"id":"req-77","status":"Downloaded","orders":[]}"#,
     ] {
         let listing = list(body).await.unwrap();
         assert!(
@@ -214,6 +217,7 @@ async fn what_an_envelope_says_of_itself_is_not_the_orders() {
         r#"{"id":"req-77","status":"success","data":{"orderId":5}}"#,
         r#"{"id":"req-77","status":"error","message":"canary"}"#,
         r#"{"id":"req-77","status":"success","data":{"orders":[]}}"#,
+        r#"{"id":"req-77","status":"Completed","data":[]}"#,
     ] {
         let (_server, lab) = service("", body).await;
         let error = lab.orders().by_rx(&"r1".into()).await.unwrap_err();
@@ -227,6 +231,7 @@ async fn what_an_envelope_says_of_itself_is_not_the_orders() {
     for body in [
         r#"{"id":1,"status":"Lab Review","data":{"shade":"A3"}}"#,
         r#"{"id":1,"status":"Lab Review","items":[{"id":5,"name":"crown"}]}"#,
+        r#"{"id":1,"status":"Lab Review","items":[]}"#,
         r#"{"orderId":1,"status":"a new one","data":{"shade":"A3"}}"#,
     ] {
         let (_server, lab) = service("", body).await;
@@ -572,6 +577,16 @@ async fn shapes_are_settings() {
         let kept = serde_json::to_string(order).unwrap();
         assert!(serde_json::from_str::<lab_connector::Order>(&kept).unwrap() == *order);
     }
+    // What stands around it has the limits that it has without a setting.
+    let many = (0..2000)
+        .map(|at| format!(r#""k{at}":{{}},"#))
+        .collect::<String>();
+    let body = format!(r#"{{{many}"x":[{ONE}]}}"#);
+    let lists = serde_json::json!({ "get_orders": "/x" });
+    let (_server, lab) = shaped(serde_json::json!({ "lists": lists }), &body).await;
+    let listing = lab.orders().list().await.unwrap();
+    assert_eq!(ids(&listing), ["1"]);
+    assert!(listing.problem().unwrap().is_decode());
     // One record by itself, where it stands.
     let lists = serde_json::json!({ "get_order_by_rx_id": "/x" });
     let (_server, lab) = shaped(

@@ -8,6 +8,8 @@
 //! An answer that says that it failed must never count as an empty list: the inbox would take every
 //! order for gone.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, LocatedFault, Path};
@@ -48,6 +50,10 @@ pub(crate) fn wrapper_rank(key: &str) -> Option<usize> {
     let folded = FoldedKey::new(key);
     WRAPPERS.iter().position(|name| *name == folded.as_str())
 }
+
+/// Lists that an order has too, and may be empty there. An empty list by another name belongs to an
+/// envelope, which has an id and a status as an order has.
+const OWN_LISTS: [&str; 2] = ["items", "scans"];
 
 /// The records of a listing.
 pub(crate) struct Records<T> {
@@ -213,8 +219,8 @@ impl<T: Record> Records<T> {
     /// Reads an object: a wrapping, or a record by itself.
     fn read_object(&mut self, walk: &mut Walk<'_>, depth: usize) -> Result<(), Fault> {
         let begin = walk.mark();
-        let (mut own, mut failed, mut crowded) = (false, false, false);
-        let mut members = Vec::new();
+        let (mut own, mut failed) = (false, false);
+        let mut around = Surroundings::default();
         let mut best: Option<WrapperMember<T>> = None;
         walk.object(|walk, key| {
             let folded = FoldedKey::new(&key);
@@ -244,7 +250,7 @@ impl<T: Record> Records<T> {
                     }
                     best = Some(WrapperMember {
                         place,
-                        member: members.len(),
+                        member: around.members.len(),
                         records,
                         read,
                     });
@@ -254,12 +260,7 @@ impl<T: Record> Records<T> {
             }
             let value = walk.since(begin);
             failed |= says_failure(name, value);
-            match members.len() < MEMBERS_LIMIT {
-                true => members.push((key, value)),
-                // Left out, and noted: a member that is not read could have said that there is
-                // more.
-                false => crowded = true,
-            }
+            around.push(key, value);
             Ok(())
         })?;
         let json = walk.since(begin);
@@ -288,6 +289,7 @@ impl<T: Record> Records<T> {
         // An order has keys by which others wrap: what wraps no record may be one. So may an
         // envelope, which has an id and a status too.
         if best.records.good.is_empty()
+            && !best.is_empty_envelope()
             && let Ok(record) = T::read(json, walk.limits, walk.shapes, Path::new)
             && record.is_certain()
         {
@@ -299,28 +301,18 @@ impl<T: Record> Records<T> {
             read => read?,
         }
         *self = best.records;
-        let mut room = AROUND_LIMIT;
-        for (at, (key, value)) in members.into_iter().enumerate() {
-            if at == best.member || value.len() > MEMBER_LIMIT {
-                continue;
-            }
-            // Texts and numbers are bounded by `MEMBER_LIMIT` each; only lists and objects take
-            // many times their length.
-            if value.starts_with(['{', '[']) {
-                crowded |= value.len() > room;
-                room = room.saturating_sub(value.len());
-            }
-            if !crowded && let Ok(value) = parse(value) {
-                self.around.insert(key.into_owned(), value);
-            }
-        }
+        self.surround(around, Some(best.member), failed);
+        Ok(())
+    }
+
+    /// Keeps what stands around the list, and what it says of the list.
+    fn surround(&mut self, around: Surroundings<'_>, list: Option<usize>, failed: bool) {
+        let is_crowded = around.read(list, &mut self.around);
         if failed {
             self.problem = Some(Fault::Failed);
-        } else if crowded {
-            // Not complete: among what was not read could be the link to a further page.
+        } else if is_crowded {
             self.problem.get_or_insert(Fault::Around);
         }
-        Ok(())
     }
 
     /// Reads the list at a JSON pointer, RFC 6901; or the record, where one is due.
@@ -340,7 +332,7 @@ impl<T: Record> Records<T> {
             walk.value()?;
             return Err(Fault::NoList);
         }
-        let (mut found, mut failed, mut around) = (None, false, Map::new());
+        let (mut found, mut failed, mut around) = (None, false, Surroundings::default());
         walk.object(|walk, key| {
             // Exactly: a pointer names a key, and does not fold it. Of two that are the same the
             // first counts.
@@ -352,18 +344,10 @@ impl<T: Record> Records<T> {
             }
             let value = walk.value()?;
             failed |= says_failure(FoldedKey::new(&key).as_str(), value);
-            if value.len() <= MEMBER_LIMIT
-                && around.len() < MEMBERS_LIMIT
-                && let Ok(value) = parse(value)
-            {
-                around.insert(key.into_owned(), value);
-            }
+            around.push(key, value);
             Ok(())
         })?;
-        self.around.append(&mut around);
-        if failed {
-            self.problem = Some(Fault::Failed);
-        }
+        self.surround(around, None, failed);
         match found {
             Some(read) => read,
             None if failed => Err(Fault::Failed),
@@ -410,6 +394,45 @@ impl<T: Record> Records<T> {
     }
 }
 
+/// The members of an object around a list, unread.
+#[derive(Default)]
+struct Surroundings<'a> {
+    members: Vec<(Cow<'a, str>, &'a str)>,
+    /// Whether there are more than are kept: one that is not read could have said that the listing
+    /// has more pages.
+    is_crowded: bool,
+}
+
+impl<'a> Surroundings<'a> {
+    fn push(&mut self, key: Cow<'a, str>, value: &'a str) {
+        match self.members.len() < MEMBERS_LIMIT {
+            true => self.members.push((key, value)),
+            false => self.is_crowded = true,
+        }
+    }
+
+    /// Reads all but the member with the list. Returns whether some were left out.
+    fn read(self, list: Option<usize>, into: &mut Map<String, Value>) -> bool {
+        let mut is_crowded = self.is_crowded;
+        let mut room = AROUND_LIMIT;
+        for (at, (key, value)) in self.members.into_iter().enumerate() {
+            if Some(at) == list || value.len() > MEMBER_LIMIT {
+                continue;
+            }
+            // Texts and numbers are bounded by `MEMBER_LIMIT` each; only lists and objects take
+            // many times their length.
+            if value.starts_with(['{', '[']) {
+                is_crowded |= value.len() > room;
+                room = room.saturating_sub(value.len());
+            }
+            if !is_crowded && let Ok(value) = parse(value) {
+                into.insert(key.into_owned(), value);
+            }
+        }
+        is_crowded
+    }
+}
+
 /// How good a place is for a list: the least is the best.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 struct ListCandidate {
@@ -437,6 +460,14 @@ struct WrapperMember<T> {
     member: usize,
     records: Records<T>,
     read: Result<(), Fault>,
+}
+
+impl<T> WrapperMember<T> {
+    /// Whether it is there, and has nothing in it: so says an envelope around no records.
+    fn is_empty_envelope(&self) -> bool {
+        let is_empty = self.read.is_ok() && self.records.count == 0;
+        is_empty && !OWN_LISTS.contains(&WRAPPERS[self.place.rank])
+    }
 }
 
 #[cfg(test)]

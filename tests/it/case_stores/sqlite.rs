@@ -7,7 +7,8 @@ use lab_connector::auth::{TokenKey, check_token_store};
 use lab_connector::inbox::store::{
     CaseStore, Commit, Counts, Outcome, Settlement, SqliteStore, check_case_store,
 };
-use lab_connector::{AccountId, OrderId};
+use lab_connector::transport::{self, TransportError};
+use lab_connector::{AccountId, Client, Endpoints, OrderId};
 use rusqlite::Connection;
 
 use super::support::{delivery, quiet};
@@ -66,6 +67,34 @@ async fn what_was_kept_is_there_when_the_file_is_opened_again() {
     assert_eq!(claimed.len(), 2);
     assert_eq!(claimed[0].attempts, 2);
     assert_eq!(claimed[0].failure.as_deref(), Some("no"));
+}
+
+/// Somebody tidied up by hand. The other orders are delivered, and this one is seen to fail.
+#[tokio::test]
+async fn a_delivery_whose_data_are_gone_holds_up_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(file(&directory)).await.unwrap();
+    let account = AccountId::new("L-1");
+    let commit = Commit::new(vec![delivery("1", 0, 1), delivery("2", 0, 1)]);
+    let now = SystemTime::now();
+    assert!(store.commit(&account, &commit, now).await.unwrap());
+    let text = "DELETE FROM lab_connector_orders WHERE order_id = '1'";
+    assert_eq!(bare(&file(&directory)).execute(text, []).unwrap(), 1);
+
+    let client = Client::builder()
+        .endpoints(Endpoints::from_base_url("https://service.example/").unwrap())
+        .credentials("id", "secret")
+        .transport(transport::from_fn(|_| async {
+            Err::<http::Response<transport::Body>, _>(TransportError::timeout("nobody is there"))
+        }))
+        .build()
+        .unwrap();
+    let inbox = client.account(account).inbox(store);
+    let claimed = inbox.claim(9).await.unwrap();
+    let ids: Vec<_> = claimed.iter().map(|one| one.order_id().as_str()).collect();
+    assert_eq!(ids, ["2"]);
+    let counts = inbox.stats().await.unwrap().store;
+    assert_eq!((counts.failed, counts.hidden), (1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -135,7 +135,9 @@ async fn migrate(client: &Client, name: &str, dialect: &Dialect, schema: &Schema
     let done = migrate_locked(client, name, dialect, schema).await;
     // Ended here in either case: the lock is held until the transaction ends.
     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    run(client, end).await.and(done)
+    let ended = run(client, end).await;
+    // What failed first says why; a rollback that fails too adds nothing.
+    done.and(ended)
 }
 
 async fn migrate_locked(
