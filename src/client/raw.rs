@@ -1,4 +1,8 @@
 //! Requests of your own making, with the client's authorization, retries, limits and errors.
+//!
+//! They go through the same pipeline as typed calls: a raw request must not carry the token to a host that
+//! they could not, nor set `Authorization` itself. Setters cannot fail, so that a chain reads well; the
+//! first mistake is kept and reported when the request is sent.
 
 use std::fmt;
 

@@ -62,10 +62,12 @@ impl<'a> Transfer<'a> {
             && self.source.may_be_expired(error)
             && self.source.renew().await
         {
-            // Once only: a service whose new URLs are refused as well would be asked without end.
+            // Once only: a service whose new URLs are refused as well would be asked without end
+            // (`an_expired_url_is_renewed_once`).
             result = self.attempts().await;
         }
         if result.is_err() {
+            // Awaited: the next download of this name may begin at once, and needs the part to be free.
             self.sink.leave().await;
         }
         result.map_err(named)
@@ -88,6 +90,8 @@ impl<'a> Transfer<'a> {
                 let outcome = self.attempt(attempts.tokens()).await;
                 // Free for other files while this one waits for its next attempt.
                 drop(place);
+                // Before the outcome is judged: an attempt that brought bytes is no failed one in a row
+                // (`a_line_that_keeps_breaking_is_no_obstacle_while_something_comes`).
                 let bytes = self.sink.bytes();
                 if bytes > furthest {
                     furthest = bytes;
@@ -113,6 +117,7 @@ impl<'a> Transfer<'a> {
         if let Some(arrived) = self.take(held, answered).await? {
             return Ok(arrived);
         }
+        // Part of the same attempt: the service has answered, so there is nothing to wait for.
         // The service does not continue what is there: from the beginning, at once.
         let answered = self.source.open(tokens, Default::default()).await?;
         let arrived = self.take(None, answered).await?;
@@ -140,9 +145,11 @@ impl<'a> Transfer<'a> {
             Plan::Reject(RejectReason::Empty) => {
                 return Err(Error::new(Kind::Incomplete("it is empty".to_owned())));
             }
+            // Before any byte is taken, where the length is announced; `fill` counts where it is not.
             Plan::Restart { total: Some(total) } | Plan::Append { total, .. } if total > limit => {
                 return Err(unfit(status, headers, &too_long(limit)));
             }
+            // A sign-in form or a proxy's page is a whole 200, and would be stored as the file.
             Plan::Restart { .. } if is_page(headers) => {
                 let what = "an HTML page came in place of the file, perhaps of a proxy or a sign-in \
                             form";
@@ -195,11 +202,14 @@ impl<'a> Transfer<'a> {
                 }
                 None => return Err(too_slow(wire)),
             };
-            // Only the wait for the service counts, and not the time that the sink takes.
+            // Only the wait for the service counts, and not the time that the sink takes
+            // (`the_time_of_who_takes_a_stream_is_not_the_services`).
             let waited = wire.clock.elapsed().saturating_sub(asked);
             // No platform has more than 64 bits in a `usize`.
             let length = chunk.len() as u64;
             let after = self.sink.bytes() - self.sink.skips() + length;
+            // Not every transport stops at the announced length
+            // (`the_announced_length_holds_for_every_transport`).
             if let Some(until) = coming.until.filter(|until| after > *until) {
                 let what = format!("{after} of {until} bytes came");
                 return Err(Error::new(Kind::Incomplete(what)));
@@ -225,6 +235,7 @@ impl<'a> Transfer<'a> {
                 });
             }
         }
+        // A transport may end a body early without an error, so its end alone proves nothing.
         let bytes = self.sink.bytes() - self.sink.skips();
         match coming.total {
             Some(total) if bytes < total => Err(self.cut(coming.total)),

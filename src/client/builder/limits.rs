@@ -158,12 +158,14 @@ impl ClientBuilder {
 }
 
 fn clamped(time: Duration) -> Duration {
-    // A limit of nothing would fail every call; a longer one than a year overflows some clocks.
+    // A limit of nothing would fail every call; a longer one than a year overflows some clocks:
+    // `Duration::MAX` once panicked a refresh (`every_setter_takes_any_value`).
     time.clamp(Duration::from_millis(1), LONGEST_WAIT)
 }
 
 /// The time between two, if so many are spread over a period.
 fn spacing(count: u32, period: Duration) -> Duration {
+    // `max(1)`: dividing by zero panics.
     period.min(LONGEST_WAIT) / count.max(1)
 }
 

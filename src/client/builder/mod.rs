@@ -1,4 +1,8 @@
 //! Setting up a client.
+//!
+//! Setters take anything and do no I/O, so that a configuration can be applied line by line; `build`
+//! checks it all. A setting that would have no effect must be an error there, not be ignored: a lab
+//! would believe in a proxy that nothing uses.
 
 mod limits;
 
@@ -73,7 +77,9 @@ pub struct ClientBuilder {
 }
 
 /// Headers that requests set by themselves, or that have a setter of their own.
-// Two lengths or encodings of one body are two requests to who reads the other (RFC 9112, section 6.3).
+// A second length or encoding of one body makes two requests of it for a proxy that goes by the other
+// (RFC 9112 section 6.3). `Range` and `If-Range` belong to downloads: on a call they would ask for half an
+// answer.
 const OWN_HEADERS: [HeaderName; 16] = [
     header::ACCEPT,
     header::ACCEPT_ENCODING,
@@ -117,6 +123,7 @@ impl ClientBuilder {
             total: TotalAllowance::default(),
             paging: Paging::default(),
             shared_files: false,
+            // Far above any case, and still an end: a service that sends without one must not fill the disk.
             file_limit: 16 << 30,
             listing: ListingLimits::default(),
             headers: Vec::new(),
@@ -330,6 +337,7 @@ impl ClientBuilder {
                 Error::configuration(format!("`{host}` is no host name, as in `api.example.com`"))
             })?);
         }
+        // A second `state` or `redirect_uri` could be the one that the service reads.
         for (name, _) in &self.extra {
             check_parameter(name)?;
         }

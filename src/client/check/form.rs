@@ -11,7 +11,7 @@ use url::Url;
 use crate::status::OrderStatus;
 use crate::text;
 
-/// Longer keys and kinds are not shown: a plain identifier is short.
+/// Longer keys and kinds are not shown: a plain identifier is short. The number is a choice of ours.
 const LONGEST: usize = 40;
 
 /// Whether a key has the form of an identifier, and may be shown.
@@ -46,7 +46,7 @@ fn form_of(text: &str) -> &'static str {
         _ if is_hex(64) || is_hex(32) => "text of hexadecimal digits",
         _ if digits() => "text of digits",
         _ if text.parse::<jiff::Timestamp>().is_ok() => "time with an offset",
-        // A date alone can be read as a date with a time as well.
+        // Ten letters are a date alone, which can be read as a date with a time as well.
         _ if text.len() > 10 && text.parse::<jiff::civil::DateTime>().is_ok() => {
             "time without an offset"
         }
@@ -62,6 +62,7 @@ fn form_of(text: &str) -> &'static str {
 pub(super) fn time_of(value: &Value) -> &'static str {
     match value.as_f64() {
         // As seconds, that is after the year 5000.
+        // `Expiry::read` draws the same line for tokens.
         Some(1e11..) => "milliseconds since 1970, or finer",
         Some(_) => "seconds since 1970",
         None => type_of(value),

@@ -1,4 +1,7 @@
 //! The steps that need no tokens: connections, Discovery, the sign-in page.
+//!
+//! They send no token, so that the first mistakes to be found are those that cost nothing. None of them is
+//! tried again: a check is to show what happens.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
@@ -36,6 +39,7 @@ impl Run {
         let system = SystemProxies::read();
         for root in roots {
             let mut request = Request::new(Bytes::new());
+            // HEAD: whoever answers, there is no body to wait for.
             *request.method_mut() = Method::HEAD;
             // Not by the pipeline: no token goes along, and a failure is not tried again.
             let wire = &self.client().protocol().wire;

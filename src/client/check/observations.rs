@@ -16,7 +16,7 @@ use super::place::Place;
 use crate::model::lenient::Shapes;
 use crate::model::shapes;
 
-/// So many records of an answer are looked into.
+/// So many records of an answer are looked into: forms repeat, and more of them would show nothing new.
 const RECORDS: usize = 500;
 
 /// So many keys of a kind of record are shown.
@@ -256,6 +256,7 @@ impl Observations {
         ids: &[&'static str],
         shapes: &Shapes,
     ) {
+        // Reports say "file", the tables of fields say "asset".
         let named = if named == "file" { "asset" } else { named };
         for (key, value) in fields {
             let field = shapes::field_of(named, key, shapes);

@@ -1,4 +1,7 @@
 //! The steps about orders and their files.
+//!
+//! Each answer is looked at twice: as an application reads it, and as plain JSON for its form. A file
+//! is only opened; the check must not take an order off the list unless it was told that it may.
 
 use std::sync::Arc;
 
@@ -24,7 +27,7 @@ use crate::model::lenient::Shapes;
 use crate::model::{Asset, Order, RxId, shapes};
 use crate::status::{OrderStatus, Symbol};
 
-/// No prescription has this id.
+/// No prescription has this id, and whoever finds it in a log sees what it was for.
 const NO_ORDER: &str = "no-such-order-lab-connector-check";
 
 impl Run {
@@ -71,6 +74,7 @@ impl Run {
                     .first()
                     .map(|it| it.error().to_string());
                 let step = match (problem.is_none(), unread) {
+                    // A listing with a gap is a failure here: in operation no absence would mean anything.
                     (true, 0) => self.good(operation, answer.status),
                     _ => {
                         let asked = self.asked(operation);
@@ -260,6 +264,7 @@ impl Run {
             let mut source = AssetSource::new(lab, order, asset).await?;
             let tokens = lab.tokens.tokens().await?;
             let mut headers = HeaderMap::new();
+            // One byte: no range asks for less (RFC 9110 section 14.1.2).
             headers.insert(header::RANGE, HeaderValue::from_static("bytes=0-0"));
             let (_, response) = source.open(Some(tokens), headers).await?;
             // Its body is not read: at most what is on its way comes.

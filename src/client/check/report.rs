@@ -1,4 +1,7 @@
 //! What a check found.
+//!
+//! `Display` and `Serialize` print the same facts. The report must not hold what must not be printed:
+//! it has no field for a value, and what could be any text has passed through `form`.
 
 use std::collections::BTreeMap;
 use std::fmt;

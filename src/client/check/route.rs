@@ -1,4 +1,7 @@
 //! Through what requests go, and who says so. Pure.
+//!
+//! Behind a proxy that nobody knew of, other findings mislead. So the report names it with the variable
+//! or setting that it is from. Its password must not be kept, and is dropped when the client is built.
 
 use url::Url;
 

@@ -1,4 +1,7 @@
 //! A check: its steps in their order, and what they share.
+//!
+//! A step that fails is a line of the report, and the next step is made wherever it can do without it:
+//! one run should show all that is wrong.
 
 use std::sync::Arc;
 
@@ -107,12 +110,14 @@ impl Run {
         let Some(lab) = self.choose(accounts).await else {
             return;
         };
-        // The access token that is there may be good though its refresh failed.
+        // The access token that is there may be good though its refresh failed
+        // (`a_token_that_cannot_be_refreshed_may_be_good_still`).
         if !self.refresh(&lab.tokens).await && lab.tokens.tokens().await.is_err() {
             return;
         }
         let listed = self.listing(&lab).await;
         let order = self.order(&lab, listed.as_deref()).await;
+        // After the order that exists: a wrong path would otherwise pass for a good answer to a wrong id.
         self.missing(&lab).await;
         if self.check.thumbnails
             && let Some(order) = order

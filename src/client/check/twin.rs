@@ -1,5 +1,9 @@
 //! What follows from what was seen: how the simulator speaks like the service, what a configuration
 //! should say, and which conventions are only assumed. Pure.
+//!
+//! A report is read once; a simulator that speaks like the service can be tested against for years.
+//! What was not seen must not be in its behaviour, and the twin must lead to the same report
+//! (`a_twin_gives_the_same_report`).
 
 use serde_json::{Map, Value, json};
 
