@@ -113,7 +113,8 @@ impl TokenStore for FileTokenStore {
     async fn probe(&self, key: &TokenKey) -> Result<()> {
         self.blocking(key, |path| {
             let _locked = EntryLock::new(path)?;
-            // As much as tokens take, to the disk; where there is room for it there is for them.
+            // As much as tokens take, to the disk; where there is room for it there is for them. A
+            // probe that is there was left by a process that died.
             let probed = path.with_extension("probe");
             let written = remove(&probed).and_then(|()| write_new(&probed, &[0; 16 * 1024]));
             let removed = remove(&probed);
@@ -144,7 +145,8 @@ impl TokenStore for FileTokenStore {
         self.blocking(key, |path| {
             let mut locked = EntryLock::new(path)?;
             remove(path).map_err(|error| failed("cannot remove", path, error))?;
-            // A power loss must not bring back the tokens of an access that was given up.
+            // The removal is flushed: a power loss must not bring back the tokens of an access that was
+            // given up.
             durable::sync_name(path).map_err(|error| failed("cannot remove", path, error))?;
             locked.keep(None)
         })
@@ -310,7 +312,8 @@ fn refuse_if_readable(_: &Path, _: &fs::Metadata) -> Result<()> {
 
 fn failed(what: &str, path: &Path, error: io::Error) -> Error {
     let text = format!("it {what} {}", path.display());
-    // Only these pass by themselves, so that another try is of use.
+    // Only these pass by themselves, so that another try is of use: a full disk is emptied, a
+    // permission that is missing is not granted by waiting.
     let passes = matches!(
         error.kind(),
         ErrorKind::StorageFull
