@@ -133,7 +133,7 @@ impl<'a> Transfer<'a> {
         let head = Head::of(&response);
         let (status, headers) = (response.status(), response.headers());
         let limit = self.source.lab.caller.client.inner.file_limit;
-        let coming = match plan(held.as_ref(), &head) {
+        let expected = match plan(held.as_ref(), &head) {
             Plan::AskAnew => return Ok(None),
             Plan::Reject(RejectReason::Status) => {
                 return Err(self.source.refused(&url, response).await);
@@ -177,14 +177,14 @@ impl<'a> Transfer<'a> {
                 }
             }
         };
-        self.fill(&url, response.into_body(), &coming).await?;
-        let received = self.sink.finish(coming.needs_proof).await?;
+        self.fill(&url, response.into_body(), &expected).await?;
+        let received = self.sink.finish(expected.needs_proof).await?;
         note_size(self.source.asset.size(), received.bytes);
         Ok(Some(WholeFile(status, received)))
     }
 
     /// Hands on what comes, until the file has all its bytes.
-    async fn fill(&mut self, url: &Url, mut body: Body, coming: &ExpectedBody) -> Result<()> {
+    async fn fill(&mut self, url: &Url, mut body: Body, expected: &ExpectedBody) -> Result<()> {
         let client = &self.source.lab.caller.client;
         let (wire, limit) = (&client.protocol().wire, client.inner.file_limit);
         let size = self.source.asset.size();
@@ -195,7 +195,7 @@ impl<'a> Transfer<'a> {
                 Some(Some(Ok(chunk))) => chunk,
                 Some(None) => break,
                 Some(Some(Err(error))) if error.failure == Failure::Broken => {
-                    return Err(self.cut(coming.total).with_source(error));
+                    return Err(self.cut(expected.total).with_source(error));
                 }
                 Some(Some(Err(error))) => {
                     return Err(wire.failed(url, error).with_sent(SendState::Yes));
@@ -210,7 +210,7 @@ impl<'a> Transfer<'a> {
             let after = self.sink.bytes() - self.sink.skips() + length;
             // Not every transport stops at the announced length
             // (`the_announced_length_holds_for_every_transport`).
-            if let Some(until) = coming.until.filter(|until| after > *until) {
+            if let Some(until) = expected.until.filter(|until| after > *until) {
                 let what = format!("{after} of {until} bytes came");
                 return Err(Error::new(Kind::Incomplete(what)));
             }
@@ -223,22 +223,22 @@ impl<'a> Transfer<'a> {
             self.sink.write(chunk).await?;
             let bytes = self.sink.bytes();
             // A file that is whole is not given up for its pace.
-            if !pace.keeps(&wire.timeouts, length, waited) && coming.until != Some(after) {
+            if !pace.keeps(&wire.timeouts, length, waited) && expected.until != Some(after) {
                 return Err(too_slow(wire));
             }
             if let Some(Report(report)) = &mut self.report {
                 report(Progress {
                     bytes,
                     // The size in the order is a hint, and wrong once it is passed.
-                    total: coming.total.or(size.filter(|size| bytes <= *size)),
+                    total: expected.total.or(size.filter(|size| bytes <= *size)),
                     rate: self.meter.note(length, wire.clock.elapsed()),
                 });
             }
         }
         // A transport may end a body early without an error, so its end alone proves nothing.
         let bytes = self.sink.bytes() - self.sink.skips();
-        match coming.total {
-            Some(total) if bytes < total => Err(self.cut(coming.total)),
+        match expected.total {
+            Some(total) if bytes < total => Err(self.cut(expected.total)),
             _ => Ok(()),
         }
     }
