@@ -122,7 +122,7 @@ fn extension(asset: &Asset) -> Option<&'static str> {
     by_name.or_else(|| known(asset.url()?.path()))
 }
 
-/// FNV-1a: short, and the same in every release.
+/// FNV-1a: short, and the same in every release, which the hasher of std does not promise.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
