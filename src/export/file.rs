@@ -1,4 +1,7 @@
 //! One file of a package, and what its name says.
+//!
+//! Names follow the conventions of portal exports. They must not decide where a file is written, only
+//! what it is taken for.
 
 use std::fmt;
 
