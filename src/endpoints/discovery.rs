@@ -153,11 +153,14 @@ impl Directory {
         let found = self.found.load(Ordering::Relaxed);
         let since = Duration::from_secs(now.as_secs().saturating_add(1).saturating_sub(found));
         let lists = matches!(operation, Operation::GetOrders | Operation::GetAccounts);
-        // A list that is not there means a wrong path at once.
+        // A list that is not there means a wrong path at once
+        // (`when_everything_is_gone_discovery_is_asked`). A single thing may be gone: it counts only
+        // where nothing has been found for long.
         if lists || found != 0 && since < MISSING.1 {
             return lists;
         }
-        // Relaxed, here and in `found`: a count that gets lost costs one more 404.
+        // Relaxed, here and in `found`: the count guards nothing else, and one that gets lost costs one
+        // more 404.
         let before = self.missing.fetch_add(1, Ordering::Relaxed);
         before.saturating_add(1) >= MISSING.0
     }
@@ -170,7 +173,7 @@ impl Directory {
         *self
             .in_force
             .write()
-            // Replaced in one assignment: a panic cannot break it.
+            // Replaced in one assignment: a panic cannot break it, so poisoning says nothing.
             .unwrap_or_else(PoisonError::into_inner) = in_force;
         // Other endpoints: what was missing at the old ones says nothing of them.
         self.missing.store(0, Ordering::Relaxed);

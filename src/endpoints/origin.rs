@@ -102,7 +102,8 @@ impl AllowedOrigins {
 
     /// Whether a credential may be sent there.
     pub(crate) fn permits(&self, url: &Url) -> bool {
-        // A credential over plain http could be read on the way; on loopback there is none.
+        // A credential over plain http could be read on the way; to loopback there is no way
+        // (`credentials_do_not_leave_over_plain_http`).
         let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
         is_clean(url) && safe && self.names(url)
     }
@@ -161,7 +162,8 @@ fn is_of(url: &Url, origin: &Origin) -> bool {
     same_host && scheme == url.scheme() && url.port_or_known_default() == Some(*port)
 }
 
-/// No user info: it is how a URL pretends to lead elsewhere, and it would be sent.
+/// No user info: it is how a URL pretends to lead elsewhere (`https://home@elsewhere/`), and it would
+/// be sent.
 fn is_clean(url: &Url) -> bool {
     url.username().is_empty() && url.password().is_none()
 }
@@ -206,7 +208,7 @@ fn reach(url: &Url) -> Reach {
     }
 }
 
-/// By the registry of special addresses of IANA.
+/// By the registry of special addresses of IANA (RFC 6890).
 fn reach_of_v4(ip: Ipv4Addr) -> Reach {
     match ip.octets() {
         // A connection to `0.0.0.0` arrives here.
