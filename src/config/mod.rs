@@ -273,6 +273,7 @@ impl Config {
             let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
                 continue;
             };
+            // An empty variable is how composed files and shells write one that is not set.
             if value.is_empty() {
                 continue;
             }
@@ -324,7 +325,7 @@ impl Config {
             if set.contains(&key) {
                 return Err(format!("`{key}` is given twice"));
             }
-            // A null is a setting that is not made.
+            // A null is a setting that is not made: templates of such files write it.
             if !value.is_null() {
                 set.push(key);
                 let due = |due| format!("`{key}` must be {due}");

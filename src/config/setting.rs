@@ -1,4 +1,8 @@
 //! The types of settings, as JSON and as the text of a variable.
+//!
+//! One implementation for each type, so that a setting means the same in a file and in a variable. A
+//! value must not be shown where it does not fit: `DUE` says what is due instead
+//! (`a_mistake_is_named_and_no_value_is_shown`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
