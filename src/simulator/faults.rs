@@ -327,6 +327,7 @@ impl Fault {
     }
 
     fn is_of_notifications(&self) -> bool {
+        // By the name: a new fault of notifications cannot be forgotten here.
         self.name().starts_with("notification_")
     }
 }

@@ -1,4 +1,9 @@
 //! People who act by themselves: doctors, labs and modelers, each in their own time.
+//!
+//! *Problem.* A month of a busy lab cannot be written by hand, and must be the same in every run.
+//!
+//! *Approach.* Settings and plans are plain data here; `plans` draws from them. The figures are a model
+//! of ours: they must not be taken for statistics of Align's.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

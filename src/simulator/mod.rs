@@ -168,6 +168,7 @@ struct SimulatorState {
     endpoints: Endpoints,
     /// What Discovery names when it names another region.
     other_region: Endpoints,
+    // Calls that hang wait for it; without it a test that drops the simulator would hang with them.
     closing: watch::Sender<bool>,
     /// Where signed URLs lead.
     files: String,

@@ -1,4 +1,7 @@
 //! What was true: to hold against what software made of it.
+//!
+//! It must come from the world and never from an answer: the tests hold what software made of the
+//! answers against it.
 
 use std::time::SystemTime;
 

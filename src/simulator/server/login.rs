@@ -1,4 +1,7 @@
 //! The page on which a user signs in and agrees, and what replaces it in tests.
+//!
+//! No password is asked for, and none must be. Errors go to the redirect URL only once it is known to
+//! be registered (RFC 6749 section 4.1.2.1): until then they are a page.
 
 use std::collections::BTreeSet;
 

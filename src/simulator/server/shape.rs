@@ -1,4 +1,7 @@
 //! The shape of what is sent, as the behaviour has it. Keys, spellings and forms are conventions.
+//!
+//! Handlers write camel case and text; this is the one place that makes other forms of it, so that a
+//! switch holds for every answer.
 
 use std::time::{Duration, SystemTime};
 
@@ -174,6 +177,7 @@ impl Shape<'_> {
             }),
         );
         if behaviour.unknown_fields {
+            // What a reader must pass over: an odd key, a list of mixed types, a null.
             put("x-unheard-of", Some(json!({ "of": [1, null, "two"] })));
             put("assignedTo", Some(Value::Null));
         }
