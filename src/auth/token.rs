@@ -39,7 +39,7 @@ pub struct Tokens {
 /// The access token lives one hour where its answer does not say; documented.
 const DEFAULT_LIFE: Duration = Duration::from_secs(60 * 60);
 
-/// No expiry lies further ahead: 100 years are no date any more but a mistake.
+/// No expiry is further ahead: a date in more than 100 years is a mistake.
 const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Tokens {

@@ -26,8 +26,8 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// [`Error::is_reauthorization_needed`] if the login has not signed in, or not for too
-    /// long. [`Error::is_decode`] if an account cannot be read, or if pages are missing.
+    /// [`Error::is_reauthorization_needed`] if nobody has signed in by this login, or too long ago.
+    /// [`Error::is_decode`] if an account cannot be read, or if pages are missing.
     ///
     /// # Cancel safety
     ///
@@ -152,8 +152,8 @@ impl<'a> IntoFuture for Pairing<'a> {
     ///
     /// # Cancel safety
     ///
-    /// Safe: a pairing that has begun goes on, and its tokens are stored. Whether it came to
-    /// that is what [`Lab::is_paired`] says.
+    /// Safe: a pairing that has begun goes on, and its tokens are stored. [`Lab::is_paired`] says
+    /// whether it got that far.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.send())
     }
@@ -210,7 +210,7 @@ impl Lab {
 
     /// *Un Pair*: ends the pairing, then the account's tokens are forgotten. If the service takes
     /// neither the access token nor the refresh token any more, the pairing is over already: the
-    /// tokens are forgotten, and it is no error.
+    /// tokens are forgotten, and that is not an error.
     ///
     /// # Errors
     ///
@@ -267,8 +267,8 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// The service could not be reached or refused; the tokens are still stored. Where that is of no
-    /// use, [`Lab::forget_tokens`].
+    /// The service could not be reached, or it refused; the tokens are still stored. Where another try
+    /// does not help, use [`Lab::forget_tokens`].
     ///
     /// # Cancel safety
     ///

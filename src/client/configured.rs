@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 
 impl Client {
-    /// A client as a configuration says it: [`ClientBuilder::from_config`] and
+    /// A client as a configuration describes it: [`ClientBuilder::from_config`] and
     /// [`ClientBuilder::build`].
     ///
     /// # Errors

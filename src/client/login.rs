@@ -78,8 +78,8 @@ impl Login {
     ///
     /// # Cancel safety
     ///
-    /// Safe: an exchange that has begun goes on, and its tokens are stored. Whether it came to
-    /// that is what [`Login::is_signed_in`] says.
+    /// Safe: an exchange that has begun goes on, and its tokens are stored. [`Login::is_signed_in`]
+    /// says whether it got that far.
     pub async fn finish(&self, request: &AuthorizationRequest, redirected: &Url) -> Result<()> {
         let (login, request) = (self.clone(), request.clone());
         let redirected = redirected.clone();
@@ -127,8 +127,8 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// The service could not be reached or refused; the tokens are still stored. Where that is of no
-    /// use, [`Login::forget_tokens`].
+    /// The service could not be reached, or it refused; the tokens are still stored. Where another try
+    /// does not help, use [`Login::forget_tokens`].
     ///
     /// # Cancel safety
     ///

@@ -152,8 +152,8 @@ impl Listing {
         &self.unreadable
     }
 
-    /// Why there may be more orders: a page that failed, that says that something did, that repeats
-    /// an earlier one, or that is announced without a way to it. What was read before is in the listing.
+    /// Why there may be more orders: a page that failed, that reports a failure, that repeats an
+    /// earlier one, or that is announced without a way to it. What was read before is in the listing.
     ///
     /// [`Error::is_origin`] if a link to the next page leads where the token must not go;
     /// [`Error::is_decode`] if the pages make no sense, if an answer speaks of errors beside its list,

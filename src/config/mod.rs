@@ -257,7 +257,7 @@ impl Config {
     /// # Errors
     ///
     /// [`Error::is_configuration`], which names the variable and shows nothing of its value: it is not
-    /// of its setting's type, it is no setting but close to one, or of a secret both the text and the
+    /// of its setting's type, it is not a setting but close to one, or of a secret both the text and the
     /// file are given.
     pub fn with_env(self) -> Result<Self> {
         // Not `vars`, which panics if any variable of the process is not Unicode.

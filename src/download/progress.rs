@@ -29,8 +29,8 @@ pub struct Progress {
 
 impl Progress {
     /// A report to pass to [`Download::progress`](crate::client::Download::progress) or
-    /// [`DownloadAll::progress`](crate::client::DownloadAll::progress), and the stream of what is
-    /// told to it.
+    /// [`DownloadAll::progress`](crate::client::DownloadAll::progress), and the stream of what it
+    /// receives.
     ///
     /// The stream yields the latest progress: one that is polled seldom skips what was in between
     /// and holds nothing up. It ends when the download is over, however it ended, or was dropped.

@@ -103,7 +103,7 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// [`Error::is_configuration`] if it is no http or https URL, or holds user info, a query
+    /// [`Error::is_configuration`] if it is not an http or https URL, or holds user info, a query
     /// or a `#`.
     pub fn from_base_url(base_url: &str) -> Result<Self> {
         let mut url = Url::parse(base_url.trim())

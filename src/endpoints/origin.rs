@@ -34,7 +34,7 @@ pub(crate) struct HostPattern {
 }
 
 impl HostPattern {
-    /// None if it is no host.
+    /// `None` if it is not a host.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let (below, name) = match text.strip_prefix('.') {
             Some(name) => (true, name),

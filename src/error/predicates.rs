@@ -39,7 +39,7 @@ impl Error {
     }
 
     /// The configuration or an argument is wrong; nothing was sent. Usual causes: an operation
-    /// without an endpoint, an endpoint that is no URL, an id that cannot stand in a path.
+    /// without an endpoint, an endpoint that is not a URL, an id that no path can hold.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         matches!(self.cause(), Kind::Configuration(_))

@@ -1,6 +1,6 @@
 //! A Lab Connector of your own, on loopback.
 //!
-//! *Problem.* Align gives credentials after one to three months, and then there are real people
+//! *Problem.* Align issues credentials after one to three months, and then there are real people
 //! behind them.
 //!
 //! *Default.* [`Simulator::start`] serves every service of the Lab Connector API over HTTP on a

@@ -65,7 +65,7 @@ pub(super) struct LabAccount {
     pub(super) listed: BTreeSet<u32>,
     /// Changes with whatever the list shows.
     pub(super) version: u64,
-    /// Cases that have left the list lately, and the entry with which they last stood in it.
+    /// Cases that have left the list lately, and the entry with which they were last in it.
     pub(super) left: VecDeque<(u32, u32)>,
     /// The list as it was last sent.
     pub(super) pages: Pages,

@@ -227,7 +227,7 @@ pub struct TransportError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Connect,
-    /// No connection comes about, and it does not pass by itself.
+    /// No connection can be made, and waiting does not help.
     Unconnectable,
     /// What answers speaks no HTTP.
     Protocol,

@@ -195,8 +195,8 @@ impl Lease {
     }
 }
 
-/// The right to change an entry, among all processes, until it is dropped. The file is never
-/// removed: who waits for its lock would wait for one that nobody else sees.
+/// The right to change an entry, among all processes, until it is dropped. The file is never removed: a
+/// process that waits for its lock would wait for one that nobody else sees.
 struct EntryLock {
     file: File,
     path: PathBuf,
@@ -292,7 +292,7 @@ fn refuse_if_shared(path: &Path) -> Result<()> {
 #[cfg(unix)]
 fn refuse_if_readable(path: &Path, metadata: &fs::Metadata) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    // Any right of the group or of others: who can write there could plant tokens.
+    // Any right of the group or of others: whoever can write there could plant tokens.
     if metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }

@@ -83,8 +83,8 @@ impl<'a> Download<'a> {
     /// Whether the file must end as a zip does. Default: if its kind is `IDE` or its first bytes
     /// are those of a zip. That an order's files are zips is a convention.
     ///
-    /// It must begin with its first entry, and have one end: a file for whose end
-    /// `export::Package::open` would refuse it is not delivered. The entries are not looked at.
+    /// It must begin with its first entry, and have one end: a file that `export::Package::open` would
+    /// refuse for its end is not delivered. The entries are not read.
     pub fn zip(mut self, is_zip: bool) -> Self {
         self.zip = if is_zip {
             ZipRule::Always

@@ -222,7 +222,7 @@ impl ClientBuilder {
     /// The proxy that requests go through: an http or https URL, which may hold user and
     /// password. It is asked to tunnel what is https. Default: what the environment
     /// (`HTTPS_PROXY`, `NO_PROXY` and their kin) and, on macOS and Windows, the system's settings
-    /// say. Scripts that choose a proxy (PAC, WPAD) are not read, by the client as by
+    /// say. Scripts that choose a proxy (PAC, WPAD) are read neither by the client nor by
     /// [`Client::check`]: where a network has only those, name the proxy here.
     ///
     /// Without a proxy, a host that the configuration does not name, such as that of a file, is not
@@ -250,9 +250,8 @@ impl ClientBuilder {
         self
     }
 
-    /// A certificate, or several, in PEM, that is trusted beside the platform's roots: that of
-    /// a proxy which breaks TLS open to inspect it. May be called more than once. Default: the
-    /// platform's roots alone.
+    /// One or several certificates in PEM to trust beside the platform's roots, such as that of a proxy
+    /// that opens TLS to inspect it. May be called more than once. Default: the platform's roots alone.
     #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
     #[cfg_attr(
         docsrs,

@@ -90,8 +90,8 @@ impl Check {
     }
 
     /// Asks for the first byte of the order's thumbnails too. What makes an order *Downloaded* is not
-    /// documented: this may take it off the list, and a service that gives no parts of files sends the
-    /// whole. Default: no.
+    /// documented: this may take it off the list, and a service that does not send parts of files sends
+    /// the whole. Default: no.
     pub fn thumbnails(mut self) -> Self {
         self.thumbnails = true;
         self

@@ -1,7 +1,7 @@
 //! The steps about orders and their files.
 //!
 //! Each answer is looked at twice: as an application reads it, and as plain JSON for its form. A file
-//! is only opened; the check must not take an order off the list unless it was told that it may.
+//! is only opened; the check must not take an order off the list unless the caller allowed it.
 
 use std::sync::Arc;
 

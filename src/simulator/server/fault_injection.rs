@@ -54,7 +54,7 @@ pub(super) async fn call(
             let place = (operation as u64) << 48;
             world
                 .randomness
-                // Inverted, so that it is no number by which `Faults::draw` draws.
+                // Inverted, so that no draw of `Faults::draw` has the same number.
                 .nth(Stream::Faults, !(place ^ number))
                 .u64(..)
         };

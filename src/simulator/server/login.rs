@@ -43,7 +43,7 @@ struct AuthorizationRequest {
 /// Why there is no code.
 #[derive(Debug)]
 enum SignInRefusal {
-    /// Nobody can be sent back: who asks is not known.
+    /// Nobody can be sent back: the application that asks is not known.
     Page(&'static str),
     /// The software gets an error, as section 4.1.2.1 says.
     Redirect(Url, &'static str),

@@ -106,12 +106,12 @@ impl Shape<'_> {
         })
     }
 
-    /// An order as it stands.
+    /// An order as it is now.
     pub(super) fn order(&self, case: &Case, in_listing: bool) -> Option<Value> {
         self.order_at(case, case.entries().last()?, in_listing)
     }
 
-    /// An order as it stood.
+    /// An order as it was.
     pub(super) fn order_at(&self, case: &Case, entry: &Entry, in_listing: bool) -> Option<Value> {
         let (world, behaviour) = (self.world, self.behaviour);
         let account = world.account_of(case)?;
