@@ -231,6 +231,7 @@ impl Client {
         let caller = Caller {
             client: self.clone(),
             shared: Some(shared),
+            // No policy of its own: `RawRequest::retry` sets one for a single request.
             retry: None,
         };
         (caller, tokens)

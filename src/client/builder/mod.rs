@@ -328,6 +328,7 @@ impl ClientBuilder {
 
         // First of all: the transport's resolver and the extra headers go by it.
         let mut allowed = AllowedOrigins::default();
+        // Only what the configuration names: Discovery and orders must not add to it.
         for url in endpoints.configured_urls() {
             allowed.allow_origin(&url);
         }

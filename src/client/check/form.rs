@@ -16,6 +16,7 @@ const LONGEST: usize = 40;
 
 /// Whether a key has the form of an identifier, and may be shown.
 pub(super) fn is_plain(key: &str) -> bool {
+    // OData and JSON Schema begin keys with `@` and `$`.
     let first = |letter: char| letter.is_ascii_alphabetic() || matches!(letter, '_' | '$' | '@');
     let other = |letter: char| {
         letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '$' | '@')
@@ -75,6 +76,7 @@ pub(super) fn spelling_of(key: &str) -> Option<&'static str> {
     let first_is_upper = key.starts_with(upper);
     let inner_is_upper = key.chars().skip(1).any(upper);
     Some(match key {
+        // The signs first: a key with one may have capitals as well.
         _ if key.contains('-') => "kebab-case",
         _ if key.contains('_') && !key.chars().any(|letter| letter.is_ascii_lowercase()) => {
             "SCREAMING_SNAKE_CASE"

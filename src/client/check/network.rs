@@ -155,6 +155,7 @@ impl Run {
                 return;
             }
         };
+        // As a browser asks: a service may answer programs in another way.
         let mut asked = Request::new(Bytes::new());
         asked
             .headers_mut()
@@ -186,6 +187,7 @@ impl Run {
             _ => None,
         };
         let is_good = head.status.is_success() || head.status.is_redirection();
+        // An error in the redirect has a good status: RFC 6749 section 4.1.2.1 sends it to the browser.
         if !is_good || refused.is_some() {
             let error = answer::error(head.status, &head.headers, &body, protocol.wire.clock.now());
             let step = self.failed(operation, &error);

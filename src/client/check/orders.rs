@@ -105,6 +105,7 @@ impl Run {
     /// One order by its Rx id.
     pub(super) async fn order(&mut self, lab: &Lab, listed: Option<&[Order]>) -> Option<Order> {
         let operation = Operation::GetOrderByRxId;
+        // The first that has one: a listing may leave Rx ids out.
         let first = || listed.into_iter().flatten().find_map(Order::rx_id).cloned();
         let Some(rx_id): Option<RxId> = self.check.order.clone().or_else(first) else {
             self.skipped(
@@ -314,6 +315,7 @@ fn is_refusal(status: StatusCode) -> bool {
 
 fn is_missing(error: &Error) -> bool {
     let status = error.status();
+    // Which code says that an order is not shown is not documented; a 401 is about the token.
     status.is_some_and(|status| status.is_client_error()) && !error.is_unauthorized()
 }
 

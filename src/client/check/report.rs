@@ -97,6 +97,7 @@ impl fmt::Display for CheckReport {
         for step in &self.steps {
             step.fmt(f)?;
         }
+        // Before what was seen: it is what the reader has to do.
         if self.settings != Value::Object(Map::new()) {
             writeln!(f, "\nset in the configuration: {}", self.settings)?;
         }
@@ -135,6 +136,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = match self.outcome {
             Outcome::Good => "good",
+            // In capitals: what to look at first in a page of steps.
             Outcome::Failed => "FAILED",
             Outcome::Skipped => "skipped",
         };

@@ -29,7 +29,8 @@ impl Route {
             _ if own => Route::Own,
             Proxy::System => Route::System,
             Proxy::None => Route::Direct,
-            // The URL may hold a password.
+            // The URL may hold a password. One that cannot be parsed shows as nothing: `build` refuses
+            // it right after this.
             Proxy::At(url) => Route::Proxy(proxy::place(url.expose()).unwrap_or_default()),
         }
     }

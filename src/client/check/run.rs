@@ -107,6 +107,7 @@ impl Run {
     /// What needs tokens.
     pub(super) async fn account(&mut self) {
         let accounts = self.accounts().await;
+        // Whatever follows needs the tokens of an account.
         let Some(lab) = self.choose(accounts).await else {
             return;
         };
@@ -148,6 +149,7 @@ impl Run {
 
 /// The path of a template. What has a digit may be an id, but for versions.
 fn path_of(template: &str) -> String {
+    // By hand: a URL parser would encode the braces.
     let after = template
         .find("://")
         .map_or(template, |at| &template[at + 3..]);
