@@ -22,6 +22,8 @@ pub(super) trait Setting: Sized {
 
     /// From a variable of the environment: JSON where it has no better form.
     fn read_text(text: &str) -> Option<Self> {
+        // Of a variable, relative paths start at the current directory: there is no file that names
+        // them.
         Self::read(serde_json::from_str(text.trim()).ok()?, Path::new(""))
     }
 
@@ -98,6 +100,8 @@ impl Setting for u32 {
 
     fn read(value: Value, _: &Path) -> Option<Self> {
         let number = u32::try_from(value.as_u64()?).ok()?;
+        // 0 could mean none at all or no limit: it is refused, and the setting is left out for the
+        // second.
         (number > 0).then_some(number)
     }
 
@@ -169,6 +173,7 @@ impl Setting for Value {
     fn read(value: Value, base: &Path) -> Option<Self> {
         match value {
             Value::Object(_) => Some(value),
+            // A path as any other: it starts at the directory of the file that names it.
             path => PathBuf::read(path, base)?.write(),
         }
     }

@@ -111,6 +111,8 @@ impl Directory {
             &discovered,
             DiscoveryAnswer {
                 at: now,
+                // Empty only where Discovery was asked without an endpoint, which `resolve` refuses
+                // before.
                 from: self.place().unwrap_or_default(),
                 endpoints: discovered.to_json(),
             },
@@ -204,6 +206,7 @@ pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
     }
     let value: Value =
         text::json(answer, None).map_err(|error| wrong("it is not JSON").with_source(error))?;
+    // An answer that is a list has no domain beside it.
     let nothing = serde_json::Map::new();
     let object = value.as_object().unwrap_or(&nothing);
 

@@ -234,6 +234,7 @@ pub(super) fn lenient_field<'v>(
     fields: &'v serde_json::Map<String, Value>,
     wanted: &[&str],
 ) -> Option<&'v Value> {
+    // By the order of the names and not of the object: the best name wins, wherever it stands.
     wanted.iter().find_map(|name| {
         let mut named = fields.iter();
         let found = named.find(|(key, _)| same_key(key, name));

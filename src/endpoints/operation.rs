@@ -58,6 +58,7 @@ macro_rules! operations {
             /// Align's.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Operation> {
+                // Blanks count as little as `_`: Align's names have them.
                 let letters = |text: &str| -> String {
                     text.chars()
                         .filter(|c| c.is_alphanumeric())

@@ -48,6 +48,8 @@ impl HostPattern {
         let url = Url::parse(&format!("https://{name}/")).ok()?;
         let host = match url.host()? {
             Host::Domain(domain) => {
+                // A pattern with a dot at its end is meant for the host without; in a URL the two are
+                // different hosts.
                 let domain = domain.strip_suffix('.').unwrap_or(domain);
                 let whole = !domain.is_empty() && domain.split('.').all(|part| !part.is_empty());
                 Host::Domain(whole.then(|| domain.to_owned())?)
@@ -90,6 +92,7 @@ impl AllowedOrigins {
     /// Allows the very origin of a URL that the configuration names.
     pub(crate) fn allow_origin(&mut self, url: &Url) {
         let origin = url.origin();
+        // A simulator or a tool on this machine: then files may come from here too.
         self.loopback |= is_loopback(url);
         if !self.origins.contains(&origin) {
             self.origins.push(origin);
