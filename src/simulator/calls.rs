@@ -51,6 +51,8 @@ impl Calls {
     pub(super) fn count(&mut self, occasion: Occasion) -> u64 {
         let at = match occasion {
             Occasion::Notification => 0,
+            // The discriminants are those of the table, from 0: `counts` has a place for each, behind
+            // notifications.
             Occasion::Call(operation) => operation as usize + 1,
         };
         self.counts[at] += 1;

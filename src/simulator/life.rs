@@ -105,6 +105,7 @@ impl Default for Workload {
             to_doctor: 0.08,
             by_interpretation: 0.1,
             back_to_review: 0.2,
+            // The software under test downloads: people in the portal would take cases from it.
             portal_downloads: 0.0,
             remakes: 0.02,
         }

@@ -57,6 +57,8 @@ impl Transport for InProcessTransport {
         if *self.closing.borrow() {
             return Err(TransportError::connect("the simulator was dropped"));
         }
+        // Each of its ports is another origin, as over HTTP: a call must not reach the files by the
+        // address of the API.
         let authority = request.uri().authority().map(|at| at.as_str().to_owned());
         let router = authority.and_then(|at| self.routers.by_authority.get(&at));
         let Some(mut router) = router.cloned() else {

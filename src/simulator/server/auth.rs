@@ -245,6 +245,7 @@ pub(super) async fn unpair(
         account.paired = false;
         account.notification_url = None;
     }
+    // The pairing is the right of the tokens: a token that outlived it could go on reading.
     world.end_tokens(&Owner::Account(id));
     Ok(shape::done(&world.behaviour, world.behaviour.unpair_code))
 }

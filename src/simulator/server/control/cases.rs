@@ -102,6 +102,7 @@ struct CaseQuery {
 
 pub(super) async fn list(State(shared): App, RawQuery(text): RawQuery) -> Answer {
     let wanted: CaseQuery = query(text.as_deref())?;
+    // More would be one answer of many megabytes; `next` leads on.
     let limit = number("limit", wanted.limit.as_deref(), 100)?.min(MOST);
     let phase = match wanted.phase {
         None => None,
