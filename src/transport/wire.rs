@@ -75,6 +75,7 @@ impl TimedTransport {
                 .or_insert_with(|| agent.clone());
         }
         let sending = self.transport.send(request);
+        // The head alone: the body has a limit of its own, and a file has none on its whole.
         match self.within(self.timeouts.attempt, sending).await {
             Some(Ok(response)) => Ok(response),
             Some(Err(error)) => Err(self.failed(url, error)),
@@ -89,6 +90,7 @@ impl TimedTransport {
         let (head, body) = exchange.await?;
         match body.cut {
             None => Ok((head, body.bytes)),
+            // The setting is named only where raising it would help.
             Some(_) if limit < self.answer_limit => Err(too_long(&head, limit, "")),
             Some(_) => Err(self.too_long(&head)),
         }

@@ -63,6 +63,7 @@ where
         TokenKey::Login("conformance-check".into()),
         TokenKey::Account("conformance-check".into()),
     );
+    // An earlier run that was dropped may have left its entries.
     store.clear(&login).await?;
     store.clear(&account).await?;
     entries(&store, &login, &account).await?;
