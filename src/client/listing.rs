@@ -1,7 +1,7 @@
 //! The limits of a listing, and where its answers are read.
 //!
-//! *Problem.* 32 MiB of JSON with empty files took 2.7 GB of memory, and an endless `[1,1,…]` held its
-//! runtime's thread for a minute.
+//! *Problem.* 32 MiB of JSON with empty files took 2.7 GB of memory, and a list of numbers, `[1,1,…]`,
+//! held its runtime's thread for a minute.
 //!
 //! *Approach.* Each kind of size has a limit of its own, and going over one ends the listing with what it
 //! has, never with an error that loses it. What is long is read on a thread that may block.
@@ -17,8 +17,8 @@ use crate::model::lenient::{ExceededLimit, Limits, Shapes};
 /// How much *Get Orders* and *Get Accounts* may bring. No honest service reaches these limits; with
 /// them no other can take all memory or go on for ever.
 ///
-/// A listing ends at the first of its limits that it reaches: it holds what was read before, it is [not
-/// complete](super::Listing::is_complete), and its [problem](super::Listing::problem) names the limit.
+/// A listing ends at the first of its limits that it reaches: it holds what was read before, it is
+/// [not complete](super::Listing::is_complete), and its [problem](super::Listing::problem) names the limit.
 /// It is not tried again. A single order that is over its own limits is
 /// [unreadable](super::Listing::unreadable), and costs no other. JSON that is nested in more than a
 /// hundred levels needs no limit: it is kept as text.

@@ -3,8 +3,9 @@
 //! *Problem.* Each rule about tokens, repeats and hosts must hold for every operation, typed or raw, and
 //! one that is written twice is soon kept once.
 //!
-//! *Approach.* `operate` goes where Discovery says, `perform` tries, `once` sends. A request must not take a credential to a host that
-//! is not allowed, follow a redirect, or be repeated where it may have had an effect.
+//! *Approach.* `operate` goes where Discovery says, `perform` tries, `once` sends. A request must not take
+//! a credential to a host that is not allowed, follow a redirect, or be repeated where it may have had an
+//! effect.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -195,7 +196,8 @@ impl Caller {
         prepare: impl Fn() -> Result<PreparedRequest>,
     ) -> Result<Answer> {
         // Held over all attempts: the operation is one of the account's until it ends. The lane that all
-        // accounts share is entered for each attempt (`an_operation_that_waits_to_be_tried_again_takes_no_place`).
+        // accounts share is entered for each attempt
+        // (`an_operation_that_waits_to_be_tried_again_takes_no_place`).
         let _place = self.enter().await;
         let protocol = self.client.protocol();
         let (endpoints, first) = (protocol.directory.current(), prepare()?);

@@ -1,6 +1,6 @@
 //! Keys of a configuration, and what was meant by those that are none.
 //!
-//! A key that is misspelled and passed over costs a day: the setting seems to have no effect. So an
+//! A key that is misspelled and passed over is hard to find: the setting seems to have no effect. So an
 //! unknown key is an error in a file, which is ours alone; in the environment only one that is close to
 //! a setting is.
 

@@ -171,7 +171,7 @@ fn plan(orders: &[Order]) -> Vec<Vec<PlannedFile<'_>>> {
         let planned = assets.into_iter().map(|asset| {
             let name = file_name(order, asset);
             // Keyed by the order too: two orders may hold assets that are equal, and they are two files.
-            // Files of one name are few: an order's, or the same order's again.
+            // A list is enough under one key: few assets share a name.
             let alike = first
                 .entry((order.id().as_str(), name.clone()))
                 .or_default();

@@ -117,8 +117,8 @@ impl<'a> Transfer<'a> {
         if let Some(arrived) = self.take(held, answered).await? {
             return Ok(arrived);
         }
-        // Part of the same attempt: the service has answered, so there is nothing to wait for.
-        // The service does not continue what is there: from the beginning, at once.
+        // The service does not continue what is there: from the beginning, and in the same attempt, for
+        // it has answered and there is nothing to wait for.
         let answered = self.source.open(tokens, Default::default()).await?;
         let arrived = self.take(None, answered).await?;
         arrived.ok_or_else(|| Error::decode("it was not asked for a part of the file"))

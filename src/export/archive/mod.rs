@@ -370,8 +370,8 @@ fn kind_of(attributes: u32) -> Result<Option<bool>, Reason> {
 }
 
 fn grows_too_much(bytes: u64, compressed: u64, limits: &Limits) -> bool {
-    // A white page is a bomb by its ratio, and an honest file of some megabytes. The number is that of the
-    // docs of `Limits::ratio`.
+    // A scanned page that is white is a bomb by its ratio, and an honest file of some megabytes. The docs of
+    // `Limits::ratio` state this number.
     const FREE: u64 = 64 << 20;
     bytes > FREE && bytes > compressed.saturating_mul(u64::from(limits.ratio))
 }
