@@ -163,7 +163,8 @@ impl fmt::Debug for ClosingClient {
 
 impl Drop for ClientCloser {
     fn drop(&mut self) {
-        // Ends by itself: `close` waits no longer than an operation may take.
+        // Ends by itself: `close` waits no longer than an operation may take. In a panic too: the
+        // tokens of a refresh under way are worth more than a quick end.
         self.0.close().wait();
     }
 }

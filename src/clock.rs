@@ -39,7 +39,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
 }
 
 /// The longest wait that can be set: a year. What is longer would be more than some clocks can add to
-/// the time of day.
+/// the time of day, which panics (`every_setter_takes_any_value`).
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The clock of the machine.

@@ -1,4 +1,9 @@
 //! Names that outlast a power loss: a rename is durable once its directory is.
+//!
+//! *Problem.* After a power loss a file may be whole and its name gone: tokens, a download or a case.
+//!
+//! *Approach.* Whatever is renamed into its place calls this last. A file system that cannot sync
+//! directories must not fail the work, and no other error may be passed over.
 
 use std::fs::File;
 use std::io;

@@ -24,7 +24,7 @@ pub(crate) struct FoldedKey {
     length: usize,
 }
 
-/// The most letters that a name has. A longer key is nobody's.
+/// The most letters that a name has: on the stack, for each key of a listing. A longer key is nobody's.
 pub(crate) const LONGEST: usize = 24;
 
 impl FoldedKey {

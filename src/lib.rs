@@ -93,8 +93,8 @@
 //!
 //! # Documented, convention, model
 //!
-//! Three kinds of statements stand in these pages, and they are kept apart. *Documented*: Align's
-//! own material says it. *Convention*: nothing is documented, and this is our default, which you can
+//! These pages keep three kinds of statements apart. *Documented*: Align's own material says it.
+//! *Convention*: nothing is documented, and this is our default, which you can
 //! replace. *Model*: our own reading, made exact so that it can be tested.
 //!
 //! The crate is independent of Align Technology, Inc.; iTero and MyiTero are its trademarks. The

@@ -1,4 +1,9 @@
 //! Values that must not be printed.
+//!
+//! *Problem.* A token in a log is an access for whoever reads the log.
+//!
+//! *Approach.* As for values about people, and the memory is wiped as well. A text that is not taken
+//! for a secret must not be quoted by the error either: it may be one in the wrong place.
 
 use std::fmt;
 

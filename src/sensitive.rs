@@ -1,4 +1,10 @@
 //! Values about people.
+//!
+//! *Problem.* A patient's name gets into a log by way of a struct that derives `Debug`, years after it
+//! was written.
+//!
+//! *Approach.* The type itself prints nothing, so that no holder can. The text must have one way out,
+//! by a name that can be searched for.
 
 use std::fmt;
 

@@ -1,6 +1,8 @@
 //! Bytes that came become text, in this one place.
 //!
-//! *Problem.* Services and proxies declare encodings that they do not use.
+//! *Problem.* Services and proxies declare encodings that they do not use, put a byte order mark before
+//! JSON, and cut texts in the middle of a character. A pairing's tokens were lost for such a sign
+//! beside them (`a_lone_surrogate_beside_tokens_costs_no_tokens`).
 //!
 //! *Approach.* What the bytes are counts for more than what headers say. Decoding must never fail:
 //! an error text that is half readable is still of use.
@@ -23,9 +25,7 @@ pub(crate) fn of<'a>(body: &'a [u8], content_type: Option<&HeaderValue>) -> Cow<
     match std::str::from_utf8(body) {
         // Many declare Latin-1 by habit. UTF-16 is read as UTF-8 only by mistake.
         Ok(text) if declared.is_none_or(Encoding::is_ascii_compatible) => Cow::Borrowed(text),
-        // Its end is cut in the middle of a sign.
-        // `error_len` is none only if the bytes end within a character: the body was cut at a
-        // limit.
+        // `error_len` is none only if the bytes end within a character: the body was cut at a limit.
         Err(error) if error.error_len().is_none() && declared.is_none() => {
             String::from_utf8_lossy(&body[..error.valid_up_to()])
         }
@@ -47,6 +47,7 @@ pub(crate) fn json<T: DeserializeOwned>(
 
 /// The same of a text.
 pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> serde_json::Result<T> {
+    // Nearly all JSON is sound: the scan and the copy are for what the parser refuses.
     serde_json::from_str(json).or_else(|error| match without_halves(json) {
         Some(whole) => serde_json::from_str(&whole),
         None => Err(error),
@@ -68,7 +69,7 @@ fn without_halves(json: &str) -> Option<String> {
     }
     let mut whole = String::with_capacity(json.len());
     let (mut copied, mut at) = (0, 0);
-    // A backslash stands in texts only.
+    // A backslash is in texts only, so that the structure needs no reading.
     while let Some(next) = json[at..].find('\\') {
         at += next;
         match (half(json, at), half(json, at + 6)) {

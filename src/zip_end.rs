@@ -54,7 +54,7 @@ impl Edges {
         if chunk.len() >= END {
             self.last.clear();
         } else if self.last.len() + chunk.len() > 2 * END {
-            // Seldom, so that little is moved.
+            // Cut only when it is twice as long as needed: each cut moves what is kept.
             let surplus = self.last.len() + chunk.len() - END;
             self.last.drain(..surplus.min(self.last.len()));
         }
@@ -116,7 +116,8 @@ impl Edges {
         else {
             return End::Contradicts;
         };
-        // Either it counts without them, or with them.
+        // With bytes before the zip, its offsets may count without them (then the sum falls short), or
+        // with them (then the file does not begin with an entry).
         if shift > 0 || (offset > 0 && !self.look_like_zip()) {
             return End::LeadingBytes;
         }

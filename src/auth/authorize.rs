@@ -80,7 +80,7 @@ impl AuthorizationRequest {
         }
         // The parser's own message may show a part of the text.
         let stored: Option<StoredRequest> = serde_json::from_str(json).ok();
-        // Without a state, any answer would belong to it.
+        // Without a state, an answer that has none would belong to it.
         let stored = stored.filter(|stored| !stored.state.is_empty());
         let stored = stored.ok_or_else(|| {
             Error::new(Kind::Store(

@@ -62,8 +62,8 @@ impl DetachedTasks {
     }
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
-        // A panic leaves no entry half written, so poisoning says nothing here. A task that
-        // panicked must still be removed.
+        // A panic leaves no entry half written, so poisoning says nothing here. A task that panicked
+        // must still be removed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

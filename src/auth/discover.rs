@@ -21,10 +21,13 @@ use crate::error::{Error, Kind, Result, answer};
 /// is fresh enough, and a hundred accounts after a restart make one request.
 const BEFORE_REFRESH: Duration = Duration::from_secs(10 * 60);
 
-/// The same, where calls find nothing at the paths that it named. Convention.
+/// The same, where calls find nothing at the paths that it named. Longer than for what cannot do
+/// without: a flood of ids that do not exist looks the same, and must not become one of Discovery.
+/// Convention.
 const WHEN_MISSING: Duration = Duration::from_secs(60);
 
-/// The same, where no call can be made without it. Convention.
+/// The same, where no call can be made without it: shorter, since until then nothing works at all.
+/// Convention.
 const WHEN_NEEDED: Duration = Duration::from_secs(5);
 
 impl Protocol {
@@ -108,7 +111,8 @@ impl Protocol {
         if let Err(error) = &result {
             tracing::debug!(target: "lab_connector", %error, "discovery failed");
         }
-        // A failure is kept too: while Discovery is down, not every refresh waits for it.
+        // A failure is kept too: while Discovery is down, not every refresh waits for it
+        // (`discovery_is_asked_first_seldom_and_its_failure_is_none`).
         *last = Some((clock.elapsed(), result.clone()));
         result
     }

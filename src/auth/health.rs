@@ -1,4 +1,7 @@
 //! The state of a login's or an account's access: what a dashboard shows.
+//!
+//! It is put together from the store and from memory, without a request: a dashboard may ask every
+//! second. It must not hold a secret.
 
 use std::time::SystemTime;
 

@@ -134,7 +134,8 @@ pub(crate) fn redirect_url(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-/// The parameters of the sign-in page that the software must not set.
+/// The parameters of the sign-in page that the software must not set: those that the client fills in
+/// itself (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
 const RESERVED: [&str; 6] = [
     "response_type",
     "client_id",

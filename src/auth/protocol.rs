@@ -71,7 +71,8 @@ impl Protocol {
     pub(crate) fn authorization(&self) -> Result<AuthorizationRequest> {
         let operation = Operation::Authorization;
         let credentials = &*self.credentials;
-        // Users type their passwords there, and it gets the state.
+        // Held to the allowed hosts, though nothing is sent: users type their passwords there, and it
+        // gets the state.
         let page = self.credential_endpoint(operation)?.1;
         let redirect = self.redirect_url(operation)?;
         let client = self
@@ -174,7 +175,8 @@ impl Protocol {
         let (method, url) = self.credential_endpoint(operation)?;
         let request = self.revocation(tokens, method, &url).map_err(named)?;
         let (head, body) = self.exchange_once(&url, request).await.map_err(named)?;
-        // Some say so of a token that is gone already, which RFC 7009 has no error for.
+        // Some say so of a token that is gone already, which is no error by RFC 7009 section 2.2
+        // (`a_token_that_is_revoked_already_is_revoked`).
         let code = oauth_answer::code(&body);
         if !head.status.is_server_error() && code.as_deref() == Some("invalid_token") {
             return Ok(());
@@ -292,8 +294,9 @@ impl Protocol {
         // The crate knows one form, one status and one content type of each: they are judged here.
         let body = match oauth_answer::read(&body) {
             Some(OAuthAnswer::Refusal(json)) => {
-                // RFC 6749 section 5.2 asks for 400; some services answer 200. The crate takes 200
-                // for tokens, and every other status for an error.
+                // RFC 6749 section 5.2 asks for 400; some services answer 200. The crate takes 200 for
+                // tokens, and every other status for an error
+                // (`tokens_are_read_in_whatever_form_they_come`).
                 if head.status.is_success() {
                     head.status = StatusCode::BAD_REQUEST;
                 }
@@ -449,6 +452,8 @@ fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue> {
 /// Whether the answer to a refresh says that the refresh token is no longer good: by the code of
 /// the protocol, or by one that services define themselves.
 fn refuses_the_token(error: &TokenError) -> bool {
+    // Taken for a failure that passes, they would be tried again for ever, and nobody would be asked to
+    // sign in.
     const THEIR_OWN: [&str; 5] = [
         "bad_refresh_token",
         "invalid_refresh_token",

@@ -1,4 +1,12 @@
 //! Tokens, and the answer that brings them.
+//!
+//! *Problem.* The answer of *Pair* is not documented, and services write the end of a token as seconds,
+//! as text or as a point in time. Read wrongly, a token is taken for good that is not, or refreshed
+//! with each call.
+//!
+//! *Approach.* One lenient reader for both answers. What is stored has keys of its own, which must not
+//! change: a program of a new version starts with the tokens of the old one. No secret and no part of a
+//! stored text must be printed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +39,7 @@ pub struct Tokens {
 /// The access token lives one hour where its answer does not say; documented.
 const DEFAULT_LIFE: Duration = Duration::from_secs(60 * 60);
 
-/// No expiry lies further ahead: 100 years are no date any more but a mistake.
+/// No expiry is further ahead: a date in more than 100 years is a mistake.
 const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Tokens {
@@ -134,6 +142,7 @@ impl Tokens {
             .map_err(|_| Error::new(Kind::Store("an entry is damaged".into())))?;
         let time =
             // Adding to a `SystemTime` panics on overflow, and a damaged entry may hold any number.
+            // Twice the longest life: it is counted from 1970, and an expiry from now.
             |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds).min(LONGEST_LIFE * 2);
         // A damaged answer of Discovery must not cost the tokens.
         let discovery = stored
@@ -231,7 +240,8 @@ impl<'de> Deserialize<'de> for TokenAnswer {
         let filled = |text: &String| !text.is_empty();
         let access = fields.access.filter(filled);
         let access = access.ok_or_else(|| D::Error::custom("no `access_token` in it"))?;
-        // It would replace one that is good, and fail with every call.
+        // It would replace one that is good, and fail with every call
+        // (`a_token_that_no_header_takes_is_refused`).
         if HeaderValue::from_str(&access).is_err() {
             let what = "the `access_token` has characters that no header may have";
             return Err(D::Error::custom(what));

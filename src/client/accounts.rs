@@ -1,4 +1,11 @@
 //! Accounts: which labs a login may act for, and binding the software to one.
+//!
+//! *Problem.* The answer to a pairing brings tokens once. Lost between the answer and the store, they
+//! cost the lab its access, and a person has to pair again.
+//!
+//! *Approach.* The store is asked first whether it could keep them; then the work runs as a detached
+//! task. A pairing must not be sent twice where the first may have arrived, and stored tokens must not
+//! be forgotten before the service has ended the pairing.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -19,8 +26,8 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// [`Error::is_reauthorization_needed`] if the login has not signed in, or not for too
-    /// long. [`Error::is_decode`] if an account cannot be read, or if pages are missing.
+    /// [`Error::is_reauthorization_needed`] if nobody has signed in by this login, or too long ago.
+    /// [`Error::is_decode`] if an account cannot be read, or if pages are missing.
     ///
     /// # Cancel safety
     ///
@@ -31,6 +38,7 @@ impl Login {
             // says so.
             #[cfg(feature = "tracing")]
             tracing::debug!(%error, "discovery failed");
+            // Only the event above reads it.
             let _ = error;
         }
         let call = Call::new(Operation::GetAccounts);
@@ -39,7 +47,8 @@ impl Login {
             .pages(call, |account: &Account| account.id().as_str());
         let pages = pages.await?;
         let unreadable = pages.unreadable.into_iter().map(|(_, error, _)| error);
-        // A caller that chooses among accounts must see all of them.
+        // A caller that chooses among accounts must see all of them: unlike a listing of orders, one
+        // with a gap is an error (`an_unreadable_account_is_an_error_that_names_its_place`).
         match pages.problem.into_iter().chain(unreadable).next() {
             None => Ok(pages.good),
             Some(error) => Err(error),
@@ -116,9 +125,11 @@ async fn pair(
         .with("account_id", lab.id.as_str())
         .json(Value::Object(fields));
     let named = |error: Error| error.with_operation(Operation::Pair.title());
-    // Before the request: without a store the tokens of the new pairing would be lost.
+    // Before the request: without a store the tokens of the new pairing would be lost
+    // (`nothing_is_spent_whose_tokens_could_not_be_kept`).
     lab.tokens.probe().await.map_err(named)?;
     let answer = login.caller.send(call).await?;
+    // Its form is not documented: keys are read in any spelling (`pairing_reads_tokens_in_any_spelling`).
     let tokens = answer.decode("there is no `access_token` in it")?;
     let now = login.caller.client.protocol().wire.clock.now();
     // No tokens from before: a pairing is not a refresh, and keeps nothing of the old ones.
@@ -141,8 +152,8 @@ impl<'a> IntoFuture for Pairing<'a> {
     ///
     /// # Cancel safety
     ///
-    /// Safe: a pairing that has begun goes on, and its tokens are stored. Whether it came to
-    /// that is what [`Lab::is_paired`] says.
+    /// Safe: a pairing that has begun goes on, and its tokens are stored. [`Lab::is_paired`] says
+    /// whether it got that far.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.send())
     }
@@ -199,7 +210,7 @@ impl Lab {
 
     /// *Un Pair*: ends the pairing, then the account's tokens are forgotten. If the service takes
     /// neither the access token nor the refresh token any more, the pairing is over already: the
-    /// tokens are forgotten, and it is no error.
+    /// tokens are forgotten, and that is not an error.
     ///
     /// # Errors
     ///
@@ -221,10 +232,13 @@ impl Lab {
             }
             let call = Call::new(Operation::Unpair).with("account_id", lab.id.as_str());
             match lab.caller.send(call).await {
-                // The service has refused the access itself. Without a refresh token nothing was asked.
+                // `Some(true)`: the service itself refused the refresh token. An access token that has
+                // expired without one was asked of nobody, and the pairing may well stand
+                // (`a_pairing_that_nobody_can_end_is_not_taken_for_ended`).
                 Err(error)
                     if error.is_reauthorization_needed() && error.was_sent() == Some(true) => {}
                 Err(error) => return Err(error),
+                // A success may say in its body that nothing was done.
                 Ok(answer) => answer.done()?,
             }
             // Last: after any error above, the tokens are still there for another try.
@@ -253,8 +267,8 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// The service could not be reached or refused; the tokens are still stored. Where that is of no
-    /// use, [`Lab::forget_tokens`].
+    /// The service could not be reached, or it refused; the tokens are still stored. Where another try
+    /// does not help, use [`Lab::forget_tokens`].
     ///
     /// # Cancel safety
     ///

@@ -1,8 +1,14 @@
 //! The attempts of one operation: the one place that decides whether there is another.
 //!
-//! Calls and transfers each have a loop of their own, and go by this. It holds what is left of the
-//! operation's time, the tokens in use, and how often was tried. All times are elapsed time: a clock that
-//! is set while a call is under way neither ends it nor lets it run on.
+//! *Problem.* Whether to try again depends on the error, the time that is left, what the account may
+//! still spend on repeats, and whether a new token would help. Decided in two loops, it would be decided
+//! in two ways.
+//!
+//! *Approach.* Calls and transfers each have a loop of their own, and go by this. `RetryPolicy::decide`
+//! is pure; this module gathers what it needs and waits. All times are elapsed time: a clock that is
+//! set while a call is under way neither ends it nor lets it run on
+//! (`a_clock_that_is_set_does_not_end_a_call`). A request with an effect must not be sent again once it
+//! may have arrived; only a 401 proves that it did nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +70,8 @@ impl<'a> Attempts<'a> {
             renewed: false,
         };
         if let Some(source) = caller.tokens() {
-            // A refresh takes from the operation's time: the caller waits for it either way.
+            // A refresh takes from the operation's time: the caller waits for it either way
+            // (`a_call_without_a_token_waits_as_long_as_an_operation`).
             let tokens = wire.within(attempts.left(), source.tokens()).await;
             let tokens =
                 tokens.unwrap_or_else(|| Err(attempts.timed_out().with_sent(SendState::No)));
@@ -83,6 +90,7 @@ impl<'a> Attempts<'a> {
         let asked = clock.elapsed();
         let place = lane.enter(&**clock).await;
         self.since += clock.elapsed().saturating_sub(asked);
+        // After the wait: one that is dropped in the queue has made no attempt.
         self.made += 1;
         place
     }
@@ -138,12 +146,14 @@ impl<'a> Attempts<'a> {
             && !self.renewed
             && error.is_unauthorized()
         {
-            // Before the wait: one renewal for each operation, however it ends.
+            // Before the wait: one renewal for each operation, however it ends. Otherwise an endpoint
+            // that always answers 401 would cost a refresh for each attempt.
             self.renewed = true;
+            // The 401 is the token's failure, not the service's: it costs no attempt and no repeat.
             self.forgiven += 1;
             self.trace.renewing();
             let other = source.tokens_after(refused.generation());
-            // Within the operation's time, as all of it.
+            // Within the operation's time, as all of it (`a_call_that_is_refused_late_ends_in_its_time`).
             let other = wire.within(self.left(), other).await;
             let other = other.unwrap_or_else(|| Err(self.timed_out()));
             return match other.map_err(|error| self.unauthorized(error))? {
@@ -151,6 +161,7 @@ impl<'a> Attempts<'a> {
                     self.tokens = Some(other);
                     Ok(())
                 }
+                // These tokens are fresh from a refresh after a 401: the endpoint refuses, not they.
                 None => Err(error),
             };
         }
@@ -163,12 +174,14 @@ impl<'a> Attempts<'a> {
             attempts: self.made - self.forgiven,
             repeatable: self.repeatable,
             left: self.left(),
+            // Drawn here, so that the decision stays pure.
             chance: fastrand::f64(),
         };
         // A raw request may have a policy of its own.
         let policy = self.caller.retry.as_ref().unwrap_or(&inner.retry);
         let decision = match policy.decide(state, &error) {
-            // Asked last: a repeat that the policy refuses costs nothing.
+            // Asked last: a repeat that the policy refuses costs nothing. The budget keeps a thousand
+            // callers from tripling an outage (`an_outage_is_not_made_worse`).
             Ok(_) if !self.budget.take(&error, wire.clock.elapsed()) => Err(StopReason::Budget),
             decision => decision,
         };
@@ -177,6 +190,7 @@ impl<'a> Attempts<'a> {
             attempts: self.made,
             decision: decision.map_err(StopReason::as_str),
         };
+        // Told before the wait, so that a log shows what the program is waiting for.
         self.trace.failed(&event);
         if let Some(observer) = &inner.on_retry {
             observer(&event);

@@ -1,4 +1,7 @@
 //! The caller of an operation: a login, an account, or the client without either.
+//!
+//! It says with whose tokens a request goes and whose limits it counts against. What is shared by all
+//! handles of a key is behind one `Arc`, so that cloning a handle cannot multiply its limits.
 
 use std::sync::Arc;
 
@@ -40,6 +43,7 @@ impl Caller {
         let clock = &self.client.protocol().wire.clock;
         match &self.shared {
             Some(shared) => shared.limits.enter(&**clock).await,
+            // Calls without a token are few, Discovery above all, and no lab's share is at stake.
             None => None,
         }
     }
@@ -56,7 +60,8 @@ impl Caller {
         }
     }
 
-    /// What repeats of its downloads may cost.
+    /// What repeats of its downloads may cost: apart from those of calls, so that files which fail do not
+    /// use up the repeats of a poll (`files_and_calls_do_not_hold_each_other_up`).
     pub(super) fn files(&self) -> &Budget {
         match &self.shared {
             Some(shared) => &shared.files,

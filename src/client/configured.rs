@@ -1,4 +1,7 @@
 //! A client from a configuration.
+//!
+//! Each setting is applied by the setter of its name, and only if the file or the environment has it:
+//! the defaults stay those of the builder, in one place. Nothing is sent.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 
 impl Client {
-    /// A client as a configuration says it: [`ClientBuilder::from_config`] and
+    /// A client as a configuration describes it: [`ClientBuilder::from_config`] and
     /// [`ClientBuilder::build`].
     ///
     /// # Errors
@@ -65,6 +68,7 @@ impl ClientBuilder {
         if let Some(directory) = &config.token_directory {
             builder = builder.token_store(FileTokenStore::open(directory)?);
         }
+        // Read now: a path that is wrong is to be found at the start, not by the first call.
         for path in config.root_certificates.iter().flatten() {
             builder = trusting(builder, path)?;
         }

@@ -96,7 +96,8 @@ impl RequestLimits {
 
     /// Waits for a place, which is free again when the permit is dropped.
     pub(super) async fn enter(&self, clock: &dyn Clock) -> Option<SemaphorePermit<'_>> {
-        // An error would mean that the semaphore is closed, which nobody does.
+        // An error would mean that the semaphore is closed, which nobody does. The slot comes before
+        // the turn: an operation that waited for a slot with its turn taken would waste the turn.
         let permit = self.slots.acquire().await.ok();
         if let Some(spacing) = self.spacing {
             // Held across the wait on purpose: tokio's lock is fair, so that turns go in the order

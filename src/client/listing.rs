@@ -1,4 +1,10 @@
 //! The limits of a listing, and where its answers are read.
+//!
+//! *Problem.* 32 MiB of JSON with empty files took 2.7 GB of memory, and a list of numbers, `[1,1,…]`,
+//! held its runtime's thread for a minute.
+//!
+//! *Approach.* Each kind of size has a limit of its own, and going over one ends the listing with what it
+//! has, never with an error that loses it. What is long is read on a thread that may block.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +14,14 @@ use crate::endpoints::Operation;
 use crate::error::Error;
 use crate::model::lenient::{ExceededLimit, Limits, Shapes};
 
-/// What *Get Orders* and *Get Accounts* may bring: limits that no honest service reaches, so that no
-/// other can take all memory or go on without an end.
+/// How much *Get Orders* and *Get Accounts* may bring. No honest service reaches these limits; with
+/// them no other can take all memory or go on for ever.
 ///
-/// What is over a limit of a whole listing ends it: what was read before is in it, it is
-/// [not complete](super::Listing::is_complete), and its [problem](super::Listing::problem) names the
-/// limit. It is not tried again. A single order that is over its limits is
+/// A listing ends at the first of its limits that it reaches: it holds what was read before, it is
+/// [not complete](super::Listing::is_complete), and its [problem](super::Listing::problem) names the limit.
+/// It is not tried again. A single order that is over its own limits is
 /// [unreadable](super::Listing::unreadable), and costs no other. JSON that is nested in more than a
-/// hundred levels needs no limit: it is kept as a text.
+/// hundred levels needs no limit: it is kept as text.
 ///
 /// Beside them, [`ClientBuilder::answer_limit`](super::ClientBuilder::answer_limit) is for each page.
 ///

@@ -1,4 +1,7 @@
-//! A user who signs in.
+//! A user who signs in: the code becomes tokens, and tokens end.
+//!
+//! A code is good for one use, as is what it brings. So signing in runs as a detached task, and must
+//! not spend the code before the store has said that it can keep tokens.
 
 use std::fmt;
 use std::future::Future;
@@ -75,8 +78,8 @@ impl Login {
     ///
     /// # Cancel safety
     ///
-    /// Safe: an exchange that has begun goes on, and its tokens are stored. Whether it came to
-    /// that is what [`Login::is_signed_in`] says.
+    /// Safe: an exchange that has begun goes on, and its tokens are stored. [`Login::is_signed_in`]
+    /// says whether it got that far.
     pub async fn finish(&self, request: &AuthorizationRequest, redirected: &Url) -> Result<()> {
         let (login, request) = (self.clone(), request.clone());
         let redirected = redirected.clone();
@@ -124,8 +127,8 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// The service could not be reached or refused; the tokens are still stored. Where that is of no
-    /// use, [`Login::forget_tokens`].
+    /// The service could not be reached, or it refused; the tokens are still stored. Where another try
+    /// does not help, use [`Login::forget_tokens`].
     ///
     /// # Cancel safety
     ///
@@ -157,6 +160,7 @@ pub(super) async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     let task = client.protocol().detached.spawn(work);
+    // An error here is a panic, or a runtime that ends: the tokens may be issued and not stored.
     task.await.map_err(Error::store)?
 }
 
@@ -167,6 +171,8 @@ pub(super) async fn forget(client: &Client, source: &Arc<TokenSource>) -> Result
 
 pub(super) async fn revoke(client: &Client, source: &TokenSource) -> Result<()> {
     let named = |error: Error| error.with_operation(Operation::RevokeToken.title());
+    // Not detached: nothing is issued, and a revocation that is dropped can be made again. The refresh
+    // under way ends first, or it would bring new tokens after the old ones are revoked.
     if let Some(tokens) = source.settled().await.map_err(named)? {
         // Revoked before they are forgotten: if the service cannot be reached, another try still
         // has them.

@@ -154,7 +154,7 @@ impl Client {
     ///
     /// Safe: the endpoints are replaced in one step or not at all.
     pub async fn discover(&self) -> Result<()> {
-        // It comes before there are tokens. Convention.
+        // Without a token: Discovery is asked before there are any. That it needs none is a convention.
         let call = Call::new(Operation::Discovery);
         let answer = self.anonymous().send(call).await?;
         // What is not JSON at all is described as for any other call.
@@ -193,11 +193,12 @@ impl Client {
     /// Safe: what is under way goes on.
     pub async fn close(&self) {
         let Protocol { wire, detached, .. } = self.protocol();
-        // The lock is held over the loop: `store_pending` begins tasks and awaits nothing.
+        // First: the tasks that this begins are then among those that `ended` waits for. The lock is
+        // held over the loop, as `store_pending` awaits nothing.
         for shared in self.handles().all() {
             shared.tokens.store_pending();
         }
-        // Done or out of time: the program ends either way.
+        // Done or out of time: the program ends either way (`the_end_does_not_wait_for_ever`).
         let _ = wire.within(wire.timeouts.operation, detached.ended()).await;
     }
 
@@ -230,6 +231,7 @@ impl Client {
         let caller = Caller {
             client: self.clone(),
             shared: Some(shared),
+            // No policy of its own: `RawRequest::retry` sets one for a single request.
             retry: None,
         };
         (caller, tokens)

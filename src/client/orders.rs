@@ -1,4 +1,10 @@
 //! Orders: listing them, fetching one, sending one back.
+//!
+//! *Problem.* An order that is missing from a listing looks as if the lab had downloaded it, and a
+//! service may answer with another order than the one asked for.
+//!
+//! *Approach.* A listing says what it lacks, and one bad record costs no other. An order must not be
+//! taken for the one asked for if its own Rx id says otherwise, and a scan must not be returned twice.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -75,6 +81,8 @@ impl<'a> Orders<'a> {
     pub async fn by_rx(&self, rx_id: &RxId) -> Result<Order> {
         let (answer, order) = self.fetch(rx_id).await?;
         // An order without an Rx id of its own cannot contradict the one that was asked for.
+        // In capitals or not: only a real difference contradicts
+        // (`another_order_than_the_one_asked_for_is_an_error`).
         let same = |other: &RxId| other.as_str().eq_ignore_ascii_case(rx_id.as_str());
         match order.rx_id().is_none_or(same) {
             true => Ok(order),
@@ -144,8 +152,8 @@ impl Listing {
         &self.unreadable
     }
 
-    /// Why there may be more orders: a page that failed, that says that something did, that repeats
-    /// an earlier one, or that is announced without a way to it. What was read before is in the listing.
+    /// Why there may be more orders: a page that failed, that reports a failure, that repeats an
+    /// earlier one, or that is announced without a way to it. What was read before is in the listing.
     ///
     /// [`Error::is_origin`] if a link to the next page leads where the token must not go;
     /// [`Error::is_decode`] if the pages make no sense, if an answer speaks of errors beside its list,
@@ -235,6 +243,7 @@ impl ReturnScan<'_> {
             .with("account_id", self.lab.id.as_str())
             .with("order_id", self.order.as_str())
             .json(Value::Object(self.fields));
+        // A success may say in its body that nothing was returned (`success_with_an_error_in_it_is_none`).
         self.lab.caller.send(call).await?.done()
     }
 }

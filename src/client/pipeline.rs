@@ -1,7 +1,11 @@
 //! The one way of every call: resolve the endpoint, authorize, send, judge, try again.
 //!
-//! Typed calls and raw ones go this way alike. A request must not take a credential to a host that
-//! is not allowed, follow a redirect, or be repeated where it may have had an effect.
+//! *Problem.* Each rule about tokens, repeats and hosts must hold for every operation, typed or raw, and
+//! one that is written twice is soon kept once.
+//!
+//! *Approach.* `operate` goes where Discovery says, `perform` tries, `once` sends. A request must not take
+//! a credential to a host that is not allowed, follow a redirect, or be repeated where it may have had an
+//! effect.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -94,6 +98,8 @@ impl PreparedRequest {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         PreparedRequest {
+            // RFC 9110 section 9.2.2, for raw requests. An operation goes by what it does instead: Return
+            // Scan may be configured as PUT (`an_effect_is_not_repeated`).
             repeatable: method.is_idempotent(),
             subject: Subject {
                 title,
@@ -148,13 +154,15 @@ impl Caller {
         self.locate(operation).await?;
         let mut result = self.perform(&prepare).await;
         let protocol = self.client.protocol();
-        // Nothing was there to do anything, so that this holds for what has effects as well.
+        // Nothing was there to do anything, so that this holds for what has effects as well
+        // (`when_everything_is_gone_discovery_is_asked`).
         if result.as_ref().is_err_and(Error::is_not_found)
             && may_move
             && protocol.missed(operation).await
         {
             result = self.perform(&prepare).await;
         }
+        // Not Discovery itself: that it was found says nothing of the paths that it names.
         if result.is_ok() && operation != Operation::Discovery {
             protocol.directory.found(protocol.wire.clock.elapsed());
         }
@@ -187,7 +195,9 @@ impl Caller {
         &self,
         prepare: impl Fn() -> Result<PreparedRequest>,
     ) -> Result<Answer> {
-        // Held over all attempts: the operation is one of the account's until it ends.
+        // Held over all attempts: the operation is one of the account's until it ends. The lane that all
+        // accounts share is entered for each attempt
+        // (`an_operation_that_waits_to_be_tried_again_takes_no_place`).
         let _place = self.enter().await;
         let protocol = self.client.protocol();
         let (endpoints, first) = (protocol.directory.current(), prepare()?);
@@ -197,7 +207,8 @@ impl Caller {
             let repeatable = first.repeatable;
             let (budget, title) = (self.calls(), first.subject.title);
             let mut attempts = Attempts::begin(self, budget, title, repeatable, trace).await?;
-            // Discovery was asked before the tokens were refreshed.
+            // Discovery was asked before the tokens were refreshed, and may have moved this operation. The
+            // request is made anew only then: mostly nothing has changed, and nothing is copied.
             let moved;
             let prepared = if Arc::ptr_eq(&endpoints, &protocol.directory.current()) {
                 &first
@@ -238,11 +249,13 @@ impl Caller {
         let (head, body) = wire.exchange_some(url, request, limit, until).await?;
         let cut = body.cut.map(|cut| match cut {
             Truncation::Late => over(ExceededLimit::Time),
+            // Each names its own setting: the rest of the listing's bytes, or the limit of an answer.
             Truncation::Long if limit < wire.answer_limit => over(ExceededLimit::Bytes),
             Truncation::Long => wire.too_long(&head),
         });
         let body = body.bytes;
-        // Never followed: the token would go along, and a method may change.
+        // Never followed: the token would go along, and a method may change
+        // (`no_call_follows_a_redirect`).
         refuse_redirect(&prepared.subject.url, &head)?;
         // Before the length: the beginning of an error is enough to describe it.
         if !head.status.is_success() {
@@ -265,8 +278,9 @@ impl Caller {
             body,
             cut,
         };
-        // Also where nothing is read from the answer: behind the page of a proxy or a sign-in
-        // form nobody did what was asked for.
+        // Also where nothing is read from the answer: behind the page of a proxy or a sign-in form nobody
+        // did what was asked for. One was once taken for a scan that was returned
+        // (`a_page_with_a_byte_order_mark_has_done_nothing`).
         if answer::is_page(&answer.body) {
             let what = answer::describe(&answer.headers, &answer.body);
             return Err(answer.unfit(Error::decode(what)));

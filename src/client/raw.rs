@@ -1,4 +1,8 @@
 //! Requests of your own making, with the client's authorization, retries, limits and errors.
+//!
+//! They go through the same pipeline as typed calls: a raw request must not carry the token to a host that
+//! they could not, nor set `Authorization` itself. Setters cannot fail, so that a chain reads well; the
+//! first mistake is kept and reported when the request is sent.
 
 use std::fmt;
 
@@ -106,6 +110,7 @@ impl RawRequest {
     /// Fills in a variable of the URI template. The value is percent-encoded.
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
+        // The last value counts, also in place of the account that `Lab::call` has set.
         self.variables.retain(|(known, _)| *known != name);
         self.variables.push((name, value.into()));
         self
@@ -128,6 +133,7 @@ impl RawRequest {
                 // Any text may be in its place: it is shown on one line, and not all of it.
                 let name: String = name.escape_debug().take(40).collect();
                 let wrong = Error::configuration(format!("the header `{name}` cannot be set"));
+                // The first one stays: it is nearest to where the chain began.
                 self.wrong.get_or_insert(wrong);
             }
         }
@@ -167,6 +173,7 @@ impl RawRequest {
     /// a header cannot be sent.
     pub fn inspect(&self) -> Result<http::Request<Bytes>> {
         let prepared = self.prepare()?;
+        // Without tokens: what is shown to a person must not hold one.
         prepared.request(&self.caller.client, None)
     }
 

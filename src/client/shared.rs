@@ -67,7 +67,8 @@ impl Handles {
 /// and is to wait, no rate that would be exceeded.
 fn is_forgettable(shared: &Arc<SharedState>, now: Duration) -> bool {
     // The table alone makes clones of an entry that nobody holds, and it is locked now: the count
-    // cannot grow meanwhile.
+    // cannot grow meanwhile. What a new entry would not know: a refusal that stands
+    // (`a_refusal_outlives_the_handles`), a rate, budgets that are spent.
     Arc::strong_count(shared) == 1
         && Arc::strong_count(&shared.tokens) == 1
         && shared.tokens.is_at_rest()

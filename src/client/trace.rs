@@ -1,5 +1,8 @@
 //! What a call reports of itself, where the feature `tracing` is on: a span with the names that
-//! OpenTelemetry defines for HTTP clients. It must not hold a URL with its values, a header or a body.
+//! OpenTelemetry defines for HTTP clients (`one_span_for_each_operation_with_the_usual_names`).
+//!
+//! Logs are kept longer and seen by more people than cases are. So a span must not hold a URL with its
+//! values, a header or a body: `url.template` has the path without ids.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -55,6 +58,7 @@ impl Trace {
             server.address = subject.url.host_str(),
             server.port = subject.url.port_or_known_default(),
             url.template = &*subject.template,
+            // Declared now, or `record` would drop them: a span has the fields it was made with.
             http.response.status_code = tracing::field::Empty,
             http.request.resend_count = tracing::field::Empty,
             error.type = tracing::field::Empty,
@@ -83,6 +87,7 @@ impl Trace {
                     parent: &self.span,
                     error = %event.error,
                     attempts = event.attempts,
+                    // Milliseconds of a day fit by far; an event must not fail a call.
                     wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                     "trying again"
                 );
@@ -131,6 +136,7 @@ impl Trace {
     pub(super) fn failed(&self, _: &RetryEvent<'_>) {}
 
     fn end(&self, _: Option<StatusCode>, error: Option<&Error>) {
+        // Else the compiler would call `kind_name` unused.
         let _ = error.map(Error::kind_name);
     }
 }

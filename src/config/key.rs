@@ -1,4 +1,8 @@
 //! Keys of a configuration, and what was meant by those that are none.
+//!
+//! A key that is misspelled and passed over is hard to find: the setting seems to have no effect. So an
+//! unknown key is an error in a file, which is ours alone; in the environment only one that is close to
+//! a setting is.
 
 use crate::endpoints::Operation;
 use crate::key::same_key;

@@ -257,7 +257,7 @@ impl Config {
     /// # Errors
     ///
     /// [`Error::is_configuration`], which names the variable and shows nothing of its value: it is not
-    /// of its setting's type, it is no setting but close to one, or of a secret both the text and the
+    /// of its setting's type, it is not a setting but close to one, or of a secret both the text and the
     /// file are given.
     pub fn with_env(self) -> Result<Self> {
         // Not `vars`, which panics if any variable of the process is not Unicode.
@@ -273,6 +273,7 @@ impl Config {
             let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
                 continue;
             };
+            // An empty variable is how composed files and shells write one that is not set.
             if value.is_empty() {
                 continue;
             }
@@ -324,7 +325,7 @@ impl Config {
             if set.contains(&key) {
                 return Err(format!("`{key}` is given twice"));
             }
-            // A null is a setting that is not made.
+            // A null is a setting that is not made: templates of such files write it.
             if !value.is_null() {
                 set.push(key);
                 let due = |due| format!("`{key}` must be {due}");

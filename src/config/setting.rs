@@ -1,4 +1,8 @@
 //! The types of settings, as JSON and as the text of a variable.
+//!
+//! One implementation for each type, so that a setting means the same in a file and in a variable. A
+//! value must not be shown where it does not fit: `DUE` says what is due instead
+//! (`a_mistake_is_named_and_no_value_is_shown`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +22,8 @@ pub(super) trait Setting: Sized {
 
     /// From a variable of the environment: JSON where it has no better form.
     fn read_text(text: &str) -> Option<Self> {
+        // Of a variable, relative paths start at the current directory: there is no file that names
+        // them.
         Self::read(serde_json::from_str(text.trim()).ok()?, Path::new(""))
     }
 
@@ -94,6 +100,8 @@ impl Setting for u32 {
 
     fn read(value: Value, _: &Path) -> Option<Self> {
         let number = u32::try_from(value.as_u64()?).ok()?;
+        // 0 could mean none at all or no limit: it is refused, and the setting is left out for the
+        // second.
         (number > 0).then_some(number)
     }
 
@@ -165,6 +173,7 @@ impl Setting for Value {
     fn read(value: Value, base: &Path) -> Option<Self> {
         match value {
             Value::Object(_) => Some(value),
+            // A path as any other: it starts at the directory of the file that names it.
             path => PathBuf::read(path, base)?.write(),
         }
     }

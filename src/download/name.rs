@@ -54,16 +54,16 @@ pub fn safe_name(text: &str) -> String {
     name
 }
 
-/// A file name for an order's file: the order's id, the asset's kind and id, and an extension: `.zip` of
-/// the zip of exported scans, of another file that of the name or URL that the service gives, if it is
-/// one of a picture, a document or a scan. Made of [safe names](safe_name), and without a patient's name, which
-/// the names that the service uses may hold.
+/// A file name for an order's file: the order's id, the asset's kind and id, and an extension. The zip
+/// of exported scans has `.zip`. Any other file has the extension of its name or URL at the service, if
+/// that is one of a picture, a document or a scan. The name is made of [safe names](safe_name) and
+/// leaves out the service's own names, which may hold a patient's.
 ///
-/// A file that neither its name nor its URL gives such an extension has none: thumbnails often, of
-/// which not even the format is documented. Their first bytes say what they are, `PK` a zip, say.
+/// A file without such an extension in its name or URL has none: often the thumbnails, whose format is
+/// not documented. Its first bytes say what it is: `PK` begins a zip.
 ///
-/// It has at most 200 characters: of a longer one the end becomes a hash, so that no file system
-/// refuses it, nor what is put behind it while it is fetched.
+/// It has at most 200 characters: the end of a longer one becomes a hash, so that no file system
+/// refuses it, nor the longer names beside it while it is fetched.
 ///
 /// Where the assets of an order have ids, files that come later under a new id get a name of
 /// their own; where they have none, they replace the earlier ones.
@@ -122,7 +122,7 @@ fn extension(asset: &Asset) -> Option<&'static str> {
     by_name.or_else(|| known(asset.url()?.path()))
 }
 
-/// FNV-1a: short, and the same in every release.
+/// FNV-1a: short, and the same in every release, which the hasher of std does not promise.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -1,6 +1,6 @@
 //! How far a download has come.
 //!
-//! *Problem.* Who shows progress may be slow or gone, and must not hold up the download.
+//! *Problem.* Whatever shows progress may be slow or gone, and must not hold up the download.
 //!
 //! *Approach.* The download calls a function with each chunk. The stream made of it keeps only the
 //! latest report, so it needs no queue and never waits.
@@ -29,8 +29,8 @@ pub struct Progress {
 
 impl Progress {
     /// A report to pass to [`Download::progress`](crate::client::Download::progress) or
-    /// [`DownloadAll::progress`](crate::client::DownloadAll::progress), and the stream of what is
-    /// told to it.
+    /// [`DownloadAll::progress`](crate::client::DownloadAll::progress), and the stream of what it
+    /// receives.
     ///
     /// The stream yields the latest progress: one that is polled seldom skips what was in between
     /// and holds nothing up. It ends when the download is over, however it ended, or was dropped.
@@ -58,8 +58,8 @@ impl Progress {
     ) {
         let shared = Arc::<Mutex<ProgressState>>::default();
         // Moved into the closure: when the download drops its report, the stream ends.
-        let teller = ProgressSender(Arc::clone(&shared));
-        let report = move |progress| teller.tell(|shared| shared.latest = Some(progress));
+        let sender = ProgressSender(Arc::clone(&shared));
+        let report = move |progress| sender.update(|shared| shared.latest = Some(progress));
         (report, ProgressStream(shared))
     }
 }
@@ -86,13 +86,13 @@ fn lock(shared: &Mutex<ProgressState>) -> MutexGuard<'_, ProgressState> {
 }
 
 impl ProgressSender {
-    fn tell(&self, change: impl FnOnce(&mut ProgressState)) {
+    fn update(&self, change: impl FnOnce(&mut ProgressState)) {
         let waker = {
             let mut shared = lock(&self.0);
             change(&mut shared);
             shared.waker.take()
         };
-        // Unlocked: whom it wakes may poll at once.
+        // Unlocked: the task that it wakes may poll at once.
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -101,7 +101,7 @@ impl ProgressSender {
 
 impl Drop for ProgressSender {
     fn drop(&mut self) {
-        self.tell(|shared| shared.over = true);
+        self.update(|shared| shared.over = true);
     }
 }
 

@@ -1,8 +1,12 @@
 //! Whether an answer continues what is there: one pure function.
 //!
-//! Bytes of two files must never be joined. What is there is continued only if the service
-//! confirms, by a strong validator and the range that was asked for, that the file is still the
-//! same; in every doubt the download begins anew.
+//! *Problem.* A file may be replaced between two attempts. Its second half behind the first half of
+//! another one is a case that looks whole.
+//!
+//! *Approach.* What is there is continued only if the service confirms, by a strong validator and the
+//! range that was asked for, that the file is still the same; in every doubt the download begins anew.
+//! Bytes of two files must never be joined
+//! (`what_does_not_continue_the_same_file_is_not_joined_to_it`).
 
 use std::time::Duration;
 

@@ -195,15 +195,15 @@ impl<'a> Sink<'a> {
                 part.begin(from, state, hashers).await?;
                 self.bytes = from;
             }
-            Output::Stream(ordered, _) => {
-                let hashing = ordered.hashers.get_or_insert(hashers.clone());
+            Output::Stream(stream, _) => {
+                let hashing = stream.hashers.get_or_insert(hashers.clone());
                 if !hashing.serve(&hashers, self.bytes) {
-                    // Told too late of a digest, nothing can be said about it any more.
+                    // A digest that was announced after its bytes went by cannot be checked any more.
                     return Err(self.broken_off());
                 }
                 // Not below zero: a restart begins at 0, and a resume at or one byte before what is
                 // there.
-                ordered.skip = self.bytes - from;
+                stream.skip = self.bytes - from;
             }
         }
         Ok(())
@@ -225,26 +225,27 @@ impl<'a> Sink<'a> {
                 self.bytes += chunk.len() as u64;
                 part.write(chunk).await
             }
-            Output::Stream(ordered, onward) => {
+            Output::Stream(stream, destination) => {
                 // A number too large for `usize` is larger than any chunk.
-                let known = usize::try_from(ordered.skip).unwrap_or(usize::MAX);
+                let known = usize::try_from(stream.skip).unwrap_or(usize::MAX);
                 let known = known.min(chunk.len());
                 chunk.advance(known);
-                ordered.skip -= known as u64;
+                stream.skip -= known as u64;
                 if chunk.is_empty() {
                     return Ok(());
                 }
                 // Skipped bytes were hashed when they came the first time.
-                if let Some(hashers) = &mut ordered.hashers {
+                if let Some(hashers) = &mut stream.hashers {
                     hashers.update(&chunk);
                 }
-                ordered.edges.extend(&chunk);
+                stream.edges.extend(&chunk);
                 self.bytes += chunk.len() as u64;
-                match onward {
+                match destination {
                     // A caller that drops the future here can have written a part of the chunk;
                     // such a download is not continued.
                     Destination::Writer(writer) => writer.write_all(&chunk).await.map_err(failed),
-                    // Nobody takes it any more: then nobody waits for what is returned either.
+                    // An error says that the stream was dropped: then nobody waits for what is returned
+                    // either.
                     Destination::Channel(sender) => {
                         let gone = || Error::new(Kind::File("nobody takes it".to_owned()));
                         sender.send(chunk).await.map_err(|_| gone())?;
@@ -261,7 +262,7 @@ impl<'a> Sink<'a> {
     pub(crate) fn skips(&self) -> u64 {
         match &self.out {
             Output::File(_) => 0,
-            Output::Stream(ordered, _) => ordered.skip,
+            Output::Stream(stream, _) => stream.skip,
         }
     }
 
@@ -275,12 +276,12 @@ impl<'a> Sink<'a> {
         };
         let finished = match &mut self.out {
             Output::File(part) => part.finish(check).await,
-            Output::Stream(ordered, onward) => {
-                let hashers = ordered.hashers.get_or_insert_default();
+            Output::Stream(stream, destination) => {
+                let hashers = stream.hashers.get_or_insert_default();
                 // Before the flush: the caller learns that the bytes are wrong, even if its writer
                 // fails.
-                verify(self.bytes, &check, &ordered.edges, hashers)?;
-                if let Destination::Writer(writer) = onward {
+                verify(self.bytes, &check, &stream.edges, hashers)?;
+                if let Destination::Writer(writer) = destination {
                     writer.flush().await.map_err(failed)?;
                 }
                 Ok(hashers.sha256())

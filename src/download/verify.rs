@@ -60,8 +60,8 @@ pub(crate) fn verify(bytes: u64, check: &Check, edges: &Edges, hashers: &Hashers
         ZipRule::IfBegun => edges.look_like_zip(),
         ZipRule::Never => false,
     };
-    // A package is not opened for the same reasons: what is delivered is not refused later for its
-    // end.
+    // A package is not opened for the same reasons: what is delivered is not refused later for its end
+    // (`a_download_and_the_opening_of_its_file_give_one_answer`).
     let fault = match end {
         End::Proves { .. } => None,
         End::Missing => Some("no end of a zip is there"),

@@ -1,4 +1,8 @@
 //! The endpoints of a configuration: by what Align issues, and one by one.
+//!
+//! Align issues a base URL, one of authorization and a sign-in page; what stands below them is
+//! convention. So whoever names a single endpoint knows better than a base, and Discovery better than a
+//! convention (`what_align_issues_has_its_place_and_single_endpoints_win`).
 
 use http::Method;
 use serde_json::{Value, json};

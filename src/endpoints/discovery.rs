@@ -111,6 +111,8 @@ impl Directory {
             &discovered,
             DiscoveryAnswer {
                 at: now,
+                // Empty only where Discovery was asked without an endpoint, which `resolve` refuses
+                // before.
                 from: self.place().unwrap_or_default(),
                 endpoints: discovered.to_json(),
             },
@@ -153,11 +155,14 @@ impl Directory {
         let found = self.found.load(Ordering::Relaxed);
         let since = Duration::from_secs(now.as_secs().saturating_add(1).saturating_sub(found));
         let lists = matches!(operation, Operation::GetOrders | Operation::GetAccounts);
-        // A list that is not there means a wrong path at once.
+        // A list that is not there means a wrong path at once
+        // (`when_everything_is_gone_discovery_is_asked`). A single thing may be gone: it counts only
+        // where nothing has been found for long.
         if lists || found != 0 && since < MISSING.1 {
             return lists;
         }
-        // Relaxed, here and in `found`: a count that gets lost costs one more 404.
+        // Relaxed, here and in `found`: the count guards nothing else, and one that gets lost costs one
+        // more 404.
         let before = self.missing.fetch_add(1, Ordering::Relaxed);
         before.saturating_add(1) >= MISSING.0
     }
@@ -170,7 +175,7 @@ impl Directory {
         *self
             .in_force
             .write()
-            // Replaced in one assignment: a panic cannot break it.
+            // Replaced in one assignment: a panic cannot break it, so poisoning says nothing.
             .unwrap_or_else(PoisonError::into_inner) = in_force;
         // Other endpoints: what was missing at the old ones says nothing of them.
         self.missing.store(0, Ordering::Relaxed);
@@ -201,6 +206,7 @@ pub(crate) fn read(answer: &[u8], configured: &Endpoints) -> Result<Endpoints> {
     }
     let value: Value =
         text::json(answer, None).map_err(|error| wrong("it is not JSON").with_source(error))?;
+    // An answer that is a list has no domain beside it.
     let nothing = serde_json::Map::new();
     let object = value.as_object().unwrap_or(&nothing);
 

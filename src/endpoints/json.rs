@@ -1,4 +1,8 @@
 //! Endpoints as JSON, read and written.
+//!
+//! A file of endpoints is written by hand, once, from a specification that somebody reads. So spelling
+//! is lenient, and every mistake names its setting. What came from Discovery must not gain rank by
+//! being stored (`what_was_discovered_stays_so_when_it_is_stored`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -230,6 +234,7 @@ pub(super) fn lenient_field<'v>(
     fields: &'v serde_json::Map<String, Value>,
     wanted: &[&str],
 ) -> Option<&'v Value> {
+    // By the order of the names and not of the object: the best name wins, wherever it stands.
     wanted.iter().find_map(|name| {
         let mut named = fields.iter();
         let found = named.find(|(key, _)| same_key(key, name));

@@ -103,7 +103,7 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// [`Error::is_configuration`] if it is no http or https URL, or holds user info, a query
+    /// [`Error::is_configuration`] if it is not an http or https URL, or holds user info, a query
     /// or a `#`.
     pub fn from_base_url(base_url: &str) -> Result<Self> {
         let mut url = Url::parse(base_url.trim())
@@ -116,6 +116,7 @@ impl Endpoints {
             url.set_path(&format!("{}/", url.path()));
         }
         let mut endpoints = Endpoints::new();
+        // User info and a `#` are refused by the first template.
         for operation in Operation::ALL {
             let template = Template::new(&format!("{url}{}", operation.path()))?;
             let endpoint = Endpoint {
@@ -274,6 +275,8 @@ impl Endpoints {
     pub(crate) fn configured_urls(&self) -> impl Iterator<Item = Url> + '_ {
         self.map
             .values()
+            // Otherwise Discovery could allow itself any host
+            // (`where_discovery_points_elsewhere_nothing_is_sent`).
             .filter(|endpoint| endpoint.source != EndpointSource::Discovered)
             .filter_map(|endpoint| endpoint.template.example())
     }

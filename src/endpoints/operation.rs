@@ -1,4 +1,8 @@
 //! The services of the Lab Connector API, in one table.
+//!
+//! The names are Align's, methods and paths are ours. The client, the simulator, Discovery and the
+//! configuration go by this one table, so that they cannot drift apart. Names of configurations must
+//! not change: files hold them.
 
 use std::fmt;
 
@@ -54,6 +58,7 @@ macro_rules! operations {
             /// Align's.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Operation> {
+                // Blanks count as little as `_`: Align's names have them.
                 let letters = |text: &str| -> String {
                     text.chars()
                         .filter(|c| c.is_alphanumeric())
@@ -111,11 +116,13 @@ impl Operation {
     /// Whether it has no effect, and may be repeated. Some services read with POST, and some write with
     /// GET: so this is the operation's own, whatever method the configuration gives it.
     pub(crate) fn only_reads(self) -> bool {
+        // By the table and not by the configured endpoint, which may be any method
+        // (`an_effect_is_not_repeated`).
         self.method() == Method::GET
     }
 
     /// Its URI template must have one of these variables: without it, no request could say what it is
-    /// about. The account follows from the token as well.
+    /// about, and the service would answer with some order. The account follows from the token as well.
     pub(crate) fn needs(self) -> &'static [&'static str] {
         match self {
             Operation::GetOrderByRxId => &["rx_id"],

@@ -34,7 +34,7 @@ pub(crate) struct HostPattern {
 }
 
 impl HostPattern {
-    /// None if it is no host.
+    /// `None` if it is not a host.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let (below, name) = match text.strip_prefix('.') {
             Some(name) => (true, name),
@@ -48,6 +48,8 @@ impl HostPattern {
         let url = Url::parse(&format!("https://{name}/")).ok()?;
         let host = match url.host()? {
             Host::Domain(domain) => {
+                // A pattern with a dot at its end is meant for the host without; in a URL the two are
+                // different hosts.
                 let domain = domain.strip_suffix('.').unwrap_or(domain);
                 let whole = !domain.is_empty() && domain.split('.').all(|part| !part.is_empty());
                 Host::Domain(whole.then(|| domain.to_owned())?)
@@ -90,6 +92,7 @@ impl AllowedOrigins {
     /// Allows the very origin of a URL that the configuration names.
     pub(crate) fn allow_origin(&mut self, url: &Url) {
         let origin = url.origin();
+        // A simulator or a tool on this machine: then files may come from here too.
         self.loopback |= is_loopback(url);
         if !self.origins.contains(&origin) {
             self.origins.push(origin);
@@ -102,7 +105,8 @@ impl AllowedOrigins {
 
     /// Whether a credential may be sent there.
     pub(crate) fn permits(&self, url: &Url) -> bool {
-        // A credential over plain http could be read on the way; on loopback there is none.
+        // A credential over plain http could be read on the way; to loopback there is no way
+        // (`credentials_do_not_leave_over_plain_http`).
         let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
         is_clean(url) && safe && self.names(url)
     }
@@ -161,7 +165,8 @@ fn is_of(url: &Url, origin: &Origin) -> bool {
     same_host && scheme == url.scheme() && url.port_or_known_default() == Some(*port)
 }
 
-/// No user info: it is how a URL pretends to lead elsewhere, and it would be sent.
+/// No user info: it is how a URL pretends to lead elsewhere (`https://home@elsewhere/`), and it would
+/// be sent.
 fn is_clean(url: &Url) -> bool {
     url.username().is_empty() && url.password().is_none()
 }
@@ -206,7 +211,7 @@ fn reach(url: &Url) -> Reach {
     }
 }
 
-/// By the registry of special addresses of IANA.
+/// By the registry of special addresses of IANA (RFC 6890).
 fn reach_of_v4(ip: Ipv4Addr) -> Reach {
     match ip.octets() {
         // A connection to `0.0.0.0` arrives here.

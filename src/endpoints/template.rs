@@ -1,4 +1,10 @@
 //! URI templates, RFC 6570 level 1: `https://host/orders/{order_id}`.
+//!
+//! *Problem.* Ids come from the service and go into URLs. One with a slash, a dot or a `?` would make
+//! another request of it, and one in the place of the host would choose who gets the token.
+//!
+//! *Approach.* Level 1 alone: every value is encoded whole. What a template may be is found out by
+//! expanding it. A value must not change the path or the origin (`a_value_cannot_change_the_path`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -131,8 +137,8 @@ pub(crate) fn same_name(one: &str, other: &str) -> bool {
     letters(one).eq(letters(other))
 }
 
-/// A variable as other notations write it: `:rxId`, `<RxID>`, `{{rxId}}`. Taken for text, every call
-/// would fail.
+/// A variable as other notations write it: `:rxId`, `<RxID>`, `{{rxId}}`; Align's own pages do. Taken
+/// for text, every call would fail, or be about another order.
 fn foreign_placeholder(template: &str) -> Option<&str> {
     if let Some((_, after)) = template.split_once("{{") {
         return after.split_once("}}").map(|(name, _)| name);

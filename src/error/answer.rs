@@ -34,8 +34,8 @@ const MESSAGES: [&str; 5] = [
     "detail",
 ];
 
-/// Longer bodies are not parsed to be described: as values they would take many times their
-/// length.
+/// Longer bodies are not parsed to be described: as values they would take many times their length.
+/// What an error says of itself is short.
 const DESCRIBED: usize = 1024 * 1024;
 
 /// The error that a refusing answer makes.
@@ -48,6 +48,7 @@ pub(crate) fn error(
     let said = ErrorText::of(body);
     let text = match said.code {
         Some(code) => format!("{status}: {code}"),
+        // A proxy's page has its own status: without the word a 403 would look like the service's.
         None if is_page(body) => format!("{status}: an HTML page"),
         None => status.to_string(),
     };
@@ -249,7 +250,8 @@ pub(crate) fn is_page(body: &[u8]) -> bool {
         "<script",
         "<meta",
     ];
-    // The beginning says enough, whatever is before it.
+    // The beginning says enough, whatever comes before it: a mark of the encoding once hid a page
+    // (`a_page_is_one_whatever_is_before_it`).
     let start = text::of(&body[..body.len().min(4096)], None);
     let mut start = start.trim_start();
     // A page of XHTML begins with a declaration, others with a comment.

@@ -1,4 +1,8 @@
 //! The kinds of errors: what each says, and what it advises.
+//!
+//! One table each for the text, for whether the request was sent, for the name in traces and for the
+//! advice, without a wildcard: a new kind does not compile until all four are answered. A text in a
+//! kind must be this crate's own, or judged by `answer`.
 
 use std::time::Duration;
 
@@ -74,6 +78,7 @@ impl Kind {
             | Kind::WithoutFiles
             | Kind::Incomplete(_)
             | Kind::Truncated(_)
+            // A file that cannot be opened before the request says so by `with_sent`.
             | Kind::File(_) => SendState::Yes,
             Kind::Configuration(_)
             | Kind::Connect(_)

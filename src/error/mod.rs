@@ -45,10 +45,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone)]
 pub struct Error(Arc<ErrorInner>);
 
+// Behind one pointer: results stay small, and an error that many callers share is cheap to clone.
 #[derive(Clone, Debug)]
 struct ErrorInner {
-    // Behind one pointer: results stay small, and an error that many callers share is cheap to
-    // clone.
     kind: Kind,
     operation: Option<&'static str>,
     status: Option<StatusCode>,
@@ -100,6 +99,8 @@ impl Error {
     /// of another version, damaged data.
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let source = source.into();
+        // The text is repeated in the kind, since `Display` leaves sources out: of a store of one's own
+        // it is all that says what failed.
         Error::new(Kind::Store(source.to_string())).with_source(source)
     }
 
@@ -120,6 +121,8 @@ impl Error {
             inner.request_id = cause.request_id.clone();
             inner.attempts = cause.attempts;
             inner.service_message = cause.service_message.clone();
+            // Not the cause's: until this time the refresh is not tried, whatever the service asked
+            // for.
             inner.retry_after = retry_after;
         })
     }
@@ -134,7 +137,8 @@ impl Error {
 
     pub(crate) fn with_operation(self, operation: &'static str) -> Self {
         self.changed(|inner| {
-            // The first one stays: it is the innermost, such as *Refresh Token* in *Get Orders*.
+            // The first one stays: it is the innermost, such as *Refresh Token* in *Get Orders*
+            // (`the_first_operation_stays`).
             inner.operation.get_or_insert(operation);
         })
     }
@@ -157,6 +161,7 @@ impl Error {
     }
 
     pub(crate) fn with_service_message(self, message: Option<&str>) -> Self {
+        // As `Error::service_message` documents: enough for a sentence, too short for a page.
         const LONGEST: usize = 500;
         let message = message.map(|text| answer::bounded(text, LONGEST).into_boxed_str());
         self.changed(|inner| inner.service_message = message.map(Sensitive::new))
@@ -330,7 +335,8 @@ impl fmt::Debug for Error {
             .field("sent", &inner.sent)
             .field("excerpt", &inner.excerpt)
             .field("path", &inner.path)
-            // Its text only: the `Debug` of other crates may show a URL.
+            // Its text only: the `Debug` of other crates may show a URL. `service_message` is left out:
+            // it may name a patient.
             .field("source", &inner.source.as_ref().map(ToString::to_string))
             .finish()
     }

@@ -1,4 +1,11 @@
 //! What callers ask of an error, and what the answers usually come from.
+//!
+//! *Problem.* A caller has to know what to do, and a kind of error for each cause would be a list that
+//! grows with every release.
+//!
+//! *Approach.* A predicate for each thing that a program can do about it; several may be true of one
+//! error. Of a refresh that failed most of them look at its cause. A predicate must not become false
+//! for an error for which it was true: programs decide by it.
 
 use http::StatusCode;
 
@@ -18,6 +25,7 @@ impl Error {
     pub(crate) fn is_transient(&self) -> bool {
         // The kind itself and not its cause: a failed refresh is repeated by its own task.
         match self.kind() {
+            // Not `Unconnectable`, `Protocol` and `Incomplete`: they are the same the next time.
             Kind::Connect(_) | Kind::Timeout(_) | Kind::Interrupted | Kind::Truncated(_) => true,
             Kind::Status(_) => match self.status().map(|status| status.as_u16()) {
                 // The first is a file that is not ready yet.
@@ -31,7 +39,7 @@ impl Error {
     }
 
     /// The configuration or an argument is wrong; nothing was sent. Usual causes: an operation
-    /// without an endpoint, an endpoint that is no URL, an id that cannot stand in a path.
+    /// without an endpoint, an endpoint that is not a URL, an id that no path can hold.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         matches!(self.cause(), Kind::Configuration(_))
@@ -100,6 +108,8 @@ impl Error {
     /// process used it with a store of its own.
     #[must_use]
     pub fn is_reauthorization_needed(&self) -> bool {
+        // The kind itself: inside of a failed refresh there is none of these, or a person would be
+        // asked too soon.
         matches!(self.0.kind, Kind::SignIn(_) | Kind::Pairing(_))
     }
 
@@ -228,6 +238,7 @@ impl Error {
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        // `FileTooLarge` too: a file system such as FAT32 has no room for it, whatever is free.
         let full = [StorageFull, QuotaExceeded, FileTooLarge];
         self.file_error().is_some_and(|kind| full.contains(&kind))
     }

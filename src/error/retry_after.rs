@@ -1,4 +1,9 @@
 //! `Retry-After`, RFC 9110 section 10.2.3.
+//!
+//! The standard has two forms, and services write more. A form that is not read would be an immediate
+//! repeat, against the service's word; one that is read wrongly could stop a lab for years. So any
+//! header must come to a wait of at most a day, or to none
+//! (`any_header_is_a_wait_of_at_most_a_day_or_none`).
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,7 @@
 //! What a package contains, by kind and jaw.
+//!
+//! By conventions of exports, which nobody documents. So a file that fits none of them must not be lost
+//! (`no_file_is_left_out`): it is among the others.
 
 use super::file::{FileKind, PackedFile, order_id};
 use super::jaw::Jaw;
@@ -6,7 +9,7 @@ use super::manifest::{Manifest, Object};
 use crate::model::OrderId;
 use crate::sensitive::Sensitive;
 
-/// What systems leave in archives, for nobody.
+/// What systems leave in archives, and nobody asked for.
 pub(super) fn is_litter(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     // macOS puts resource forks there, and into `._` files.

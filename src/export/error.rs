@@ -1,4 +1,10 @@
 //! Why a package was not read.
+//!
+//! *Problem.* What a caller does depends on what is wrong: download again, look for an attack, or free
+//! the disk. And names in a package may be those of patients.
+//!
+//! *Approach.* One table of reasons, with the text of each and whether an honest program makes such a
+//! package. `Display` and `Debug` must not show anything of the archive's but numbers.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -82,7 +82,8 @@ impl<R: Read + Seek> Package<R> {
         for file in self.files().to_vec() {
             let at = |error: Error| error.at(file.index(), file.name());
             let mut to = fresh.file(Path::new(file.name())).map_err(at)?;
-            // In one piece on the disk; where a file system fills with zeros, not too many.
+            // Reserved in one piece on the disk. Not for large files: some file systems fill what is
+            // reserved with zeros first.
             if file.size() <= 64 << 20 {
                 to.set_len(file.size()).map_err(Error::io)?;
             }
@@ -146,7 +147,8 @@ impl StagingDirectory {
     }
 
     fn is_at(&self, path: &Path) -> bool {
-        // True without a handle: where files cannot be told apart there is nothing to check.
+        // True without a handle: where files cannot be told apart there is nothing to check. Elsewhere
+        // it finds a neighbour's directory (`a_directory_that_is_replaced_on_the_way_is_no_package`).
         let mut handle = self.handle.iter();
         handle.all(|handle| is_at(handle, path))
     }
@@ -216,7 +218,8 @@ struct Flusher {
 
 impl Flusher {
     fn new() -> io::Result<Self> {
-        // So many files are open at most: a process may have some hundreds.
+        // So many files are open at most: a process may have some hundreds. A full queue holds up the
+        // decompressing, not memory.
         let (files, written) = mpsc::sync_channel::<File>(64);
         let flush = move || written.into_iter().try_for_each(|file| file.sync_all());
         Ok(Flusher {
@@ -226,7 +229,7 @@ impl Flusher {
     }
 
     fn flush(&self, file: File) {
-        // Nobody takes it any more after an error, which `finish` tells.
+        // After an error nobody takes it any more; `finish` returns that error.
         let _ = self.files.as_ref().map(|files| files.send(file));
     }
 

@@ -1,4 +1,7 @@
 //! One file of a package, and what its name says.
+//!
+//! Names follow the conventions of portal exports. They must not decide where a file is written, only
+//! what it is taken for.
 
 use std::fmt;
 
@@ -80,6 +83,7 @@ impl PackedFile {
     /// The version of a manifest, by its name: 50 for `iTero_Export_#123_v50.xml`.
     #[must_use]
     pub fn version(&self) -> Option<u32> {
+        // The last `v`: an order id has digits, and may have letters.
         let (_, version) = self.manifest_stem()?.rsplit_once(['v', 'V'])?;
         // What browsers and desktops put behind a name, such as ` (1)`, is no part of it.
         let version = version.split([' ', '(']).next()?;
@@ -93,6 +97,7 @@ impl PackedFile {
     pub fn order_id(&self) -> Option<OrderId> {
         match self.kind() {
             FileKind::Rx => {
+                // By its length: `kind` has compared the prefix without regard to capitals.
                 let name = self.file_name().get("iTero_Rx_".len()..)?;
                 order_id(name.rsplit_once('.')?.0)
             }

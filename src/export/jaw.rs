@@ -1,4 +1,7 @@
 //! The two jaws, and the words that name them.
+//!
+//! Whole words count, and a word of the other jaw takes the answer away: a mesh that is milled for the
+//! wrong jaw is worse than one without a jaw.
 
 use std::fmt;
 

@@ -51,8 +51,8 @@
 //!
 //! # What it does not do
 //!
-//! It does not look into meshes, images and PDFs. Who can write into the directory beside the
-//! target while a package is extracted can do harm there anyway.
+//! It does not look into meshes, images and PDFs. Whoever can write into the directory beside
+//! the target while a package is extracted can do harm there anyway.
 //!
 //! # Archives that are not what they seem
 //!

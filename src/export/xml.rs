@@ -147,7 +147,7 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Element> {
         root: None,
     };
     loop {
-        // The parser's own errors quote the document, so they are dropped: it is patient data.
+        // The parser's own errors quote the document, which is patient data: they are dropped.
         match reader.read_event().map_err(|_| malformed())? {
             Event::Start(start) => builder.start(&start)?,
             Event::Empty(start) => {
@@ -163,6 +163,8 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Element> {
                 } else if let Some(text) = resolve_predefined_entity(&reference) {
                     builder.text(text)?;
                 } else {
+                    // As it was written: without a document type nothing defines it
+                    // (`what_stands_for_nothing_is_text_as_it_is_written`).
                     for part in ["&", &reference, ";"] {
                         builder.text(part)?;
                     }
@@ -201,7 +203,8 @@ impl Builder<'_> {
         for attribute in start.attributes() {
             let mut attribute = attribute.map_err(|_| malformed())?;
             self.count()?;
-            // The search for twins compares each with each.
+            // The search for twins compares each with each: without a limit the cost would grow with
+            // the square.
             if element.attributes.len() >= MOST_ATTRIBUTES {
                 return Err(Error::new(Reason::XmlTooLarge).with_detail("too many attributes"));
             }

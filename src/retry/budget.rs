@@ -1,4 +1,11 @@
 //! A bound on repeats, one for each account and each kind of request.
+//!
+//! *Problem.* A service that is down gets three requests for each call. And one lab's outage used up
+//! what another lab's first failure needed
+//! (`what_one_lab_spends_no_other_lacks_and_time_brings_it_back`).
+//!
+//! *Approach.* A counter that repeats take from, without a lock: it is asked by every failed attempt. A
+//! call's first attempt must never need it.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;

@@ -108,6 +108,7 @@ impl RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         RetryPolicy {
+            // Three attempts and waits of at most 20 s are those of the AWS SDKs, as is the budget.
             attempts: 3,
             base: Duration::from_millis(250),
             cap: Duration::from_secs(20),

@@ -1,4 +1,8 @@
 //! What people can do with a case, in one table.
+//!
+//! Where an action leads follows from `flow::Phase`, the same table that the client reads histories by:
+//! people must not be able to do what the model says cannot happen
+//! (`actions_lead_where_the_phase_table_does_and_to_every_phase`).
 
 use std::fmt;
 use std::str::FromStr;

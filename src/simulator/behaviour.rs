@@ -1,4 +1,11 @@
 //! What nobody outside Align knows, and the simulator therefore does in either way.
+//!
+//! *Problem.* The specification is not public, and software that fits one guess fails on the day of
+//! another.
+//!
+//! *Approach.* A switch for each open point, with the crate's convention as its default. A combination
+//! that cannot be played must be refused when it is set, not by the first call. Names of switches are
+//! in files of users and must not change.
 
 use serde::{Deserialize, Serialize};
 

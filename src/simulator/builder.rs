@@ -1,4 +1,6 @@
 //! How a simulator is set up.
+//!
+//! Setters take anything; `start` refuses what cannot be played, before it takes a port.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};

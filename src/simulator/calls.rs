@@ -1,4 +1,7 @@
 //! The calls so far: a log, counts for faults, and counts for the rate limit.
+//!
+//! It is what a test reads when software did something unexpected, so it must not hold a secret: no
+//! query, no header, no body (`the_log_holds_no_secret`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{MutexGuard, PoisonError};
@@ -28,7 +31,7 @@ pub struct Call {
     pub faults: Vec<&'static str>,
 }
 
-/// So many calls are remembered.
+/// So many calls are remembered: more than a test looks at, and a bound for runs that go on for days.
 const REMEMBERED: usize = 1000;
 
 /// How often everything was asked for, and the last calls.
@@ -44,10 +47,12 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Counts one more, and says the how manieth it is since the faults were set.
+    /// Counts one more, and returns its number since the faults were set, from 1.
     pub(super) fn count(&mut self, occasion: Occasion) -> u64 {
         let at = match occasion {
             Occasion::Notification => 0,
+            // The discriminants are those of the table, from 0: `counts` has a place for each, behind
+            // notifications.
             Occasion::Call(operation) => operation as usize + 1,
         };
         self.counts[at] += 1;

@@ -1,4 +1,8 @@
 //! A case as it truly is. There may be a million, so what follows from its number is not stored.
+//!
+//! Its course is a list that only grows; where it stands is the last entry. What was shown must not be
+//! changed afterwards, but for the phase of a model that turns out to be on the way to interpretation
+//! 2.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,9 @@
 //! The simulated time.
+//!
+//! *Problem.* Tokens live an hour and cases take weeks; a test takes a second.
+//!
+//! *Approach.* One clock for the whole world, which a test can set on. It must not go back: what the
+//! world has noted would lie in the future.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -89,7 +89,7 @@ pub enum Fault {
     /// The body ends in the middle, and the connection with it.
     Truncate,
     /// The answer comes slowly, but whole: to stop a client in the middle of it. A zip has some
-    /// 50 kB. A client gives a file up that comes at less than its
+    /// 50 kB. A client gives up a file that comes at less than its
     /// [`minimum_rate`](crate::client::ClientBuilder::minimum_rate), 1,000 bytes a second by default.
     Drip {
         /// How many bytes a second of real time; at least one.
@@ -109,7 +109,7 @@ pub enum Fault {
     UnreadableRecord,
     /// One of the listed orders is missing, this time.
     MissingOrder,
-    /// One of the orders that have left the list is in it, as it last stood there.
+    /// One of the orders that have left the list is in it, as it was last shown there.
     StaleOrder,
     /// The signed URLs in the answer are no longer good; a file that is asked for with a good
     /// one is refused as if it were not.
@@ -327,6 +327,7 @@ impl Fault {
     }
 
     fn is_of_notifications(&self) -> bool {
+        // By the name: a new fault of notifications cannot be forgotten here.
         self.name().starts_with("notification_")
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 /// The default, counted from the beginning of the connection, or from the first byte of a later
-/// request.
+/// request. As long as a client waits for a head by default.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Watches what is read and written. A connection that rests between two requests may do so.

@@ -1,4 +1,8 @@
 //! HTML by hand: a few helpers, so that nothing reaches a page unescaped.
+//!
+//! Names of labs and patients, paths and faults come from outside. `Text` must be around each of them
+//! (`nothing_gets_into_a_page_unescaped`), and the policy that goes along runs no inline script should
+//! one be forgotten.
 
 use std::fmt::{self, Display, Write};
 
@@ -111,6 +115,7 @@ pub(in crate::simulator) fn is_wanted(headers: &HeaderMap) -> bool {
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
+        // Programs send `*/*` or nothing; a browser names HTML.
         .any(|value| value.contains("text/html"))
 }
 

@@ -1,4 +1,9 @@
 //! People who act by themselves: doctors, labs and modelers, each in their own time.
+//!
+//! *Problem.* A month of a busy lab cannot be written by hand, and must be the same in every run.
+//!
+//! *Approach.* Settings and plans are plain data here; `plans` draws from them. The figures are a model
+//! of ours: they must not be taken for statistics of Align's.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -100,6 +105,7 @@ impl Default for Workload {
             to_doctor: 0.08,
             by_interpretation: 0.1,
             back_to_review: 0.2,
+            // The software under test downloads: people in the portal would take cases from it.
             portal_downloads: 0.0,
             remakes: 0.02,
         }

@@ -1,6 +1,6 @@
 //! A Lab Connector of your own, on loopback.
 //!
-//! *Problem.* Align gives credentials after one to three months, and then there are real people
+//! *Problem.* Align issues credentials after one to three months, and then there are real people
 //! behind them.
 //!
 //! *Default.* [`Simulator::start`] serves every service of the Lab Connector API over HTTP on a
@@ -168,6 +168,7 @@ struct SimulatorState {
     endpoints: Endpoints,
     /// What Discovery names when it names another region.
     other_region: Endpoints,
+    // Calls that hang wait for it; without it a test that drops the simulator would hang with them.
     closing: watch::Sender<bool>,
     /// Where signed URLs lead.
     files: String,

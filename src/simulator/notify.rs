@@ -141,7 +141,8 @@ impl Posting {
                 if answer.is_ok_and(|answer| answer.status().is_success()) {
                     break;
                 }
-                // Notifications are lost in the real world too.
+                // After the last attempt it is lost, without a word: notifications are lost in the real
+                // world too.
                 if attempt < self.behaviour.notification_retries {
                     // Doubles up to 12.8 seconds of real time, short enough for a test.
                     let wait = Duration::from_millis(50 << attempt.min(8));

@@ -1,4 +1,7 @@
 //! What people do outside the API: doctors, the lab's people in the portal, modelers, the mill.
+//!
+//! The API shows none of it but the status that follows. Each method is one row of the table of
+//! actions, so that the board, the control API and the life do the same.
 
 use super::case::Case;
 use super::refusal::Refusal;

@@ -1,4 +1,11 @@
 //! What people will do, and when: planned ahead, done when its time comes.
+//!
+//! *Problem.* What a case does must not depend on what other cases do, or each new call would change
+//! the whole run.
+//!
+//! *Approach.* A queue by time. Each draw is made of the case and its move, and a plan that no longer
+//! fits its case is dropped (`a_life_is_that_of_its_seed_however_it_is_cut`). Posting must wait until
+//! the world's lock is released.
 
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
@@ -198,15 +205,15 @@ impl Simulator {
     /// things were done.
     pub fn live(&self, time: Duration) -> usize {
         let end = self.now() + time;
-        let mut deeds = 0;
+        let mut done_count = 0;
         while self.shared.step(Some(end)).is_some() {
-            deeds += 1;
+            done_count += 1;
         }
         let mut world = self.world();
         // The clock may run by itself and be past the end already.
         let rest = end.duration_since(world.now()).unwrap_or_default();
         world.advance(rest);
-        deeds
+        done_count
     }
 
     /// Lets time pass until somebody has done something, and says what; nothing if nobody will.
@@ -247,7 +254,7 @@ impl SimulatorState {
     }
 
     pub(super) fn catch_up(&self) -> usize {
-        let mut deeds = 0;
+        let mut done_count = 0;
         loop {
             let mut world = self.world();
             if world.plans.life.is_none() {
@@ -255,11 +262,11 @@ impl SimulatorState {
             }
             let now = world.now();
             let Some((_, notice)) = world.do_next(now) else {
-                return deeds;
+                return done_count;
             };
             drop(world);
             self.post(notice);
-            deeds += 1;
+            done_count += 1;
         }
     }
 }

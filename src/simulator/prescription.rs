@@ -1,4 +1,7 @@
 //! What a doctor wrote: made of a case's number when somebody asks, from small lists of our own.
+//!
+//! Names of people must be our own and of nobody. One generator draws all of it in a fixed order: a
+//! draw more in the middle changes every prescription after it.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,7 @@
 //! Errors of the control API: RFC 9457.
+//!
+//! Those of the Lab Connector API have forms that the behaviour chooses; these have one, which a test
+//! can rely on.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -1,4 +1,7 @@
 //! Reading what is configured.
+//!
+//! Every error says what is wrong, where, and what would do: whoever writes a fault has the simulator's
+//! word only.
 
 use std::fmt;
 use std::path::Path;

@@ -63,6 +63,7 @@ impl World {
                 && let Some(refresh) = self.refresh.good.remove(token)
             {
                 let used = RotatedToken { refresh, at: now };
+                // Kept: without it a second use would look like a token that never was.
                 self.refresh.used.insert(token.to_owned(), used);
             }
             return Some(self.issue(owner, family, behaviour.refresh_rotation));

@@ -57,6 +57,8 @@ impl Transport for InProcessTransport {
         if *self.closing.borrow() {
             return Err(TransportError::connect("the simulator was dropped"));
         }
+        // Each of its ports is another origin, as over HTTP: a call must not reach the files by the
+        // address of the API.
         let authority = request.uri().authority().map(|at| at.as_str().to_owned());
         let router = authority.and_then(|at| self.routers.by_authority.get(&at));
         let Some(mut router) = router.cloned() else {
@@ -105,21 +107,24 @@ async fn broken(
         Some(CutPoint::InsideBody) => 0,
         _ => actual,
     };
-    let mut told = actual;
+    let mut announced = actual;
     if let Some(by) = plan.length_by {
-        told = actual.saturating_add_signed(by);
+        announced = actual.saturating_add_signed(by);
         parts
             .headers
-            .insert(http::header::CONTENT_LENGTH, told.into());
+            .insert(http::header::CONTENT_LENGTH, announced.into());
         // What exceeds the announced length is not read.
-        pass = pass.min(told);
+        pass = pass.min(announced);
     }
     let bytes = bytes.slice(..usize::try_from(pass).unwrap_or(bytes.len()));
     let pieces = stream::once(future::ready(Ok::<Bytes, TransportError>(bytes)));
     // A body that ends early must end with an error; an orderly end would look whole.
-    let end = (pass < told).then(|| Err(reset()));
+    let end = (pass < announced).then(|| Err(reset()));
     let body = Body::from_stream(pieces.chain(stream::iter(end)));
-    Ok(Response::from_parts(parts, body.with_length(Some(told))))
+    Ok(Response::from_parts(
+        parts,
+        body.with_length(Some(announced)),
+    ))
 }
 
 fn reset() -> TransportError {

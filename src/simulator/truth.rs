@@ -1,4 +1,7 @@
 //! What was true: to hold against what software made of it.
+//!
+//! It must come from the world and never from an answer: the tests hold what software made of the
+//! answers against it.
 
 use std::time::SystemTime;
 
@@ -41,8 +44,9 @@ pub struct ShownState {
     /// How often the files had changed; 0 before the first scan.
     pub revision: u32,
     /// Whether an answer of *Get Orders* or *Get Order by Rx Id* that showed it went out whole.
-    /// What was not seen, no software can have delivered, unless a broken answer told it enough;
-    /// what was, one that misses nothing has, unless it went away before it could read it.
+    /// No software can have delivered what was not seen, unless a broken answer showed enough of it.
+    /// Software that misses nothing has delivered what was seen, unless it stopped before it could read
+    /// it.
     pub seen: bool,
 }
 

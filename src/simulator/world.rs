@@ -1,4 +1,9 @@
 //! What is true in the simulator: labs, logins, cases, tokens, and the time.
+//!
+//! *Problem.* Calls, people and time change it at once, and a million cases must fit.
+//!
+//! *Approach.* Plain data under one lock of `SimulatorState`; each method is one change, and returns
+//! the notice that it causes. Nothing here may await, post or answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -60,13 +65,14 @@ pub(super) struct LabAccount {
     pub(super) listed: BTreeSet<u32>,
     /// Changes with whatever the list shows.
     pub(super) version: u64,
-    /// Cases that have left the list lately, and the entry with which they last stood in it.
+    /// Cases that have left the list lately, and the entry with which they were last in it.
     pub(super) left: VecDeque<(u32, u32)>,
     /// The list as it was last sent.
     pub(super) pages: Pages,
 }
 
-/// So many of the cases that left a list are remembered.
+/// So many of the cases that left a list are remembered, for the fault that shows one again: the latest
+/// are those that a lagging list would still have.
 const LEFT: usize = 32;
 
 /// A change that is to be notified.
@@ -324,6 +330,8 @@ impl World {
         let case = self.cases.get_mut(at)?;
         let (notified, listed) = (status.is_notified(), status.is_listed());
         case.enter(phase, &status, now);
+        // Places fit 32 bits: a world has no 4 billion labs or cases, and a case has room for half of a
+        // `usize`.
         let account = self.accounts.get_mut(case.account as usize)?;
         let place = u32::try_from(at).ok()?;
         let was_listed = account.listed.contains(&place);
@@ -339,12 +347,13 @@ impl World {
                 .left
                 .push_front((place, u32::try_from(entry).unwrap_or(u32::MAX)));
         }
+        // Only for what the list shows: other moves must not cost the pages that are kept.
         account.version += u64::from(listed || was_listed);
-        let told = account.notification_url.clone().filter(|_| notified);
+        let notification_url = account.notification_url.clone().filter(|_| notified);
         let account = account.id.clone();
         // After the move: the plan is of the phase that the case is in now.
         self.plan_next(FIRST + at as u64);
-        let url = told?;
+        let url = notification_url?;
         let rx_id = self.rx_id(&self.cases[at]);
         Some(Notice {
             url,

@@ -34,6 +34,8 @@ pub(super) fn of_connection(
                 Failure::Unconnectable,
                 Some("the proxy asks for credentials, see `ClientBuilder::proxy_credentials`"),
             ),
+            // Not for good: a proxy answers 502 or 503 where the host behind it is away
+            // (`a_proxy_that_may_come_back_is_named_and_tried_again`).
             Some(what) if what.ends_with("unsuccessful") => {
                 (Failure::Connect, Some("the proxy does not connect to it"))
             }
@@ -70,7 +72,8 @@ fn tls(error: &(dyn StdError + 'static)) -> Option<&'static str> {
             "its certificate is not trusted: where a proxy opens TLS to inspect it, give the proxy's \
              certificate to `ClientBuilder::root_certificate`"
         }
-        // What came is no TLS record: most often plain HTTP on that port.
+        // What came is no TLS record: most often plain HTTP on that port
+        // (`a_port_without_tls_is_named_and_not_tried_again`).
         InvalidMessage(_) => "it speaks no TLS: check the scheme and the port of the endpoint",
         PeerIncompatible(_) | AlertReceived(HandshakeFailure | ProtocolVersion) => {
             "it has no version or cipher of TLS in common with this machine"

@@ -144,7 +144,8 @@ impl Body {
         let mut all: Vec<u8> = Vec::new();
         let mut cut = None;
         while cut.is_none() {
-            // A piece that is there wins over the end: `select` polls it first.
+            // A piece that is there wins over the end, so that what came in time is read: `select`
+            // polls it first.
             let mut piece = match select(self.next(), end.as_mut()).await {
                 Either::Left((Some(piece), _)) => piece?,
                 Either::Left((None, _)) => break,
@@ -226,7 +227,7 @@ pub struct TransportError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Connect,
-    /// No connection comes about, and it does not pass by itself.
+    /// No connection can be made, and waiting does not help.
     Unconnectable,
     /// What answers speaks no HTTP.
     Protocol,
@@ -298,10 +299,14 @@ pub(crate) struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Timeouts {
+            // Conventions. Together they are bounded by `operation`; files have `idle` and the rate
+            // alone.
             connect: Duration::from_secs(10),
             attempt: Duration::from_secs(30),
             operation: Duration::from_secs(120),
             idle: Duration::from_secs(30),
+            // Eight kbit/s: slower than any line that a lab has, and enough to end a download that
+            // drips.
             minimum_rate: Some(1000),
         }
     }

@@ -1,4 +1,13 @@
 //! The transport over reqwest: the only file that names it.
+//!
+//! *Problem.* reqwest is meant for browsing: it follows redirects, decompresses, repeats, and takes any
+//! proxy that the environment names. Each of these could carry a token elsewhere, send an effect twice,
+//! or change the bytes of a file.
+//!
+//! *Approach.* All of it is switched off, whatever features the application turns on, and left to the
+//! layers above. What reqwest says of a failure becomes ours here. No text of this file may show a URL,
+//! and plain http to this machine must not go through a proxy
+//! (`a_proxy_of_the_environment_gets_nothing_that_is_for_this_machine`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -93,6 +102,8 @@ impl Reqwest {
         check_provider()?;
         let builder = || {
             let builder = reqwest::Client::builder()
+                // A limit of its own: without a connection nothing was sent, and even an effect may be
+                // repeated.
                 .connect_timeout(timeouts.connect)
                 // A limit between two reads and not on the whole: files take as long as they take.
                 .read_timeout(timeouts.idle)
@@ -112,7 +123,7 @@ impl Reqwest {
             trusting(builder, &network.roots)
         };
         let proxied = match &network.proxy {
-            // They would go to whatever proxy the environment names.
+            // The credentials would go to whatever proxy the environment names.
             Proxy::System if network.proxy_credentials.is_some() => {
                 return Err(Error::configuration(
                     "credentials for a proxy are given, and no proxy",
@@ -198,6 +209,8 @@ fn trusting(builder: reqwest::ClientBuilder, roots: &[Vec<u8>]) -> Result<reqwes
     let wrong = || Error::configuration("a root certificate is no certificate in PEM");
     let mut certificates = Vec::new();
     for pem in roots {
+        // A bundle of none is an error too: a file that is not PEM reads as an empty one, and the lab
+        // would believe that its root is trusted.
         let read = reqwest::Certificate::from_pem_bundle(pem)
             .map_err(|error| wrong().with_source(error))?;
         if read.is_empty() {
@@ -208,6 +221,8 @@ fn trusting(builder: reqwest::ClientBuilder, roots: &[Vec<u8>]) -> Result<reqwes
     Ok(if certificates.is_empty() {
         builder
     } else {
+        // Beside the platform's roots, not in their place
+        // (`a_root_of_ones_own_is_trusted_beside_the_platforms`).
         builder.tls_certs_merge(certificates)
     })
 }
@@ -274,6 +289,7 @@ fn failed(error: reqwest::Error, proxy: Option<&NamedProxy>) -> TransportError {
     }
 }
 
+// The system has time limits as well, and reports them as errors of the connection.
 fn has_timed_out(error: &reqwest::Error) -> bool {
     find::<std::io::Error>(error).is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }

@@ -1,8 +1,12 @@
 //! What a name may resolve to.
 //!
-//! A service, or a machine that answers in its place, must not lead the software to its own machine or to
-//! others of the lab's network. What a URL says is judged before a request is made; a name says
-//! nothing until it is resolved, so it is judged there, at each connection.
+//! *Problem.* The URL of a file is the service's own word, and its name may resolve to 127.0.0.1 or to
+//! a machine of the lab's network: software with rights there would ask it for a file.
+//!
+//! *Approach.* What a URL says is judged before a request is made; a name says nothing until it is
+//! resolved, so it is judged there, at each connection, and the connection is made to the very address
+//! that was judged. A host that the configuration does not name must get public addresses only
+//! (`what_the_configuration_does_not_name_resolves_to_public_addresses_only`).
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -78,6 +82,8 @@ impl Drop for Visit {
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        // By the name alone: reqwest does not say for which request it resolves, and a proxy's name
+        // comes here too.
         let is_judged = visited(&self.visited).contains_key(name.as_str());
         let (allowed, lookup) = (Arc::clone(&self.allowed), self.lookup);
         Box::pin(async move {

@@ -1,4 +1,10 @@
 //! One request, one answer, within its time: the base of authorization and of the pipeline.
+//!
+//! *Problem.* A transport may be anybody's. It may have no time limit, lie about a length, or never end
+//! a body; and headers of the configuration may be credentials.
+//!
+//! *Approach.* Every wait goes through `within`, every body through a limit. Nothing is repeated and no
+//! answer is judged here. A configured header must not go to a host that may not have credentials.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -52,8 +58,8 @@ impl ExtraHeaders {
 /// What answers may have by default: 32 MiB.
 pub(crate) const ANSWER_LIMIT: usize = 32 * MIB;
 
-/// What is read as a tree of values, which takes many times its length, has no more: no honest answer of
-/// tokens or endpoints comes near.
+/// What is read as a tree of values, which takes many times its length, has no more: no honest answer
+/// of tokens or endpoints comes near (`an_answer_of_tokens_is_short`, `a_long_answer_is_none`).
 pub(crate) const SHORT: usize = MIB;
 
 const MIB: usize = 1024 * 1024;
@@ -69,6 +75,7 @@ impl TimedTransport {
                 .or_insert_with(|| agent.clone());
         }
         let sending = self.transport.send(request);
+        // The head alone: the body has a limit of its own, and a file has none on its whole.
         match self.within(self.timeouts.attempt, sending).await {
             Some(Ok(response)) => Ok(response),
             Some(Err(error)) => Err(self.failed(url, error)),
@@ -83,6 +90,7 @@ impl TimedTransport {
         let (head, body) = exchange.await?;
         match body.cut {
             None => Ok((head, body.bytes)),
+            // The setting is named only where raising it would help.
             Some(_) if limit < self.answer_limit => Err(too_long(&head, limit, "")),
             Some(_) => Err(self.too_long(&head)),
         }

@@ -70,6 +70,7 @@ impl TokenSource {
 
     /// Any failure, for the dashboard.
     pub(super) fn note(&self, error: &Error) {
+        // The time of day, unlike elsewhere here: a person reads it.
         let now = self.now();
         #[cfg(feature = "tracing")]
         tracing::warn!(target: "lab_connector", %error, "the token cannot be renewed");
@@ -78,7 +79,7 @@ impl TokenSource {
 
     /// The error that a caller gets: a person must act, the store fails, or the caller may try
     /// later, and when.
-    pub(super) fn told(&self, error: Error) -> Error {
+    pub(super) fn caller_error(&self, error: Error) -> Error {
         if error.is_reauthorization_needed() || error.is_store() {
             return error;
         }

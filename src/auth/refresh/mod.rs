@@ -59,8 +59,8 @@ use crate::retry::Budget;
 use failure::Failure;
 use renew::PendingTokens;
 
-/// How long a token that was issued because of a 401, and is refused as well, is not refreshed
-/// again. The reason is then the endpoint, and not the token.
+/// How long a token that was issued because of a 401, and is refused as well, is not refreshed again.
+/// The reason is then the endpoint, and not the token. Convention.
 const PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// Provides the tokens of one login or account.
@@ -215,7 +215,8 @@ impl TokenSource {
             if self.store.swap(&self.key, before, &tokens).await? {
                 break;
             }
-            // Another process has refreshed or paired just now. Ours are newer.
+            // Another process has refreshed or paired just now. Ours are newer: the loop ends when
+            // nobody else writes (`of_two_pairings_the_one_that_is_stored_is_used`).
         }
         // Tokens that wait for the store are of an entry that is replaced now.
         self.state().pending = None;
@@ -252,7 +253,7 @@ impl TokenSource {
         let mut published = self.write_published();
         let known = published.current.take().map(|current| current.tokens);
         // A task that is under way may hold the generation of the store or that of this process. It
-        // must not publish either of them again.
+        // must not publish either of them again (`what_was_read_before_it_was_forgotten_is_not_used`).
         let cleared = [
             known.map(|tokens| tokens.generation),
             kept.map(|tokens| tokens.generation),
@@ -324,8 +325,9 @@ impl TokenSource {
             let mut changed = pin!(self.changed.notified());
             // Looked at only after this: what is published in between is not missed.
             changed.as_mut().enable();
-            // Looked at anew each time: tokens may come (from the store, after a restart) and expire
-            // while the caller waits.
+            // Looked at anew each time: tokens may come from the store after a restart
+            // (`the_first_call_after_a_restart_waits_no_longer_than_any_other`), and expire while the
+            // caller waits (`a_call_whose_token_expires_meanwhile_waits_for_the_refresh`).
             let limit = match usable() {
                 Some(tokens) if self.held_back(tokens.generation).is_some() => return Ok(tokens),
                 Some(_) => short,
@@ -335,8 +337,8 @@ impl TokenSource {
             if left.is_zero() {
                 break Err(Error::new(Kind::Timeout(limit)));
             }
-            // A task of another runtime is looked after in short steps: if that runtime has
-            // stopped, nothing ever wakes this caller.
+            // A task of another runtime is looked after in short steps: if that runtime has stopped,
+            // nothing ever wakes this caller (`a_runtime_that_stands_still_holds_nobody_up_for_ever`).
             let is_elsewhere = self.runs_elsewhere().is_some();
             let step = if is_elsewhere { left.min(short) } else { left };
             match wire.within(step, select(joined.as_mut(), changed)).await {
@@ -348,8 +350,9 @@ impl TokenSource {
                 None => {}
             }
         };
-        // An early refresh that fails does not take away what is still good.
-        result.or_else(|error| usable().ok_or_else(|| self.told(error)))
+        // An early refresh that fails does not take away what is still good
+        // (`an_early_refresh_that_fails_takes_nothing_away_and_is_not_hammered`).
+        result.or_else(|error| usable().ok_or_else(|| self.caller_error(error)))
     }
 
     /// The result of the task.
@@ -384,7 +387,7 @@ impl TokenSource {
             return renewal.clone();
         }
         let this = Arc::clone(self);
-        // Detached: it goes on when every caller is gone.
+        // Detached: it goes on when every caller is gone (`callers_that_go_away_lose_nothing`).
         let task = self.protocol.detached.spawn(async move {
             let result = this.renew(refused).await;
             this.forget(task::id());
@@ -483,6 +486,7 @@ impl TokenSource {
             ..tokens
         };
         CurrentTokens {
+            // Drawn here, so that `due` stays pure.
             due: due(&tokens, fastrand::f64()),
             tokens: Arc::new(tokens),
             after_refusal: None,
@@ -502,6 +506,8 @@ impl TokenSource {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
+        // Each field is set in one assignment, so a panic leaves none half written. A refresh that
+        // panicked must not end all later ones (`a_renewal_that_panics_is_followed_by_others`).
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

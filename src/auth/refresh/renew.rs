@@ -13,8 +13,9 @@ use super::{CurrentTokens, TokenSource};
 use crate::auth::Tokens;
 use crate::error::{Error, Kind, Result, SendState};
 
-/// The waits between two reads of an entry that another process refreshes: the first, doubled up to
-/// the second.
+/// The waits between two reads of an entry that another process refreshes: the first, doubled up to the
+/// second. The first is short for a refresh that is nearly done; the second spares the store while a
+/// holder that died is waited for.
 const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// How often a store is asked in all to keep new tokens, with waits in between.
@@ -77,7 +78,8 @@ impl TokenSource {
             if let Some(error) = self.held_back(generation) {
                 return Err(error);
             }
-            // Before the claim: the lease is for the refresh alone.
+            // Before the claim: the lease is for the refresh alone, and a Discovery that hangs must not
+            // use it up.
             self.protocol.discover_before_refresh().await;
             match self.claim_and_refresh(&holder, &current.tokens).await {
                 Ok(RefreshOutcome::New(tokens)) => {
@@ -108,7 +110,8 @@ impl TokenSource {
         if !claim().await? {
             return Ok(RefreshOutcome::Held);
         }
-        // Before the token is spent: a store without room could not keep the new one.
+        // Before the token is spent: a store without room could not keep the new one
+        // (`nothing_is_spent_whose_tokens_could_not_be_kept`).
         self.probe().await?;
         let mut answer = self.protocol.refresh(&self.key, stored).await;
         let is_worth = |error| deserves_another(error) && self.budget.take(error, self.elapsed());
@@ -138,8 +141,8 @@ impl TokenSource {
                 })
             }
             Err(error) => {
-                // A refusal of a token that another process has replaced meanwhile is that
-                // process's success.
+                // A refusal of a token that another process has replaced meanwhile is that process's
+                // success (`before_a_person_is_asked_the_store_is`).
                 if error.is_reauthorization_needed() && !self.is_kept(stored).await? {
                     return Ok(RefreshOutcome::Changed);
                 }

@@ -1,4 +1,11 @@
 //! Whether a store keeps the rules of [`TokenStore`].
+//!
+//! *Problem.* A store that is not atomic, or that a dropped future leaves locked, costs a lab its
+//! access on a bad day, and works on all others.
+//!
+//! *Approach.* Every rule is tried alone, in races and with futures that are dropped at each of their
+//! polls; a second handle on the same data sees what the first one answered. Mistakes that stores have
+//! made are tried on the check itself (`the_check_finds_mistakes`).
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -12,7 +19,8 @@ use crate::error::Error;
 
 /// How long the check waits for a lease to end.
 const SHORT: Duration = Duration::from_millis(300);
-// Does not end while the check runs.
+// Does not end while the check runs: with a shorter one a slow database would lose its lease in
+// mid-rule.
 const LONG: Duration = Duration::from_secs(60);
 
 /// Checks that a store keeps the rules of [`TokenStore`]: alone, under concurrent calls, and when
@@ -55,6 +63,7 @@ where
         TokenKey::Login("conformance-check".into()),
         TokenKey::Account("conformance-check".into()),
     );
+    // An earlier run that was dropped may have left its entries.
     store.clear(&login).await?;
     store.clear(&account).await?;
     entries(&store, &login, &account).await?;
@@ -130,6 +139,7 @@ async fn leases(store: &Arc<impl TokenStore>, key: &TokenKey) -> Result<(), Viol
 
 /// From generation 9, to 30 or so.
 async fn races(store: &Arc<impl TokenStore + 'static>, key: &TokenKey) -> Result<(), Violation> {
+    // A race shows itself seldom: once is no proof.
     for round in 0..20 {
         let generation = 9 + round;
         let claims = (0..8).map(|number| {

@@ -113,7 +113,8 @@ impl TokenStore for FileTokenStore {
     async fn probe(&self, key: &TokenKey) -> Result<()> {
         self.blocking(key, |path| {
             let _locked = EntryLock::new(path)?;
-            // As much as tokens take, to the disk; where there is room for it there is for them.
+            // As much as tokens take, to the disk; where there is room for it there is for them. A
+            // probe that is there was left by a process that died.
             let probed = path.with_extension("probe");
             let written = remove(&probed).and_then(|()| write_new(&probed, &[0; 16 * 1024]));
             let removed = remove(&probed);
@@ -144,7 +145,8 @@ impl TokenStore for FileTokenStore {
         self.blocking(key, |path| {
             let mut locked = EntryLock::new(path)?;
             remove(path).map_err(|error| failed("cannot remove", path, error))?;
-            // A power loss must not bring back the tokens of an access that was given up.
+            // The removal is flushed: a power loss must not bring back the tokens of an access that was
+            // given up.
             durable::sync_name(path).map_err(|error| failed("cannot remove", path, error))?;
             locked.keep(None)
         })
@@ -193,8 +195,8 @@ impl Lease {
     }
 }
 
-/// The right to change an entry, among all processes, until it is dropped. The file is never
-/// removed: who waits for its lock would wait for one that nobody else sees.
+/// The right to change an entry, among all processes, until it is dropped. The file is never removed: a
+/// process that waits for its lock would wait for one that nobody else sees.
 struct EntryLock {
     file: File,
     path: PathBuf,
@@ -290,7 +292,7 @@ fn refuse_if_shared(path: &Path) -> Result<()> {
 #[cfg(unix)]
 fn refuse_if_readable(path: &Path, metadata: &fs::Metadata) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    // Any right of the group or of others: who can write there could plant tokens.
+    // Any right of the group or of others: whoever can write there could plant tokens.
     if metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
@@ -310,7 +312,8 @@ fn refuse_if_readable(_: &Path, _: &fs::Metadata) -> Result<()> {
 
 fn failed(what: &str, path: &Path, error: io::Error) -> Error {
     let text = format!("it {what} {}", path.display());
-    // Only these pass by themselves, so that another try is of use.
+    // Only these pass by themselves, so that another try is of use: a full disk is emptied, a
+    // permission that is missing is not granted by waiting.
     let passes = matches!(
         error.kind(),
         ErrorKind::StorageFull

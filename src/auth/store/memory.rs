@@ -1,4 +1,7 @@
 //! Tokens in memory.
+//!
+//! The rules are those of every store; a mutex stands for the transaction. It must not be used where a
+//! lab works: after each restart a person would have to sign in.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

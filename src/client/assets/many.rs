@@ -1,4 +1,11 @@
 //! Several files at once.
+//!
+//! *Problem.* One file that fails must not cost the others, files of two orders may have one name, and
+//! fetching a zip may take its order off the list while its thumbnails are still to be had.
+//!
+//! *Approach.* `plan` settles names and sequence before the first request, without I/O. The files of an
+//! order come one after the other, orders side by side. Two files must not go to one name: the second
+//! would replace the first.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -40,6 +47,7 @@ impl<'a> DownloadAll<'a> {
         DownloadAll {
             lab,
             orders,
+            // Half of an account's eight operations by default: calls find a place beside the files.
             concurrency: 4,
             sha256: false,
             report: None,
@@ -153,6 +161,7 @@ enum Destination {
 fn plan(orders: &[Order]) -> Vec<Vec<PlannedFile<'_>>> {
     let mut names = HashSet::new();
     let mut first: HashMap<(&str, String), Vec<(usize, &Asset)>> = HashMap::new();
+    // The index of a file over all orders, as `to_directory` counts its results.
     let mut count = 0;
     let planned = orders.iter().map(|order| {
         let mut assets: Vec<_> = order.assets().iter().collect();
@@ -161,7 +170,8 @@ fn plan(orders: &[Order]) -> Vec<Vec<PlannedFile<'_>>> {
         assets.sort_by_key(|asset| (asset.is_export(), !asset.is_thumbnails()));
         let planned = assets.into_iter().map(|asset| {
             let name = file_name(order, asset);
-            // Files of one name are few: an order's, or the same order's again.
+            // Keyed by the order too: two orders may hold assets that are equal, and they are two files.
+            // A list is enough under one key: few assets share a name.
             let alike = first
                 .entry((order.id().as_str(), name.clone()))
                 .or_default();

@@ -1,4 +1,7 @@
-//! The files of orders.
+//! The files of orders: what a user asks for, and where the bytes go.
+//!
+//! A file, a writer and a stream are three sinks of one `Transfer`. Nothing here may send a request
+//! before it is known that the result can be kept: the request alone may mark the order as *Downloaded*.
 
 mod many;
 pub(super) mod source;
@@ -35,6 +38,7 @@ impl Lab {
             asset,
             report: None,
             sha256: false,
+            // Only the zip of an export is known to be one: other kinds are judged by their first bytes.
             zip: if asset.is_export() {
                 ZipRule::Always
             } else {
@@ -79,8 +83,8 @@ impl<'a> Download<'a> {
     /// Whether the file must end as a zip does. Default: if its kind is `IDE` or its first bytes
     /// are those of a zip. That an order's files are zips is a convention.
     ///
-    /// It must begin with its first entry, and have one end: a file for whose end
-    /// `export::Package::open` would refuse it is not delivered. The entries are not looked at.
+    /// It must begin with its first entry, and have one end: a file that `export::Package::open` would
+    /// refuse for its end is not delivered. The entries are not read.
     pub fn zip(mut self, is_zip: bool) -> Self {
         self.zip = if is_zip {
             ZipRule::Always
@@ -114,7 +118,8 @@ impl<'a> Download<'a> {
         let path = path.as_ref();
         let asset = self.asset.clone();
         let source = AssetSource::new(self.lab, self.order, self.asset).await?;
-        // Before anything is asked for: what cannot be kept should not count as downloaded.
+        // Before anything is asked for: what cannot be kept should not count as downloaded
+        // (`where_nothing_can_be_written_nothing_is_asked_for`).
         let sink = Sink::file(path, self.wanted()).await.map_err(named)?;
         let whole = Transfer::new(source, sink, self.report).run().await?;
         Ok(DownloadedFile {
@@ -173,6 +178,8 @@ impl<'a> Download<'a> {
         let size = asset.size().map(|size| size.to_string());
         let place = asset.url().filter(|_| asset.id().is_none());
         FileRequirements {
+            // Everything that tells one version of a file from the next: else a `.part` of the old one
+            // would be continued with the new (`what_does_not_continue_the_same_file_is_not_joined_to_it`).
             asset: fingerprint([
                 Some(self.lab.id.as_str()),
                 Some(self.order.id().as_str()),

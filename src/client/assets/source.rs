@@ -23,11 +23,12 @@ use crate::model::{Asset, Order};
 use crate::transport::Response;
 
 /// How often a download may be sent on.
-// A gateway and a store of files make two; a loop must end.
+// A gateway and a store of files make two; a loop must end (`a_circle_of_redirects_ends`).
 const REDIRECTS: usize = 5;
 
 /// How long to wait at least for a file that is being prepared, as *202 Accepted* says. Convention.
-// Without it `Retry-After: 0` would ask as fast as the line allows.
+// Without it `Retry-After: 0` would ask as fast as the line allows
+// (`a_file_that_is_not_ready_yet_is_waited_for`).
 const PREPARING: Duration = Duration::from_secs(1);
 
 /// The file of an order.
@@ -86,6 +87,7 @@ impl<'a> AssetSource<'a> {
     /// Fetches the order again for the asset's new URL. Says whether there is one, for the same
     /// file: another one under the same name is not what was asked for.
     pub(super) async fn renew(&mut self) -> bool {
+        // No operation fetches an order by its order id.
         let Some(rx_id) = self.order.rx_id() else {
             return false;
         };
@@ -135,16 +137,20 @@ impl<'a> AssetSource<'a> {
                     origin::display(&url)
                 ))));
             }
+            // `Attempts::failed` goes by it: a 401 of a host that saw no token says nothing of the
+            // token (`a_refusal_by_a_host_that_never_saw_the_token_renews_nothing`).
             self.shown = tokens.is_some() && allowed.permits(&url);
             let response = caller.fetch(&url, tokens, headers.clone()).await?;
             let location = response.headers().get(header::LOCATION);
+            // A redirect without a `Location` that can be read leads nowhere: `refused` describes it.
             let target = location
                 .filter(|_| response.status().is_redirection())
                 .and_then(|value| value.to_str().ok())
                 .and_then(|text| url.join(text).ok());
             match target {
                 Some(target) => {
-                    // Nor does it come back when another origin leads to the first one again.
+                    // Dropped for good: it must not come back when another origin leads to the first one
+                    // again, as that origin would choose the URL it is sent to.
                     tokens = tokens.filter(|_| target.origin() == url.origin());
                     url = target;
                 }

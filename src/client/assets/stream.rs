@@ -14,6 +14,7 @@ use crate::error::Result;
 
 /// The pieces of a file.
 pub(super) struct Pieces<'a> {
+    // `None` once it has ended: a future must not be polled after that.
     transfer: Option<BoxFuture<'a, Result<()>>>,
     pieces: mpsc::Receiver<Bytes>,
 }

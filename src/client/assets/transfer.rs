@@ -62,10 +62,12 @@ impl<'a> Transfer<'a> {
             && self.source.may_be_expired(error)
             && self.source.renew().await
         {
-            // Once only: a service whose new URLs are refused as well would be asked without end.
+            // Once only: a service whose new URLs are refused as well would be asked without end
+            // (`an_expired_url_is_renewed_once`).
             result = self.attempts().await;
         }
         if result.is_err() {
+            // Awaited: the next download of this name may begin at once, and needs the part to be free.
             self.sink.leave().await;
         }
         result.map_err(named)
@@ -88,6 +90,8 @@ impl<'a> Transfer<'a> {
                 let outcome = self.attempt(attempts.tokens()).await;
                 // Free for other files while this one waits for its next attempt.
                 drop(place);
+                // Before the outcome is judged: an attempt that brought bytes is no failed one in a row
+                // (`a_line_that_keeps_breaking_is_no_obstacle_while_something_comes`).
                 let bytes = self.sink.bytes();
                 if bytes > furthest {
                     furthest = bytes;
@@ -113,7 +117,8 @@ impl<'a> Transfer<'a> {
         if let Some(arrived) = self.take(held, answered).await? {
             return Ok(arrived);
         }
-        // The service does not continue what is there: from the beginning, at once.
+        // The service does not continue what is there: from the beginning, and in the same attempt, for
+        // it has answered and there is nothing to wait for.
         let answered = self.source.open(tokens, Default::default()).await?;
         let arrived = self.take(None, answered).await?;
         arrived.ok_or_else(|| Error::decode("it was not asked for a part of the file"))
@@ -128,7 +133,7 @@ impl<'a> Transfer<'a> {
         let head = Head::of(&response);
         let (status, headers) = (response.status(), response.headers());
         let limit = self.source.lab.caller.client.inner.file_limit;
-        let coming = match plan(held.as_ref(), &head) {
+        let expected = match plan(held.as_ref(), &head) {
             Plan::AskAnew => return Ok(None),
             Plan::Reject(RejectReason::Status) => {
                 return Err(self.source.refused(&url, response).await);
@@ -140,9 +145,11 @@ impl<'a> Transfer<'a> {
             Plan::Reject(RejectReason::Empty) => {
                 return Err(Error::new(Kind::Incomplete("it is empty".to_owned())));
             }
+            // Before any byte is taken, where the length is announced; `fill` counts where it is not.
             Plan::Restart { total: Some(total) } | Plan::Append { total, .. } if total > limit => {
                 return Err(unfit(status, headers, &too_long(limit)));
             }
+            // A sign-in form or a proxy's page is a whole 200, and would be stored as the file.
             Plan::Restart { .. } if is_page(headers) => {
                 let what = "an HTML page came in place of the file, perhaps of a proxy or a sign-in \
                             form";
@@ -170,14 +177,14 @@ impl<'a> Transfer<'a> {
                 }
             }
         };
-        self.fill(&url, response.into_body(), &coming).await?;
-        let received = self.sink.finish(coming.needs_proof).await?;
+        self.fill(&url, response.into_body(), &expected).await?;
+        let received = self.sink.finish(expected.needs_proof).await?;
         note_size(self.source.asset.size(), received.bytes);
         Ok(Some(WholeFile(status, received)))
     }
 
     /// Hands on what comes, until the file has all its bytes.
-    async fn fill(&mut self, url: &Url, mut body: Body, coming: &ExpectedBody) -> Result<()> {
+    async fn fill(&mut self, url: &Url, mut body: Body, expected: &ExpectedBody) -> Result<()> {
         let client = &self.source.lab.caller.client;
         let (wire, limit) = (&client.protocol().wire, client.inner.file_limit);
         let size = self.source.asset.size();
@@ -188,19 +195,22 @@ impl<'a> Transfer<'a> {
                 Some(Some(Ok(chunk))) => chunk,
                 Some(None) => break,
                 Some(Some(Err(error))) if error.failure == Failure::Broken => {
-                    return Err(self.cut(coming.total).with_source(error));
+                    return Err(self.cut(expected.total).with_source(error));
                 }
                 Some(Some(Err(error))) => {
                     return Err(wire.failed(url, error).with_sent(SendState::Yes));
                 }
                 None => return Err(too_slow(wire)),
             };
-            // Only the wait for the service counts, and not the time that the sink takes.
+            // Only the wait for the service counts, and not the time that the sink takes
+            // (`the_time_of_who_takes_a_stream_is_not_the_services`).
             let waited = wire.clock.elapsed().saturating_sub(asked);
             // No platform has more than 64 bits in a `usize`.
             let length = chunk.len() as u64;
             let after = self.sink.bytes() - self.sink.skips() + length;
-            if let Some(until) = coming.until.filter(|until| after > *until) {
+            // Not every transport stops at the announced length
+            // (`the_announced_length_holds_for_every_transport`).
+            if let Some(until) = expected.until.filter(|until| after > *until) {
                 let what = format!("{after} of {until} bytes came");
                 return Err(Error::new(Kind::Incomplete(what)));
             }
@@ -213,21 +223,22 @@ impl<'a> Transfer<'a> {
             self.sink.write(chunk).await?;
             let bytes = self.sink.bytes();
             // A file that is whole is not given up for its pace.
-            if !pace.keeps(&wire.timeouts, length, waited) && coming.until != Some(after) {
+            if !pace.keeps(&wire.timeouts, length, waited) && expected.until != Some(after) {
                 return Err(too_slow(wire));
             }
             if let Some(Report(report)) = &mut self.report {
                 report(Progress {
                     bytes,
                     // The size in the order is a hint, and wrong once it is passed.
-                    total: coming.total.or(size.filter(|size| bytes <= *size)),
+                    total: expected.total.or(size.filter(|size| bytes <= *size)),
                     rate: self.meter.note(length, wire.clock.elapsed()),
                 });
             }
         }
+        // A transport may end a body early without an error, so its end alone proves nothing.
         let bytes = self.sink.bytes() - self.sink.skips();
-        match coming.total {
-            Some(total) if bytes < total => Err(self.cut(coming.total)),
+        match expected.total {
+            Some(total) if bytes < total => Err(self.cut(expected.total)),
             _ => Ok(()),
         }
     }

@@ -41,10 +41,10 @@ impl ClientBuilder {
         self
     }
 
-    /// How many bytes a second a file must come at, on average over each
-    /// [`idle_timeout`](ClientBuilder::idle_timeout), or its download is given up as a timeout; the time
-    /// that your own code takes to take it does not count. Default: 1000, which a modem reaches. `None`:
-    /// however slow.
+    /// How many bytes a second a file must bring, on average over each
+    /// [`idle_timeout`](ClientBuilder::idle_timeout); a slower download is given up as a timeout. The
+    /// time that your own code takes does not count. Default: 1000, which a modem reaches. `None`: any
+    /// rate.
     pub fn minimum_rate(mut self, bytes_per_second: Option<u64>) -> Self {
         self.timeouts.minimum_rate = bytes_per_second;
         self
@@ -67,10 +67,10 @@ impl ClientBuilder {
         self
     }
 
-    /// How many bytes an answer may have, files excepted: of a longer one no more is read, and
-    /// the call fails with [`Error::is_decode`], which names this setting; of a listing, the orders in
-    /// what was read are delivered. What is read is held in memory. Answers of tokens and of Discovery
-    /// have 1 MiB at most. Default: 32 MiB.
+    /// How many bytes an answer may have, files excepted. A longer one is not read on, and the call
+    /// fails with [`Error::is_decode`], which names this setting; a listing holds the orders that were
+    /// read. What is read is held in memory. Answers of tokens and of Discovery have 1 MiB at most.
+    /// Default: 32 MiB.
     pub fn answer_limit(mut self, bytes: usize) -> Self {
         self.answer_limit = bytes;
         self
@@ -148,9 +148,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Whether of a link to the next page the path and the query alone are taken, and the origin that gave
-    /// it is asked: for a service behind a gateway that links to its own, inner address. Default: no, a
-    /// link to another origin is not followed, and makes the listing incomplete.
+    /// Whether only the path and the query of a link to the next page are used, at the origin of the
+    /// page that has it: for a service behind a gateway whose links name an inner address. Default: no;
+    /// a link to another origin is not followed, and makes the listing incomplete.
     pub fn next_page_on_own_origin(mut self, own: bool) -> Self {
         self.paging.on_own_origin = own;
         self
@@ -158,12 +158,14 @@ impl ClientBuilder {
 }
 
 fn clamped(time: Duration) -> Duration {
-    // A limit of nothing would fail every call; a longer one than a year overflows some clocks.
+    // A limit of nothing would fail every call; a longer one than a year overflows some clocks:
+    // `Duration::MAX` once panicked a refresh (`every_setter_takes_any_value`).
     time.clamp(Duration::from_millis(1), LONGEST_WAIT)
 }
 
 /// The time between two, if so many are spread over a period.
 fn spacing(count: u32, period: Duration) -> Duration {
+    // `max(1)`: dividing by zero panics.
     period.min(LONGEST_WAIT) / count.max(1)
 }
 

@@ -1,4 +1,8 @@
 //! Setting up a client.
+//!
+//! Setters take anything and do no I/O, so that a configuration can be applied line by line; `build`
+//! checks it all. A setting that would have no effect must be an error there, not be ignored: a lab
+//! would believe in a proxy that nothing uses.
 
 mod limits;
 
@@ -73,7 +77,9 @@ pub struct ClientBuilder {
 }
 
 /// Headers that requests set by themselves, or that have a setter of their own.
-// Two lengths or encodings of one body are two requests to who reads the other (RFC 9112, section 6.3).
+// A second length or encoding of one body makes two requests of it for a proxy that goes by the other
+// (RFC 9112 section 6.3). `Range` and `If-Range` belong to downloads: on a call they would ask for half an
+// answer.
 const OWN_HEADERS: [HeaderName; 16] = [
     header::ACCEPT,
     header::ACCEPT_ENCODING,
@@ -117,6 +123,7 @@ impl ClientBuilder {
             total: TotalAllowance::default(),
             paging: Paging::default(),
             shared_files: false,
+            // Far above any case, and still an end: a service that sends without one must not fill the disk.
             file_limit: 16 << 30,
             listing: ListingLimits::default(),
             headers: Vec::new(),
@@ -215,7 +222,7 @@ impl ClientBuilder {
     /// The proxy that requests go through: an http or https URL, which may hold user and
     /// password. It is asked to tunnel what is https. Default: what the environment
     /// (`HTTPS_PROXY`, `NO_PROXY` and their kin) and, on macOS and Windows, the system's settings
-    /// say. Scripts that choose a proxy (PAC, WPAD) are not read, by the client as by
+    /// say. Scripts that choose a proxy (PAC, WPAD) are read neither by the client nor by
     /// [`Client::check`]: where a network has only those, name the proxy here.
     ///
     /// Without a proxy, a host that the configuration does not name, such as that of a file, is not
@@ -243,9 +250,8 @@ impl ClientBuilder {
         self
     }
 
-    /// A certificate, or several, in PEM, that is trusted beside the platform's roots: that of
-    /// a proxy which breaks TLS open to inspect it. May be called more than once. Default: the
-    /// platform's roots alone.
+    /// One or several certificates in PEM to trust beside the platform's roots, such as that of a proxy
+    /// that opens TLS to inspect it. May be called more than once. Default: the platform's roots alone.
     #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
     #[cfg_attr(
         docsrs,
@@ -322,6 +328,7 @@ impl ClientBuilder {
 
         // First of all: the transport's resolver and the extra headers go by it.
         let mut allowed = AllowedOrigins::default();
+        // Only what the configuration names: Discovery and orders must not add to it.
         for url in endpoints.configured_urls() {
             allowed.allow_origin(&url);
         }
@@ -330,6 +337,7 @@ impl ClientBuilder {
                 Error::configuration(format!("`{host}` is no host name, as in `api.example.com`"))
             })?);
         }
+        // A second `state` or `redirect_uri` could be the one that the service reads.
         for (name, _) in &self.extra {
             check_parameter(name)?;
         }

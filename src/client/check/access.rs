@@ -1,4 +1,8 @@
 //! The steps about access: accounts, pairing, the refresh of a token.
+//!
+//! Each way to lack tokens is told apart, since each has a remedy of its own. The refresh is the one
+//! thing that a check changes at the service, and goes through `TokenSource` as any other: a refresh
+//! token must not be sent without the lease.
 
 use std::sync::Arc;
 
@@ -22,6 +26,7 @@ impl Run {
         };
         let login = self.client().login(name);
         match login.health().await {
+            // Asked of the store: a request would fail with an error that says less.
             Ok(health) if !health.has_tokens() => {
                 let advice = "sign in, with the example `authorize` for one";
                 self.skipped(
@@ -119,12 +124,13 @@ impl Run {
         let refreshed = async {
             let before = source.tokens().await?;
             // Asks for other tokens than these, as after a 401: it is the only way to a refresh
-            // before it is due.
+            // before it is due, and a check must not wait an hour for one.
             Ok((source.tokens_after(before.generation()).await?, before))
         };
         match refreshed.await {
             Ok((Some(after), before)) => {
                 let kind = match (&before.refresh, &after.refresh) {
+                    // Compared here and not shown: whether it rotates decides what a lost answer costs.
                     (Some(before), Some(after)) if before.expose() == after.expose() => "the same",
                     (_, Some(_)) => "new",
                     (_, None) => "none",

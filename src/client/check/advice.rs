@@ -1,4 +1,7 @@
 //! Which setting to change when a step failed. Pure.
+//!
+//! A lab reads one line, and should find the setting in it. So each text names a setting by the key that it
+//! has in the file, and none may name a value (`each_failure_leads_to_a_setting`).
 
 use crate::endpoints::Operation;
 use crate::error::Error;

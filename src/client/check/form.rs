@@ -11,11 +11,12 @@ use url::Url;
 use crate::status::OrderStatus;
 use crate::text;
 
-/// Longer keys and kinds are not shown: a plain identifier is short.
+/// Longer keys and kinds are not shown: a plain identifier is short. The number is a choice of ours.
 const LONGEST: usize = 40;
 
 /// Whether a key has the form of an identifier, and may be shown.
 pub(super) fn is_plain(key: &str) -> bool {
+    // OData and JSON Schema begin keys with `@` and `$`.
     let first = |letter: char| letter.is_ascii_alphabetic() || matches!(letter, '_' | '$' | '@');
     let other = |letter: char| {
         letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '$' | '@')
@@ -46,7 +47,7 @@ fn form_of(text: &str) -> &'static str {
         _ if is_hex(64) || is_hex(32) => "text of hexadecimal digits",
         _ if digits() => "text of digits",
         _ if text.parse::<jiff::Timestamp>().is_ok() => "time with an offset",
-        // A date alone can be read as a date with a time as well.
+        // Ten letters are a date alone, which can be read as a date with a time as well.
         _ if text.len() > 10 && text.parse::<jiff::civil::DateTime>().is_ok() => {
             "time without an offset"
         }
@@ -62,6 +63,7 @@ fn form_of(text: &str) -> &'static str {
 pub(super) fn time_of(value: &Value) -> &'static str {
     match value.as_f64() {
         // As seconds, that is after the year 5000.
+        // `Expiry::read` draws the same line for tokens.
         Some(1e11..) => "milliseconds since 1970, or finer",
         Some(_) => "seconds since 1970",
         None => type_of(value),
@@ -74,6 +76,7 @@ pub(super) fn spelling_of(key: &str) -> Option<&'static str> {
     let first_is_upper = key.starts_with(upper);
     let inner_is_upper = key.chars().skip(1).any(upper);
     Some(match key {
+        // The signs first: a key with one may have capitals as well.
         _ if key.contains('-') => "kebab-case",
         _ if key.contains('_') && !key.chars().any(|letter| letter.is_ascii_lowercase()) => {
             "SCREAMING_SNAKE_CASE"

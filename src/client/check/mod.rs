@@ -1,4 +1,12 @@
 //! First contact: does the configuration fit the service, and which conventions does it keep?
+//!
+//! *Problem.* Much of the API is not documented. On the day of the first credentials nobody knows which of
+//! the crate's conventions hold, and an answer cannot be sent to anybody: it is full of patients.
+//!
+//! *Approach.* A run asks what software asks, in its order, and notes forms in place of values. It must not
+//! change anything at the service beyond one refresh, fetch a file unasked
+//! (`the_default_check_takes_no_order_off_the_list`), or put a value into the report
+//! (`no_value_of_an_answer_is_in_the_report`).
 
 mod access;
 mod advice;
@@ -82,8 +90,8 @@ impl Check {
     }
 
     /// Asks for the first byte of the order's thumbnails too. What makes an order *Downloaded* is not
-    /// documented: this may take it off the list, and a service that gives no parts of files sends the
-    /// whole. Default: no.
+    /// documented: this may take it off the list, and a service that does not send parts of files sends
+    /// the whole. Default: no.
     pub fn thumbnails(mut self) -> Self {
         self.thumbnails = true;
         self

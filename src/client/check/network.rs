@@ -1,4 +1,7 @@
 //! The steps that need no tokens: connections, Discovery, the sign-in page.
+//!
+//! They send no token, so that the first mistakes to be found are those that cost nothing. None of them is
+//! tried again: a check is to show what happens.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
@@ -36,6 +39,7 @@ impl Run {
         let system = SystemProxies::read();
         for root in roots {
             let mut request = Request::new(Bytes::new());
+            // HEAD: whoever answers, there is no body to wait for.
             *request.method_mut() = Method::HEAD;
             // Not by the pipeline: no token goes along, and a failure is not tried again.
             let wire = &self.client().protocol().wire;
@@ -151,6 +155,7 @@ impl Run {
                 return;
             }
         };
+        // As a browser asks: a service may answer programs in another way.
         let mut asked = Request::new(Bytes::new());
         asked
             .headers_mut()
@@ -182,6 +187,7 @@ impl Run {
             _ => None,
         };
         let is_good = head.status.is_success() || head.status.is_redirection();
+        // An error in the redirect has a good status: RFC 6749 section 4.1.2.1 sends it to the browser.
         if !is_good || refused.is_some() {
             let error = answer::error(head.status, &head.headers, &body, protocol.wire.clock.now());
             let step = self.failed(operation, &error);

@@ -16,10 +16,11 @@ use super::place::Place;
 use crate::model::lenient::Shapes;
 use crate::model::shapes;
 
-/// So many records of an answer are looked into.
+/// So many records of an answer are looked into: forms repeat, and more of them would show nothing new.
 const RECORDS: usize = 500;
 
-/// So many keys of a kind of record are shown.
+/// So many keys of a kind of record are shown: an object that is used as a map has one for each of its
+/// entries.
 const KEYS: usize = 100;
 
 /// Everything that was seen.
@@ -103,6 +104,7 @@ impl Observations {
         self.records
             .entry(around)
             .or_default()
+            // One level: what an envelope holds deeper down is not about the list.
             .add(&place.around, &|_| None, 1);
     }
 
@@ -246,6 +248,7 @@ impl Observations {
         self.records
             .entry(kind)
             .or_default()
+            // Two levels: the keys of a patient or a doctor, and nothing within those.
             .add(fields, &read_as, 2);
     }
 
@@ -256,6 +259,7 @@ impl Observations {
         ids: &[&'static str],
         shapes: &Shapes,
     ) {
+        // Reports say "file", the tables of fields say "asset".
         let named = if named == "file" { "asset" } else { named };
         for (key, value) in fields {
             let field = shapes::field_of(named, key, shapes);
@@ -313,6 +317,7 @@ impl Keys {
                     .add(inner, &|_| None, depth - 1);
             }
         }
+        // The most of one record and not the sum: a listing repeats the same keys.
         self.hidden = self.hidden.max(hidden);
     }
 

@@ -1,4 +1,7 @@
 //! The steps about orders and their files.
+//!
+//! Each answer is looked at twice: as an application reads it, and as plain JSON for its form. A file
+//! is only opened; the check must not take an order off the list unless the caller allowed it.
 
 use std::sync::Arc;
 
@@ -24,7 +27,7 @@ use crate::model::lenient::Shapes;
 use crate::model::{Asset, Order, RxId, shapes};
 use crate::status::{OrderStatus, Symbol};
 
-/// No prescription has this id.
+/// No prescription has this id, and whoever finds it in a log sees what it was for.
 const NO_ORDER: &str = "no-such-order-lab-connector-check";
 
 impl Run {
@@ -71,6 +74,7 @@ impl Run {
                     .first()
                     .map(|it| it.error().to_string());
                 let step = match (problem.is_none(), unread) {
+                    // A listing with a gap is a failure here: in operation no absence would mean anything.
                     (true, 0) => self.good(operation, answer.status),
                     _ => {
                         let asked = self.asked(operation);
@@ -101,6 +105,7 @@ impl Run {
     /// One order by its Rx id.
     pub(super) async fn order(&mut self, lab: &Lab, listed: Option<&[Order]>) -> Option<Order> {
         let operation = Operation::GetOrderByRxId;
+        // The first that has one: a listing may leave Rx ids out.
         let first = || listed.into_iter().flatten().find_map(Order::rx_id).cloned();
         let Some(rx_id): Option<RxId> = self.check.order.clone().or_else(first) else {
             self.skipped(
@@ -260,6 +265,7 @@ impl Run {
             let mut source = AssetSource::new(lab, order, asset).await?;
             let tokens = lab.tokens.tokens().await?;
             let mut headers = HeaderMap::new();
+            // One byte: no range asks for less (RFC 9110 section 14.1.2).
             headers.insert(header::RANGE, HeaderValue::from_static("bytes=0-0"));
             let (_, response) = source.open(Some(tokens), headers).await?;
             // Its body is not read: at most what is on its way comes.
@@ -309,6 +315,7 @@ fn is_refusal(status: StatusCode) -> bool {
 
 fn is_missing(error: &Error) -> bool {
     let status = error.status();
+    // Which code says that an order is not shown is not documented; a 401 is about the token.
     status.is_some_and(|status| status.is_client_error()) && !error.is_unauthorized()
 }
 

@@ -1,4 +1,8 @@
 //! Where the records of an answer are. Pure.
+//!
+//! A listing finds its records in one pass over the text and keeps no tree; a report needs the place of the
+//! list and what is around it. So the rule stands here a second time, by the same table of keys
+//! (`lists_are_found_as_the_crate_finds_them_or_as_the_only_ones`).
 
 use serde_json::{Map, Value};
 
@@ -51,6 +55,7 @@ pub(super) fn list(answer: &Value) -> Option<Place<'_>> {
                 place.enter(key, fields);
                 value = inner;
             }
+            // A number, a text, or too many wrappings: what a listing would not find is at best a guess.
             _ => return guess(answer),
         }
     }

@@ -1,4 +1,7 @@
 //! What a check found.
+//!
+//! `Display` and `Serialize` print the same facts. The report must not hold what must not be printed:
+//! it has no field for a value, and what could be any text has passed through `form`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -94,6 +97,7 @@ impl fmt::Display for CheckReport {
         for step in &self.steps {
             step.fmt(f)?;
         }
+        // Before what was seen: it is what the reader has to do.
         if self.settings != Value::Object(Map::new()) {
             writeln!(f, "\nset in the configuration: {}", self.settings)?;
         }
@@ -132,6 +136,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = match self.outcome {
             Outcome::Good => "good",
+            // In capitals: what to look at first in a page of steps.
             Outcome::Failed => "FAILED",
             Outcome::Skipped => "skipped",
         };

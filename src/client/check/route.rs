@@ -1,4 +1,7 @@
 //! Through what requests go, and who says so. Pure.
+//!
+//! Behind a proxy that nobody knew of, other findings mislead. So the report names it with the variable
+//! or setting that it is from. Its password must not be kept, and is dropped when the client is built.
 
 use url::Url;
 
@@ -26,7 +29,8 @@ impl Route {
             _ if own => Route::Own,
             Proxy::System => Route::System,
             Proxy::None => Route::Direct,
-            // The URL may hold a password.
+            // The URL may hold a password. One that cannot be parsed shows as nothing: `build` refuses
+            // it right after this.
             Proxy::At(url) => Route::Proxy(proxy::place(url.expose()).unwrap_or_default()),
         }
     }

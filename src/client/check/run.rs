@@ -1,4 +1,7 @@
 //! A check: its steps in their order, and what they share.
+//!
+//! A step that fails is a line of the report, and the next step is made wherever it can do without it:
+//! one run should show all that is wrong.
 
 use std::sync::Arc;
 
@@ -104,15 +107,18 @@ impl Run {
     /// What needs tokens.
     pub(super) async fn account(&mut self) {
         let accounts = self.accounts().await;
+        // Whatever follows needs the tokens of an account.
         let Some(lab) = self.choose(accounts).await else {
             return;
         };
-        // The access token that is there may be good though its refresh failed.
+        // The access token that is there may be good though its refresh failed
+        // (`a_token_that_cannot_be_refreshed_may_be_good_still`).
         if !self.refresh(&lab.tokens).await && lab.tokens.tokens().await.is_err() {
             return;
         }
         let listed = self.listing(&lab).await;
         let order = self.order(&lab, listed.as_deref()).await;
+        // After the order that exists: a wrong path would otherwise pass for a good answer to a wrong id.
         self.missing(&lab).await;
         if self.check.thumbnails
             && let Some(order) = order
@@ -143,6 +149,7 @@ impl Run {
 
 /// The path of a template. What has a digit may be an id, but for versions.
 fn path_of(template: &str) -> String {
+    // By hand: a URL parser would encode the braces.
     let after = template
         .find("://")
         .map_or(template, |at| &template[at + 3..]);

@@ -1,12 +1,18 @@
 //! What follows from what was seen: how the simulator speaks like the service, what a configuration
 //! should say, and which conventions are only assumed. Pure.
+//!
+//! A report is read once; a simulator that speaks like the service can be tested against for years.
+//! What was not seen must not be in its behaviour, and the twin must lead to the same report
+//! (`a_twin_gives_the_same_report`).
 
 use serde_json::{Map, Value, json};
 
 use super::observations::Observations;
 
-/// The switches of the simulator's behaviour that no client can observe which changes nothing, and why.
-/// With a value behind it: that choice, which looks like another one.
+/// The switches of the simulator's behaviour that no client can observe without changing something, and
+/// why. With a value behind it: that choice, which looks like another one. A test holds the table
+/// against the switches: a new one must be observed, or be here with its reason
+/// (`each_switch_changes_the_report_or_is_among_those_that_nobody_can_observe`).
 pub(super) const NOT_OBSERVABLE: [(&str, &str); 19] = [
     (
         "downloaded_by: thumbnails_complete",
@@ -84,6 +90,7 @@ pub(super) fn behaviour(seen: &Observations) -> Value {
             _ => "list".into(),
         }),
     );
+    // One kind of id stands for all: the simulator has one switch for them.
     let ids = seen
         .id_types
         .get("orderid")
@@ -133,6 +140,7 @@ pub(super) fn behaviour(seen: &Observations) -> Value {
     put(
         "asset_ids",
         file("assetid")
+            // Only their absence: one look does not show whether they change with the file.
             .filter(|shown| !shown)
             .map(|_| "absent".into()),
     );
@@ -140,6 +148,7 @@ pub(super) fn behaviour(seen: &Observations) -> Value {
     put(
         "asset_urls",
         match () {
+            // The one that asks most of a client first: the files of an order may be in several places.
             () if places.contains("a URL at another host") => Some("signed".into()),
             () if places.contains("a URL at the service") => Some("same_host".into()),
             () if places.contains("no URL") => Some("absent".into()),
@@ -150,6 +159,7 @@ pub(super) fn behaviour(seen: &Observations) -> Value {
     put(
         "asset_times",
         file("modifiedat")
+            // Not where nothing has a time: `times` says that already.
             .filter(|shown| *shown || times(seen) != Some("absent".into()))
             .map(Value::from),
     );
@@ -159,12 +169,14 @@ pub(super) fn behaviour(seen: &Observations) -> Value {
     put(
         "missing_code",
         seen.missing_code
+            // The simulator takes no others (`Behaviour::check`).
             .filter(|code| (400..=499).contains(code))
             .map(Value::from),
     );
     put(
         "downloaded_by",
         seen.left_the_list.map(|by| match by {
+            // They are asked for before the zip: if the order left by them, any file does it.
             "thumbnails" => "any_asset".into(),
             _ => "zip_requested".into(),
         }),
@@ -196,6 +208,7 @@ fn paging(seen: &Observations) -> Option<Value> {
         () if has("cursor") => "cursor".into(),
         () if has("page number") => "page".into(),
         () if has("offset") => "offset".into(),
+        // No list was seen, and so no sign of pages could be.
         () if seen.lists.is_empty() => return None,
         () => "none".into(),
     })
@@ -218,6 +231,7 @@ fn times(seen: &Observations) -> Option<Value> {
         () if has("time with an offset") => Some("rfc3339".into()),
         () if has("time without an offset") => Some("civil".into()),
         () if has("milliseconds since 1970, or finer") => Some("unix_millis".into()),
+        // Only where an order was seen that could have had times.
         () if seen.times.is_empty() && shows_order(seen, "status") == Some(true) => {
             Some("absent".into())
         }
@@ -228,6 +242,7 @@ fn times(seen: &Observations) -> Option<Value> {
 /// Keys that nobody expects: no field is read from them, and they are none of the prescription that
 /// the simulator shows.
 fn unexpected(seen: &Observations) -> impl Iterator<Item = &str> {
+    // Shown by the simulator whatever the switch says, so that they prove nothing of it.
     const PRESCRIPTION: [&str; 6] = [
         "patient",
         "doctor",

@@ -98,6 +98,7 @@ pub(super) fn next(page: &Page<'_>) -> NextPage {
     // More than what was listed, and not a word on how to get it.
     let total = said
         .number(&TOTALS)
+        // No platform has more than 64 bits in a `usize`; so below.
         .is_some_and(|(_, total)| total > page.so_far as u64);
     if more == Some(true) || total {
         NextPage::Unreachable
@@ -127,6 +128,7 @@ pub(super) fn signs(headers: &http::HeaderMap, around: &Object) -> BTreeSet<&'st
 /// The page's own URL with one parameter changed.
 fn at(url: &Url, name: &str, value: &str) -> NextPage {
     let mut next = url.clone();
+    // Replaced and not added: which of two `page=` counts is for the service to say.
     let others = url.query_pairs().filter(|(key, _)| !same(key, name));
     next.query_pairs_mut()
         .clear()
@@ -241,7 +243,8 @@ impl<'a> PageHints<'a> {
         let Some((_, count)) = self.number(&PAGE_COUNTS) else {
             return (more == Some(true)).then_some(next);
         };
-        // Some count from 0: then the last page is one less than there are pages.
+        // Some count from 0: then the last page is one less than there are pages. Which they do follows
+        // from how many pages were read before this one.
         let first = current.saturating_sub(page.number as u64 - 1);
         let last = if first == 0 {
             count.saturating_sub(1)
@@ -253,6 +256,7 @@ impl<'a> PageHints<'a> {
 
     fn offset(&self, page: &Page<'_>, more: Option<bool>) -> Option<(String, u64)> {
         let (name, offset) = self.number(&OFFSETS)?;
+        // By what came, not by the page size that was asked for: a service may send fewer.
         let next = offset.checked_add(page.records as u64)?;
         let total = self.number(&TOTALS).map(|(_, total)| total);
         let more = more.unwrap_or(total.is_some_and(|total| next < total));
@@ -309,6 +313,7 @@ fn scalar(value: &Value) -> Option<String> {
 fn number(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64(),
+        // Some write numbers as text. What is not one is no sign at all.
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }

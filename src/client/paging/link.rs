@@ -1,4 +1,8 @@
 //! The `Link` header, RFC 8288, as far as it says where the next page is.
+//!
+//! A listing that passes over a header which it cannot read calls itself complete. So what is malformed
+//! and speaks of a next page must not become `None`
+//! (`a_link_of_any_bytes_is_read_or_makes_the_listing_incomplete`).
 
 use http::{HeaderMap, header};
 use percent_encoding::{CONTROLS, percent_encode};
@@ -9,6 +13,7 @@ use super::NextPage;
 /// read, there is a page without a way to it.
 pub(super) fn next(headers: &HeaderMap) -> NextPage {
     let mut next = NextPage::None;
+    // RFC 9110 section 5.3: a list may come as several fields.
     for value in headers.get_all(header::LINK) {
         let value = ascii(value.as_bytes());
         match next_of(&value) {

@@ -175,7 +175,8 @@ impl Caller {
                 records: records.count,
                 so_far: pages.count + records.count,
             });
-            // A listing of a single page, which most are, pays nothing for the guard.
+            // A listing of a single page, which most are, pays nothing for the guard: it hashes the body and
+            // copies each id.
             let guarded = number > 1 || step != NextPage::None;
             if guarded && seen.repeats(&answer, &records, &id) {
                 pages.problem = Some(Error::decode("a page repeats an earlier one"));
@@ -191,6 +192,7 @@ impl Caller {
             let found = match step {
                 NextPage::None => break,
                 NextPage::Unreachable => Err("there are more records, and no way to them"),
+                // Pages that are empty or always new repeat nothing: only a count ends them.
                 NextPage::At(_) if number >= room.limits.pages => {
                     Err("it has more pages than `ListingLimits::pages` allows")
                 }
@@ -262,6 +264,7 @@ impl RemainingLimits {
     fn problem<T>(&mut self, answer: &Answer, records: &Records<T>) -> Option<Error> {
         self.limits.bytes = self.limits.bytes.saturating_sub(answer.body.len());
         self.limits.records = self.limits.records.saturating_sub(records.size);
+        // What stopped the reader comes first: a cut lies behind it, and a fault may be the cut's doing.
         match (&answer.cut, records.stop, records.problem) {
             (_, Some(StopReason::ExceededLimit(limit)), _) => Some(answer.unfit(over(limit))),
             (Some(cut), ..) => Some(answer.unfit(cut.clone())),
@@ -324,7 +327,8 @@ impl SeenPages {
         for record in &records.good {
             new |= self.ids.insert(id(record).to_owned());
         }
-        // Empty pages may follow each other: services that filter after paging send them.
+        // Empty pages may follow each other: services that filter after paging send them
+        // (`an_empty_page_is_no_end`).
         records.count > 0 && (same || (!records.good.is_empty() && !new))
     }
 

@@ -239,8 +239,8 @@ impl PartFile {
                     Ok(sha256) => {
                         // The lock is released before the caller can see the result.
                         drop(self);
-                        // The receiver is gone if the future was dropped; the file has its name all
-                        // the same.
+                        // The receiver is gone if the future was dropped; the file has its name all the
+                        // same. So for the replies below.
                         let _ = reply.send(Ok(sha256));
                         return;
                     }
@@ -272,7 +272,8 @@ impl PartFile {
     }
 
     fn begin(&mut self, at: u64, state: Option<State>, wanted: Hashers) -> Result<()> {
-        // The state first loses its bytes and then changes: at no time does it speak of others.
+        // The bytes go first, then the state changes: at no time does a state describe bytes of another
+        // file.
         self.file.set_len(at).map_err(failed)?;
         self.written = at;
         self.synced = self.synced.min(at);
@@ -395,8 +396,9 @@ impl PartFile {
 
 impl Drop for PartFile {
     fn drop(&mut self) {
-        // Closed is not enough: a process that was started in this moment has the file open too,
-        // until it runs its own program. Where there are no locks none is held.
+        // Closed is not enough: a process that was started in this moment has the file open too, until
+        // it runs its own program, and would keep the lock (`a_part_that_was_left_is_free_at_once`). An
+        // error means that there are no locks here, and so none is held.
         let _ = self.file.unlock();
     }
 }

@@ -1,9 +1,13 @@
 //! Where a part and its state lie, and what is trusted of what lies there.
 //!
-//! Other processes know both names, since they resume what this one leaves. In a directory that
-//! others can write to, what is under them may be theirs: it is used only if it is a plain file of
-//! our own user with one name, and otherwise set aside. A file is known by its device and inode,
-//! not by its path.
+//! *Problem.* Other processes know both names, since they resume what this one leaves. In a directory
+//! that others can write to, what is under them may be theirs: a link, a pipe, a second name of their
+//! file.
+//!
+//! *Approach.* What is there is used only if it is a plain file of our own user with one name, and
+//! otherwise set aside. A file is known by its device and inode, not by its path. Nothing of a
+//! neighbour's must be read, written or removed
+//! (`a_part_that_is_no_plain_file_of_one_name_is_set_aside`).
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
@@ -56,7 +60,8 @@ impl PartPaths {
         // The claim before the lock: to the lock, a dropped download of this process that is still
         // tidying up looks like another process.
         let claim = Claim::of(self.canonical()?, dropped).ok_or_else(under_way)?;
-        // Others may put something there again and again; not for ever.
+        // A neighbour may put something there again and again: a hundred times is more than any race,
+        // and not for ever.
         for _ in 0..100 {
             let Some((file, is_new)) = self.open_or_make().map_err(failed)? else {
                 continue;
@@ -237,8 +242,8 @@ impl PartPaths {
         // Only now is another process let to the name of the part. What is being written for its
         // state stays, which may be that process's own.
         let _ = fs::remove_file(&self.state);
-        // What is under the name now may be a neighbour's, and must not be reported as the
-        // download.
+        // What is under the name now may be a neighbour's, and must not be reported as the download
+        // (`a_part_that_is_replaced_on_the_way_is_no_download`).
         if is_at(part, &self.target) {
             Ok(())
         } else {

@@ -1,10 +1,13 @@
-//! Programs that read local headers and programs that read the central directory must find the
-//! same files.
+//! Programs that read local headers and programs that read the central directory must find the same
+//! files.
 //!
-//! The zip crate has such a comparison, and it is too strict for honest programs: it refuses
-//! times that differ by two seconds, sizes in 64 bits on one side only, and a second name for
-//! programs that know Unicode. What counts here is what changes the files: names, sizes,
-//! checksums, methods, and entries that only one side has.
+//! *Problem.* A virus scanner that reads from the front and a program that reads from the end can be
+//! shown two archives in one file. The zip crate has a comparison, and it is too strict for honest
+//! programs: it refuses times that differ by two seconds, sizes in 64 bits on one side only, and a
+//! second name for programs that know Unicode (`honest_differences_between_headers_are_put_up_with`).
+//!
+//! *Approach.* What changes the files is compared, and nothing else: names, sizes, checksums, methods,
+//! and entries that only one side has. In doubt the archive must be refused as a whole.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -96,7 +99,8 @@ fn compare_one(reader: &mut (impl Read + Seek), claim: &CentralEntry) -> Result<
 /// Between entries may be what belongs to the entry before (its sizes), and what programs leave
 /// that delete entries; but no entry, which programs would find that read from the front.
 fn check_gap(reader: &mut (impl Read + Seek), from: u64, to: u64) -> Result<()> {
-    // Honest gaps have some dozen bytes. The gap is read into memory, so it needs a limit.
+    // Honest gaps have some dozen bytes, or the entry that a program has deleted. The gap is read into
+    // memory, so it needs a limit; a mebibyte is a choice of ours.
     const MOST: u64 = 1 << 20;
     let length = to.saturating_sub(from);
     if length > MOST {

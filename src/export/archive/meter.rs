@@ -1,4 +1,6 @@
 //! A reader that yields a limited number of bytes while the central directory is read.
+//!
+//! The limit holds only then: afterwards entries are read, which have limits of their own.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;

@@ -137,7 +137,8 @@ impl<R: Read + Seek> Package<R> {
         // differs.
         package.plan()?;
         let claims = package.claims()?;
-        // The library does not lend the reader; what it read of the directory is read again.
+        // The library does not lend the reader: it is taken back, and the directory is read a second
+        // time.
         let mut reader = package.archive.into_inner();
         headers::compare(&mut reader, claims, start_of_directory)?;
         let archive = ZipArchive::with_config(config, reader);
@@ -169,7 +170,9 @@ impl<R: Read + Seek> Package<R> {
             let original = entry.name_raw();
             let raw = entry.name();
             let raw = raw.map_err(|error| zip_error(error, Reason::BadName))?;
-            // The library then takes the code page of old: which one it was, nobody knows.
+            // The library then reads it in code page 437, as the format says. Japanese and Chinese
+            // programs wrote theirs, and nothing says which
+            // (`names_in_unknown_code_pages_are_kept_beside_safe_ones`).
             let is_guess = std::str::from_utf8(original).is_err();
             let refused = |reason| Error::new(reason).at(index, &raw);
 
@@ -367,8 +370,8 @@ fn kind_of(attributes: u32) -> Result<Option<bool>, Reason> {
 }
 
 fn grows_too_much(bytes: u64, compressed: u64, limits: &Limits) -> bool {
-    // A white page is a bomb by its ratio, and an honest file of some megabytes.
-    // As the docs of `Limits::ratio` say.
+    // A scanned page that is white is a bomb by its ratio, and an honest file of some megabytes. The docs of
+    // `Limits::ratio` state this number.
     const FREE: u64 = 64 << 20;
     bytes > FREE && bytes > compressed.saturating_mul(u64::from(limits.ratio))
 }

@@ -28,8 +28,8 @@ fn seconds(offset: &str) -> Option<i32> {
         None => (digits.parse().ok()?, 0.0),
     };
     let seconds = hours * 3600.0 + minutes * 60.0;
-    // Beyond are minutes, or nonsense.
-    // UTC+14 is the largest offset in use. A NaN is not in the range.
+    // UTC+14 is the largest offset in use: a larger number would be minutes, or nonsense. A NaN is not
+    // in the range.
     let known = (0.0..=14.0 * 3600.0).contains(&seconds);
     let seconds = if negative { -seconds } else { seconds };
     #[expect(clippy::cast_possible_truncation, reason = "at most 14 hours")]

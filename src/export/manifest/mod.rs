@@ -98,7 +98,7 @@ impl Manifest {
         let mut field = |names: &[&str]| rx.take(names).or_else(|| root.take(names));
         let procedure = field(&["procedure"]).map(|text| ("procedure", text));
         let procedure =
-            // The code is then one of another table.
+            // The code is then one of another table, so the field's own name goes along.
             procedure.or_else(|| field(&["casetypename"]).map(|text| ("casetype", text)));
         let manifest = Manifest {
             version: field(&["version"]),

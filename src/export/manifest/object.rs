@@ -1,4 +1,7 @@
 //! The files that a manifest names.
+//!
+//! They are matched to the files of the package by name alone. A name of the manifest must never become
+//! a path.
 
 use std::fmt;
 

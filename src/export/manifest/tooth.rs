@@ -1,4 +1,7 @@
 //! Teeth and bridges of a manifest.
+//!
+//! A number that is read wrongly is a crown for another tooth. So what is not a number of the American
+//! way (1 to 32) stays text, beside what it says.
 
 use super::super::xml::Element;
 use super::defines::CodeTables;

@@ -1,4 +1,8 @@
 //! A case on the board: its card, and its details when it is chosen.
+//!
+//! Only what is possible has a button, and what the software has seen has a frame: the difference
+//! between the truth and what could be known is what the board is for. Every text from outside must go
+//! through `Text`.
 
 use std::time::SystemTime;
 

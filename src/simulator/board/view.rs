@@ -1,4 +1,6 @@
 //! What the board shows, taken out of the world in one go.
+//!
+//! The HTML is made from it without the lock: a page must not hold up the calls of the software.
 
 use std::time::SystemTime;
 
@@ -9,7 +11,7 @@ use crate::simulator::snapshot::Snapshot;
 use crate::simulator::{Behaviour, Call, ClockMode, SimulatorState};
 use crate::status::Holder;
 
-/// How many cases a column shows.
+/// How many cases a column shows: more than a screen, and a page that stays small.
 const SHOWN: usize = 30;
 /// How many of the newest cases are looked at: with a million of them the service must not wait
 /// for the board.

@@ -1,5 +1,12 @@
 //! The files of a simulated case: a package of the shape that portal exports have, and
 //! thumbnails.
+//!
+//! *Problem.* A million cases of some ten kilobytes each, and a list that states sizes and digests of
+//! all.
+//!
+//! *Approach.* Nothing is kept. The bytes follow from number and revision, and sizes are computed
+//! without the bytes (`sizes_are_those_of_what_is_made`). The same case and revision must make the same
+//! bytes in every run.
 
 mod package;
 

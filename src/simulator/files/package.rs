@@ -1,4 +1,8 @@
 //! What is in the zip of a simulated case: the shape of portal exports.
+//!
+//! It has what exports are known to have, oddities among them: top folders, `__MACOSX`, names in
+//! capitals, four manifests. Software that reads a simulated package should be surprised by no real
+//! one.
 
 use std::fmt::Write as _;
 
@@ -82,7 +86,8 @@ struct Arch {
     side: f32,
 }
 
-/// How many times the band is divided.
+/// How many times the band is divided: a mesh of some 15 kB, large enough for several pieces of an
+/// answer.
 const STEPS: u32 = 150;
 const FACES: usize = 2 * STEPS as usize;
 const POINTS: usize = FACES + 2;

@@ -1,4 +1,8 @@
 //! Authorization, tokens, accounts and pairing.
+//!
+//! By RFC 6749, 7009 and 7636 where Align documents nothing else. How tokens rotate and end is in
+//! `tokens`; here is what comes over HTTP. An answer must not say more than a real service would: why a
+//! code is refused, but not whether an account of another login exists.
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -241,6 +245,7 @@ pub(super) async fn unpair(
         account.paired = false;
         account.notification_url = None;
     }
+    // The pairing is the right of the tokens: a token that outlived it could go on reading.
     world.end_tokens(&Owner::Account(id));
     Ok(shape::done(&world.behaviour, world.behaviour.unpair_code))
 }

@@ -1,4 +1,7 @@
 //! What faults change inside a handler.
+//!
+//! A handler looks here and at nothing else of the faults, so that it stays the description of a
+//! service that works.
 
 use std::time::{Duration, SystemTime};
 

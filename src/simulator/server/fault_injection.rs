@@ -35,8 +35,8 @@ pub(super) async fn call(
     request: Request,
     next: Next,
 ) -> Response {
-    let (operation, mut request) = match told_apart(operation, request).await {
-        Ok(told) => told,
+    let (operation, mut request) = match token_operation(operation, request).await {
+        Ok(known) => known,
         Err(response) => return response,
     };
     // Counted before anything can fail: the n-th call is the n-th that came.
@@ -54,7 +54,7 @@ pub(super) async fn call(
             let place = (operation as u64) << 48;
             world
                 .randomness
-                // Inverted, so that it is no number by which `Faults::draw` draws.
+                // Inverted, so that no draw of `Faults::draw` has the same number.
                 .nth(Stream::Faults, !(place ^ number))
                 .u64(..)
         };
@@ -83,13 +83,13 @@ pub(super) async fn call(
         .unwrap_or_default();
     let has_body = request.method() != Method::HEAD;
 
-    let mut fate = ResponsePlan::of(drawn, choice);
+    let mut planned = ResponsePlan::of(drawn, choice);
     // A file is not JSON.
-    fate.malformed &= operation != Operation::DownloadAsset;
-    if let Some(late) = fate.late {
+    planned.malformed &= operation != Operation::DownloadAsset;
+    if let Some(late) = planned.late {
         tokio::time::sleep(late).await;
     }
-    if matches!(fate.instead, Some(Replacement::Hang)) {
+    if matches!(planned.instead, Some(Replacement::Hang)) {
         shared.calls().note(call);
         // Until the simulator is dropped: the client's own time limit must end the call.
         shared.closed().await;
@@ -104,18 +104,18 @@ pub(super) async fn call(
     if let Some(wait) = too_many {
         // Up: a client that waits for the whole seconds must find a new minute.
         let seconds = wait.as_secs_f64().ceil() as u64;
-        fate.instead(Replacement::Error(429, Some(seconds)));
+        planned.instead(Replacement::Error(429, Some(seconds)));
     }
-    let mut response = match fate.instead.take() {
+    let mut response = match planned.instead.take() {
         Some(instead) => instead.response(),
         None => {
             let effects = Effects {
                 // A handler must know whether its answer will arrive: only then is an order seen or
                 // downloaded.
-                broken: fate.plan.breaks() || fate.malformed,
+                broken: planned.plan.breaks() || planned.malformed,
                 // Without a connection nothing is paced.
-                bytes_per_second: fate.plan.bytes_per_second.filter(|_| has_line),
-                ..fate.effects.clone()
+                bytes_per_second: planned.plan.bytes_per_second.filter(|_| has_line),
+                ..planned.effects.clone()
             };
             request.extensions_mut().insert(effects);
             next.run(request).await
@@ -124,15 +124,15 @@ pub(super) async fn call(
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem_in(&behaviour, operation, &problem, response);
     }
-    if fate.malformed {
+    if planned.malformed {
         response = malformed(response, choice).await;
     }
     // Otherwise the server library sets the header, by the machine's clock.
-    if own_time || fate.effects.skew != 0 {
-        set_date(&mut response, fate.effects.skewed(now));
+    if own_time || planned.effects.skew != 0 {
+        set_date(&mut response, planned.effects.skewed(now));
     }
     let arrives = !matches!(
-        fate.plan.cut,
+        planned.plan.cut,
         Some(Cut {
             at: CutPoint::Start | CutPoint::InsideHead,
             ..
@@ -145,17 +145,17 @@ pub(super) async fn call(
         .or_else(|| axum::body::HttpBody::size_hint(response.body()).exact());
     shared.calls().note(call);
     if !has_body {
-        fate.plan.without_body();
+        planned.plan.without_body();
     }
-    if !fate.plan.is_none() {
+    if !planned.plan.is_none() {
         // Before the answer is returned: the connection looks for a plan at its first byte.
-        line.plan(fate.plan);
+        line.plan(planned.plan);
     }
     response
 }
 
 /// *Get Token* and *Refresh Token* share a path; what is sent decides which it is.
-async fn told_apart(
+async fn token_operation(
     operation: Operation,
     request: Request,
 ) -> Result<(Operation, Request), Response> {
@@ -197,13 +197,13 @@ enum Replacement {
 
 impl ResponsePlan {
     fn of(drawn: Vec<Fault>, choice: u64) -> Self {
-        let mut fate = ResponsePlan::default();
-        fate.effects.choice = choice;
-        fate.plan.choice = choice;
+        let mut planned = ResponsePlan::default();
+        planned.effects.choice = choice;
+        planned.plan.choice = choice;
         for fault in drawn {
-            fate.meet(fault);
+            planned.meet(fault);
         }
-        fate
+        planned
     }
 
     /// Of faults that exclude each other the first counts.

@@ -36,7 +36,7 @@ pub(super) fn invalid(message: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_request", message)
 }
 
-/// What the router refuses by itself, a path that is no UTF-8 say, in our words.
+/// What the router refuses by itself, such as a path that is not UTF-8, in our words.
 pub(super) async fn in_our_words(response: Response) -> Response {
     let plain = response.headers().get(header::CONTENT_TYPE);
     let plain = plain.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));

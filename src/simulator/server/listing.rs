@@ -1,4 +1,9 @@
 //! *Get Orders*: the list, its pages, and what faults do to them.
+//!
+//! *Problem.* Software polls it all the time, in each style of paging, while cases move.
+//!
+//! *Approach.* A page is made once for each version of the list and kept. What is shown must be marked
+//! as seen under the same lock, and only if the answer will arrive.
 
 use std::collections::HashMap;
 use std::ops::Bound;

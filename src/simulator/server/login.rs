@@ -1,4 +1,7 @@
 //! The page on which a user signs in and agrees, and what replaces it in tests.
+//!
+//! No password is asked for, and none must be. Errors go to the redirect URL only once it is known to
+//! be registered (RFC 6749 section 4.1.2.1): until then they are a page.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +43,7 @@ struct AuthorizationRequest {
 /// Why there is no code.
 #[derive(Debug)]
 enum SignInRefusal {
-    /// Nobody can be sent back: who asks is not known.
+    /// Nobody can be sent back: the application that asks is not known.
     Page(&'static str),
     /// The software gets an error, as section 4.1.2.1 says.
     Redirect(Url, &'static str),
@@ -115,6 +118,8 @@ impl AuthorizationRequest {
             challenge: self.code_challenge.clone(),
             login: login.to_owned(),
         };
+        // Codes do not expire here: a test signs in at once, and a clock that runs fast must not stop
+        // it.
         world.codes.insert(code, grant);
         Ok(redirect)
     }

@@ -65,6 +65,7 @@ pub(super) fn router(shared: Arc<SimulatorState>, pages: Router<Arc<SimulatorSta
         };
         let state = (Arc::clone(&shared), *operation);
         let handler = handler
+            // Inside of the faults: what they put in place of an answer is not put into other words.
             .layer(map_response(input::in_our_words))
             .layer(from_fn_with_state(state, fault_injection::call));
         router = router.route(&SimulatorState::path(*operation), handler);
@@ -95,7 +96,7 @@ async fn discovery(State(shared): App, Extension(effects): Extension<Effects>) -
     };
     let json = endpoints.to_json();
     let domain = json.get("base_url").cloned();
-    let told = match behaviour.discovery {
+    let body = match behaviour.discovery {
         DiscoveryForm::Endpoints => json,
         DiscoveryForm::List => Operation::ALL
             .iter()
@@ -116,7 +117,7 @@ async fn discovery(State(shared): App, Extension(effects): Extension<Effects>) -
         }
     };
     // Names of operations are not keys that are spelled in some way.
-    Json(told).into_response()
+    Json(body).into_response()
 }
 
 /// An error answer.
@@ -205,6 +206,7 @@ fn owner(shared: &SimulatorState, headers: &HeaderMap) -> Result<Owner, Problem>
 /// The account of the path, if it is paired and the request's token is its own.
 fn account(shared: &SimulatorState, headers: &HeaderMap, id: &str) -> Result<AccountId, Problem> {
     let account = AccountId::from(id);
+    // A login's token is refused here: that pairing issues tokens of its own is documented.
     if owner(shared, headers)? != Owner::Account(account.clone()) {
         let message = "the token is not this account's: pair first";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", message));

@@ -1,4 +1,10 @@
 //! Single orders and their files.
+//!
+//! *Problem.* What makes an order *Downloaded* is not documented, and is what software must be tried
+//! against.
+//!
+//! *Approach.* Five answers as a switch. An order must be marked only by bytes that went out, and only
+//! for the files that it has now.
 
 use std::time::Duration;
 
@@ -194,6 +200,7 @@ fn serve(
     set(header::CONTENT_LENGTH, bytes.len().to_string());
     let order = OrderId::new(files.number.to_string());
     let revision = files.revision;
+    // Called when the answer goes out, with a lock of its own: the handler is done by then.
     let mark = move |shared: &SimulatorState| {
         let mut world = shared.world();
         // Files that were replaced meanwhile say nothing of those that there are now.

@@ -1,4 +1,7 @@
 //! The shape of what is sent, as the behaviour has it. Keys, spellings and forms are conventions.
+//!
+//! Handlers write camel case and text; this is the one place that makes other forms of it, so that a
+//! switch holds for every answer.
 
 use std::time::{Duration, SystemTime};
 
@@ -103,12 +106,12 @@ impl Shape<'_> {
         })
     }
 
-    /// An order as it stands.
+    /// An order as it is now.
     pub(super) fn order(&self, case: &Case, in_listing: bool) -> Option<Value> {
         self.order_at(case, case.entries().last()?, in_listing)
     }
 
-    /// An order as it stood.
+    /// An order as it was.
     pub(super) fn order_at(&self, case: &Case, entry: &Entry, in_listing: bool) -> Option<Value> {
         let (world, behaviour) = (self.world, self.behaviour);
         let account = world.account_of(case)?;
@@ -174,6 +177,7 @@ impl Shape<'_> {
             }),
         );
         if behaviour.unknown_fields {
+            // What a reader must pass over: an odd key, a list of mixed types, a null.
             put("x-unheard-of", Some(json!({ "of": [1, null, "two"] })));
             put("assignedTo", Some(Value::Null));
         }

@@ -1,5 +1,8 @@
 //! The scanning tool: scans without a scanner, for development. Documented are its names, Basic
 //! authentication, lowerCamelCase JSON and its status codes.
+//!
+//! Its codes are documented and few, so that it must not answer with any other: bodies are read by
+//! hand.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};

@@ -1,4 +1,7 @@
 //! Labs and cases, with their truth.
+//!
+//! What is true and what was seen, for a test in any language. A notification URL must not be shown: it
+//! may have a key in it.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -69,7 +72,7 @@ pub(super) async fn scan(
 ) -> Answer<CreatedAnswer> {
     let _: EmptyBody = body(&bytes)?;
     let order = shared.scan(&account.into())?;
-    Ok((StatusCode::CREATED, told(&shared, &order)?))
+    Ok((StatusCode::CREATED, case_json(&shared, &order)?))
 }
 
 pub(super) async fn prescribe(
@@ -79,7 +82,7 @@ pub(super) async fn prescribe(
 ) -> Answer<CreatedAnswer> {
     let _: EmptyBody = body(&bytes)?;
     let order = shared.prescribe(&account.into())?;
-    Ok((StatusCode::CREATED, told(&shared, &order)?))
+    Ok((StatusCode::CREATED, case_json(&shared, &order)?))
 }
 
 /// A body that says nothing.
@@ -99,6 +102,7 @@ struct CaseQuery {
 
 pub(super) async fn list(State(shared): App, RawQuery(text): RawQuery) -> Answer {
     let wanted: CaseQuery = query(text.as_deref())?;
+    // More would be one answer of many megabytes; `next` leads on.
     let limit = number("limit", wanted.limit.as_deref(), 100)?.min(MOST);
     let phase = match wanted.phase {
         None => None,
@@ -140,7 +144,7 @@ pub(super) async fn list(State(shared): App, RawQuery(text): RawQuery) -> Answer
 }
 
 pub(super) async fn one(State(shared): App, Path(order): Path<String>) -> Answer {
-    told(&shared, &order.into())
+    case_json(&shared, &order.into())
 }
 
 pub(super) async fn act(
@@ -154,10 +158,10 @@ pub(super) async fn act(
         .map_err(|unknown| Problem::new(StatusCode::NOT_FOUND, unknown.to_string()))?;
     let order = OrderId::new(order);
     shared.act(&order, action)?;
-    told(&shared, &order)
+    case_json(&shared, &order)
 }
 
-fn told(shared: &SimulatorState, order: &OrderId) -> Answer {
+fn case_json(shared: &SimulatorState, order: &OrderId) -> Answer {
     let world = shared.world();
     let case = world
         .case(order)

@@ -1,6 +1,6 @@
 //! The control API: what people and the world do, for tests in any language.
 //!
-//! A convention of this crate; it is no part of the Lab Connector API and has a prefix of its own.
+//! A convention of this crate; it is not a part of the Lab Connector API and has a prefix of its own.
 //! It has no authentication, as the simulator protects nothing: it is meant for loopback.
 
 mod cases;
@@ -66,7 +66,7 @@ async fn guarded(State(shared): App, request: Request, next: Next) -> Response {
     }
     let response = next.run(request).await;
     let status = response.status();
-    // The router refuses a path that is no UTF-8 by itself, in plain text.
+    // The router refuses a path that is not UTF-8 by itself, in plain text.
     let kind = response.headers().get(header::CONTENT_TYPE);
     if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain")) {
         return Problem::new(status, "the request cannot be read").into_response();

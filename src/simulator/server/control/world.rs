@@ -143,13 +143,13 @@ pub(super) async fn calls(State(shared): App, RawQuery(text): RawQuery) -> Answe
         .iter()
         .filter(|call| operation.is_none_or(|wanted| call.operation == wanted))
         .take(usize::try_from(limit).unwrap_or(usize::MAX));
-    let found = found.map(told).collect::<Vec<_>>();
+    let found = found.map(call_json).collect::<Vec<_>>();
     Ok(Json(
         json!({ "calls": found, "total": shared.calls().total() }),
     ))
 }
 
-fn told(call: &Call) -> Value {
+fn call_json(call: &Call) -> Value {
     json!({
         "number": call.number,
         "at": time(call.at),
