@@ -63,7 +63,7 @@ impl Planner<'_> {
         self.view_mut(name).unsure = false;
         // While news of this view waits, only agreement counts: to compare as well would replace
         // it, and begin its count anew.
-        if !self.agree(name, shown) && self.view(name).waiting.is_none() {
+        if !self.agree(name, shown, &gap) && self.view(name).waiting.is_none() {
             self.compare(name, shown, gap);
         }
     }
@@ -110,7 +110,7 @@ impl Planner<'_> {
 
     /// Lets an answer agree with the weak news that waits, and ends that of its own view which it
     /// does not agree with. Whether that made an arrival.
-    fn agree(&mut self, name: ViewName, shown: &OrderState<'_>) -> bool {
+    fn agree(&mut self, name: ViewName, shown: &OrderState<'_>, gap: &[Arrival]) -> bool {
         // Either view may agree with the news of the other: what two replicas say is not the
         // mistake of one.
         for brought_by in [ViewName::Listings, ViewName::Fetches] {
@@ -127,6 +127,11 @@ impl Planner<'_> {
             let same_status = news.status == *shown.status;
             if same_status && (news.changes.is_none() || news.changes.share_a_change(&changes)) {
                 news.agreed = news.agreed.saturating_add(1);
+                // The service's history may have gone on since: what is delivered is the end of it.
+                // Test `_20_a_history_that_has_gone_on_when_an_answer_agrees`.
+                if !gap.is_empty() {
+                    news.gap = gap.to_vec();
+                }
                 if news.agreed >= self.record.agreement_needed(&news.status) {
                     self.arrive_agreed(name, shown, brought_by, &news);
                     return true;

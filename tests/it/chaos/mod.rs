@@ -36,8 +36,9 @@ fn number(name: &str) -> Option<u64> {
 
 /// Seeds of worlds in which something was lost once, or was asked for that nobody can know. They are
 /// the first worlds of a soak.
-const WENT_WRONG: [u64; 11] = [
-    3001, 4001, 4002, 4005, 50_009, 100_037, 100_048, 100_166, 100_269, 100_377, 100_381,
+const WENT_WRONG: [u64; 13] = [
+    125, 3001, 4001, 4002, 4005, 25_073, 50_009, 100_037, 100_048, 100_166, 100_269, 100_377,
+    100_381,
 ];
 
 /// About so many cases has a world.

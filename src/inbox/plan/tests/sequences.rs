@@ -280,6 +280,23 @@ fn _20_news_with_a_history_that_waits_while_the_other_view_goes_on() {
     );
 }
 
+/// What agrees shows a later scan than the news did: it is the one that is delivered.
+#[test]
+fn _20_a_history_that_has_gone_on_when_an_answer_agrees() {
+    let before = "f F[F1], L R[F1 R2], f D[F1 R2 D3]";
+    for gone_on in ["L F", "f F"] {
+        let steps = format!(
+            "{before}, L F[F1 R2 D3 S4 F5], {gone_on}[F1 R2 D3 S4 F5 S6 F7] x9, L F[F1 R2 D3 S4 F5 S6 F7] x9"
+        );
+        let script = Script::new().run(&steps);
+        assert_eq!(
+            (&*script.delivered(), &*script.symbols()),
+            ("F* R* F*", "F R D S S F"),
+            "{gone_on}"
+        );
+    }
+}
+
 #[test]
 fn _20_a_history_that_changes_although_nothing_does() {
     for keep in [1, 3, usize::MAX] {
