@@ -430,6 +430,8 @@ pub(crate) fn set_uri<T>(request: &mut http::Request<T>, url: &Url) -> Result<()
         .map_err(|error: http::uri::InvalidUri| {
             Error::configuration("an endpoint's URL cannot be requested").with_source(error)
         })?;
+    // Our own transport needs it as a `Url` too, and parsing it again is a good part of a small call.
+    request.extensions_mut().insert(url.clone());
     Ok(())
 }
 

@@ -242,7 +242,7 @@ impl fmt::Debug for Reqwest {
 #[async_trait]
 impl Transport for Reqwest {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let request = reqwest::Request::try_from(request).map_err(|error| failed(error, None))?;
+        let request = converted(request).map_err(|error| failed(error, None))?;
         let client = match is_loopback(request.url()) {
             true => &self.direct,
             false => &self.client,
@@ -264,6 +264,18 @@ impl Transport for Reqwest {
             Body::from_stream(stream.map_err(|error| failed(error, None))).with_length(length)
         }))
     }
+}
+
+fn converted(mut request: Request) -> reqwest::Result<reqwest::Request> {
+    // What set the URI left its URL beside it; without it reqwest parses the URI.
+    let Some(url) = request.extensions_mut().remove::<Url>() else {
+        return reqwest::Request::try_from(request);
+    };
+    let (head, body) = request.into_parts();
+    let mut converted = reqwest::Request::new(head.method, url);
+    *converted.headers_mut() = head.headers;
+    *converted.body_mut() = Some(body.into());
+    Ok(converted)
 }
 
 /// The URL is taken out: it may be signed, and its path holds ids.

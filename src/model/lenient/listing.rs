@@ -218,6 +218,21 @@ impl<T: Record> Records<T> {
 
     /// Reads an object: a wrapping, or a record by itself.
     fn read_object(&mut self, walk: &mut Walk<'_>, depth: usize) -> Result<(), Fault> {
+        // Most records begin with the key that only they have. Nothing else needs to be known of one, and
+        // it is read once instead of twice.
+        if walk.shapes.is_none()
+            && let Some(key) = walk.first_key()
+            && T::OWN.contains(&FoldedKey::new(&key).as_str())
+        {
+            let read = ParsedRecord::whole(walk)?;
+            // Of a record that was cut not even the beginning counts.
+            if walk.stop.is_some() {
+                return Err(Fault::NoList);
+            }
+            let path = self.path.clone();
+            self.add(T::judge(read, || path));
+            return Ok(());
+        }
         let begin = walk.mark();
         let (mut own, mut failed) = (false, false);
         let mut around = Surroundings::default();

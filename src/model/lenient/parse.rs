@@ -169,6 +169,14 @@ impl<'a> Walk<'a> {
         text::parse(value).map(Cow::Owned).map_err(|_| SyntaxError)
     }
 
+    /// The first key of the object that comes next, which is not stepped over.
+    pub(super) fn first_key(&mut self) -> Option<Cow<'a, str>> {
+        let begin = self.mark();
+        let key = self.take(b'{').and_then(|()| self.string()).ok();
+        self.at = begin;
+        key
+    }
+
     /// Goes into a list, and calls for each element, which must be stepped over, or the way stopped:
     /// then what was read of the last element is not whole.
     pub(crate) fn list(
