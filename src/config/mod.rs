@@ -166,7 +166,8 @@ settings! {
     /// Single endpoints, which win over all others: an object of operations, see
     /// [`Endpoints::from_json`]; or the path of a file for [`Endpoints::from_file`].
     endpoints: Value,
-    /// How answers differ from the conventions, see [`Endpoints::from_json`].
+    /// How answers differ from the conventions, see [`Endpoints::from_json`]. Each of its entries wins over
+    /// that of a file of `endpoints`.
     shapes: Value,
     /// Where the browser is sent after signing in:
     /// [`redirect_url`](crate::client::ClientBuilder::redirect_url).
