@@ -15,8 +15,27 @@ use clap::error::ErrorKind;
 pub fn run<A: Parser, F: Future<Output = Result<()>>>(work: impl FnOnce(A) -> F) -> ExitCode {
     run_blocking(|arguments| {
         let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(work(arguments))
+        let done = runtime.block_on(work(arguments));
+        // A person who was asked at the terminal and has not answered must not hold the program.
+        runtime.shutdown_background();
+        done
     })
+}
+
+/// Until Ctrl-C, or the signal by which service managers end a program.
+pub async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    drop(tokio::signal::ctrl_c().await);
 }
 
 /// The same for an example without async.
