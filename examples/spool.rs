@@ -103,8 +103,11 @@ async fn run(arguments: Arguments) -> Result<()> {
                 .await?
                 .interval(interval.unwrap_or(Duration::from_secs(300)));
             if let Some(Command::Redeliver { order }) = command {
-                return redeliver(&spool, &inbox, order).await;
+                let asked = redeliver(&spool, &inbox, order).await;
+                client.close().await;
+                return asked;
             }
+            spool.tidy()?;
             eprintln!("spool: serving {}, Ctrl-C ends it", root.display());
             let ended = tokio::select! {
                 ended = serve(&arguments, &spool, &inbox, common::stopped()) => ended,

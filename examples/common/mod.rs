@@ -5,6 +5,7 @@ pub mod answer;
 pub mod config;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
@@ -16,8 +17,8 @@ pub fn run<A: Parser, F: Future<Output = Result<()>>>(work: impl FnOnce(A) -> F)
     run_blocking(|arguments| {
         let runtime = tokio::runtime::Runtime::new()?;
         let done = runtime.block_on(work(arguments));
-        // A person who was asked at the terminal and has not answered must not hold the program.
-        runtime.shutdown_background();
+        // Files may still be written; a person who was asked at the terminal must not hold the program.
+        runtime.shutdown_timeout(Duration::from_secs(1));
         done
     })
 }

@@ -161,6 +161,7 @@ async fn the_process() {
     };
     let [url, root]: [String; 2] = serde_json::from_str(&place).unwrap();
     let mut spool = Spool::open(Path::new(&root), false).unwrap();
+    spool.tidy().unwrap();
     let (_, inbox) = inbox(&url, &mut spool, false).await;
     serve(&spool, &inbox, std::future::pending()).await;
 }
@@ -247,6 +248,9 @@ async fn a_killed_spool_loses_no_folder_and_shows_none_twice() {
     let orders: BTreeSet<_> = answered.iter().map(|(order, _)| order.clone()).collect();
     assert_eq!(orders, scanned);
     assert_eq!(names.values().collect::<BTreeSet<_>>().len(), names.len());
+    // No file of a folder that was taken away stays behind, wherever a process was killed.
+    spool.tidy().unwrap();
+    assert!(!root.join(".spool/incoming/removed").exists());
     // What was sent back is with the doctor, who can scan it again.
     for order in &returned {
         service.rescan(&OrderId::new(order)).unwrap();
