@@ -241,7 +241,11 @@ impl Config {
             .map_err(|error| wrong("it is not valid JSON".to_owned()).with_source(error))?;
         // A file name without a directory is in the current one, as an empty path is.
         let base = path.parent().unwrap_or(Path::new(""));
-        Self::from_value(value, base).map_err(wrong)
+        let config = Self::from_value(value, base).map_err(wrong)?;
+        match key::repeated(&text) {
+            None => Ok(config),
+            Some(key) => Err(wrong(format!("`{key}` is given twice"))),
+        }
     }
 
     /// Reads the environment alone.
