@@ -21,6 +21,8 @@ mod folders;
 
 use folders::Spool;
 
+const DOCS: &str = include_str!("../../docs/spool.md");
+
 const PLACE: &str = "SPOOL_TEST_PLACE";
 
 /// For longer than this nothing happens only where something is broken.
@@ -262,6 +264,23 @@ async fn a_killed_spool_loses_no_folder_and_shows_none_twice() {
     );
 }
 
+/// The fields that the table of `delivery.json` names in a part of each of its rows.
+fn documented(part: impl Fn(&'static str) -> Option<&'static str>) -> BTreeSet<&'static str> {
+    let (_, table) = DOCS
+        .split_once("| field | type | what |\n|---|---|---|\n")
+        .unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    // What is in backticks is every second piece.
+    rows.filter_map(part)
+        .flat_map(|text| text.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+fn keys(object: &Value) -> BTreeSet<&str> {
+    let fields = object.as_object().unwrap();
+    fields.keys().map(String::as_str).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_that_is_done_comes_again_when_it_is_asked_for() {
     let service = Simulator::start().await.unwrap();
@@ -277,6 +296,9 @@ async fn a_folder_that_is_done_comes_again_when_it_is_asked_for() {
         let (folder, delivery) = watch.first(directory.path()).await;
         assert_eq!(delivery["isRepeated"], false);
         assert_eq!(delivery["accountId"], "L-1");
+        assert_eq!(documented(|row| row.split('|').nth(1)), keys(&delivery));
+        let file = |row: &'static str| row.contains("`files`").then_some(row.split('|').nth(3)?);
+        assert_eq!(documented(file), keys(&delivery["files"][0]));
         // Without a line break it is not complete.
         fs::write(folder.join("failed"), "no ro").unwrap();
         fs::remove_file(folder.join("failed")).unwrap();
