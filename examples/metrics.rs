@@ -59,9 +59,10 @@ async fn run(arguments: Arguments) -> Result<()> {
 
     if arguments.listen.is_some() {
         eprintln!("{url} is served, Ctrl-C ends it");
-        let stop = async { drop(tokio::signal::ctrl_c().await) };
         let inbox = inbox.interval(Duration::from_secs(10));
-        inbox.for_each_until(stop, |_| async { Ok(()) }).await?;
+        inbox
+            .for_each_until(common::stopped(), |_| async { Ok(()) })
+            .await?;
     } else {
         work(&inbox).await?;
         print!("{}", reqwest::get(url).await?.text().await?);

@@ -1,17 +1,19 @@
 //! Software in other languages: each delivery becomes a folder, which the other side answers.
 //!
 //! Without arguments it starts the simulator, and plays both sides. With `--config FILE` it serves a
-//! real service until Ctrl-C. The protocol is in `docs/spool.md`.
+//! real service until Ctrl-C or SIGTERM. The protocol is in `docs/spool.md`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use lab_connector::inbox::store::SqliteStore;
 use lab_connector::inbox::{Inbox, PollReport};
-use lab_connector::{Client, Lab, OrderId};
+use lab_connector::{Client, Error, Lab, OrderId};
+use tokio::sync::Notify;
 
 #[path = "common/mod.rs"]
 mod common;
@@ -96,28 +98,41 @@ async fn run(arguments: Arguments) -> Result<()> {
             let lab = config::lab(&client, arguments.account.as_deref()).await?;
             let interval = arguments.interval.map(Duration::from_secs);
             let interval = interval.or(settings.poll_interval);
-            let inbox = inbox(&mut spool, &lab)
+            let lost = Arc::new(Notify::new());
+            let inbox = inbox(&mut spool, &lab, &lost)
                 .await?
                 .interval(interval.unwrap_or(Duration::from_secs(300)));
             if let Some(Command::Redeliver { order }) = command {
-                return redeliver(&spool, &inbox, order).await;
+                let asked = redeliver(&spool, &inbox, order).await;
+                client.close().await;
+                return asked;
             }
+            spool.tidy()?;
             eprintln!("spool: serving {}, Ctrl-C ends it", root.display());
-            let stop = async { drop(tokio::signal::ctrl_c().await) };
-            serve(&arguments, &spool, &inbox, stop).await?;
+            let ended = tokio::select! {
+                ended = serve(&arguments, &spool, &inbox, common::stopped()) => ended,
+                () = config::keep_paired(&client, &lab, &lost) => Ok(()),
+            };
+            // A refresh may be under way: what it brings must be stored.
             client.close().await;
-            Ok(())
+            ended
         }
     }
 }
 
-/// The inbox that keeps its cases in the spool.
-async fn inbox(spool: &mut Spool, lab: &Lab) -> Result<Inbox> {
+/// The inbox that keeps its cases in the spool, and tells `lost` when the account must be paired again.
+async fn inbox(spool: &mut Spool, lab: &Lab, lost: &Arc<Notify>) -> Result<Inbox> {
     spool.claim_for(lab.id().as_str())?;
     let store = SqliteStore::open(spool.cases()).await?;
     // What a killed process held comes again after a minute.
     let inbox = lab.inbox(store).claim_lease(Duration::from_secs(60));
-    Ok(inbox.on_round(problems))
+    let lost = Arc::clone(lost);
+    Ok(inbox.on_round(move |round| {
+        problems(round);
+        if round.as_ref().is_err_and(Error::needs_pairing) {
+            lost.notify_one();
+        }
+    }))
 }
 
 async fn serve(

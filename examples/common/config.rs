@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use lab_connector::{Account, AccountId, Client, Config, Lab, Login};
+use tokio::sync::Notify;
 use url::Url;
 
 /// The login that the examples share: what one of them has authorized, the other can use.
@@ -67,6 +68,19 @@ pub async fn pair(login: &Login, account: &AccountId) -> Result<Lab> {
             Ok(login.pair(account.clone()).await?)
         }
         paired => Ok(paired?),
+    }
+}
+
+/// Pairs again whenever the service takes the account's tokens no more. The inbox goes on meanwhile.
+pub async fn keep_paired(client: &Client, lab: &Lab, lost: &Notify) {
+    let login = client.login(LOGIN);
+    loop {
+        lost.notified().await;
+        match pair(&login, lab.id()).await {
+            Ok(_) => eprintln!("account {} is paired again", lab.id()),
+            // The next round asks for it again.
+            Err(error) => eprintln!("account {} cannot be paired: {error}", lab.id()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod config;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
@@ -15,8 +16,27 @@ use clap::error::ErrorKind;
 pub fn run<A: Parser, F: Future<Output = Result<()>>>(work: impl FnOnce(A) -> F) -> ExitCode {
     run_blocking(|arguments| {
         let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(work(arguments))
+        let done = runtime.block_on(work(arguments));
+        // Files may still be written; a person who was asked at the terminal must not hold the program.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        done
     })
+}
+
+/// Until Ctrl-C, or the signal by which service managers end a program.
+pub async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    drop(tokio::signal::ctrl_c().await);
 }
 
 /// The same for an example without async.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::{FutureExt, TryStreamExt};
+use lab_connector::Error;
 use lab_connector::inbox::store::SqliteStore;
-use lab_connector::{Client, Error, Lab};
 use tokio::sync::Notify;
 
 use crate::Arguments;
-use crate::common::config;
+use crate::common::{self, config};
 use crate::desk::{self, Desk};
 
 pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<()> {
@@ -35,18 +35,18 @@ pub async fn run(path: &Path, files: PathBuf, arguments: &Arguments) -> Result<(
         files,
         json: arguments.json,
     };
-    let mut stop = Box::pin(tokio::signal::ctrl_c());
+    let mut stop = Box::pin(common::stopped());
     // Asked for once before it is promised: only then the signal is ours.
     if stop.as_mut().now_or_never().is_none() {
         eprintln!("polling every {} s, Ctrl-C ends it", interval.as_secs_f64());
-        let work = desk.inbox.for_each_until(stop.map(drop), |delivery| {
+        let work = desk.inbox.for_each_until(stop, |delivery| {
             let desk = &desk;
             async move { desk.take(&delivery).await }
         });
         let ended = tokio::select! {
             ended = work => ended.map_err(Into::into),
             shown = changes(&desk) => shown,
-            () = keep_paired(&client, &lab, &lost) => Ok(()),
+            () = config::keep_paired(&client, &lab, &lost) => Ok(()),
         };
         // A refresh may be under way: what it brings must be stored.
         client.close().await;
@@ -65,19 +65,6 @@ async fn changes(desk: &Desk) -> Result<()> {
             Ok(None) => return Ok(()),
             // The rounds report it; the next change may come through.
             Err(_) => tokio::time::sleep(Duration::from_secs(60)).await,
-        }
-    }
-}
-
-/// Pairs again whenever the service takes the account's tokens no more. The inbox goes on meanwhile.
-async fn keep_paired(client: &Client, lab: &Lab, lost: &Notify) {
-    let login = client.login(config::LOGIN);
-    loop {
-        lost.notified().await;
-        match config::pair(&login, lab.id()).await {
-            Ok(_) => eprintln!("account {} is paired again", lab.id()),
-            // The next round asks for it again.
-            Err(error) => eprintln!("account {} cannot be paired: {error}", lab.id()),
         }
     }
 }

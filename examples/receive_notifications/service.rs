@@ -5,13 +5,12 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use futures_util::FutureExt;
 use lab_connector::inbox::MemoryStore;
 use tokio::net::TcpListener;
 use url::Url;
 
 use crate::Arguments;
-use crate::common::config;
+use crate::common::{self, config};
 use crate::endpoint::{Endpoint, Key};
 
 pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()> {
@@ -37,7 +36,7 @@ pub async fn run(path: &Path, public: &Url, arguments: &Arguments) -> Result<()>
     let inbox = lab.inbox(MemoryStore::new());
     let endpoint = Endpoint::default().lab(&key, &inbox);
     let serving = axum::serve(listener, endpoint.router()).into_future();
-    let stop = tokio::signal::ctrl_c().map(drop);
+    let stop = common::stopped();
     eprintln!("listening, and polling as the safety net; Ctrl-C ends it");
     let work = inbox.for_each_until(stop, |delivery| async move {
         println!(

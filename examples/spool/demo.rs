@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -31,7 +32,7 @@ pub async fn run(arguments: &Arguments) -> Result<()> {
     for _ in 0..CASES {
         service.scan("L-1")?;
     }
-    let inbox = crate::inbox(&mut spool, &lab).await?;
+    let inbox = crate::inbox(&mut spool, &lab, &Arc::default()).await?;
     let look = Duration::from_millis(arguments.look.min(100));
     let other_side = async {
         if !arguments.no_answers {

@@ -166,11 +166,21 @@ impl Spool {
 
     /// Takes a folder away at once, and then deletes it.
     fn remove(&self, name: &Path) -> io::Result<()> {
-        let old = self.incoming().join("removed").join(name);
+        let old = self.removed().join(name);
         remove_directory(&old)?;
-        make_directory(&self.incoming().join("removed"), false)?;
+        make_directory(&self.removed(), false)?;
         fs::rename(self.root.join(name), &old)?;
         remove_directory(&old)
+    }
+
+    /// Deletes what a killed process had taken away and not deleted yet: files of patients that nobody
+    /// would look for. For the process that serves, before it does.
+    pub fn tidy(&self) -> io::Result<()> {
+        remove_directory(&self.removed())
+    }
+
+    fn removed(&self) -> PathBuf {
+        self.incoming().join("removed")
     }
 
     fn incoming(&self) -> PathBuf {

@@ -166,7 +166,8 @@ settings! {
     /// Single endpoints, which win over all others: an object of operations, see
     /// [`Endpoints::from_json`]; or the path of a file for [`Endpoints::from_file`].
     endpoints: Value,
-    /// How answers differ from the conventions, see [`Endpoints::from_json`].
+    /// How answers differ from the conventions, see [`Endpoints::from_json`]. Each of its entries wins over
+    /// that of a file of `endpoints`.
     shapes: Value,
     /// Where the browser is sent after signing in:
     /// [`redirect_url`](crate::client::ClientBuilder::redirect_url).
@@ -240,7 +241,11 @@ impl Config {
             .map_err(|error| wrong("it is not valid JSON".to_owned()).with_source(error))?;
         // A file name without a directory is in the current one, as an empty path is.
         let base = path.parent().unwrap_or(Path::new(""));
-        Self::from_value(value, base).map_err(wrong)
+        let config = Self::from_value(value, base).map_err(wrong)?;
+        match key::repeated(&text) {
+            None => Ok(config),
+            Some(key) => Err(wrong(format!("`{key}` is given twice"))),
+        }
     }
 
     /// Reads the environment alone.

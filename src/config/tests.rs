@@ -113,6 +113,9 @@ fn a_file_is_named_and_its_mark_is_skipped() {
     for (text, said) in [
         ("{", "it is not valid JSON"),
         (r#"{"pkce": 1}"#, "`pkce` must be"),
+        // In one spelling, where the parser would take the last one without a word.
+        (r#"{"pkce": true, "pkce": false}"#, "`pkce` is given twice"),
+        ("[]", "a configuration is a JSON object"),
     ] {
         std::fs::write(&path, text).unwrap();
         let error = wrong();

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::json::named;
 use super::{EndpointSource, Endpoints, Operation};
 use crate::error::Result;
+use crate::key::{FoldedKey, same_key};
 
 /// The operations below the base URL of authorization. Convention.
 const OAUTH: [Operation; 4] = [
@@ -41,14 +42,12 @@ impl Endpoints {
         let mut whole = json!({ "base_url": base_url, "endpoints": endpoints, "shapes": shapes });
         // The file may have a base URL and shapes as well: those of the configuration win.
         if let Some(Value::String(path)) = endpoints {
-            whole = Self::file_value(path)?;
-            for (name, value) in [
-                ("base_url", base_url.map(Value::from)),
-                ("shapes", shapes.cloned()),
-            ] {
-                if let Some(value) = value {
-                    whole[name] = value;
-                }
+            whole = Value::Object(Self::file_object(path)?);
+            if let Some(base) = base_url {
+                merge(&mut whole, &json!({ "base_url": base }));
+            }
+            if let Some(shapes) = shapes {
+                merge(&mut whole, &json!({ "shapes": shapes }));
             }
         }
         if shapes.is_none() && whole["shapes"].is_null() {
@@ -78,6 +77,22 @@ impl Endpoints {
             }
         }
         Ok(Some(endpoints))
+    }
+}
+
+/// Puts what `over` says in place of what is there, field by field. A file may spell a key in another
+/// way: with both spellings it would be chance which one is read.
+fn merge(into: &mut Value, over: &Value) {
+    match (into, over) {
+        (Value::Object(into), Value::Object(over)) => {
+            for (key, value) in over {
+                let folded = FoldedKey::new(key);
+                let known = into.keys().find(|known| same_key(known, folded.as_str()));
+                let key = known.unwrap_or(key).clone();
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, over) => into.clone_from(over),
     }
 }
 

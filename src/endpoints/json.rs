@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::template::is_absolute;
 use super::{EndpointSource, Endpoints, Operation};
@@ -61,11 +61,12 @@ impl Endpoints {
     /// keys, as a whole configuration has: that is read with [`Config::from_file`](crate::Config::from_file).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::from_value(&Self::file_value(path)?).map_err(|error| misfit(path, error))
+        let object = Self::file_object(path)?;
+        Self::from_value(&Value::Object(object)).map_err(|error| misfit(path, error))
     }
 
     /// The JSON of such a file.
-    pub(super) fn file_value(path: impl AsRef<Path>) -> Result<Value> {
+    pub(super) fn file_object(path: impl AsRef<Path>) -> Result<Map<String, Value>> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| {
             let name = path.display();
@@ -74,16 +75,17 @@ impl Endpoints {
         // Editors put a byte order mark before it.
         let value =
             Self::json_value(&text::of(&bytes, None)).map_err(|error| misfit(path, error))?;
+        let Value::Object(object) = value else {
+            return Err(misfit(path, not_an_object()));
+        };
         // What else a configuration says would be lost without a word.
-        let object = value.as_object();
-        let mut keys = object.into_iter().flat_map(|object| object.keys());
-        let foreign = keys.find(|key| {
+        let foreign = object.keys().find(|key| {
             !["baseurl", "endpoints", "shapes"]
                 .iter()
                 .any(|known| same_key(key, known))
         });
         match foreign {
-            None => Ok(value),
+            None => Ok(object),
             Some(key) => Err(misfit(
                 path,
                 Error::configuration(format!(
@@ -101,7 +103,7 @@ impl Endpoints {
 
     pub(super) fn from_value(value: &Value) -> Result<Self> {
         let Value::Object(object) = value else {
-            return Err(Error::configuration("endpoints must be a JSON object"));
+            return Err(not_an_object());
         };
         let field = |name: &str| lenient_field(object, &[name]);
         let mut endpoints = match field("baseurl") {
@@ -192,7 +194,7 @@ impl Endpoints {
     /// credential goes to its host for that alone.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut object = serde_json::Map::new();
+        let mut object = Map::new();
         if let Some(url) = &self.base_url {
             object.insert("base_url".into(), url.as_str().into());
         }
@@ -214,6 +216,10 @@ impl Endpoints {
     }
 }
 
+fn not_an_object() -> Error {
+    Error::configuration("endpoints must be a JSON object")
+}
+
 /// The error of a setting.
 pub(super) fn named(setting: &str, error: &Error) -> Error {
     Error::configuration(format!("`{setting}`: {error}")).with_source(error.clone())
@@ -231,7 +237,7 @@ const PATHS: &[&str] = &["path"];
 
 /// The first field that has one of these names.
 pub(super) fn lenient_field<'v>(
-    fields: &'v serde_json::Map<String, Value>,
+    fields: &'v Map<String, Value>,
     wanted: &[&str],
 ) -> Option<&'v Value> {
     // By the order of the names and not of the object: the best name wins, wherever it stands.

@@ -158,5 +158,34 @@ async fn endpoints_may_stand_in_a_file_of_their_own() -> Result {
     let endpoints = Client::from_config(&config)?.endpoints();
     let orders = endpoints.endpoint(lab_connector::Operation::GetOrders)?.1;
     assert_eq!(orders, "https://a.example/v1/queue");
+
+    // What the configuration says itself wins, one by one, however the file spells it.
+    let directory = written(&json!({
+        "client_id": "lab", "client_secret_file": "secret", "base_url": "https://a.example/v1",
+        "endpoints": "endpoints.json", "shapes": {"lists": {"get_orders": "/reply/queue"}},
+    }))?;
+    let file = directory.path().join("endpoints.json");
+    std::fs::write(
+        &file,
+        r#"{"baseUrl": "https://b.example/", "Shapes": {
+            "lists": {"getOrders": "/data", "getAccounts": "/labs"}, "names": {"order": {"status": "stage"}}}}"#,
+    )?;
+    let config = Config::from_file(directory.path().join("config.json"))?;
+    let endpoints = Client::from_config(&config)?.endpoints();
+    let orders = endpoints.endpoint(lab_connector::Operation::GetOrders)?.1;
+    assert!(orders.starts_with("https://a.example/v1/"), "{orders}");
+    assert_eq!(
+        endpoints.to_json()["shapes"],
+        json!({
+            "lists": {"get_orders": "/reply/queue", "get_accounts": "/labs"},
+            "names": {"order": {"status": ["stage"]}},
+        })
+    );
+
+    for wrong in ["[]", "\"x\"", "7", "null"] {
+        std::fs::write(&file, wrong)?;
+        let error = Client::from_config(&config).unwrap_err().to_string();
+        assert!(error.contains("endpoints.json"), "{wrong}: {error}");
+    }
     Ok(())
 }

@@ -41,6 +41,61 @@ fn the_guide_to_errors_has_a_line_for_each_predicate_and_for_no_other() {
     );
 }
 
+const SOAK: &str = include_str!("../../scripts/soak");
+const WEEKLY: &str = include_str!("../../.github/workflows/weekly.yml");
+const CI: &str = include_str!("../../.github/workflows/ci.yml");
+const SECURITY: &str = include_str!("../../SECURITY.md");
+
+#[test]
+fn the_weekly_workflow_runs_each_soak() {
+    let soaks: BTreeSet<_> = SOAK
+        .lines()
+        .filter_map(|line| line.strip_suffix(')'))
+        .filter(|name| name.chars().all(|c| c.is_ascii_lowercase()))
+        .collect();
+    assert!(soaks.contains("chaos"), "{soaks:?}");
+    let matrix = WEEKLY
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("soak: ["))
+        .unwrap();
+    let run: BTreeSet<_> = matrix
+        .trim_end_matches(']')
+        .split(',')
+        .filter_map(|entry| entry.trim().trim_matches('"').split(' ').next())
+        .collect();
+    assert_eq!(run, soaks, "weekly.yml and scripts/soak differ");
+}
+
+#[test]
+fn each_job_of_a_workflow_has_a_time_limit_and_each_action_a_commit() {
+    for workflow in [CI, WEEKLY] {
+        let count = |text: &str| workflow.matches(text).count();
+        assert_eq!(count("    runs-on: "), count("    timeout-minutes: "));
+        for line in workflow.lines().filter(|line| line.contains("uses: ")) {
+            let (_, commit) = line.split_once('@').unwrap();
+            let commit = commit.split(' ').next().unwrap();
+            let hexadecimal = commit.chars().all(|c| c.is_ascii_hexdigit());
+            assert!(commit.len() == 40 && hexadecimal, "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_tests_that_the_threat_model_names_are_there() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("it");
+    let rows = SECURITY.lines().filter(|line| line.starts_with("| "));
+    let mut named = 0;
+    for row in rows.skip(1) {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        for name in cell.split('`').skip(1).step_by(2) {
+            let file = tests.join(format!("{name}.rs"));
+            assert!(file.exists() || tests.join(name).is_dir(), "{row}");
+            named += 1;
+        }
+    }
+    assert!(named > 9, "{named} tests are named");
+}
+
 /// Level or `span`, text or nothing, and the fields by name.
 type Traced = (String, String, BTreeSet<String>);
 

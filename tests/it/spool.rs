@@ -21,6 +21,8 @@ mod folders;
 
 use folders::Spool;
 
+const DOCS: &str = include_str!("../../docs/spool.md");
+
 const PLACE: &str = "SPOOL_TEST_PLACE";
 
 /// For longer than this nothing happens only where something is broken.
@@ -161,6 +163,7 @@ async fn the_process() {
     };
     let [url, root]: [String; 2] = serde_json::from_str(&place).unwrap();
     let mut spool = Spool::open(Path::new(&root), false).unwrap();
+    spool.tidy().unwrap();
     let (_, inbox) = inbox(&url, &mut spool, false).await;
     serve(&spool, &inbox, std::future::pending()).await;
 }
@@ -247,6 +250,9 @@ async fn a_killed_spool_loses_no_folder_and_shows_none_twice() {
     let orders: BTreeSet<_> = answered.iter().map(|(order, _)| order.clone()).collect();
     assert_eq!(orders, scanned);
     assert_eq!(names.values().collect::<BTreeSet<_>>().len(), names.len());
+    // No file of a folder that was taken away stays behind, wherever a process was killed.
+    spool.tidy().unwrap();
+    assert!(!root.join(".spool/incoming/removed").exists());
     // What was sent back is with the doctor, who can scan it again.
     for order in &returned {
         service.rescan(&OrderId::new(order)).unwrap();
@@ -256,6 +262,23 @@ async fn a_killed_spool_loses_no_folder_and_shows_none_twice() {
         names.len(),
         returned.len()
     );
+}
+
+/// The fields that the table of `delivery.json` names in a part of each of its rows.
+fn documented(part: impl Fn(&'static str) -> Option<&'static str>) -> BTreeSet<&'static str> {
+    let (_, table) = DOCS
+        .split_once("| field | type | what |\n|---|---|---|\n")
+        .unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    // What is in backticks is every second piece.
+    rows.filter_map(part)
+        .flat_map(|text| text.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+fn keys(object: &Value) -> BTreeSet<&str> {
+    let fields = object.as_object().unwrap();
+    fields.keys().map(String::as_str).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -273,6 +296,9 @@ async fn a_folder_that_is_done_comes_again_when_it_is_asked_for() {
         let (folder, delivery) = watch.first(directory.path()).await;
         assert_eq!(delivery["isRepeated"], false);
         assert_eq!(delivery["accountId"], "L-1");
+        assert_eq!(documented(|row| row.split('|').nth(1)), keys(&delivery));
+        let file = |row: &'static str| row.contains("`files`").then_some(row.split('|').nth(3)?);
+        assert_eq!(documented(file), keys(&delivery["files"][0]));
         // Without a line break it is not complete.
         fs::write(folder.join("failed"), "no ro").unwrap();
         fs::remove_file(folder.join("failed")).unwrap();

@@ -81,14 +81,25 @@ fn connection(report: &str) -> String {
     // By words: the causes come from several libraries and from the system, which share no type.
     let report = report.to_lowercase();
     let has = |word: &str| report.contains(word);
+    // In the words of the transport, for which no other certificate helps.
+    if has("not valid today") {
+        return "set the clock of this machine; if it is right, the certificate of the host has expired"
+            .to_owned();
+    }
+    if has("for another host") {
+        return "check the host in `base_url`, `oauth_base`, `login_page` and `endpoints`: its certificate has another name"
+            .to_owned();
+    }
     if has("certificate") || has("unknownissuer") {
         return "the certificate is not trusted: if a proxy of the lab opens TLS, name its certificate in `root_certificates`".to_owned();
     }
+    // Before names: where there is a proxy, its own name is the one that is looked up.
+    if has("proxy") || has("tunnel") {
+        return "the proxy is not reached, or refuses: check `proxy`, HTTPS_PROXY and NO_PROXY"
+            .to_owned();
+    }
     if has("dns") || has("resolve") || has("lookup") {
         return "the host is not known: check `base_url` and the network's name service".to_owned();
-    }
-    if has("proxy") || has("tunnel") {
-        return "the proxy refused: check `proxy`, HTTPS_PROXY and NO_PROXY".to_owned();
     }
     "check the host in `base_url`, `proxy`, and the firewall".to_owned()
 }
@@ -143,7 +154,22 @@ mod tests {
                 Operation::Discovery,
                 "`root_certificates`",
             ),
+            (
+                connect("its certificate is not valid today: check the clock of this machine"),
+                Operation::Discovery,
+                "the clock",
+            ),
+            (
+                connect("its certificate is for another host: check the host of the endpoint"),
+                Operation::Discovery,
+                "`login_page`",
+            ),
             (connect("dns error"), Operation::Discovery, "`base_url`"),
+            (
+                connect("through the proxy http://p.example: dns error"),
+                Operation::Discovery,
+                "`proxy`",
+            ),
             (
                 connect("tunnel error: 407"),
                 Operation::Discovery,

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::form::{is_plain, spelling_of, status_shown, status_spelling, time_of, type_of};
 use super::place::Place;
+use crate::key::same_key;
 use crate::model::lenient::Shapes;
 use crate::model::shapes;
 
@@ -39,6 +40,9 @@ pub(super) struct Observations {
     pub(super) id_types: BTreeMap<&'static str, BTreeSet<&'static str>>,
     pub(super) times: BTreeSet<&'static str>,
     pub(super) file_kinds: BTreeSet<String>,
+    /// How many orders have a kind that the crate does not know, for each view.
+    #[serde(skip)]
+    kind_orders: BTreeMap<(&'static str, String), usize>,
     pub(super) file_places: BTreeSet<&'static str>,
     /// Headers of the answers that are about validators, digests, ranges and limits, by name.
     pub(super) headers: BTreeSet<&'static str>,
@@ -136,7 +140,7 @@ impl Observations {
             match shapes::field_of("order", key, shapes) {
                 Some("status") => self.status(value, shapes),
                 Some("createdat" | "modifiedat") => self.time(value),
-                Some("assets") => self.files(value, shapes, is_own),
+                Some("assets") => self.files(kind, value, shapes, is_own),
                 Some("history") => self.history(value, shapes),
                 _ => {}
             }
@@ -160,7 +164,14 @@ impl Observations {
         self.headers.extend(found);
     }
 
-    fn files(&mut self, value: &Value, shapes: &Shapes, is_own: &dyn Fn(&Url) -> bool) {
+    fn files(
+        &mut self,
+        view: &'static str,
+        value: &Value,
+        shapes: &Shapes,
+        is_own: &dyn Fn(&Url) -> bool,
+    ) {
+        let mut kinds = BTreeSet::new();
         for fields in value
             .as_array()
             .into_iter()
@@ -175,8 +186,7 @@ impl Observations {
                     Some("modifiedat") => self.time(value),
                     Some("assettype") => {
                         // A kind of file is a word; any other text may be a name.
-                        let kind = value.as_str().filter(|kind| is_plain(kind));
-                        self.file_kinds.extend(kind.map(str::to_owned));
+                        kinds.extend(value.as_str().filter(|kind| is_plain(kind)));
                     }
                     Some("downloadurl") => {
                         let url = value.as_str().and_then(|text| Url::parse(text).ok());
@@ -191,6 +201,29 @@ impl Observations {
             }
             self.file_places.insert(place);
         }
+        for kind in kinds {
+            self.kind(view, kind);
+        }
+    }
+
+    /// A kind of file of an order. What should be a kind may be the name of a file, and with it that of a
+    /// patient: a word that nobody knows is shown only where another order has it too.
+    fn kind(&mut self, view: &'static str, kind: &str) {
+        let known = ["ide", "imagegallery"]
+            .iter()
+            .any(|known| same_key(kind, known));
+        if !known {
+            let key = (view, kind.to_owned());
+            if self.kind_orders.len() >= KEYS && !self.kind_orders.contains_key(&key) {
+                return;
+            }
+            let orders = self.kind_orders.entry(key).or_default();
+            *orders += 1;
+            if *orders < 2 {
+                return;
+            }
+        }
+        self.file_kinds.insert(kind.to_owned());
     }
 
     fn history(&mut self, value: &Value, shapes: &Shapes) {
@@ -352,6 +385,22 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn a_kind_of_file_that_nobody_knows_is_shown_where_two_orders_have_it() {
+        let order = |kinds: [&str; 2]| json!({"orderId": 1, "assets": kinds.map(|kind| json!({"type": kind}))});
+        let shapes = Shapes::default();
+        let mut seen = Observations::default();
+        let orders = [order(["MODEL", "Doe"]), order(["image_gallery", "Roe"])];
+        seen.orders("listed order", &orders, &shapes, &|_| false);
+        // The same order, fetched by itself.
+        seen.orders("order", &orders[..1], &shapes, &|_| false);
+        assert_eq!(seen.file_kinds, ["image_gallery".to_owned()].into());
+        let orders = [order(["MODEL", "MODEL"])];
+        seen.orders("listed order", &orders, &shapes, &|_| false);
+        let shown = ["MODEL".to_owned(), "image_gallery".to_owned()];
+        assert_eq!(seen.file_kinds, shown.into());
+    }
+
+    #[test]
     fn an_order_is_described_without_a_value_of_it() {
         let order = json!({
             "orderId": 4711, "rxId": "rx-canary", "status": "Scanning (Dr Canary)",
@@ -359,7 +408,7 @@ mod tests {
             "Canary, Jane": true,
             "assets": [
                 {"assetId": "canary", "type": "IDE", "url": "https://cdn.example/?sig=canary"},
-                {"type": "for Jane canary"},
+                {"type": "for Jane canary"}, {"type": "jane.canary"}, {"type": "Canary"}, {"type": "MODEL"},
             ],
             "history": ["Canary is being called by Dr Jane", {"status": "ON_HOLD", "at": 1_773_480_413}],
         });

@@ -18,7 +18,8 @@ use super::twin::{self, NOT_OBSERVABLE};
 ///
 /// `Display` is for people, `Serialize` for programs. Neither shows a value that could be a patient's, a
 /// token or an id: of answers there are keys in the form of short identifiers, types and forms of values,
-/// and texts of statuses and kinds of files as far as they are short and plain.
+/// and texts of statuses and kinds of files as far as they are short and plain; of kinds that the crate does
+/// not know, those that two orders have.
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckReport {
     pub(super) steps: Vec<Step>,
