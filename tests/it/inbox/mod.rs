@@ -6,6 +6,7 @@ mod files;
 mod for_each;
 mod hints;
 mod hooked_store;
+mod identity;
 mod killed;
 mod model;
 mod odd;
@@ -22,6 +23,7 @@ use lab_connector::inbox::{CaseStore, Delivery, Inbox, MemoryStore, PollReport, 
 use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Lab, MemoryTokenStore, Notification, OrderId, TokenStore};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::support::{TestClock, account, builder, tokens};
 
@@ -48,6 +50,10 @@ struct State {
     outage: Option<StatusCode>,
     /// Rx ids of orders that cannot be fetched.
     broken: Vec<String>,
+    /// What *Get Order by Rx Id* answers, whatever the order is.
+    fetched: BTreeMap<String, Value>,
+    /// The next listing is made up when it is asked for, and arrives when this is notified.
+    slow: Option<Arc<Notify>>,
     lists: usize,
     /// The Rx ids that were asked for.
     looks: Vec<String>,
@@ -116,9 +122,16 @@ impl Service {
             .token_store(store)
             .transport(transport::from_fn(move |request| {
                 let answer = state.lock().unwrap().answer(&request);
+                let is_listing = request.uri().path().ends_with("/orders");
+                let slow = state.lock().unwrap().slow.take_if(|_| is_listing);
                 // As much time as passes on a wire.
                 clock.advance(Duration::from_millis(20));
-                async move { answer }
+                async move {
+                    if let Some(slow) = slow {
+                        slow.notified().await;
+                    }
+                    answer
+                }
             }))
             .build()
             .unwrap();
@@ -195,7 +208,8 @@ impl State {
                 let rx = &*percent_decode(rx);
                 self.looks.push(rx.to_owned());
                 let mut orders = self.orders.values();
-                match orders.find(|order| order["rxId"] == rx) {
+                let other = self.fetched.get(rx);
+                match other.or_else(|| orders.find(|order| order["rxId"] == rx)) {
                     Some(order) => (StatusCode::OK, order.clone()),
                     None => (StatusCode::NOT_FOUND, json!({ "error": "not_found" })),
                 }
