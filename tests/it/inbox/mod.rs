@@ -11,6 +11,7 @@ mod killed;
 mod model;
 mod odd;
 mod rounds;
+mod rude;
 mod running;
 mod told;
 
