@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use serde_json::{Value, json};
 
+use super::orders::Unreadable;
 use super::pipeline::Call;
 use super::{Lab, Login, login};
 use crate::auth::{Health, TokenKey, Tokens};
@@ -37,12 +38,12 @@ impl Login {
         let pages = self
             .caller
             .pages(call, |account: &Account| account.id().as_str());
-        let pages = pages.await?;
-        let unreadable = pages.unreadable.into_iter().map(|(_, error, _)| error);
+        let (accounts, gaps) = pages.await?;
+        let unreadable = gaps.unreadable.first().map(Unreadable::error);
         // A caller that chooses among accounts must see all of them.
-        match pages.problem.into_iter().chain(unreadable).next() {
-            None => Ok(pages.good),
-            Some(error) => Err(error),
+        match gaps.problem.as_ref().or(unreadable) {
+            None => Ok(accounts),
+            Some(error) => Err(error.clone()),
         }
     }
 
