@@ -45,8 +45,8 @@ struct State {
     hidden: Vec<u64>,
     /// A record of the listing that cannot be read.
     unreadable: bool,
-    /// A record more in the listing.
-    extra: Option<Value>,
+    /// Further records of the listing.
+    extra: Vec<Value>,
     /// What every request is answered with.
     outage: Option<StatusCode>,
     /// Rx ids of orders that cannot be fetched.
