@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::{Response, StatusCode, header};
+use lab_connector::client::ClientBuilder;
 use lab_connector::inbox::{CaseStore, Delivery, Inbox, MemoryStore, PollReport, ProblemKind};
 use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Lab, MemoryTokenStore, Notification, OrderId, TokenStore};
@@ -117,9 +118,17 @@ impl Service {
     }
 
     fn lab_with(&self, store: impl TokenStore + 'static) -> Lab {
+        self.lab_set_up(store, |builder| builder)
+    }
+
+    fn lab_set_up(
+        &self,
+        store: impl TokenStore + 'static,
+        set: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Lab {
         let state = Arc::clone(&self.state);
         let clock = self.clock.clone();
-        let client = builder("https://service.example/", &clock)
+        let client = set(builder("https://service.example/", &clock))
             .token_store(store)
             .transport(transport::from_fn(move |request| {
                 let answer = state.lock().unwrap().answer(&request);
