@@ -134,6 +134,51 @@ async fn one_order_id_under_two_rx_ids_is_delivered_once_and_of_one_patient() {
     assert_eq!(deliveries, 1);
 }
 
+/// A notification that names the second prescription brings nothing of it into the case of the first.
+#[tokio::test]
+async fn what_is_fetched_under_another_rx_id_is_not_taken_for_the_case() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    service.with_another(&inbox).await;
+    let of = |patient: &str, rx_id: &str, status: &str| {
+        json!({
+            "orderId": 7, "rxId": rx_id, "status": status,
+            "who": patient, "assets": [{ "assetId": patient }],
+        })
+    };
+    let first = of("one", "rx-1", "Lab Review");
+    service.state().orders.insert(7, first);
+    inbox.poll().await.unwrap();
+    for status in ["Lab Review", "Ready for Download", "iTero Milling"] {
+        let other = of("other", "rx-2", status);
+        service.state().fetched.insert("rx-2".to_owned(), other);
+        inbox.notify(&notification("rx-2"));
+        service.pass(MINUTE);
+        let round = inbox.poll().await.unwrap();
+        assert_eq!(kinds(&round), [ProblemKind::OtherRxId], "{status}");
+        assert_eq!((round.deliveries(), round.changes()), (0, 0), "{status}");
+    }
+    let delivery = inbox.claim(9).await.unwrap().remove(0);
+    assert_eq!(delivery.order().extra()["who"], "one");
+    assert_eq!(delivery.order().assets()[0].id(), Some("one"));
+    assert_eq!(symbols(&inbox, "7").await, "R");
+
+    // Where the order has a new one, a listing says so.
+    service.state().fetched.clear();
+    let renewed = of("one", "rx-2", "Ready for Download");
+    service.state().orders.insert(7, renewed);
+    inbox.notify(&notification("rx-2"));
+    polls(&service, &inbox, 2).await;
+    assert_eq!(symbols(&inbox, "7").await, "RF");
+    service
+        .state()
+        .orders
+        .insert(7, of("one", "rx-2", "iTero Milling"));
+    inbox.notify(&notification("rx-2"));
+    polls(&service, &inbox, 1).await;
+    assert_eq!(symbols(&inbox, "7").await, "RFI");
+}
+
 #[tokio::test]
 async fn many_orders_in_two_states_hold_up_none() {
     let service = Service::new();
