@@ -46,6 +46,8 @@ struct State {
     hidden: Vec<u64>,
     /// A record of the listing that cannot be read.
     unreadable: bool,
+    /// The listing speaks of an error beside its list.
+    speaks_of_errors: bool,
     /// Further records of the listing.
     extra: Vec<Value>,
     /// What every request is answered with.
@@ -201,7 +203,11 @@ impl State {
                     listed.push(json!({ "status": "Lab Review" }));
                 }
                 listed.extend(self.extra.clone());
-                (StatusCode::OK, json!({ "orders": listed }))
+                let mut body = json!({ "orders": listed });
+                if self.speaks_of_errors {
+                    body["errors"] = json!([{ "message": "a part is missing" }]);
+                }
+                (StatusCode::OK, body)
             }
             // Nobody is signed in any more.
             (None, Some((_, "token"))) => {

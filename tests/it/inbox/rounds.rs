@@ -74,6 +74,30 @@ async fn nothing_is_concluded_from_absence_where_a_record_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn nothing_is_concluded_from_absence_where_a_list_speaks_of_errors_or_is_suddenly_empty() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    for number in 1..=2 {
+        service.show(number, "Ready for Download");
+    }
+    inbox.poll().await.unwrap();
+    service.state().hidden = vec![1];
+    service.state().speaks_of_errors = true;
+    for _ in 0..5 {
+        service.pass(HOUR / 12);
+        let round = inbox.poll().await.unwrap();
+        assert_eq!(kinds(&round), [ProblemKind::ListingIncomplete]);
+        assert!(!round.is_complete() && round.fetched() == 0);
+    }
+    service.state().speaks_of_errors = false;
+    service.state().hidden = vec![1, 2];
+    let round = inbox.poll().await.unwrap();
+    assert!(!round.is_complete() && round.fetched() == 0);
+    let round = inbox.poll().await.unwrap();
+    assert!(round.is_complete() && round.fetched() == 2);
+}
+
+#[tokio::test]
 async fn a_record_of_which_an_id_can_be_read_is_there_and_hides_no_absence() {
     let service = Service::new();
     let inbox = service.inbox().await;

@@ -351,7 +351,13 @@ impl World {
         let both = futures_util::future::join(one.inbox.poll(), other.inbox.poll());
         let polled = drive(&[&one.clock, &other.clock], &mut self.rng, pin!(both), None).await?;
         self.log.push(format!("both poll: {polled:?}"));
-        Ok(())
+        let polled = polled.map(|(one, other)| [one, other]);
+        let mut errors = polled.into_iter().flatten().filter_map(Result::err);
+        // Of two that commit one case the slower one reads it anew.
+        match errors.find(|error| error.is_store()) {
+            Some(error) => Err(format!("{error:?}")),
+            None => Ok(()),
+        }
     }
 
     /// The loop runs for a while, and is stopped or dropped.
