@@ -37,7 +37,6 @@ impl Access {
     }
 
     /// What makes a directory.
-    #[cfg(feature = "export")]
     pub(crate) fn directory(self) -> std::fs::DirBuilder {
         #[cfg_attr(not(unix), expect(unused_mut))]
         let mut builder = std::fs::DirBuilder::new();

@@ -13,6 +13,7 @@ use std::pin::Pin;
 
 use serde_json::{Value, json};
 
+use super::orders::Unreadable;
 use super::pipeline::Call;
 use super::{Lab, Login, login};
 use crate::auth::{Health, TokenKey, Tokens};
@@ -45,13 +46,13 @@ impl Login {
         let pages = self
             .caller
             .pages(call, |account: &Account| account.id().as_str());
-        let pages = pages.await?;
-        let unreadable = pages.unreadable.into_iter().map(|(_, error, _)| error);
+        let (accounts, gaps) = pages.await?;
+        let unreadable = gaps.unreadable.first().map(Unreadable::error);
         // A caller that chooses among accounts must see all of them: unlike a listing of orders, one
         // with a gap is an error (`an_unreadable_account_is_an_error_that_names_its_place`).
-        match pages.problem.into_iter().chain(unreadable).next() {
-            None => Ok(pages.good),
-            Some(error) => Err(error),
+        match gaps.problem.as_ref().or(unreadable) {
+            None => Ok(accounts),
+            Some(error) => Err(error.clone()),
         }
     }
 

@@ -287,6 +287,11 @@ impl Lab {
         self.caller.client.close().await;
     }
 
+    /// Who may read the files that are written for it.
+    pub(crate) fn access(&self) -> Access {
+        self.caller.client.inner.access
+    }
+
     /// The account.
     #[must_use]
     pub fn id(&self) -> &AccountId {

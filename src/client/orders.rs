@@ -17,7 +17,7 @@ use super::listing::Rules;
 use super::pipeline::{Answer, Call};
 use crate::endpoints::Operation;
 use crate::error::{Error, Result};
-use crate::model::lenient::{Fault, LocatedFault};
+use crate::model::lenient::{Fault, Ids, LocatedFault};
 use crate::model::{Order, OrderId, RxId};
 
 /// The orders of a lab.
@@ -52,20 +52,8 @@ impl<'a> Orders<'a> {
             .lab
             .caller
             .pages(call, |order: &Order| order.id().as_str());
-        let pages = pages.await?;
-        let unreadable = pages.unreadable.into_iter();
-        Ok(Listing {
-            orders: pages.good,
-            unreadable: unreadable
-                .map(|(position, error, ids)| Unreadable {
-                    position,
-                    error,
-                    order_id: ids.order.as_deref().map(OrderId::new),
-                    rx_id: ids.rx.as_deref().map(RxId::new),
-                })
-                .collect(),
-            problem: pages.problem,
-        })
+        let (orders, gaps) = pages.await?;
+        Ok(Listing { orders, gaps })
     }
 
     /// *Get Order by Rx Id*: one order, whatever its status.
@@ -123,8 +111,15 @@ impl<'a> Orders<'a> {
 #[derive(Debug)]
 pub struct Listing {
     orders: Vec<Order>,
-    unreadable: Vec<Unreadable>,
-    problem: Option<Error>,
+    gaps: Gaps,
+}
+
+/// What a listing may lack.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    pub(super) unreadable: Vec<Unreadable>,
+    /// Why there may be more.
+    pub(super) problem: Option<Error>,
 }
 
 impl Listing {
@@ -143,13 +138,13 @@ impl Listing {
     /// The orders and what could not be read among them, to keep.
     #[must_use]
     pub fn into_parts(self) -> (Vec<Order>, Vec<Unreadable>) {
-        (self.orders, self.unreadable)
+        (self.orders, self.gaps.unreadable)
     }
 
     /// The records that could not be read; of very many, the first 1,000.
     #[must_use]
     pub fn unreadable(&self) -> &[Unreadable] {
-        &self.unreadable
+        &self.gaps.unreadable
     }
 
     /// Why there may be more orders: a page that failed, that reports a failure, that repeats an
@@ -161,14 +156,14 @@ impl Listing {
     /// made the page fail.
     #[must_use]
     pub fn problem(&self) -> Option<&Error> {
-        self.problem.as_ref()
+        self.gaps.problem.as_ref()
     }
 
     /// Whether every record of every page was read. Only then does an order's absence say
     /// anything.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.unreadable.is_empty() && self.problem.is_none()
+        self.gaps.unreadable.is_empty() && self.gaps.problem.is_none()
     }
 }
 
@@ -181,6 +176,15 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
+    pub(super) fn new(position: usize, error: Error, ids: &Ids) -> Self {
+        Unreadable {
+            position,
+            error,
+            order_id: ids.order.as_deref().map(OrderId::new),
+            rx_id: ids.rx.as_deref().map(RxId::new),
+        }
+    }
+
     /// Its place in the listing, from 0.
     #[must_use]
     pub fn position(&self) -> usize {

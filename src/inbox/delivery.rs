@@ -7,6 +7,7 @@
 //! it must not take an order off the list that another one works on.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use super::plan::Evidence;
 use super::plan::identity::Subject;
 use super::record::{CaseObservation, ObservedOrder};
 use super::store::{ClaimedDelivery, Outcome, Settlement};
+use crate::access::Access;
 use crate::download::safe_name;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Arrival, History, Reading};
@@ -287,8 +289,9 @@ impl Delivery {
         format!("{order}-{ordinal}").into()
     }
 
-    /// Downloads all files of the order, below `directory`, which is made where it is missing, into one that has the
-    /// order's id and the ordinal in its name. Thumbnails come first and the zip last: what
+    /// Downloads all files of the order, below `directory`, into one that has the order's id and the ordinal in
+    /// its name. Directories that are missing are made, for the user of the process alone unless files are
+    /// [shared](crate::client::ClientBuilder::shared_files). Thumbnails come first and the zip last: what
     /// marks an order *Downloaded* is not documented. Then it is recorded that the files were
     /// downloaded.
     ///
@@ -319,9 +322,7 @@ impl Delivery {
         // works on by now.
         self.extend().await?;
         let directory = directory.as_ref().join(self.directory_name());
-        tokio::fs::create_dir_all(&directory)
-            .await
-            .map_err(|error| Error::new(Kind::File(error.to_string())).with_source(error))?;
+        make_directory(directory.clone(), self.inbox.lab.access()).await?;
         let order = self.with_files().await?;
         let mut files = self.fetch(&order, &directory).await;
         if let Err(error) = &files
@@ -482,6 +483,16 @@ impl Delivery {
 }
 
 /// Without the order's data.
+/// Makes a directory, and those above it that are missing. Its name has an order's id, and the names of
+/// its files may have more: it is for those who may read the files.
+async fn make_directory(directory: PathBuf, access: Access) -> Result<()> {
+    let make = move || access.directory().recursive(true).create(directory);
+    // On a network file system it may take long, and must not block the runtime.
+    let made = tokio::task::spawn_blocking(make).await;
+    let made = made.map_err(io::Error::from).flatten();
+    made.map_err(|error| Error::new(Kind::File(error.to_string())).with_source(error))
+}
+
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")

@@ -222,6 +222,10 @@ async fn take_in(
             inbox.store().find_all(inbox.account(), &new, &[]).await?,
         ));
     }
+    about.retain(|one| match one {
+        FetchAnswer::Case(case, rx_id, _) => is_of_case(inbox, &known, case, rx_id, report),
+        FetchAnswer::Nothing(..) => true,
+    });
     let mut seen = HashSet::new();
     let observations = about.iter().map(|one| match one {
         FetchAnswer::Case(case, rx_id, shown) => {
@@ -238,6 +242,28 @@ async fn take_in(
     let observations = observations.filter(|one| seen.insert(one.case.clone()));
     let observations: Vec<_> = observations.collect();
     record(inbox, moment, &known, &observations, report).await
+}
+
+/// Whether an order that was fetched by this Rx id is the case of its order id. Under another Rx id than
+/// the recorded one it may be another patient's.
+fn is_of_case(
+    inbox: &Inbox,
+    known: &Cases,
+    case: &OrderId,
+    rx_id: &RxId,
+    report: &mut PollReport,
+) -> bool {
+    let recorded = known.get(case).and_then(Case::rx_id);
+    // As in `FetchTarget::subject`: services write GUIDs in either case.
+    let is_same = |recorded: &RxId| recorded.as_str().eq_ignore_ascii_case(rx_id.as_str());
+    if recorded.is_none_or(is_same) {
+        return true;
+    }
+    let problem = Problem::new(ProblemKind::OtherRxId, Some(case.clone()), None);
+    report.problems.push(problem);
+    // Where the order has a new Rx id, a listing shows it with that alone.
+    inbox.lock_hints().overflow();
+    false
 }
 
 /// Whether the answer to a fetch is about the order that was asked for.

@@ -7,7 +7,7 @@
 //! planner as observations, and orders that are in doubt are fetched. An error, or a record that
 //! cannot be read, must never count as an absence.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Inbox;
 use super::fetch;
@@ -59,6 +59,7 @@ async fn list(inbox: &Inbox, report: &mut PollReport) -> Result<()> {
     let shown: Vec<ObservedOrder> = orders.into_iter().map(ObservedOrder::new).collect();
     report.listed = u64::try_from(shown.len()).unwrap_or(u64::MAX);
     note_other_accounts(inbox, &shown, report);
+    note_unknown_statuses(&shown, report);
 
     let known = KnownCases::read(inbox, &shown).await?;
     // Records with nothing but a readable id come last: the listing names the others by their places
@@ -220,6 +221,19 @@ impl KnownIds for KnownCases {
         let key = self.by_rx_id.get(rx_id)?;
         self.cases.get(key).map(known_case)
     }
+}
+
+/// Only what waits for the lab is listed, so that each of these is delivered: a status may have a new
+/// name. It is a problem for as long as it is listed, once for each order.
+fn note_unknown_statuses(shown: &[ObservedOrder], report: &mut PollReport) {
+    let mut seen = HashSet::new();
+    let unknown = shown.iter().map(|shown| &shown.order);
+    let unknown = unknown.filter(|order| order.status().symbol().is_none());
+    let once = unknown.filter(|order| seen.insert(order.id()));
+    report.problems.extend(once.map(|order| {
+        let order = Some(order.id().clone());
+        Problem::new(ProblemKind::UnknownStatus, order, None)
+    }));
 }
 
 fn note_ids(order: &ListedOrder<'_>, found: Option<&Case>, report: &mut PollReport) {

@@ -97,7 +97,8 @@ pub enum ProblemKind {
     NothingFound,
     /// The answer to a fetch was about another order than the one that was asked for.
     OtherOrder,
-    /// An order is listed under several Rx ids. The first that was recorded counts.
+    /// An order is listed, or was fetched, under several Rx ids. The first that was recorded counts, until
+    /// a complete listing shows another alone.
     OtherRxId,
     /// An order or a notification names another account than the inbox's. It is taken all the same:
     /// Align does not document which number it carries.
@@ -130,7 +131,7 @@ impl ProblemKind {
             ProblemKind::NotFetched => "an order cannot be fetched",
             ProblemKind::NothingFound => "none of the known orders that were fetched is found",
             ProblemKind::OtherOrder => "a fetch was answered with another order",
-            ProblemKind::OtherRxId => "an order is listed under several Rx ids",
+            ProblemKind::OtherRxId => "an order is shown under several Rx ids",
             ProblemKind::OtherAccount => "an order or a notification names another account",
             ProblemKind::Contradicted => "a listing shows an order in several states",
             ProblemKind::UnknownStatus => "an order is listed in a status that is not known",

@@ -47,7 +47,11 @@ impl Said {
 /// Each of them holds the word that the watch knows.
 const BODIES: &[(&str, &str)] = &[
     ("text/plain", "no such case of canary, jane"),
-    ("text/html", "<!DOCTYPE html><title>canary, jane</title>"),
+    (
+        "text/html",
+        "<!DOCTYPE html><title>canary, jane</title><a href=\"https://a.example/f?sig=canary\">the \
+         file</a><!-- access-0123456789abcdef0123456789abcdef -->",
+    ),
     ("application/json", r#""the case of canary, jane""#),
     ("application/json", r#"["canary, jane"]"#),
     (
@@ -81,6 +85,11 @@ const BODIES: &[(&str, &str)] = &[
     (
         "application/problem+json",
         r#"{"type": "https://a.example/canary", "title": "canary, jane", "detail": "canary, jane", "instance": "/orders/canary"}"#,
+    ),
+    // A token, and a URL that is signed with one.
+    (
+        "application/json",
+        r#"{"error": "expired", "error_description": "access-0123456789abcdef0123456789abcdef is over", "url": "https://a.example/f?sig=refresh-0123456789abcdef0123456789abcdef", "case": "canary"}"#,
     ),
     (
         "application/json",
@@ -124,6 +133,7 @@ const HEADS: &[&str] = &[
     "410 canary\r\ncontent-encoding: canary",
     "412 canary\r\ncontent-type: canary/canary",
     "429 canary\r\nretry-after: canary, jane",
+    "422 access-0123456789abcdef0123456789abcdef of canary\r\nx-request-id: canary?access-0123456789abcdef0123456789abcdef",
     "500 canary, jane\r\nx-amzn-requestid: canary 9",
     "503 canary\r\ncontent-encoding: gzip",
 ];
@@ -140,9 +150,13 @@ const BROKEN: &[&str] = &[
 
 fn answers() -> Vec<String> {
     let mut answers: Vec<String> = BROKEN.iter().map(|text| (*text).to_owned()).collect();
-    // Each head with every fourth body, and each body with some heads.
+    // Each head with every fourth body, and with a page and a problem document.
     for (row, head) in HEADS.iter().enumerate() {
-        for (kind, body) in BODIES.iter().skip(row % 4).step_by(4) {
+        for (at, (kind, body)) in BODIES.iter().enumerate() {
+            let is_for_all = matches!(*kind, "text/html" | "application/problem+json");
+            if !is_for_all && at % 4 != row % 4 {
+                continue;
+            }
             let length = body.len();
             answers.push(format!(
                 "HTTP/1.1 {head}\r\nconnection: close\r\ncontent-type: {kind}\r\n\
@@ -151,6 +165,10 @@ fn answers() -> Vec<String> {
         }
     }
     answers
+}
+
+fn names_somebody_by_a_key(answer: &str) -> bool {
+    answer.contains("\"canary\":")
 }
 
 #[tokio::test]
@@ -164,6 +182,7 @@ async fn what_a_service_says_of_people_is_in_no_text() {
         "assets": [{ "assetId": "asset-66", "type": "IDE" }],
     }));
     for (number, answer) in answers().into_iter().enumerate() {
+        let answer_text = answer.clone();
         server.play(move |_, _| answer.clone().into_bytes());
         let clock = TestClock::new();
         let client = |seconds| {
@@ -222,10 +241,19 @@ async fn what_a_service_says_of_people_is_in_no_text() {
         if let Some((_, error)) = lab.health().await.unwrap().last_failure() {
             said.error(error);
         }
+        // Plain keys are shown on purpose: a vendor must know how the service spells them.
+        if number % 5 == 1 && !names_somebody_by_a_key(&answer_text) {
+            let report = good.check().login("me").account("account-77").await;
+            let json = serde_json::to_string(&report).unwrap();
+            said.texts.push(format!("{report} | {report:?} | {json}"));
+        }
         // Each way of an inbox costs polls: one answer in five is enough of them.
         if number % 5 == 0 {
             let lab = client(3600).await.account("account-77");
-            let inbox = lab.inbox(MemoryStore::new());
+            let rounds = Arc::clone(&events);
+            let inbox = lab.inbox(MemoryStore::new()).on_round(move |round| {
+                rounds.lock().unwrap().push(format!("{round:?}"));
+            });
             let body = json!({ "rxId": "rx-99", "accountNumber": "account-77" }).to_string();
             inbox.notify(&Notification::parse(body.as_bytes()).unwrap());
             match inbox.poll().await {

@@ -460,7 +460,23 @@ async fn pages_are_for_whoever_calls_the_simulator_by_a_loopback_name() -> Resul
             let request = request.header("accept", "text/html").header("host", host);
             let answer = request.send().await?;
             assert_eq!(answer.status() == 403, refused, "{path} {host}");
+            let page = answer.text().await?;
+            assert!(!refused || !page.contains("L-1"), "{path} {host}");
         }
     }
+    // What the pages send is refused too, and nothing is done.
+    let cases = async || {
+        let answer = browser.http.get(browser.url("/_simulator/cases"));
+        let cases: serde_json::Value = answer.send().await?.json().await?;
+        anyhow::Ok(cases["cases"].as_array().unwrap().len())
+    };
+    let before = cases().await?;
+    for path in ["/_simulator/board", "/_simulator/sign-in"] {
+        let request = browser.http.post(browser.url(path));
+        let request = request.header("host", "evil.example");
+        let answer = request.body("action=scan&lab=L-1").send().await?;
+        assert_eq!(answer.status(), 403, "{path}");
+    }
+    assert_eq!(cases().await?, before);
     Ok(())
 }

@@ -194,7 +194,7 @@ impl<'a> Download<'a> {
             sha256: self.sha256,
             zip: self.zip,
             size: asset.size(),
-            access: self.lab.caller.client.inner.access,
+            access: self.lab.access(),
         }
     }
 }

@@ -282,8 +282,8 @@ impl ClientBuilder {
     }
 
     /// Whether other users may read downloaded files, as the umask allows: for a lab whose
-    /// software hands them on to programs of other users. Default: no, their mode is 0600. On
-    /// Windows the directory's access list decides.
+    /// software hands them on to programs of other users. Default: no, their mode is 0600, and that of
+    /// directories that are made for them 0700. On Windows the directory's access list decides.
     pub fn shared_files(mut self, shared: bool) -> Self {
         self.shared_files = shared;
         self

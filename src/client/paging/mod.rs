@@ -28,9 +28,12 @@ use url::Url;
 
 use super::caller::Caller;
 use super::listing::{ListingLimits, Rules, over};
+use super::orders::{Gaps, Unreadable};
 use super::pipeline::{Answer, Call, ReadLimits};
 use crate::error::{Error, Result};
-use crate::model::lenient::{ExceededLimit, Ids, Record, Records, StopReason, UNREADABLE_LIMIT};
+use crate::model::lenient::{
+    ExceededLimit, LocatedFault, Record, Records, StopReason, UNREADABLE_LIMIT,
+};
 
 /// How the pages of a listing are found; see
 /// [`ClientBuilder::next_page`](super::ClientBuilder::next_page).
@@ -126,16 +129,6 @@ pub(super) fn signs(
     convention::signs(headers, around)
 }
 
-/// The records of all pages that were read.
-pub(super) struct Pages<T> {
-    pub(super) good: Vec<T>,
-    pub(super) unreadable: Vec<(usize, Error, Ids)>,
-    /// Why there may be more.
-    pub(super) problem: Option<Error>,
-    /// How many records there were, readable or not.
-    count: usize,
-}
-
 impl Caller {
     /// Reads a listing to its end. Only a failure of the first page is an error: what was read
     /// before a later one fails is not lost.
@@ -143,15 +136,12 @@ impl Caller {
         &self,
         call: Call<'_>,
         id: impl Fn(&T) -> &str,
-    ) -> Result<Pages<T>> {
+    ) -> Result<(Vec<T>, Gaps)> {
         let title = call.operation.title();
         let paging = &self.client.inner.paging;
-        let mut pages = Pages {
-            good: Vec::new(),
-            unreadable: Vec::new(),
-            problem: None,
-            count: 0,
-        };
+        let (mut all, mut gaps) = (Vec::new(), Gaps::default());
+        // Records so far, readable or not.
+        let mut count = 0;
         let mut seen = SeenPages::default();
         let mut room = RemainingLimits::new(self);
         let mut next = None;
@@ -163,7 +153,7 @@ impl Caller {
                 // Nothing was read, so that an error loses nothing.
                 Err(error) if number == 1 => return Err(error.with_operation(title)),
                 Err(error) => {
-                    pages.problem = Some(error);
+                    gaps.problem = Some(error);
                     break;
                 }
             };
@@ -173,20 +163,26 @@ impl Caller {
                 headers: &answer.headers,
                 around: &records.around,
                 records: records.count,
-                so_far: pages.count + records.count,
+                so_far: count + records.count,
             });
             // A listing of a single page, which most are, pays nothing for the guard: it hashes the body and
             // copies each id.
             let guarded = number > 1 || step != NextPage::None;
             if guarded && seen.repeats(&answer, &records, &id) {
-                pages.problem = Some(Error::decode("a page repeats an earlier one"));
+                gaps.problem = Some(Error::decode("a page repeats an earlier one"));
                 break;
             }
-            // Before `add`, which consumes the records: what is over a limit still belongs to the
-            // listing.
-            pages.problem = room.problem(&answer, &records);
-            pages.add(records);
-            if pages.problem.is_some() {
+            // What is over a limit still belongs to the listing.
+            gaps.problem = room.problem(&answer, &records);
+            gaps.add(title, count, records.unreadable);
+            count += records.count;
+            // The one page of most listings is taken over, and not copied.
+            if all.is_empty() {
+                all = records.good;
+            } else {
+                all.extend(records.good);
+            }
+            if gaps.problem.is_some() {
                 break;
             }
             let found = match step {
@@ -201,15 +197,13 @@ impl Caller {
             match found {
                 Ok(url) => next = Some(url),
                 Err(why) => {
-                    pages.problem = Some(Error::decode(why));
+                    gaps.problem = Some(Error::decode(why));
                     break;
                 }
             }
         }
-        pages.problem = pages.problem.map(|error| error.with_operation(title));
-        let named = |(at, error, ids): (usize, Error, Ids)| (at, error.with_operation(title), ids);
-        pages.unreadable = pages.unreadable.into_iter().map(named).collect();
-        Ok(pages)
+        gaps.problem = gaps.problem.map(|error| error.with_operation(title));
+        Ok((all, gaps))
     }
 
     async fn page<T: Record + Send + 'static>(
@@ -274,28 +268,22 @@ impl RemainingLimits {
     }
 }
 
-impl<T> Pages<T> {
-    fn add(&mut self, records: Records<T>) {
+impl Gaps {
+    /// Takes in what cannot be read of a page, before which so many records came.
+    fn add(&mut self, title: &'static str, before: usize, faults: Vec<(usize, LocatedFault)>) {
         let room = UNREADABLE_LIMIT.saturating_sub(self.unreadable.len());
-        let unreadable = records.unreadable.into_iter().take(room);
-        self.unreadable
-            .extend(unreadable.map(|(position, located)| {
-                let position = self.count + position;
-                let at = if located.path.is_empty() {
-                    ": "
-                } else {
-                    " at "
-                };
-                let error = Error::decode(format!("record {position}{at}{located}"));
-                (position, error.with_path(&located.path), located.ids)
-            }));
-        self.count += records.count;
-        // The one page of most listings is taken over, and not copied.
-        if self.good.is_empty() {
-            self.good = records.good;
-        } else {
-            self.good.extend(records.good);
-        }
+        let unreadable = faults.into_iter().take(room).map(|(position, located)| {
+            let position = before + position;
+            let at = if located.path.is_empty() {
+                ": "
+            } else {
+                " at "
+            };
+            let error = Error::decode(format!("record {position}{at}{located}"));
+            let error = error.with_path(&located.path).with_operation(title);
+            Unreadable::new(position, error, &located.ids)
+        });
+        self.unreadable.extend(unreadable);
     }
 }
 

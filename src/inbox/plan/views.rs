@@ -319,9 +319,6 @@ impl Planner<'_> {
         let arrival = Arrival::new(status.clone()).from_origin(origin);
         let arrival = arrival.at(observation.begun);
         let is_unknown_work = status.symbol().is_none() && arrival.is_delivery();
-        if is_unknown_work {
-            self.problems.push(ProblemKind::UnknownStatus);
-        }
         // Nobody knows whether an unconfirmed return had any effect: all that follows it is doubtful.
         let is_return_open = record
             .returned

@@ -189,3 +189,39 @@ async fn an_order_that_has_come_again_keeps_no_files_of_before() -> Result {
     assert!(!Order::has_asset_list(delivery.order()));
     Ok(())
 }
+
+/// The name of a delivery's directory has the order's id, and those of its files may have more.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_directories_of_a_delivery_are_for_its_user_alone_unless_the_lab_shares_them() -> Result
+{
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use lab_connector::{MemoryTokenStore, TokenStore};
+
+    use crate::support::{account, tokens};
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let directory = tempfile::tempdir()?;
+    let plain = directory.path().join("plain");
+    fs::create_dir(&plain)?;
+    for (shared, expected) in [(false, 0o700), (true, mode(&plain))] {
+        let service = Service::new();
+        let kept = MemoryTokenStore::new();
+        let good = tokens(&service.clock, 86_400);
+        assert!(kept.swap(&account(), None, &good).await?);
+        let lab = service.lab_set_up(kept, |builder| builder.shared_files(shared));
+        let inbox = lab.inbox(MemoryStore::new());
+        service.show_more(1, "Ready for Download", json!({ "assets": [] }));
+        inbox.poll().await?;
+        let cases = directory.path().join(format!("shared {shared}/cases"));
+        one(&inbox).await?.download_all(&cases).await?;
+        let made = fs::read_dir(&cases)?.next().unwrap()?.path();
+        for path in [cases.parent().unwrap(), &cases, &made] {
+            assert_eq!(mode(path), expected, "{}", path.display());
+        }
+    }
+    Ok(())
+}

@@ -358,6 +358,27 @@ async fn a_machine_that_was_suspended_polls_when_it_wakes() {
     assert_eq!(service.state().lists, 2);
 }
 
+/// Fetches wait by elapsed time: a clock that stands still, as in a virtual machine, delays none.
+#[tokio::test]
+async fn a_clock_that_stands_still_stops_no_watch() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    service.with_another(&inbox).await;
+    service.show(1, "Lab Review");
+    inbox.poll().await.unwrap();
+    service.show(1, "iTero Milling");
+    inbox.poll().await.unwrap();
+    let looks = service.state().looks.len();
+    for _ in 0..4 * 12 {
+        service.pass(MINUTE * 5);
+        service.clock.set_back(MINUTE * 5);
+        inbox.poll().await.unwrap();
+    }
+    // About once an hour.
+    let looks = service.state().looks.len() - looks;
+    assert!((3..=4).contains(&looks), "{looks}");
+}
+
 #[tokio::test]
 async fn an_answer_about_another_order_is_a_hint_for_that_and_a_failure_of_this() {
     use lab_connector::inbox::ProblemKind;

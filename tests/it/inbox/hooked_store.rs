@@ -27,6 +27,11 @@ pub trait Hook: Debug + Send + Sync {
     fn is_overtaken(&self) -> bool {
         false
     }
+
+    /// Whether each call gives way before and after it is done: its future may be dropped there.
+    fn gives_way(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Debug)]
@@ -44,6 +49,19 @@ impl<H> HookedStore<H> {
     }
 }
 
+impl<H: Hook> HookedStore<H> {
+    async fn before(&self, call: Call) -> Result<()> {
+        self.give_way().await;
+        self.hook.before(call)
+    }
+
+    async fn give_way(&self) {
+        if self.hook.gives_way() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 #[async_trait]
 impl<H: Hook> CaseStore for HookedStore<H> {
     async fn poll_right(
@@ -53,28 +71,38 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         lease: Duration,
         now: SystemTime,
     ) -> Result<Option<Poller>> {
-        self.hook.before(Call::Write)?;
-        self.store.poll_right(account, process, lease, now).await
+        self.before(Call::Write).await?;
+        let done = self.store.poll_right(account, process, lease, now).await;
+        self.give_way().await;
+        done
     }
 
     async fn release_poll_right(&self, account: &AccountId, process: &str) -> Result<()> {
-        self.hook.before(Call::Write)?;
-        self.store.release_poll_right(account, process).await
+        self.before(Call::Write).await?;
+        let done = self.store.release_poll_right(account, process).await;
+        self.give_way().await;
+        done
     }
 
     async fn account(&self, account: &AccountId, now: SystemTime) -> Result<AccountState> {
-        self.hook.before(Call::Read)?;
-        self.store.account(account, now).await
+        self.before(Call::Read).await?;
+        let done = self.store.account(account, now).await;
+        self.give_way().await;
+        done
     }
 
     async fn expected(&self, account: &AccountId) -> Result<Vec<Case>> {
-        self.hook.before(Call::Read)?;
-        self.store.expected(account).await
+        self.before(Call::Read).await?;
+        let done = self.store.expected(account).await;
+        self.give_way().await;
+        done
     }
 
     async fn find(&self, account: &AccountId, order: &OrderId) -> Result<Option<StoredCase>> {
-        self.hook.before(Call::Read)?;
-        self.store.find(account, order).await
+        self.before(Call::Read).await?;
+        let done = self.store.find(account, order).await;
+        self.give_way().await;
+        done
     }
 
     async fn find_all(
@@ -83,21 +111,27 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         orders: &[OrderId],
         rx_ids: &[RxId],
     ) -> Result<Vec<Case>> {
-        self.hook.before(Call::Read)?;
-        self.store.find_all(account, orders, rx_ids).await
+        self.before(Call::Read).await?;
+        let done = self.store.find_all(account, orders, rx_ids).await;
+        self.give_way().await;
+        done
     }
 
     async fn due(&self, account: &AccountId, now: SystemTime, limit: usize) -> Result<Vec<Case>> {
-        self.hook.before(Call::Read)?;
-        self.store.due(account, now, limit).await
+        self.before(Call::Read).await?;
+        let done = self.store.due(account, now, limit).await;
+        self.give_way().await;
+        done
     }
 
     async fn commit(&self, account: &AccountId, commit: &Commit, now: SystemTime) -> Result<bool> {
-        self.hook.before(Call::Commit)?;
+        self.before(Call::Commit).await?;
         if self.hook.is_overtaken() {
             return Ok(false);
         }
-        self.store.commit(account, commit, now).await
+        let done = self.store.commit(account, commit, now).await;
+        self.give_way().await;
+        done
     }
 
     async fn claim(
@@ -108,8 +142,10 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         lease: Duration,
         now: SystemTime,
     ) -> Result<Vec<ClaimedDelivery>> {
-        self.hook.before(Call::Write)?;
-        self.store.claim(account, token, limit, lease, now).await
+        self.before(Call::Write).await?;
+        let done = self.store.claim(account, token, limit, lease, now).await;
+        self.give_way().await;
+        done
     }
 
     async fn settle(
@@ -118,13 +154,17 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         settlements: &[Settlement],
         now: SystemTime,
     ) -> Result<Vec<bool>> {
-        self.hook.before(Call::Write)?;
-        self.store.settle(account, settlements, now).await
+        self.before(Call::Write).await?;
+        let done = self.store.settle(account, settlements, now).await;
+        self.give_way().await;
+        done
     }
 
     async fn reopen(&self, account: &AccountId, order: &OrderId, now: SystemTime) -> Result<bool> {
-        self.hook.before(Call::Write)?;
-        self.store.reopen(account, order, now).await
+        self.before(Call::Write).await?;
+        let done = self.store.reopen(account, order, now).await;
+        self.give_way().await;
+        done
     }
 
     async fn arrivals(
@@ -133,8 +173,10 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         after: u64,
         limit: usize,
     ) -> Result<Vec<LoggedArrival>> {
-        self.hook.before(Call::Read)?;
-        self.store.arrivals(account, after, limit).await
+        self.before(Call::Read).await?;
+        let done = self.store.arrivals(account, after, limit).await;
+        self.give_way().await;
+        done
     }
 
     async fn cases(
@@ -143,18 +185,24 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         after: Option<&OrderId>,
         limit: usize,
     ) -> Result<Vec<StoredCase>> {
-        self.hook.before(Call::Read)?;
-        self.store.cases(account, after, limit).await
+        self.before(Call::Read).await?;
+        let done = self.store.cases(account, after, limit).await;
+        self.give_way().await;
+        done
     }
 
     async fn counts(&self, account: &AccountId, now: SystemTime) -> Result<Counts> {
-        self.hook.before(Call::Read)?;
-        self.store.counts(account, now).await
+        self.before(Call::Read).await?;
+        let done = self.store.counts(account, now).await;
+        self.give_way().await;
+        done
     }
 
     async fn forget(&self, account: &AccountId, order: &OrderId) -> Result<bool> {
-        self.hook.before(Call::Write)?;
-        self.store.forget(account, order).await
+        self.before(Call::Write).await?;
+        let done = self.store.forget(account, order).await;
+        self.give_way().await;
+        done
     }
 
     async fn forget_before(
@@ -163,7 +211,9 @@ impl<H: Hook> CaseStore for HookedStore<H> {
         time: SystemTime,
         limit: usize,
     ) -> Result<u64> {
-        self.hook.before(Call::Write)?;
-        self.store.forget_before(account, time, limit).await
+        self.before(Call::Write).await?;
+        let done = self.store.forget_before(account, time, limit).await;
+        self.give_way().await;
+        done
     }
 }

@@ -6,10 +6,12 @@ mod files;
 mod for_each;
 mod hints;
 mod hooked_store;
+mod identity;
 mod killed;
 mod model;
 mod odd;
 mod rounds;
+mod rude;
 mod running;
 mod told;
 
@@ -18,10 +20,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::{Response, StatusCode, header};
+use lab_connector::client::ClientBuilder;
 use lab_connector::inbox::{CaseStore, Delivery, Inbox, MemoryStore, PollReport, ProblemKind};
 use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{Lab, MemoryTokenStore, Notification, OrderId, TokenStore};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::support::{TestClock, account, builder, tokens};
 
@@ -42,12 +46,18 @@ struct State {
     hidden: Vec<u64>,
     /// A record of the listing that cannot be read.
     unreadable: bool,
-    /// A record more in the listing.
-    extra: Option<Value>,
+    /// The listing speaks of an error beside its list.
+    speaks_of_errors: bool,
+    /// Further records of the listing.
+    extra: Vec<Value>,
     /// What every request is answered with.
     outage: Option<StatusCode>,
     /// Rx ids of orders that cannot be fetched.
     broken: Vec<String>,
+    /// What *Get Order by Rx Id* answers, whatever the order is.
+    fetched: BTreeMap<String, Value>,
+    /// The next listing is made up when it is asked for, and arrives when this is notified.
+    slow: Option<Arc<Notify>>,
     lists: usize,
     /// The Rx ids that were asked for.
     looks: Vec<String>,
@@ -110,15 +120,30 @@ impl Service {
     }
 
     fn lab_with(&self, store: impl TokenStore + 'static) -> Lab {
+        self.lab_set_up(store, |builder| builder)
+    }
+
+    fn lab_set_up(
+        &self,
+        store: impl TokenStore + 'static,
+        set: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Lab {
         let state = Arc::clone(&self.state);
         let clock = self.clock.clone();
-        let client = builder("https://service.example/", &clock)
+        let client = set(builder("https://service.example/", &clock))
             .token_store(store)
             .transport(transport::from_fn(move |request| {
                 let answer = state.lock().unwrap().answer(&request);
+                let is_listing = request.uri().path().ends_with("/orders");
+                let slow = state.lock().unwrap().slow.take_if(|_| is_listing);
                 // As much time as passes on a wire.
                 clock.advance(Duration::from_millis(20));
-                async move { answer }
+                async move {
+                    if let Some(slow) = slow {
+                        slow.notified().await;
+                    }
+                    answer
+                }
             }))
             .build()
             .unwrap();
@@ -178,7 +203,11 @@ impl State {
                     listed.push(json!({ "status": "Lab Review" }));
                 }
                 listed.extend(self.extra.clone());
-                (StatusCode::OK, json!({ "orders": listed }))
+                let mut body = json!({ "orders": listed });
+                if self.speaks_of_errors {
+                    body["errors"] = json!([{ "message": "a part is missing" }]);
+                }
+                (StatusCode::OK, body)
             }
             // Nobody is signed in any more.
             (None, Some((_, "token"))) => {
@@ -195,7 +224,8 @@ impl State {
                 let rx = &*percent_decode(rx);
                 self.looks.push(rx.to_owned());
                 let mut orders = self.orders.values();
-                match orders.find(|order| order["rxId"] == rx) {
+                let other = self.fetched.get(rx);
+                match other.or_else(|| orders.find(|order| order["rxId"] == rx)) {
                     Some(order) => (StatusCode::OK, order.clone()),
                     None => (StatusCode::NOT_FOUND, json!({ "error": "not_found" })),
                 }

@@ -74,6 +74,30 @@ async fn nothing_is_concluded_from_absence_where_a_record_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn nothing_is_concluded_from_absence_where_a_list_speaks_of_errors_or_is_suddenly_empty() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    for number in 1..=2 {
+        service.show(number, "Ready for Download");
+    }
+    inbox.poll().await.unwrap();
+    service.state().hidden = vec![1];
+    service.state().speaks_of_errors = true;
+    for _ in 0..5 {
+        service.pass(HOUR / 12);
+        let round = inbox.poll().await.unwrap();
+        assert_eq!(kinds(&round), [ProblemKind::ListingIncomplete]);
+        assert!(!round.is_complete() && round.fetched() == 0);
+    }
+    service.state().speaks_of_errors = false;
+    service.state().hidden = vec![1, 2];
+    let round = inbox.poll().await.unwrap();
+    assert!(!round.is_complete() && round.fetched() == 0);
+    let round = inbox.poll().await.unwrap();
+    assert!(round.is_complete() && round.fetched() == 2);
+}
+
+#[tokio::test]
 async fn a_record_of_which_an_id_can_be_read_is_there_and_hides_no_absence() {
     let service = Service::new();
     let inbox = service.inbox().await;
@@ -83,7 +107,7 @@ async fn a_record_of_which_an_id_can_be_read_is_there_and_hides_no_absence() {
     inbox.poll().await.unwrap();
     // One cannot be read any more, and the other is gone.
     let broken = json!({ "orderId": 1, "status": { "odd": 1 } });
-    service.state().extra = Some(broken);
+    service.state().extra = vec![broken];
     service.state().hidden = vec![1, 2];
     service.pass(HOUR);
     let round = inbox.poll().await.unwrap();
@@ -250,6 +274,37 @@ async fn an_order_without_an_rx_id_is_delivered_once_and_reported() {
     let round = inbox.poll().await.unwrap();
     assert_eq!(kinds(&round), [ProblemKind::NoRxId]);
     assert_eq!(names(&inbox.claim(1).await.unwrap()), [("7", 1)]);
+}
+
+/// Not of the first round alone: who looks an hour later must see that a status has a new name.
+#[tokio::test]
+async fn a_status_that_nobody_knows_is_a_problem_for_as_long_as_it_is_listed() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    for (number, status) in [(1, "Klar"), (2, "Completed"), (3, "Lab Review")] {
+        let listed = json!({
+            "orderId": number, "rxId": format!("rx-{number}"), "status": status,
+        });
+        service.state().extra.push(listed);
+    }
+    let round = inbox.poll().await.unwrap();
+    assert_eq!((round.listed(), round.deliveries()), (3, 3));
+    for _ in 0..3 {
+        service.pass(HOUR);
+        let round = inbox.poll().await.unwrap();
+        let unknown = round.problems().iter();
+        let unknown = unknown.filter(|one| one.kind() == ProblemKind::UnknownStatus);
+        let unknown: Vec<_> = unknown
+            .map(|one| one.order_id().unwrap().as_str())
+            .collect();
+        assert_eq!((unknown, round.deliveries()), (vec!["1", "2"], 0));
+        let problems = inbox.stats().await.unwrap().problems;
+        assert_eq!(problems[&ProblemKind::UnknownStatus], 2);
+    }
+    service.state().extra.drain(..2);
+    inbox.poll().await.unwrap();
+    let problems = inbox.stats().await.unwrap().problems;
+    assert_eq!(problems.get(&ProblemKind::UnknownStatus), None);
 }
 
 #[tokio::test]
