@@ -2,7 +2,7 @@
 
 use lab_connector::{Endpoints, Lab, Operation, OrderStatus};
 
-use super::{list, service};
+use super::{ONE, ids, list, service};
 use crate::support::{RawServer, TestClock, builder, store};
 
 /// A lab whose configuration says how the answers are shaped.
