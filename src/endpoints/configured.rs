@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::json::named;
 use super::{EndpointSource, Endpoints, Operation};
 use crate::error::Result;
+use crate::key::same_spelling;
 
 /// The operations below the base URL of authorization. Convention.
 const OAUTH: [Operation; 4] = [
@@ -41,15 +42,18 @@ impl Endpoints {
         let mut whole = json!({ "base_url": base_url, "endpoints": endpoints, "shapes": shapes });
         // The file may have a base URL and shapes as well: those of the configuration win.
         if let Some(Value::String(path)) = endpoints {
-            whole = Self::file_value(path)?;
+            let mut file = Self::file_object(path)?;
             for (name, value) in [
                 ("base_url", base_url.map(Value::from)),
                 ("shapes", shapes.cloned()),
             ] {
                 if let Some(value) = value {
-                    whole[name] = value;
+                    // The file may spell it otherwise, and the first of two would be read.
+                    file.retain(|key, _| !same_spelling(key, name));
+                    file.insert(name.to_owned(), value);
                 }
             }
+            whole = Value::Object(file);
         }
         if shapes.is_none() && whole["shapes"].is_null() {
             // `null` is not a way to leave the shapes out of `from_value`.
@@ -120,6 +124,34 @@ mod tests {
             url(&merged, Operation::Authorization),
             "https://b.example/u/login"
         );
+    }
+
+    #[test]
+    fn a_file_that_holds_no_object_is_named() {
+        for text in ["[]", "7", "\"https://a.example\"", "null"] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let path = Value::from(file.path().to_str().unwrap());
+            for base in [None, Some("https://a.example")] {
+                let read = Endpoints::configured(base, None, None, Some(&path), None);
+                let error = read.unwrap_err();
+                assert!(error.is_configuration());
+                let name = file.path().display().to_string();
+                assert!(error.to_string().contains(&name), "{text}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_base_wins_over_that_of_the_file_in_any_spelling() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), r#"{"BaseUrl": "https://file.example"}"#).unwrap();
+        let path = Value::from(file.path().to_str().unwrap());
+        let base = Some("https://a.example");
+        let endpoints = Endpoints::configured(base, None, None, Some(&path), None);
+        let endpoints = endpoints.unwrap().unwrap();
+        let orders = url(&endpoints, Operation::GetOrders);
+        assert!(orders.starts_with("https://a.example/"), "{orders}");
     }
 
     #[test]

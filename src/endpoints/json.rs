@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::template::is_absolute;
 use super::{EndpointSource, Endpoints, Operation};
@@ -61,11 +61,12 @@ impl Endpoints {
     /// keys, as a whole configuration has: that is read with [`Config::from_file`](crate::Config::from_file).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::from_value(&Self::file_value(path)?).map_err(|error| misfit(path, error))
+        let object = Value::Object(Self::file_object(path)?);
+        Self::from_value(&object).map_err(|error| misfit(path, error))
     }
 
     /// The JSON of such a file.
-    pub(super) fn file_value(path: impl AsRef<Path>) -> Result<Value> {
+    pub(super) fn file_object(path: impl AsRef<Path>) -> Result<Map<String, Value>> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| {
             let name = path.display();
@@ -74,16 +75,17 @@ impl Endpoints {
         // Editors put a byte order mark before it.
         let value =
             Self::json_value(&text::of(&bytes, None)).map_err(|error| misfit(path, error))?;
+        let Value::Object(object) = value else {
+            return Err(misfit(path, no_object()));
+        };
         // What else a configuration says would be lost without a word.
-        let object = value.as_object();
-        let mut keys = object.into_iter().flat_map(|object| object.keys());
-        let foreign = keys.find(|key| {
+        let foreign = object.keys().find(|key| {
             !["baseurl", "endpoints", "shapes"]
                 .iter()
                 .any(|known| same_key(key, known))
         });
         match foreign {
-            None => Ok(value),
+            None => Ok(object),
             Some(key) => Err(misfit(
                 path,
                 Error::configuration(format!(
@@ -101,7 +103,7 @@ impl Endpoints {
 
     pub(super) fn from_value(value: &Value) -> Result<Self> {
         let Value::Object(object) = value else {
-            return Err(Error::configuration("endpoints must be a JSON object"));
+            return Err(no_object());
         };
         let field = |name: &str| lenient_field(object, &[name]);
         let mut endpoints = match field("baseurl") {
@@ -217,6 +219,10 @@ impl Endpoints {
 /// The error of a setting.
 pub(super) fn named(setting: &str, error: &Error) -> Error {
     Error::configuration(format!("`{setting}`: {error}")).with_source(error.clone())
+}
+
+fn no_object() -> Error {
+    Error::configuration("endpoints must be a JSON object")
 }
 
 fn misfit(path: &Path, error: Error) -> Error {
