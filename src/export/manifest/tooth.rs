@@ -62,8 +62,13 @@ fn bridge(
 ) -> Vec<u8> {
     let id = element.take(&["id", "bridgeid"]);
     let kind = element.take(&["type", "bridgetype"]);
-    let ends = [element.take(&["fromadaid"]), element.take(&["toadaid"])];
-    let ends = ends.map(|end| end.as_deref().and_then(model::tooth_number));
+    let ends = ["FromAdaId", "ToAdaId"].map(|name| {
+        let id = element.take(&[&name.to_ascii_lowercase()]);
+        let number = id.as_deref().and_then(model::tooth_number);
+        // What is no tooth must not be lost.
+        element.put_back(name, id.filter(|_| number.is_none()));
+        number
+    });
     // Both ends name a range; one end alone names only itself.
     let mut over = match ends {
         [Some(from), Some(to)] => between(from, to),
