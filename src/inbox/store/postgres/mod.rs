@@ -126,7 +126,7 @@ impl PostgresStore {
                 }
             }
         });
-        task.await.unwrap_or_else(|_| Err(stopped()))
+        task.await.unwrap_or_else(|error| Err(stopped(&error)))
     }
 
     pub(super) async fn clock(&self, callers: SystemTime) -> Result<SystemTime> {
@@ -236,8 +236,14 @@ fn may_heal(code: &SqlState) -> bool {
     !gone && (codes.contains(&code) || classes.iter().any(|class| code.starts_with(class)))
 }
 
-fn stopped() -> Error {
-    Error::new(Kind::Store("the runtime of the store has ended".into()))
+/// Why a task did not end. What a panic says stays out: it may hold values.
+fn stopped(error: &tokio::task::JoinError) -> Error {
+    let why = if error.is_panic() {
+        "an operation of the store panicked"
+    } else {
+        "the runtime of the store has ended"
+    };
+    Error::new(Kind::Store(why.into()))
 }
 
 impl fmt::Debug for PostgresStore {
@@ -246,5 +252,27 @@ impl fmt::Debug for PostgresStore {
             .field("schema", &self.shared.schema)
             .field("callers_clock", &self.shared.callers_clock)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_not_taken_for_the_end_of_the_runtime() {
+        async fn panics() {
+            panic!("canary")
+        }
+        let error = tokio::spawn(panics()).await.unwrap_err();
+        let text = stopped(&error).to_string();
+        assert!(
+            text.contains("panicked") && !text.contains("canary"),
+            "{text}"
+        );
+        let ended = tokio::spawn(std::future::pending::<()>());
+        ended.abort();
+        let text = stopped(&ended.await.unwrap_err()).to_string();
+        assert!(text.contains("runtime"), "{text}");
     }
 }
