@@ -76,7 +76,8 @@ impl PostgresStore {
     /// is left out is taken from the environment (`PGHOST` and its kin, the file `.pgpass`).
     /// Without `sslmode` the connection is encrypted only where the server offers it, and the
     /// server is not verified: say `verify-full` where the network is not yours. Without
-    /// `sslrootcert` the roots are those of the platform. A connection that is encrypted needs the
+    /// `sslrootcert` the roots are those of the platform; with it, `require` verifies as `verify-ca`
+    /// does. A connection that is encrypted needs the
     /// feature `rustls`, or a provider that you install. `connect_timeout` is 10 seconds unless it
     /// is given.
     ///
