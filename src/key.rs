@@ -9,6 +9,11 @@ pub(crate) fn same_key(key: &str, name: &str) -> bool {
     letters(key).eq(name.bytes())
 }
 
+/// Whether two spellings are of one name.
+pub(crate) fn same_spelling(one: &str, other: &str) -> bool {
+    letters(one).eq(letters(other))
+}
+
 /// The bytes of a key that count, in lower case.
 fn letters(key: &str) -> impl Iterator<Item = u8> + '_ {
     // Bytes and not characters: names are ASCII, and no byte of another character is equal to one
@@ -68,6 +73,7 @@ mod tests {
         for key in ["rxId", "RxID", "rx_id", "RX-ID", "rxid", "__rx--id_"] {
             assert!(same_key(key, "rxid"), "{key}");
             assert_eq!(FoldedKey::new(key).as_str(), "rxid");
+            assert!(same_spelling(key, "Rx_Id"), "{key}");
         }
         assert!(!same_key("rx id", "rxid"));
         assert_eq!(FoldedKey::new(&"x".repeat(25)).as_str(), "");

@@ -74,8 +74,10 @@ impl Protocol {
 
     /// Asks, unless there is an answer that is no older than `interval`, or none came within it.
     async fn ask(&self, interval: Duration) -> Result<()> {
-        // A call can often do without it, so it gets less time than other answers: 10 seconds by default.
+        // A call can often do without it, so it gets less time than other answers: 10 seconds by default,
+        // for the wait and the request together.
         let limit = self.wire.timeouts.attempt / 3;
+        let began = self.wire.clock.elapsed();
         let late = || Error::new(Kind::Timeout(limit)).with_operation(Operation::Discovery.title());
         // Held across the request on purpose: of a hundred accounts that refresh at once one asks,
         // and the others find its result. It is an async lock, so a caller that goes away frees it.
@@ -97,7 +99,8 @@ impl Protocol {
         if fresh {
             return Ok(());
         }
-        let result = match self.wire.within(limit, self.discover()).await {
+        let left = limit.saturating_sub(clock.elapsed().saturating_sub(began));
+        let result = match self.wire.within(left, self.discover()).await {
             Some(result) => result,
             None => Err(late()),
         };
@@ -134,5 +137,56 @@ impl Protocol {
             return Err(answer::error(head.status, &head.headers, &body, now));
         }
         self.directory.update(&body, self.wire.clock.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::{Client, Endpoints, transport};
+
+    /// tokio's paused clock.
+    #[derive(Debug)]
+    struct Paused(tokio::time::Instant);
+
+    #[async_trait::async_trait]
+    impl Clock for Paused {
+        fn now(&self) -> SystemTime {
+            SystemTime::now()
+        }
+
+        fn elapsed(&self) -> Duration {
+            self.0.elapsed()
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            tokio::time::sleep(duration).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_for_others_and_the_request_have_one_limit() {
+        let began = tokio::time::Instant::now();
+        let silent = transport::from_fn(|_| std::future::pending());
+        let client = Client::builder()
+            .credentials("a", "b")
+            .endpoints(Endpoints::from_base_url("https://a.example").unwrap())
+            .transport(silent)
+            .clock(Paused(began))
+            .build()
+            .unwrap();
+        let protocol = client.protocol();
+        let held = protocol.asked.lock().await;
+        let asking = protocol.ask(WHEN_NEEDED);
+        let holding = async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            drop(held);
+        };
+        let (asked, ()) = futures_util::join!(asking, holding);
+        assert!(asked.unwrap_err().is_timeout());
+        assert_eq!(began.elapsed().as_secs(), 10);
     }
 }

@@ -135,11 +135,12 @@ pub(crate) fn redirect_url(text: &str) -> Result<String> {
 }
 
 /// The parameters of the sign-in page that the software must not set: those that the client fills in
-/// itself (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
-const RESERVED: [&str; 6] = [
+/// itself (RFC 6749 section 4.1.1, RFC 7636 section 4.3). Section 3.1: none may be there twice.
+const RESERVED: [&str; 7] = [
     "response_type",
     "client_id",
     "redirect_uri",
+    "scope",
     "state",
     "code_challenge",
     "code_challenge_method",
@@ -149,7 +150,12 @@ const RESERVED: [&str; 6] = [
 /// the first one is for.
 pub(crate) fn check_parameter(name: &str) -> Result<()> {
     if name.is_empty() || RESERVED.contains(&name) {
-        let why = "cannot be added to the sign-in page, which has one of its own";
+        let why = match name {
+            "scope" => {
+                "has a setting of its own: `ClientBuilder::scope`, `scopes` in a configuration"
+            }
+            _ => "cannot be added to the sign-in page, which has one of its own",
+        };
         return Err(Error::configuration(format!("`{name}` {why}")));
     }
     Ok(())
@@ -158,6 +164,16 @@ pub(crate) fn check_parameter(name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parameter_is_not_there_twice() {
+        assert!(check_parameter("audience").is_ok());
+        for (name, advice) in [("scope", "`ClientBuilder::scope`"), ("state", "of its own")] {
+            let error = check_parameter(name).unwrap_err();
+            assert!(error.is_configuration(), "{name}");
+            assert!(error.to_string().contains(advice), "{error}");
+        }
+    }
 
     #[test]
     fn redirect_urls_are_held_to_what_can_be_registered() {

@@ -140,6 +140,10 @@ impl Tokens {
         // The parser's own message may show a part of the text.
         let stored: StoredTokens = serde_json::from_str(json)
             .map_err(|_| Error::new(Kind::Store("an entry is damaged".into())))?;
+        // Generations are counted up. A database keeps them in 63 bits, and no count gets there.
+        if i64::try_from(stored.generation).is_err() {
+            return Err(Error::new(Kind::Store("an entry is damaged".into())));
+        }
         let time =
             // Adding to a `SystemTime` panics on overflow, and a damaged entry may hold any number.
             // Twice the longest life: it is counted from 1970, and an expiry from now.
@@ -378,6 +382,23 @@ mod tests {
         let second = Tokens::from_answer(answer, SystemTime::UNIX_EPOCH, Some(&first));
         assert_eq!(second.refresh.as_ref().map(Secret::expose), Some("r"));
         assert_eq!(second.generation(), 2);
+    }
+
+    #[test]
+    fn a_generation_that_nobody_counted_to_is_damage() {
+        let entry = |generation: u64| {
+            let start = r#"{"access_token":"canary","expires_at":1,"generation":"#;
+            Tokens::from_json(&format!("{start}{generation}}}"))
+        };
+        let last = entry(i64::MAX as u64).unwrap();
+        let answer = serde_json::from_str(r#"{"access_token":"b"}"#).unwrap();
+        let next = Tokens::from_answer(answer, SystemTime::UNIX_EPOCH, Some(&last));
+        assert!(next.generation() > last.generation());
+        for generation in [i64::MAX as u64 + 1, u64::MAX] {
+            let error = entry(generation).unwrap_err();
+            assert!(error.is_store(), "{error}");
+            assert!(error.to_string().contains("damaged"), "{error}");
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl<'a> Attempts<'a> {
             self.renewed = true;
             // The 401 is the token's failure, not the service's: it costs no attempt and no repeat.
             self.forgiven += 1;
-            self.trace.renewing();
+            self.trace.renewing(self.made);
             let other = source.tokens_after(refused.generation());
             // Within the operation's time, as all of it (`a_call_that_is_refused_late_ends_in_its_time`).
             let other = wire.within(self.left(), other).await;

@@ -73,9 +73,9 @@ impl Trace {
         future.instrument(self.span.clone()).await
     }
 
-    pub(super) fn renewing(&self) {
+    pub(super) fn renewing(&self, attempts: u32) {
         tracing::debug!(target: "lab_connector", parent: &self.span, "the token was refused, renewing it");
-        self.resent(1);
+        self.resent(attempts);
     }
 
     pub(super) fn failed(&self, event: &RetryEvent<'_>) {
@@ -131,7 +131,7 @@ impl Trace {
         future.await
     }
 
-    pub(super) fn renewing(&self) {}
+    pub(super) fn renewing(&self, _: u32) {}
 
     pub(super) fn failed(&self, _: &RetryEvent<'_>) {}
 

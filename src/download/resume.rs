@@ -124,7 +124,10 @@ impl Head {
         let headers = response.headers();
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         // A length that is no number is no length: then the body needs another proof.
-        let length = text(header::CONTENT_LENGTH).and_then(|text| text.trim().parse().ok());
+        let length = text(header::CONTENT_LENGTH).map(str::trim);
+        // `parse` would take a sign.
+        let length = length.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let length = length.and_then(|text| text.parse().ok());
         let chunked = text(header::TRANSFER_ENCODING).is_some();
         // HTTP/2 and later mark the end of a body; HTTP/1 without a length or chunks ends with the
         // connection, cut or not.
@@ -430,6 +433,21 @@ mod tests {
         // Another total than it was.
         let longer = head(206, &[a, ("content-range", "bytes 5-10/11")]);
         assert_eq!(plan(Some(&held), &longer), AskAnew);
+    }
+
+    #[test]
+    fn a_length_is_made_of_digits() {
+        for (text, length) in [
+            ("10", Some(10)),
+            (" 010 ", Some(10)),
+            ("+10", None),
+            ("-10", None),
+            ("", None),
+            ("99999999999999999999", None),
+        ] {
+            let head = head(200, &[("content-length", text)]);
+            assert_eq!(head.length, length, "{text}");
+        }
     }
 
     #[test]

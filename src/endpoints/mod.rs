@@ -52,9 +52,10 @@ use http::Method;
 use url::Url;
 
 use crate::error::{Error, Result};
+use crate::key::same_spelling;
 use crate::model::lenient::Shapes;
 pub use operation::Operation;
-use template::{Template, is_absolute, same_name};
+use template::{Template, is_absolute};
 
 /// A method and a URI template for each operation.
 #[derive(Clone, Debug, Default)]
@@ -188,7 +189,7 @@ impl Endpoints {
         let named = |error: Error| error.with_operation(operation.title());
         let template = Template::new(&template).map_err(named)?;
         let needed = operation.needs();
-        let has = |needed: &&str| template.names().any(|name| same_name(name, needed));
+        let has = |needed: &&str| template.names().any(|name| same_spelling(name, needed));
         if !needed.is_empty() && !needed.iter().any(has) {
             return Err(named(Error::configuration(format!(
                 "the URI template of `{}` lacks `{{{}}}`, without which nothing says what is meant",

@@ -8,7 +8,7 @@ use std::fmt;
 
 use http::Method;
 
-use super::template::same_name;
+use crate::key::same_spelling;
 
 macro_rules! operations {
     ($($variant:ident = $name:literal $(or $alias:literal)*, $title:literal, $method:ident $path:literal, $meaning:literal;)*) => {
@@ -137,7 +137,7 @@ impl Operation {
         let after = self.path().split('{').skip(1);
         after
             .filter_map(|rest| Some(rest.split_once('}')?.0))
-            .any(|known| same_name(name, known))
+            .any(|known| same_spelling(name, known))
     }
 }
 

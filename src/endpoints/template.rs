@@ -13,6 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use crate::error::{Error, Result, answer};
+use crate::key::same_spelling;
 
 /// Everything but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -93,7 +94,9 @@ impl Template {
     /// `{accountId}` is `{account_id}`.
     pub(crate) fn expand(&self, variables: &[(&str, &str)]) -> Result<Url> {
         self.expand_with(|name| {
-            let found = variables.iter().find(|(known, _)| same_name(name, known));
+            let found = variables
+                .iter()
+                .find(|(known, _)| same_spelling(name, known));
             found.map(|(_, value)| *value)
         })
     }
@@ -126,15 +129,6 @@ impl Template {
         Url::parse(&text)
             .map_err(|error| Error::configuration("the URL is not valid").with_source(error))
     }
-}
-
-/// Whether two spellings name one variable.
-pub(crate) fn same_name(one: &str, other: &str) -> bool {
-    fn letters(text: &str) -> impl Iterator<Item = u8> + '_ {
-        let counting = text.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
-        counting.map(|byte| byte.to_ascii_lowercase())
-    }
-    letters(one).eq(letters(other))
 }
 
 /// A variable as other notations write it: `:rxId`, `<RxID>`, `{{rxId}}`; Align's own pages do. Taken

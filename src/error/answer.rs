@@ -76,14 +76,22 @@ pub(crate) fn describe(headers: &HeaderMap, body: &[u8]) -> &'static str {
          service, or decompress it in a `ClientBuilder::transport`"
     } else if is_page(start) {
         "it is an HTML page, perhaps of a proxy or a sign-in form"
-    } else if headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
-    {
+    } else if is_of_type(headers, "application/json") {
         "it is not valid JSON"
     } else {
         "it is not JSON"
     }
+}
+
+/// Whether a body is declared to be of a media type. Types have no case (RFC 9110 section 8.3.1), and may
+/// be followed by parameters.
+pub(crate) fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let declared = headers.get(http::header::CONTENT_TYPE);
+    let mut parts = declared
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let kind = parts.next().unwrap_or_default().trim_ascii();
+    kind.eq_ignore_ascii_case(wanted.as_bytes())
 }
 
 fn is_compressed(headers: &HeaderMap, body: &[u8]) -> bool {
@@ -319,6 +327,22 @@ mod tests {
         ] {
             assert!(!is_page(none.as_bytes()), "{none}");
         }
+    }
+
+    #[test]
+    fn a_media_type_has_no_case() {
+        for (kind, is_json) in [
+            ("application/json", true),
+            ("Application/JSON ;charset=utf-8", true),
+            ("application/json-seq", false),
+            ("text/plain;application/json", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::CONTENT_TYPE, kind.parse().unwrap());
+            let said = describe(&headers, b"{");
+            assert_eq!(said == "it is not valid JSON", is_json, "{kind}");
+        }
+        assert!(!is_of_type(&HeaderMap::new(), "application/json"));
     }
 
     #[test]

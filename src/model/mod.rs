@@ -18,6 +18,7 @@ mod order;
 mod prescription;
 pub(crate) mod shapes;
 mod time;
+mod tooth_number;
 
 pub use account::Account;
 pub use asset::Asset;
@@ -26,5 +27,7 @@ pub use notification::Notification;
 pub use order::Order;
 pub use prescription::{Prescription, Tooth};
 #[cfg(feature = "export")]
-pub(crate) use prescription::{american, day, tooth_number};
+pub(crate) use prescription::{american, day};
 pub(crate) use time::WireTime;
+#[cfg(feature = "export")]
+pub(crate) use tooth_number::{teeth_between, tooth_number};

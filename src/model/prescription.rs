@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use serde_json::{Map, Value};
 
 use super::time::WireTime;
+use super::tooth_number::{self, tooth_number};
 use crate::key::same_key;
 use crate::sensitive::Sensitive;
 
@@ -84,6 +85,10 @@ impl Prescription {
     }
 
     /// The teeth that the prescription is about.
+    ///
+    /// In an order a range such as `14-16` names all of them. A text with a range that would mean other
+    /// teeth in the system of the FDI (`18-21`), or goes from jaw to jaw, names none; it is in
+    /// [`Order::extra`](super::Order::extra). Convention.
     #[must_use]
     pub fn teeth(&self) -> &[Tooth] {
         &self.teeth
@@ -232,14 +237,6 @@ const LICENSE: &[&str] = &[
     "licence",
 ];
 
-/// The number of a tooth in the American way.
-pub(crate) fn tooth_number(text: &str) -> Option<u8> {
-    let number = text.trim().parse().ok()?;
-    // Two-digit numbers of the FDI system reach 48 and overlap with these; which system an answer
-    // uses is not known.
-    (1..=32).contains(&number).then_some(number)
-}
-
 /// A day as `2026-03-14`, if the text is one: American (`03/14/2026`), or a time as the service writes
 /// times. Of a time with an offset it is the day that is written there.
 pub(crate) fn day(text: String) -> String {
@@ -319,13 +316,11 @@ fn bridge(value: &Value) -> Vec<u8> {
     teeth.filter_map(|tooth| tooth.number).collect()
 }
 
-/// The numbers of teeth in a number or in a text such as `14, 15`.
+/// The numbers of teeth in a number or in a text such as `14, 15` or `14-16`.
 fn numbers(value: &Value) -> Vec<u8> {
     // Another shape has no numbers in it.
     let text = text(value).unwrap_or_default();
-    // Whatever stands between the numbers. A range such as `14-16` is read as its ends.
-    let parts = text.split(|c: char| !c.is_ascii_digit());
-    parts.filter_map(tooth_number).collect()
+    tooth_number::listed(&text)
 }
 
 #[cfg(test)]
@@ -397,6 +392,17 @@ mod tests {
             super::Prescription::of_order(&Map::new()),
             Prescription::default()
         );
+    }
+
+    #[test]
+    fn a_range_is_of_teeth_and_of_a_bridge() {
+        let range = read(json!({ "teeth": "14-16", "bridges": ["14-16"] }));
+        let teeth: Vec<_> = range.teeth().iter().map(Tooth::number).collect();
+        assert_eq!(teeth, [Some(14), Some(15), Some(16)]);
+        assert_eq!(range.bridges(), [[14, 15, 16]]);
+        // What means other teeth in another system is left to a person, who finds it in `Order::extra`.
+        let other = read(json!({ "teeth": "18-21" }));
+        assert!(other.teeth().is_empty());
     }
 
     #[test]

@@ -23,8 +23,9 @@
 //! A download goes on where it broke off, and one that got further than before begins its attempts
 //! anew: see [`download`](crate::download).
 //!
-//! No harm is done by repeating what only reads, and *Revoke Token*. *Return Scan*, *Pair*,
-//! *Un Pair* and *Get Token* have an effect, and *Refresh Token* is repeated by its own task only.
+//! No harm is done by repeating what only reads. *Return Scan*, *Pair*, *Un Pair* and *Get Token* have an
+//! effect, and *Refresh Token* is repeated by its own task only. *Revoke Token* is sent once: to call
+//! [`Lab::revoke`](crate::client::Lab::revoke) again does no harm (RFC 7009 section 2.2).
 
 pub(crate) mod backoff;
 mod budget;

@@ -116,12 +116,22 @@ pub(in crate::simulator) fn is_wanted(headers: &HeaderMap) -> bool {
         .iter()
         .filter_map(|value| value.to_str().ok())
         // Programs send `*/*` or nothing; a browser names HTML.
-        .any(|value| value.contains("text/html"))
+        .any(|value| value.to_ascii_lowercase().contains("text/html"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_may_spell_it_otherwise() {
+        let asks = |accept: &'static str| {
+            let accept = HeaderValue::from_static(accept);
+            is_wanted(&HeaderMap::from_iter([(header::ACCEPT, accept)]))
+        };
+        assert!(asks("text/html,*/*;q=0.8") && asks("Text/HTML"));
+        assert!(!asks("*/*"));
+    }
 
     #[test]
     fn markup_in_text_is_no_markup() {

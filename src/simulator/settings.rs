@@ -45,5 +45,21 @@ pub(super) fn file<T>(
     let text = std::fs::read_to_string(path).map_err(|error| {
         InvalidSettings::new(format!("the file {name} cannot be read: {error}"))
     })?;
-    read(&text).map_err(|error| InvalidSettings::new(format!("the file {name}: {error}")))
+    // Editors put a byte order mark before it.
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
+    read(text).map_err(|error| InvalidSettings::new(format!("the file {name}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let kept = tempfile::NamedTempFile::new().unwrap();
+        for text in ["[7]", "\u{FEFF}[7]"] {
+            std::fs::write(kept.path(), text).unwrap();
+            assert_eq!(file(kept.path(), read::<Vec<u8>>).unwrap(), [7]);
+        }
+    }
 }

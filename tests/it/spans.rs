@@ -130,6 +130,11 @@ async fn a_success_tells_its_status_and_a_renewed_token_is_a_repeat() {
         .mount(&server)
         .await;
     Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(503))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("GET"))
         .respond_with(ResponseTemplate::new(401))
         .up_to_n_times(1)
         .mount(&server)
@@ -149,6 +154,6 @@ async fn a_success_tells_its_status_and_a_renewed_token_is_a_repeat() {
     let of = |name: &str| spans.iter().find(|span| span["otel.name"] == name);
     let listed = of("Get Orders").unwrap();
     assert_eq!(listed["http.response.status_code"], "200");
-    assert_eq!(listed["http.request.resend_count"], "1");
+    assert_eq!(listed["http.request.resend_count"], "2");
     assert!(!listed.contains_key("error.type"));
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use super::super::attempts::Attempts;
@@ -23,7 +23,7 @@ use crate::download::{
     Digest, Head, Meter, PartialFile, Plan, Progress, RejectReason, Report, Sink, VerifiedFile,
     plan,
 };
-use crate::error::{Error, Kind, Result, SendState};
+use crate::error::{Error, Kind, Result, SendState, answer};
 use crate::transport::wire::TimedTransport;
 use crate::transport::{Body, Failure, Response, Timeouts};
 
@@ -255,9 +255,7 @@ impl<'a> Transfer<'a> {
 
 /// No order's file is a page: it is a proxy's, or a sign-in form.
 fn is_page(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("text/html"))
+    answer::is_of_type(headers, "text/html")
 }
 
 fn too_slow(wire: &TimedTransport) -> Error {
@@ -303,5 +301,21 @@ impl Pace {
         let keeps = self.bytes >= due;
         *self = Pace::default();
         keeps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_one_in_any_spelling() {
+        for kind in ["text/html", "Text/HTML; charset=utf-8", "TEXT/HTML"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            assert!(is_page(&headers), "{kind}");
+        }
     }
 }

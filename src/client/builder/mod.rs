@@ -166,7 +166,7 @@ impl ClientBuilder {
     }
 
     /// A further parameter of the sign-in page, such as `audience`. Not one that the protocol
-    /// needs itself, such as `state`. Default: none.
+    /// needs itself, such as `state`; for `scope` there is [`ClientBuilder::scope`]. Default: none.
     pub fn authorization_parameter(
         mut self,
         name: impl Into<String>,

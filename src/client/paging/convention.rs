@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{NextPage, Page, link};
-use crate::key::same_key;
+use crate::key::{same_key, same_spelling};
 
 type Object = Map<String, Value>;
 
@@ -129,17 +129,14 @@ pub(super) fn signs(headers: &http::HeaderMap, around: &Object) -> BTreeSet<&'st
 fn at(url: &Url, name: &str, value: &str) -> NextPage {
     let mut next = url.clone();
     // Replaced and not added: which of two `page=` counts is for the service to say.
-    let others = url.query_pairs().filter(|(key, _)| !same(key, name));
+    let others = url
+        .query_pairs()
+        .filter(|(key, _)| !same_spelling(key, name));
     next.query_pairs_mut()
         .clear()
         .extend_pairs(others)
         .append_pair(name, value);
     NextPage::At(next.into())
-}
-
-fn same(key: &str, name: &str) -> bool {
-    let letters = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
-    letters(key) == letters(name)
 }
 
 /// What the answer says of pages: around the list, and in objects made for it.

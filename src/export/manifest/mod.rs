@@ -100,11 +100,13 @@ impl Manifest {
         let procedure =
             // The code is then one of another table, so the field's own name goes along.
             procedure.or_else(|| field(&["casetypename"]).map(|text| ("casetype", text)));
+        let modeled_text = field(&["modeled"]);
+        let modeled = modeled_text.as_deref().and_then(yes_or_no);
         let manifest = Manifest {
             version: field(&["version"]),
             order_id: field(&["orderid", "caseid"]).map(OrderId::from),
             order_code: field(&["ordercode"]),
-            modeled: field(&["modeled"]).as_deref().and_then(yes_or_no),
+            modeled,
             lab_name: field(&["labname"]),
             lab_id: field(&["labid"]),
             export_time: field(&["exporttime"]),
@@ -123,6 +125,8 @@ impl Manifest {
             objects: read_objects,
             extra: Element::default(),
         };
+        // A text that says neither must not be lost.
+        root.put_back("Modeled", modeled_text.filter(|_| modeled.is_none()));
         // What is left of each section.
         let rest = [rx, teeth, bridges, objects].map(|mut section| {
             // What was taken out leaves empty elements behind.

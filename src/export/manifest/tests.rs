@@ -178,6 +178,29 @@ fn a_bridge_may_name_its_teeth_in_three_ways() {
 }
 
 #[test]
+fn what_cannot_be_read_is_not_lost() {
+    let text = "<iTeroExport><RxInfo Modeled='maybe'/><Bridges>\
+        <Bridge Id='1' FromAdaId='UR6' ToAdaId='16'/><Bridge Id='2' FromAdaId='3' ToAdaId='x'/>\
+        </Bridges></iTeroExport>";
+    let manifest = read(text);
+    assert_eq!(manifest.is_modeled(), None);
+    assert_eq!(manifest.prescription().bridges(), [vec![16], vec![3]]);
+    assert_eq!(
+        serde_json::Value::from(manifest.extra()),
+        serde_json::json!({
+            "Modeled": "maybe",
+            "Bridges": {"Bridge": [
+                {"Id": "1", "FromAdaId": "UR6"},
+                {"Id": "2", "ToAdaId": "x"},
+            ]},
+        })
+    );
+    let read = read("<iTeroExport Modeled='No'/>");
+    assert_eq!(read.is_modeled(), Some(false));
+    assert!(read.extra().is_empty());
+}
+
+#[test]
 fn nothing_about_people_is_printed() {
     for text in [V24, V30, V50] {
         let manifest = read(text);

@@ -62,11 +62,17 @@ fn bridge(
 ) -> Vec<u8> {
     let id = element.take(&["id", "bridgeid"]);
     let kind = element.take(&["type", "bridgetype"]);
-    let ends = [element.take(&["fromadaid"]), element.take(&["toadaid"])];
-    let ends = ends.map(|end| end.as_deref().and_then(model::tooth_number));
-    // Both ends name a range; one end alone names only itself.
+    let ends = ["FromAdaId", "ToAdaId"].map(|name| {
+        let id = element.take(&[&name.to_ascii_lowercase()]);
+        let number = id.as_deref().and_then(model::tooth_number);
+        // What is no tooth must not be lost.
+        element.put_back(name, id.filter(|_| number.is_none()));
+        number
+    });
+    // Both ends name a range; one end alone names only itself. What goes from jaw to jaw is no bridge,
+    // and nothing is added between its ends.
     let mut over = match ends {
-        [Some(from), Some(to)] => between(from, to),
+        [Some(from), Some(to)] => model::teeth_between(from, to).unwrap_or_else(|| vec![from, to]),
         ends => ends.into_iter().flatten().collect(),
     };
     collect(element, &mut over);
@@ -77,19 +83,6 @@ fn bridge(
     element.put_back("Type", kind.map(|code| defines.resolve("BridgeType", code)));
     element.put_back("Id", id);
     over
-}
-
-/// The teeth from one to another, of the same jaw: 1 to 16 are the upper ones. What goes from
-/// jaw to jaw is no bridge, and nothing is added between its ends.
-fn between(from: u8, to: u8) -> Vec<u8> {
-    if (from <= 16) != (to <= 16) {
-        return vec![from, to];
-    }
-    if from <= to {
-        (from..=to).collect()
-    } else {
-        (to..=from).rev().collect()
-    }
 }
 
 fn collect(element: &Element, teeth: &mut Vec<u8>) {

@@ -285,6 +285,9 @@ macro_rules! record {
         /// The names of each field, best first.
         const NAMES: &[&[&str]] = &[$(&[$($name),+]),+];
 
+        // Those that were named are noted in a set of 32 bits.
+        const _: () = assert!(NAMES.len() <= 32);
+
         // A longer name would never be found.
         const _: () = {
             let mut field = 0;

@@ -76,7 +76,8 @@ impl PostgresStore {
     /// is left out is taken from the environment (`PGHOST` and its kin, the file `.pgpass`).
     /// Without `sslmode` the connection is encrypted only where the server offers it, and the
     /// server is not verified: say `verify-full` where the network is not yours. Without
-    /// `sslrootcert` the roots are those of the platform. A connection that is encrypted needs the
+    /// `sslrootcert` the roots are those of the platform; with it, `require` verifies as `verify-ca`
+    /// does. A connection that is encrypted needs the
     /// feature `rustls`, or a provider that you install. `connect_timeout` is 10 seconds unless it
     /// is given.
     ///
@@ -126,7 +127,7 @@ impl PostgresStore {
                 }
             }
         });
-        task.await.unwrap_or_else(|_| Err(stopped()))
+        task.await.unwrap_or_else(|error| Err(stopped(&error)))
     }
 
     pub(super) async fn clock(&self, callers: SystemTime) -> Result<SystemTime> {
@@ -236,8 +237,14 @@ fn may_heal(code: &SqlState) -> bool {
     !gone && (codes.contains(&code) || classes.iter().any(|class| code.starts_with(class)))
 }
 
-fn stopped() -> Error {
-    Error::new(Kind::Store("the runtime of the store has ended".into()))
+/// Why a task did not end. What a panic says stays out: it may hold values.
+fn stopped(error: &tokio::task::JoinError) -> Error {
+    let why = if error.is_panic() {
+        "an operation of the store panicked"
+    } else {
+        "the runtime of the store has ended"
+    };
+    Error::new(Kind::Store(why.into()))
 }
 
 impl fmt::Debug for PostgresStore {
@@ -246,5 +253,27 @@ impl fmt::Debug for PostgresStore {
             .field("schema", &self.shared.schema)
             .field("callers_clock", &self.shared.callers_clock)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_not_taken_for_the_end_of_the_runtime() {
+        async fn panics() {
+            panic!("canary")
+        }
+        let error = tokio::spawn(panics()).await.unwrap_err();
+        let text = stopped(&error).to_string();
+        assert!(
+            text.contains("panicked") && !text.contains("canary"),
+            "{text}"
+        );
+        let ended = tokio::spawn(std::future::pending::<()>());
+        ended.abort();
+        let text = stopped(&ended.await.unwrap_err()).to_string();
+        assert!(text.contains("runtime"), "{text}");
     }
 }

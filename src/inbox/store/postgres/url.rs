@@ -92,6 +92,9 @@ fn tls(mode: &str, files: &Files) -> Result<(SslMode, Tls)> {
     let (mode, verification) = match mode {
         "disable" => return Ok((SslMode::Disable, Tls::Off)),
         "allow" | "prefer" => (SslMode::Prefer, Verification::Nothing),
+        // As libpq does, by its documentation for older programs: who names roots wants them used. Unlike
+        // there, a file that is missing is an error: a mistake in its path would verify nothing.
+        "require" if files.root.is_some() => (SslMode::Require, Verification::Issuer),
         "require" => (SslMode::Require, Verification::Nothing),
         "verify-ca" => (SslMode::Require, Verification::Issuer),
         "verify-full" => (SslMode::Require, Verification::Everything),
@@ -274,6 +277,7 @@ mod tests {
             "sslmode=canary",
             "port=canary",
             "sslmode=verify-full&sslrootcert=canary",
+            "sslmode=require&sslrootcert=canary",
         ] {
             let error = read(&format!("postgres://u@h/d?{wrong}"))
                 .map(drop)
