@@ -7,7 +7,7 @@
 //!
 //! *Default.* Callers never refresh. They ask for a token; if one is due, a detached task
 //! refreshes it, and all callers share its result, success and failure alike. A caller that
-//! goes away loses nothing. The task follows the protocol of [`TokenStore`](super::TokenStore):
+//! goes away loses nothing. The task follows the protocol of [`TokenStore`]:
 //!
 //! - It loads the entry. If the entry is good already (another process was faster), that is the
 //!   result, and nothing is sent.
