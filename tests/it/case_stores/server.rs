@@ -57,6 +57,7 @@ async fn the_server_is_verified_as_the_url_says() {
         (name, "verify-full", Some(&*ours)),
         // Certificates are for names.
         (address, "verify-ca", Some(&ours)),
+        (address, "require", Some(&ours)),
         (address, "require", None),
         (address, "prefer", None),
         (address, "disable", None),
@@ -68,6 +69,8 @@ async fn the_server_is_verified_as_the_url_says() {
         (address, "verify-full", Some(&*ours)),
         (name, "verify-full", Some(&other)),
         (name, "verify-ca", Some(&other)),
+        // Roots that are named are used.
+        (name, "require", Some(&other)),
         (name, "verify-full", None),
     ] {
         let error = connect(host, mode, root).await.unwrap_err();
