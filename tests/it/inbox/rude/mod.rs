@@ -80,7 +80,7 @@ fn what_is_shown_is_handed_out_under_one_name_however_rude_the_world_is() {
     assert!(
         findings.is_empty(),
         "{}",
-        findings[..findings.len().min(5)].join("\n\n")
+        findings[..findings.len().min(2)].join("\n\n")
     );
     // The worlds are only worth something if much happens in them.
     if worlds >= 30 {
@@ -127,14 +127,14 @@ fn play(seed: u64) -> Played<Tally> {
         let mut world = World::new(seed).await;
         let lived = world.live().await;
         let orders = format!("{:#?}", world.service().orders);
-        let story = || match std::env::var_os("RUDE_SEED") {
-            Some(_) => format!("{orders}\n{}\n", world.log.join("\n")),
-            None => String::new(),
-        };
         let ledger = world.ledger.lock().unwrap();
         let wrong = lived.err().or_else(|| ledger.wrong.first().cloned());
         match wrong {
-            Some(wrong) => Err(format!("{}RUDE_SEED={seed}: {wrong}", story())),
+            // With its story: maps have another order in each run, so a seed need not do the same again.
+            Some(wrong) => Err(format!(
+                "{orders}\n{}\nRUDE_SEED={seed}: {wrong}",
+                world.log.join("\n")
+            )),
             None => Ok(ledger.tally),
         }
     })
