@@ -26,13 +26,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::support::number;
 use crew::Process;
 use world::World;
-
-fn number(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().expect("a number"))
-}
 
 /// Seeds of worlds in which something was lost once, or was asked for that nobody can know. They are
 /// the first worlds of a soak.

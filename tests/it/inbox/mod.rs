@@ -16,6 +16,7 @@ mod running;
 mod told;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -30,6 +31,24 @@ use tokio::sync::Notify;
 use crate::support::{TestClock, account, builder, tokens};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Plays so many worlds, two at a time; each has a seed, from `first` on.
+fn play_worlds(first: u64, worlds: u64, play: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(first);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + worlds {
+                        break;
+                    }
+                    play(seed);
+                }
+            });
+        }
+    });
+}
 
 /// A service of one lab, in memory, that shows what it is told to show.
 #[derive(Clone)]

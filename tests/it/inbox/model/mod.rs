@@ -23,6 +23,8 @@ use lab_connector::inbox::{Inbox, MemoryStore};
 use lab_connector::simulator::Faults;
 use lab_connector::{Lab, OrderId};
 
+use super::play_worlds;
+use crate::support::number;
 use desk::Desk;
 use world::World;
 
@@ -33,27 +35,14 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// 10,000 cases, scripts/soak a million.
 #[test]
 fn what_was_shown_is_delivered_once_and_in_order_in_any_world() {
-    if let Ok(seed) = std::env::var("INBOX_SEED") {
-        play(seed.parse().unwrap(), true);
+    if let Some(seed) = number("INBOX_SEED") {
+        play(seed, true);
         return;
     }
-    let worlds = std::env::var("INBOX_WORLDS").map_or(300, |worlds| worlds.parse().unwrap());
-    let first: u64 = std::env::var("INBOX_FIRST").map_or(0, |first| first.parse().unwrap());
-    let next = AtomicU64::new(first);
+    let worlds = number("INBOX_WORLDS").unwrap_or(300);
+    let first = number("INBOX_FIRST").unwrap_or_default();
     let tally = Tally::default();
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + worlds {
-                        break;
-                    }
-                    tally.add(&play(seed, false));
-                }
-            });
-        }
-    });
+    play_worlds(first, worlds, |seed| tally.add(&play(seed, false)));
     println!("{worlds} worlds from seed {first}: {tally:?}");
     // The worlds are only worth something if much happens in them.
     let [orders, deliveries, missed, partial] = tally.values();

@@ -14,7 +14,6 @@ mod service;
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -28,8 +27,8 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
 use super::hooked_store::HookedStore;
-use super::{HOUR, notification};
-use crate::support::{TestClock, account, builder, tokens};
+use super::{HOUR, notification, play_worlds};
+use crate::support::{TestClock, account, builder, number, tokens};
 use ledger::{HandedOut, Ledger};
 use process::{GivesWay, Pace, Process, drive};
 use service::{Service, pick};
@@ -41,10 +40,6 @@ type Played<T = ()> = Result<T, String>;
 /// `RUDE_WORLDS` says how many, `RUDE_FIRST` the first seed.
 #[test]
 fn what_is_shown_is_handed_out_under_one_name_however_rude_the_world_is() {
-    let number = |name: &str| {
-        let text = std::env::var(name).ok()?;
-        Some(text.parse::<u64>().expect("a number"))
-    };
     let (worlds, first) = match number("RUDE_SEED") {
         Some(seed) => (1, seed),
         None => (
@@ -52,24 +47,13 @@ fn what_is_shown_is_handed_out_under_one_name_however_rude_the_world_is() {
             number("RUDE_FIRST").unwrap_or_default(),
         ),
     };
-    let next = AtomicU64::new(first);
     let found = Mutex::new((Tally::default(), Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + worlds {
-                        break;
-                    }
-                    let played = play(seed);
-                    let mut found = found.lock().unwrap();
-                    match played {
-                        Ok(tally) => found.0.add(&tally),
-                        Err(finding) => found.1.push(finding),
-                    }
-                }
-            });
+    play_worlds(first, worlds, |seed| {
+        let played = play(seed);
+        let mut found = found.lock().unwrap();
+        match played {
+            Ok(tally) => found.0.add(&tally),
+            Err(finding) => found.1.push(finding),
         }
     });
     let (tally, findings) = found.into_inner().unwrap();
