@@ -4,12 +4,9 @@
 //! unknown key is an error in a file, which is ours alone; in the environment only one that is close to
 //! a setting is.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-
 use crate::endpoints::Operation;
 use crate::key::same_key;
+use crate::model::lenient::Walk;
 
 /// The setting that a key names.
 ///
@@ -34,36 +31,16 @@ pub(super) fn known(key: &str, settings: &'static [&'static str]) -> Result<&'st
 
 /// The first key of a JSON object that is written twice: of such a map the parser keeps the last value.
 pub(super) fn repeated(json: &str) -> Option<String> {
-    let Keys(mut keys) = serde_json::from_str(json).ok()?;
+    let mut keys = Vec::new();
+    let mut walk = Walk::new(json);
+    let members = walk.object(|walk, key| {
+        keys.push(key.into_owned());
+        walk.value().map(drop)
+    });
+    members.and_then(|()| walk.end()).ok()?;
     keys.sort_unstable();
     let twice = keys.windows(2).find(|two| two[0] == two[1])?;
     Some(twice[0].clone())
-}
-
-struct Keys(Vec<String>);
-
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Keys;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Keys, M::Error> {
-                let mut keys = Vec::new();
-                while let Some((key, IgnoredAny)) = map.next_entry()? {
-                    keys.push(key);
-                }
-                Ok(Keys(keys))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
 }
 
 /// The setting that a key is probably meant to be.

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{Error, Kind};
@@ -87,10 +87,9 @@ pub(crate) fn describe(headers: &HeaderMap, body: &[u8]) -> &'static str {
 /// be followed by parameters.
 pub(crate) fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
     let declared = headers.get(http::header::CONTENT_TYPE);
-    let mut parts = declared
-        .into_iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    let kind = parts.next().unwrap_or_default().trim_ascii();
+    let declared = declared.map(HeaderValue::as_bytes).unwrap_or_default();
+    let kind = declared.split(|byte| *byte == b';').next();
+    let kind = kind.unwrap_or_default().trim_ascii();
     kind.eq_ignore_ascii_case(wanted.as_bytes())
 }
 

@@ -79,14 +79,10 @@ impl Delivery {
         let stored = &claimed.stored;
         let Some(order) = stored.order.clone() else {
             let failure = "the store has no data of its order: they were deleted too early";
-            let (first, longest) = inbox.settings.failure_delays;
             return Err(Settlement {
                 sequence: claimed.sequence,
                 token: Arc::clone(token),
-                outcome: Outcome::Released {
-                    after: backoff(claimed.attempts, first, longest),
-                    failure: Some(failure.to_owned()),
-                },
+                outcome: failed(inbox, claimed.attempts, failure.to_owned()),
             });
         };
         let history = stored.case.history_until(claimed.index);
@@ -259,10 +255,9 @@ impl Delivery {
     /// As [`Delivery::defer`].
     pub async fn fail(&self, reason: &str) -> Result<()> {
         // By characters: a cut by bytes can fall within one.
-        let failure = Some(reason.chars().take(LONGEST_REASON).collect());
-        let (first, longest) = self.inbox.settings.failure_delays;
-        let after = backoff(self.attempts(), first, longest);
-        self.settle(Outcome::Released { after, failure }).await
+        let failure = reason.chars().take(LONGEST_REASON).collect();
+        let outcome = failed(&self.inbox, self.attempts(), failure);
+        self.settle(outcome).await
     }
 
     /// Holds it for the [claim lease](Inbox::claim_lease) from now: for work that takes longer.
@@ -482,7 +477,6 @@ impl Delivery {
     }
 }
 
-/// Without the order's data.
 /// Makes a directory, and those above it that are missing. Its name has an order's id, and the names of
 /// its files may have more: it is for those who may read the files.
 async fn make_directory(directory: PathBuf, access: Access) -> Result<()> {
@@ -493,6 +487,7 @@ async fn make_directory(directory: PathBuf, access: Access) -> Result<()> {
     made.map_err(|error| Error::new(Kind::File(error.to_string())).with_source(error))
 }
 
+/// Without the order's data.
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
@@ -511,6 +506,15 @@ impl fmt::Debug for Delivery {
 fn may_be_replaced(error: &Error) -> bool {
     let status = error.status().map(|status| status.as_u16());
     error.is_incomplete() || matches!(status, Some(400 | 403 | 404 | 410))
+}
+
+/// What becomes of a delivery that failed at this attempt.
+fn failed(inbox: &Inbox, attempts: u32, failure: String) -> Outcome {
+    let (first, longest) = inbox.settings.failure_delays;
+    Outcome::Released {
+        after: backoff(attempts, first, longest),
+        failure: Some(failure),
+    }
 }
 
 /// How long a delivery that failed at this attempt waits for the next.

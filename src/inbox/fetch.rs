@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 
 use super::Inbox;
 use super::plan::Evidence;
-use super::plan::identity::{FetchTarget, Subject, present};
+use super::plan::identity::{FetchTarget, Subject, is_same_rx, present};
 use super::plan::queue::share;
 use super::problem::{Problem, ProblemKind};
 use super::record::{
@@ -254,8 +254,7 @@ fn is_of_case(
     report: &mut PollReport,
 ) -> bool {
     let recorded = known.get(case).and_then(Case::rx_id);
-    // As in `FetchTarget::subject`: services write GUIDs in either case.
-    let is_same = |recorded: &RxId| recorded.as_str().eq_ignore_ascii_case(rx_id.as_str());
+    let is_same = |recorded: &RxId| is_same_rx(recorded.as_str(), rx_id.as_str());
     if recorded.is_none_or(is_same) {
         return true;
     }

@@ -65,19 +65,13 @@ impl Asset {
     /// Whether it is the zip of exported scans. Convention: its kind is `IDE`.
     #[must_use]
     pub fn is_export(&self) -> bool {
-        self.0
-            .kind
-            .as_deref()
-            .is_some_and(|kind| same_key(kind, "ide"))
+        self.kind().is_some_and(is_export_kind)
     }
 
     /// Whether it is the image thumbnails. Convention: its kind is `IMAGE_GALLERY`.
     #[must_use]
     pub fn is_thumbnails(&self) -> bool {
-        self.0
-            .kind
-            .as_deref()
-            .is_some_and(|kind| same_key(kind, "imagegallery"))
+        self.kind().is_some_and(is_thumbnails_kind)
     }
 
     /// Where to download it, if the service says so; else the endpoint of *Download Asset* is
@@ -148,6 +142,19 @@ impl Asset {
     pub(crate) fn each_extra(&self, each: impl FnMut(&str, &str)) {
         self.0.extra.each(each);
     }
+}
+
+/// Whether a kind of file is one of those that have a meaning here.
+pub(crate) fn is_known_kind(kind: &str) -> bool {
+    is_export_kind(kind) || is_thumbnails_kind(kind)
+}
+
+fn is_export_kind(kind: &str) -> bool {
+    same_key(kind, "ide")
+}
+
+fn is_thumbnails_kind(kind: &str) -> bool {
+    same_key(kind, "imagegallery")
 }
 
 impl<'de> Deserialize<'de> for Asset {

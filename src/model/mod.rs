@@ -22,6 +22,7 @@ mod tooth_number;
 
 pub use account::Account;
 pub use asset::Asset;
+pub(crate) use asset::is_known_kind;
 pub use id::{AccountId, OrderId, RxId};
 pub use notification::Notification;
 pub use order::Order;

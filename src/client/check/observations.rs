@@ -13,9 +13,8 @@ use url::Url;
 
 use super::form::{is_plain, spelling_of, status_shown, status_spelling, time_of, type_of};
 use super::place::Place;
-use crate::key::same_key;
 use crate::model::lenient::Shapes;
-use crate::model::shapes;
+use crate::model::{is_known_kind, shapes};
 
 /// So many records of an answer are looked into: forms repeat, and more of them would show nothing new.
 const RECORDS: usize = 500;
@@ -209,10 +208,7 @@ impl Observations {
     /// A kind of file of an order. What should be a kind may be the name of a file, and with it that of a
     /// patient: a word that nobody knows is shown only where another order has it too.
     fn kind(&mut self, view: &'static str, kind: &str) {
-        let known = ["ide", "imagegallery"]
-            .iter()
-            .any(|known| same_key(kind, known));
-        if !known {
+        if !is_known_kind(kind) {
             let key = (view, kind.to_owned());
             if self.kind_orders.len() >= KEYS && !self.kind_orders.contains_key(&key) {
                 return;

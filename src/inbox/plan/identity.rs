@@ -52,14 +52,19 @@ impl<'a> FetchTarget<'_> {
         let order_id = order_id.and_then(present);
         let rx_id = rx_id.and_then(present);
         let is_other_order = self.order_id.zip(order_id).is_some_and(|(a, b)| a != b);
-        // Prescriptions are found by GUIDs too, and services write those in either case.
-        let is_other_rx = rx_id.is_some_and(|rx_id| !rx_id.eq_ignore_ascii_case(self.rx_id));
+        let is_other_rx = rx_id.is_some_and(|rx_id| !is_same_rx(rx_id, self.rx_id));
         if is_other_order || is_other_rx {
             let hint = rx_id.filter(|rx_id| *rx_id != self.rx_id);
             return Subject::Other { hint };
         }
         Subject::Asked
     }
+}
+
+/// Whether two Rx ids are of one prescription. They may be GUIDs, and services write those in either
+/// case.
+pub(in crate::inbox) fn is_same_rx(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
 }
 
 #[cfg(test)]
