@@ -24,31 +24,46 @@ fn letters(key: &str) -> impl Iterator<Item = u8> + '_ {
 }
 
 /// A key in the spelling of names, without an allocation: a listing has ten thousands of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FoldedKey {
-    bytes: [u8; LONGEST],
+    // First, and so compared first: most names are of another length.
     length: usize,
+    bytes: [u8; LONGEST],
 }
 
 /// The most letters that a name has: on the stack, for each key of a listing. A longer key is nobody's.
 pub(crate) const LONGEST: usize = 24;
 
 impl FoldedKey {
-    pub(crate) fn new(key: &str) -> Self {
+    /// As [`letters`], and `const`: names are folded when they are compiled.
+    pub(crate) const fn new(key: &str) -> Self {
+        let key = key.as_bytes();
         let mut folded = FoldedKey {
             bytes: [0; LONGEST],
             length: 0,
         };
-        for letter in letters(key) {
-            match folded.bytes.get_mut(folded.length) {
-                Some(byte) => *byte = letter,
-                // A cut key could be equal to a name; an empty one is equal to none.
-                None => {
-                    folded.length = 0;
-                    break;
+        let mut at = 0;
+        while at < key.len() {
+            if !matches!(key[at], b'_' | b'-') {
+                if folded.length == LONGEST {
+                    // A cut key could be equal to a name; an empty one is equal to none.
+                    return FoldedKey {
+                        bytes: [0; LONGEST],
+                        length: 0,
+                    };
                 }
+                folded.bytes[folded.length] = key[at].to_ascii_lowercase();
+                folded.length += 1;
             }
-            folded.length += 1;
+            at += 1;
         }
+        folded
+    }
+
+    /// Of a name that is in the code.
+    pub(crate) const fn of_name(name: &str) -> Self {
+        let folded = FoldedKey::new(name);
+        assert!(folded.length == name.len(), "no key would be found by it");
         folded
     }
 

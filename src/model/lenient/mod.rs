@@ -30,6 +30,6 @@ pub(crate) use listing::{
     DEPTH, Records, UNREADABLE_LIMIT, is_failure, one, records, wrapper_rank,
 };
 pub(crate) use parse::{SyntaxError, Walk};
-pub(crate) use record::{Fields, KnownField, MissingField, ParsedRecord, Record, record};
+pub(crate) use record::{Fields, KnownField, MissingField, ParsedRecord, Record, keys, record};
 pub(crate) use shapes::{FieldName, Shapes};
 pub(crate) use value::{Entry, Field, FromScalar, StatusFields, id_text};

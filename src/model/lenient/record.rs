@@ -12,6 +12,7 @@ use super::fault::{Fault, Ids, LocatedFault, Path};
 use super::limits::{ExceededLimit, Limits};
 use super::parse::{SyntaxError, Walk, members};
 use super::shapes::Shapes;
+use crate::key::FoldedKey;
 
 /// What a record lacks, in words of ours: never of its own.
 #[derive(Clone, Copy, Debug)]
@@ -262,6 +263,28 @@ fn find<F: Fields>(shapes: Option<&Shapes>, key: &str) -> Option<KnownField> {
     F::find(configured.unwrap_or(key))
 }
 
+/// The fields by their names, of which there are `COUNT`: the best ones first, which most keys are.
+pub(crate) const fn keys<const COUNT: usize>(
+    names: &[&[&str]],
+) -> [(FoldedKey, KnownField); COUNT] {
+    let none = KnownField { field: 0, rank: 0 };
+    let mut keys = [(FoldedKey::new(""), none); COUNT];
+    let (mut found, mut rank) = (0, 0);
+    while found < COUNT {
+        let mut field = 0;
+        while field < names.len() {
+            if rank < names[field].len() {
+                let name = FoldedKey::of_name(names[field][rank]);
+                keys[found] = (name, KnownField { field, rank });
+                found += 1;
+            }
+            field += 1;
+        }
+        rank += 1;
+    }
+    keys
+}
+
 /// Declares the fields of a record with their names, best first, in lower case and without
 /// signs, and reads them by the rule of this module. Nothing is required here: what the record
 /// needs is its own to say.
@@ -277,6 +300,7 @@ macro_rules! record {
         }
 
         const _: () = {
+        use $crate::key::FoldedKey;
         use $crate::model::lenient::{self, Field as _, KnownField};
 
         #[allow(non_camel_case_types, reason = "named as the fields are")]
@@ -288,31 +312,15 @@ macro_rules! record {
         // Those that were named are noted in a set of 32 bits.
         const _: () = assert!(NAMES.len() <= 32);
 
-        // A longer name would never be found.
-        const _: () = {
-            let mut field = 0;
-            while field < NAMES.len() {
-                let mut name = 0;
-                while name < NAMES[field].len() {
-                    assert!(NAMES[field][name].len() <= $crate::key::LONGEST);
-                    name += 1;
-                }
-                field += 1;
-            }
-        };
+        static KEYS: [(FoldedKey, KnownField); [$($($name),+),+].len()] = lenient::keys(NAMES);
 
         impl lenient::Fields for $fields {
             const WHAT: &'static str = $what;
 
             fn find(key: &str) -> Option<KnownField> {
-                let folded = $crate::key::FoldedKey::new(key);
-                let key = folded.as_str();
-                let field = match key {
-                    $($($name)|+ => Field::$field as usize,)+
-                    _ => return None,
-                };
-                let rank = NAMES[field].iter().position(|name| *name == key)?;
-                Some(KnownField { field, rank })
+                let key = FoldedKey::new(key);
+                let known = KEYS.iter().find(|(name, _)| *name == key);
+                known.map(|(_, known)| *known)
             }
 
             fn take(
