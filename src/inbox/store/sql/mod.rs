@@ -232,6 +232,12 @@ impl Dialect {
         statement
     }
 
+    /// All statements so far.
+    #[cfg(all(test, feature = "store-tests"))]
+    pub(super) fn filled(&self) -> Vec<Arc<str>> {
+        self.filled.read().unwrap().values().cloned().collect()
+    }
+
     /// The same for the text of a schema.
     pub(super) fn schema(&self, text: &str) -> String {
         // Comments go first: what they say of `@` is no name.
@@ -252,6 +258,7 @@ impl Dialect {
 /// | `$1` | `?1` | `$1` |
 /// | `ROWS(2: id text, at time)` | `(SELECT ?2 AS id, ?3 AS at) AS u`: the statement runs for each row | `unnest($2::text[], $3::timestamptz[]) AS u (id, at)`: once for all |
 /// | `EACH($1 \| 2: id text)` | `VALUES (?1, ?2)`, for each row | `SELECT $1, u.* FROM` these rows, `WHERE true` |
+/// | `BY(@name)` | `INDEXED BY` that index: without statistics SQLite takes another one | nothing |
 /// | `LOCK(d)` | nothing: the transaction has the file's lock | `FOR UPDATE OF d` |
 /// | `LOCK_FREE(d)` | the same | `FOR NO KEY UPDATE OF d SKIP LOCKED` |
 fn fill(words: DatabaseKind, prefix: &str, text: &str) -> String {
@@ -267,6 +274,10 @@ fn fill(words: DatabaseKind, prefix: &str, text: &str) -> String {
     };
     replace("EACH(", &|inner| each(words, inner));
     replace("ROWS(", &|inner| rows(words, inner));
+    replace("BY(", &|index| match words {
+        DatabaseKind::Sqlite => format!("INDEXED BY {index}"),
+        DatabaseKind::Postgres => String::new(),
+    });
     replace("LOCK_FREE(", &|table| match words {
         DatabaseKind::Sqlite => String::new(),
         DatabaseKind::Postgres => format!("FOR NO KEY UPDATE OF {table} SKIP LOCKED"),
@@ -396,16 +407,16 @@ mod tests {
 
     #[test]
     fn a_statement_is_put_into_the_words_of_its_database() {
-        let text = "UPDATE @cases AS c SET at = u.at FROM ROWS(2: id text, at time) \
+        let text = "UPDATE @cases AS c BY(@cases_id) SET at = u.at FROM ROWS(2: id text, at time) \
                     WHERE c.account = $1 AND c.id = u.id LOCK_FREE(c) LOCK(c)";
         assert_eq!(
             fill(DatabaseKind::Sqlite, "lab_", text),
-            "UPDATE lab_cases AS c SET at = u.at FROM (SELECT ?2 AS id, ?3 AS at) AS u \
+            "UPDATE lab_cases AS c INDEXED BY lab_cases_id SET at = u.at FROM (SELECT ?2 AS id, ?3 AS at) AS u \
              WHERE c.account = ?1 AND c.id = u.id  "
         );
         assert_eq!(
             fill(DatabaseKind::Postgres, "\"s\".", text),
-            "UPDATE \"s\".cases AS c SET at = u.at \
+            "UPDATE \"s\".cases AS c  SET at = u.at \
              FROM unnest($2::text[], $3::timestamptz[]) AS u (id, at) \
              WHERE c.account = $1 AND c.id = u.id FOR NO KEY UPDATE OF c SKIP LOCKED FOR UPDATE OF c"
         );

@@ -19,7 +19,7 @@ use crate::inbox::store::{ClaimedDelivery, Outcome, Settlement};
 // time. No time is compared: `end_waits` has cleared those that are over.
 macro_rules! none_before {
     () => {
-        "NOT EXISTS (SELECT 1 FROM @deliveries e
+        "NOT EXISTS (SELECT 1 FROM @deliveries e BY(@deliveries_case)
             WHERE e.account = d.account AND e.order_id = d.order_id AND (
                 (e.sequence < d.sequence
                     AND NOT (e.failure IS NOT NULL AND e.token IS NULL AND e.due IS NOT NULL))
@@ -86,7 +86,7 @@ async fn claimable<S: Session>(
         ", CAST(CASE WHEN EXISTS (SELECT 1 FROM @deliveries w WHERE w.account = $1 AND w.due <= $3)
              OR EXISTS (SELECT 1 FROM @deliveries w WHERE w.account = $1 AND w.since > $4)
              THEN 1 ELSE 0 END AS bigint)
-         FROM @deliveries d
+         FROM @deliveries d BY(@deliveries_free)
             JOIN @cases c ON c.account = d.account AND c.order_id = d.order_id",
         join_orders!(),
         "WHERE d.account = $1 AND d.due IS NULL
@@ -246,7 +246,8 @@ pub(super) async fn reopen<S: Session>(
     let statement = "
         INSERT INTO @deliveries (account, sequence, order_id, position, ordinal, arrived_at, repeated)
         SELECT a.account, a.sequence, a.order_id, a.position, a.ordinal, a.arrived_at, $3
-        FROM @arrivals a WHERE a.account = $1 AND a.order_id = $2 AND a.ordinal IS NOT NULL
+        FROM @arrivals a BY(@arrivals_case)
+        WHERE a.account = $1 AND a.order_id = $2 AND a.ordinal IS NOT NULL
         ORDER BY a.sequence DESC LIMIT 1
         ON CONFLICT (account, sequence) DO UPDATE SET since = NULL, due = NULL, token = NULL,
             attempts = 0, failure = NULL, repeated = excluded.repeated";

@@ -245,3 +245,42 @@ pub(super) fn failed(error: rusqlite::Error) -> Error {
 pub(super) fn failed_at(path: &Path, error: rusqlite::Error) -> Error {
     Error::new(Kind::Store(format!("cannot open {}", path.display()))).with_source(failed(error))
 }
+
+#[cfg(all(test, feature = "store-tests"))]
+mod tests {
+    use crate::inbox::store::{SqliteStore, check_case_store};
+
+    /// Without statistics, which nobody makes in a file that has just been filled.
+    #[tokio::test]
+    async fn no_statement_walks_over_a_whole_account() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cases.db");
+        let store = SqliteStore::open(path).await.unwrap();
+        check_case_store(|| std::future::ready(Ok(store.clone())))
+            .await
+            .unwrap();
+        let walks = store.shared.writer.run(|session| {
+            let statements = session.dialect.filled();
+            // An account has one row among the accounts, and what counts reads all.
+            let is_of_rows = |text: &&std::sync::Arc<str>| {
+                (text.contains("_deliveries") || text.contains("_arrivals"))
+                    && !text.contains("count(*)")
+            };
+            let mut walks = Vec::new();
+            for statement in statements.iter().filter(is_of_rows) {
+                let text = format!("EXPLAIN QUERY PLAN {statement}");
+                let mut explain = session.connection.prepare(&text).unwrap();
+                let mut steps = explain.raw_query();
+                while let Some(step) = steps.next().unwrap() {
+                    let step: String = step.get(3).unwrap();
+                    if step.ends_with("USING PRIMARY KEY (account=?)") {
+                        walks.push(format!("{step}: {statement}"));
+                    }
+                }
+            }
+            assert!(statements.len() > 20, "{statements:?}");
+            Ok(walks)
+        });
+        assert_eq!(walks.await.unwrap(), [""; 0]);
+    }
+}
