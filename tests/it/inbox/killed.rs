@@ -30,6 +30,10 @@ fn visibility() -> u64 {
 /// For longer than this nothing happens only where something is broken.
 const STUCK: Duration = Duration::from_secs(120);
 
+/// After so many deliveries people leave a case alone. Each return of a status needs twice the answers
+/// of the one before: one that comes back nineteen times in ten minutes would still wait at the end.
+const MOST_DELIVERIES: u32 = 8;
+
 /// Where things are, for a process: the service, a file or a database with a schema, a directory.
 type Place = [String; 4];
 
@@ -247,7 +251,7 @@ impl<S: CaseStore + TokenStore + Clone + 'static> Drain for S {
         let mut book = Book::open(&place[3]);
         let mut at_rest = 0;
         // What a case has had often takes many answers that agree.
-        while at_rest < 600 {
+        while at_rest < 200 {
             let round = inbox.poll().await.unwrap();
             at_rest = match round.deliveries() + round.changes() {
                 0 => at_rest + 1,
@@ -343,7 +347,10 @@ impl Test {
             _ => false,
         };
         if line.what == "acked" && self.moved.insert(line.name.clone()) {
-            self.move_on(&OrderId::new(line.name.0.clone()));
+            let (order, ordinal) = &line.name;
+            if *ordinal < MOST_DELIVERIES {
+                self.move_on(&OrderId::new(order.clone()));
+            }
             if self.service.case_count() < 400 && self.rng.u8(0..5) == 0 {
                 self.service.scan("L-1").unwrap();
             }
@@ -397,6 +404,8 @@ impl Test {
     async fn stop(&mut self, processes: usize, times: usize) {
         self.processes = (0..processes).map(|_| self.start()).collect();
         for _ in 0..times {
+            // Cases come to their end: there must be more.
+            self.service.scan("L-1").unwrap();
             self.some_lines(12).await;
             let claim = loop {
                 let line = self.next().await;
