@@ -211,16 +211,28 @@ async fn take_in(
         about.extend(judge(inbox, &target, answer, report));
         known.extend(target.case.map(|case| (case.order_id().clone(), case)));
     }
-    // What was not known by its Rx id may be by its order id.
+    // What was not known by its Rx id may be by its order id, and by either of them since it was asked
+    // for: another process hears of an order at the same time.
     let new = about.iter().filter_map(|one| match one {
-        FetchAnswer::Case(case, ..) if !known.contains_key(case) => Some(case.clone()),
+        FetchAnswer::Case(case, rx_id, _) if !known.contains_key(case) => {
+            Some((case.clone(), rx_id.clone()))
+        }
         _ => None,
     });
-    let new: Vec<_> = new.collect();
+    let (new, rx_ids): (Vec<_>, Vec<_>) = new.unzip();
     if !new.is_empty() {
-        known.extend(by_key(
-            inbox.store().find_all(inbox.account(), &new, &[]).await?,
-        ));
+        let found = inbox.store().find_all(inbox.account(), &new, &rx_ids);
+        known.extend(by_key(found.await?));
+    }
+    for one in &mut about {
+        if let FetchAnswer::Case(case, rx_id, _) = one
+            && case.as_str() == rx_id.as_str()
+            && !known.contains_key(case)
+            && let Some(found) = known.values().find(|case| case.rx_id() == Some(rx_id))
+        {
+            // Without an order id the answer is about the order that has its Rx id.
+            case.clone_from(found.order_id());
+        }
     }
     about.retain(|one| match one {
         FetchAnswer::Case(case, rx_id, _) => is_of_case(inbox, &known, case, rx_id, report),

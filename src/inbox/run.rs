@@ -49,6 +49,8 @@ pub(super) struct Runner {
     beat: Option<Duration>,
     /// Whether this process polls the account; not known before it asked.
     leads: Option<bool>,
+    /// Whether the next listing stands in for hints.
+    stands_in: bool,
 }
 
 /// A poll that was begun.
@@ -79,6 +81,7 @@ impl Runner {
         // one that polls.
         let brought = self.leading(inbox, fetch_hinted(inbox)).await;
         if inbox.lock_hints().take_overflow() {
+            self.stands_in = true;
             let soonest = self.last.map_or(now, |last| last.elapsed + SOONEST);
             if soonest < next {
                 // Reported once, however long the flood goes on.
@@ -99,11 +102,15 @@ impl Runner {
         });
         self.next = Some(now + interval(inbox));
         // All that was hinted at beyond what could be kept is in it.
-        inbox.lock_hints().take_overflow();
+        self.stands_in |= inbox.lock_hints().take_overflow();
         let polled = self.leading(inbox, inbox.poll()).await.map(drop);
         if polled.as_ref().is_err_and(is_passing_of_store) {
             // The caller waits for the store; the turn after that polls.
             self.next = Some(now);
+        } else if polled.is_ok() {
+            self.stands_in = false;
+        } else if self.stands_in {
+            self.next = Some(now + SOONEST);
         }
         tolerate(polled)
     }

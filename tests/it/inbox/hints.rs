@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use lab_connector::Notification;
 use lab_connector::inbox::ProblemKind;
 use serde_json::json;
@@ -131,4 +132,22 @@ async fn where_a_hinted_order_cannot_be_fetched_a_listing_stands_in() {
     inbox.run_until(async {}).await.unwrap();
     assert_eq!(symbols(&inbox, "1").await, "F");
     assert_eq!(service.state().lists, 2);
+}
+
+#[tokio::test]
+async fn where_that_listing_fails_the_next_one_does_not_wait_for_the_interval() {
+    let service = Service::hasty();
+    let inbox = service.inbox().await.interval(HOUR * 24);
+    inbox.run_until(async {}).await.unwrap();
+    service.show(1, "Ready for Download");
+    inbox.notify(&notification("rx-1"));
+    service.state().outage = Some(StatusCode::SERVICE_UNAVAILABLE);
+    // Neither the order nor the listing in its place.
+    for _ in 0..2 {
+        inbox.run_until(async {}).await.unwrap();
+        service.pass(HOUR / 4);
+    }
+    service.state().outage = None;
+    inbox.run_until(async {}).await.unwrap();
+    assert_eq!(symbols(&inbox, "1").await, "F");
 }

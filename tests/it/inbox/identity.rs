@@ -231,7 +231,7 @@ async fn a_listing_that_took_for_hours_is_no_news() {
     service.with_another(&server).await;
     service.show(1, "Ready for Download");
     let (slow, asked) = (Arc::new(Notify::new()), service.state().lists);
-    service.state().slow = Some(Arc::clone(&slow));
+    service.state().slow = Some(("/orders", Arc::clone(&slow)));
     let polling = tokio::spawn(async move { inbox.poll().await });
     while service.state().lists == asked {
         tokio::task::yield_now().await;
@@ -252,4 +252,31 @@ async fn a_listing_that_took_for_hours_is_no_news() {
     assert!(service.state().looks.len() > looks);
     assert_eq!(polls(&service, &server, 30).await, 0);
     assert_eq!(symbols(&server, "1").await, "FRI");
+}
+
+#[tokio::test]
+async fn an_order_that_two_processes_hear_of_at_once_is_one_case() {
+    let service = Service::new();
+    let store = MemoryStore::new();
+    let one = service.inbox_on(store.clone()).await;
+    let other = service.inbox_on(store).await.interval(HOUR * 24);
+    service.with_another(&one).await;
+    other.run_until(async {}).await.unwrap();
+    service.show(1, "Ready for Download");
+    // Fetched it has no order id, and listed it has one.
+    let shown = json!({ "rxId": "rx-1", "status": "Ready for Download" });
+    service.state().fetched.insert("rx-1".to_owned(), shown);
+    let slow = Arc::new(Notify::new());
+    service.state().slow = Some(("/rx-1", Arc::clone(&slow)));
+    other.notify(&notification("rx-1"));
+    let fetching = tokio::spawn(async move { other.run_until(async {}).await });
+    while service.state().looks.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    one.poll().await.unwrap();
+    slow.notify_one();
+    fetching.await.unwrap().unwrap();
+    polls(&service, &one, 30).await;
+    assert_eq!(names(&one.claim(9).await.unwrap()), [("1", 1)]);
+    assert_eq!(one.stats().await.unwrap().store.cases, 2);
 }

@@ -75,8 +75,9 @@ struct State {
     broken: Vec<String>,
     /// What *Get Order by Rx Id* answers, whatever the order is.
     fetched: BTreeMap<String, Value>,
-    /// The next listing is made up when it is asked for, and arrives when this is notified.
-    slow: Option<Arc<Notify>>,
+    /// The next answer of a path with this end is made up when it is asked for, and arrives when this
+    /// is notified.
+    slow: Option<(&'static str, Arc<Notify>)>,
     lists: usize,
     /// The Rx ids that were asked for.
     looks: Vec<String>,
@@ -153,12 +154,16 @@ impl Service {
             .token_store(store)
             .transport(transport::from_fn(move |request| {
                 let answer = state.lock().unwrap().answer(&request);
-                let is_listing = request.uri().path().ends_with("/orders");
-                let slow = state.lock().unwrap().slow.take_if(|_| is_listing);
+                let path = request.uri().path();
+                let slow = state
+                    .lock()
+                    .unwrap()
+                    .slow
+                    .take_if(|(end, _)| path.ends_with(*end));
                 // As much time as passes on a wire.
                 clock.advance(Duration::from_millis(20));
                 async move {
-                    if let Some(slow) = slow {
+                    if let Some((_, slow)) = slow {
                         slow.notified().await;
                     }
                     answer
