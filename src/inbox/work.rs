@@ -14,6 +14,7 @@ use futures_core::Stream;
 use futures_util::stream;
 use tokio::sync::watch;
 
+use super::process;
 use super::run::{Patience, RunGuard};
 use super::stats::Stats;
 use super::store::Outcome;
@@ -33,7 +34,7 @@ impl Inbox {
     /// Dropped, it may have taken deliveries; they come again after the
     /// [claim lease](Inbox::claim_lease).
     pub async fn claim(&self, limit: usize) -> Result<Vec<Delivery>> {
-        let token: Arc<str> = token().into();
+        let token: Arc<str> = process::unique().into();
         let (store, account) = (self.store(), self.account());
         let claim_lease = self.settings.claim_lease;
         let claimed = store.claim(account, &token, limit, claim_lease, self.local_now());
@@ -237,11 +238,4 @@ impl Inbox {
         let elapsed = self.elapsed();
         Ok(self.counters().stats(counts, account.poller, now, elapsed))
     }
-}
-
-/// A name that no other claim has.
-fn token() -> String {
-    // 128 bits of chance: two claims with one token would each pass for the holder of the other's
-    // deliveries.
-    format!("{:032x}", fastrand::u128(..))
 }

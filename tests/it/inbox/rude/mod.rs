@@ -20,7 +20,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::FutureExt;
 use http::{Response, header};
-use lab_connector::inbox::{Delivery, HandlerResult, Inbox};
+use lab_connector::inbox::{CaseStore, Delivery, HandlerResult, Inbox};
 use lab_connector::transport::{self, Body, TransportError};
 use lab_connector::{MemoryTokenStore, TokenStore};
 use tokio::sync::oneshot;
@@ -111,16 +111,23 @@ fn play(seed: u64) -> Played<Tally> {
         let mut world = World::new(seed).await;
         let lived = world.live().await;
         let orders = format!("{:#?}", world.service().orders);
-        let ledger = world.ledger.lock().unwrap();
-        let wrong = lived.err().or_else(|| ledger.wrong.first().cloned());
-        match wrong {
-            // With its story: maps have another order in each run, so a seed need not do the same again.
-            Some(wrong) => Err(format!(
-                "{orders}\n{}\nRUDE_SEED={seed}: {wrong}",
-                world.log.join("\n")
-            )),
-            None => Ok(ledger.tally),
-        }
+        let (tally, first) = {
+            let ledger = world.ledger.lock().unwrap();
+            (ledger.tally, ledger.wrong.first().cloned())
+        };
+        let Some(wrong) = lived.err().or(first) else {
+            return Ok(tally);
+        };
+        // With its story: maps have another order in each run, so a seed need not do the same again.
+        let cases = world.store.cases(&"account-77".into(), None, 100).await;
+        let cases = cases.unwrap();
+        let cases = cases.iter().map(|one| one.case.to_json().unwrap());
+        let cases: Vec<_> = cases.collect();
+        Err(format!(
+            "{orders}\n{}\n{}\nRUDE_SEED={seed}: {wrong}",
+            world.log.join("\n"),
+            cases.join("\n")
+        ))
     })
 }
 
