@@ -6,6 +6,7 @@
 //! whether that still counts. Files are fetched only while the delivery is held: a worker that lost
 //! it must not take an order off the list that another one works on.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::{Either, select};
+use tokio::sync::watch;
 
 use super::Inbox;
 use super::delivery_files::DeliveryFiles;
@@ -63,10 +65,18 @@ pub struct Delivery {
     claimed: Arc<ClaimedDelivery>,
     order: Arc<Order>,
     history: Arc<History>,
-    token: Arc<str>,
+    claim: Arc<Claim>,
+}
+
+/// The claim that a delivery is held with. Its clones share it: what one of them says of the delivery,
+/// all have said.
+struct Claim {
+    /// Another one where the lease ended and the same process has claimed it again.
+    token: watch::Sender<Arc<str>>,
     /// Whether somebody has tried to acknowledge it: the answer may have been lost.
-    // Shared by clones: whichever of them says it again finds that it was said before.
-    acknowledged: Arc<AtomicBool>,
+    acknowledged: AtomicBool,
+    /// Whether somebody has tried to release it.
+    released: AtomicBool,
 }
 
 impl Delivery {
@@ -91,8 +101,11 @@ impl Delivery {
             order,
             history: Arc::new(history),
             claimed: Arc::new(claimed),
-            token: Arc::clone(token),
-            acknowledged: Arc::default(),
+            claim: Arc::new(Claim {
+                token: watch::Sender::new(Arc::clone(token)),
+                acknowledged: AtomicBool::default(),
+                released: AtomicBool::default(),
+            }),
         })
     }
 
@@ -220,7 +233,7 @@ impl Delivery {
     /// Notes that it is being acknowledged. Whether that was tried before.
     pub(super) fn begin_acknowledging(&self) -> bool {
         // It guards no other data: any ordering would do.
-        self.acknowledged.swap(true, Ordering::SeqCst)
+        self.claim.acknowledged.swap(true, Ordering::SeqCst)
     }
 
     /// Releases it, to come again at `time`, or at once if that has passed. The order's
@@ -460,7 +473,41 @@ impl Delivery {
         }
     }
 
+    /// Holds it also when it was lost: as soon as this process has claimed it again.
+    pub(super) async fn hold_on(&self) -> Infallible {
+        let mut token = self.claim.token.subscribe();
+        loop {
+            self.hold().await;
+            // The sender lives as long as the delivery.
+            drop(token.changed().await);
+        }
+    }
+
+    /// Goes on under a later claim of the same delivery. Not where something has been said of it, or it
+    /// was asked for again by hand: then the later claim is work of its own.
+    pub(super) fn take_over(&self, later: &Delivery) -> bool {
+        let claim = &self.claim;
+        let is_over = [&claim.acknowledged, &claim.released]
+            .iter()
+            .any(|said| said.load(Ordering::SeqCst));
+        // Asked for by hand, its attempts begin anew.
+        let is_same = later.sequence() == self.sequence() && later.attempts() > self.attempts();
+        if is_same && !is_over {
+            let token = later.claim.token.borrow().clone();
+            claim.token.send_replace(token);
+        }
+        is_same && !is_over
+    }
+
+    /// Whether both are the same claim.
+    pub(super) fn is_clone_of(&self, other: &Delivery) -> bool {
+        Arc::ptr_eq(&self.claim, &other.claim)
+    }
+
     pub(super) async fn settle(&self, outcome: Outcome) -> Result<()> {
+        if matches!(outcome, Outcome::Released { .. }) {
+            self.claim.released.store(true, Ordering::SeqCst);
+        }
         let settled = self.inbox.settle(vec![self.settlement(outcome)]).await?;
         match settled.as_slice() {
             [true] => Ok(()),
@@ -471,7 +518,7 @@ impl Delivery {
     pub(super) fn settlement(&self, outcome: Outcome) -> Settlement {
         Settlement {
             sequence: self.claimed.sequence,
-            token: Arc::clone(&self.token),
+            token: Arc::clone(&self.claim.token.borrow()),
             outcome,
         }
     }

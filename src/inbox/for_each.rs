@@ -7,7 +7,6 @@
 //! a panic too, concerns its delivery alone. A delivery must never be acknowledged for a handler
 //! that did not return `Ok`.
 
-use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -38,7 +37,9 @@ impl Inbox {
     /// [`Delivery::last_failure`], and is never logged.
     ///
     /// The handler may be called with a delivery that it has dealt with already, if the process died
-    /// before that was written down, as soon as the [claim lease](Inbox::claim_lease) is over: let the work bear the delivery's name. One that was
+    /// before that was written down, as soon as the [claim lease](Inbox::claim_lease) is over: let the
+    /// work bear the delivery's name. While it works on a delivery it is not called with the same one
+    /// again, also where the machine slept for longer than the lease. One that was
     /// [superseded](Delivery::is_superseded) by a newer scan says so.
     ///
     /// Failures of the service, of the network and of the store, a lost pairing and tokens that are
@@ -121,7 +122,7 @@ impl Inbox {
                 let mut desk = Desk {
                     inbox,
                     handler,
-                    held: HashMap::new(),
+                    held: Vec::new(),
                 };
                 let worked = desk.work(concurrency, grace, ended(&end)).await;
                 end.send_replace(true);
@@ -170,7 +171,7 @@ struct Desk<'a, H> {
     inbox: &'a Inbox,
     handler: H,
     /// Those that are worked on.
-    held: HashMap<u64, Delivery>,
+    held: Vec<Delivery>,
 }
 
 impl<H, F> Desk<'_, H>
@@ -206,9 +207,14 @@ where
                 Ok(claimed) => {
                     patience.succeeded();
                     for delivery in claimed {
+                        // Where the machine slept, its leases end while its handlers run. Two that do the
+                        // same work at once would be in each other's way.
+                        if self.held.iter().any(|held| held.take_over(&delivery)) {
+                            continue;
+                        }
                         // Before the handler runs: whatever becomes of it, the delivery is released
                         // at the end.
-                        self.held.insert(delivery.sequence(), delivery.clone());
+                        self.held.push(delivery.clone());
                         let work = self.call(&delivery);
                         at_work.push(handle(delivery, work));
                     }
@@ -239,15 +245,15 @@ where
             match select(&mut end, wait).await {
                 Either::Left(_) => break Ok(()),
                 Either::Right((Either::Left((done, _)), _)) => {
-                    // Never none here, and 0 is the number of no delivery.
-                    self.held.remove(&done.unwrap_or_default());
+                    // Never none here.
+                    self.done(done.as_ref());
                 }
                 Either::Right(_) => {}
             }
         };
         let finishing = async {
             while let Some(done) = at_work.next().await {
-                self.held.remove(&done);
+                self.done(Some(&done));
             }
         };
         select(pin!(finishing), clock.sleep(grace)).await;
@@ -267,9 +273,14 @@ where
         std::panic::catch_unwind(AssertUnwindSafe(|| handler(delivery)))
     }
 
+    fn done(&mut self, done: Option<&Delivery>) {
+        self.held
+            .retain(|held| done.is_none_or(|done| !held.is_clone_of(done)));
+    }
+
     /// Releases what was not finished.
     async fn give_back(&mut self) {
-        for (_, delivery) in self.held.drain() {
+        for delivery in self.held.drain(..) {
             let (after, failure) = (Duration::ZERO, None);
             let released = delivery.settle(Outcome::Released { after, failure });
             // What cannot be released comes again after its lease.
@@ -278,8 +289,8 @@ where
     }
 }
 
-/// Holds a delivery for a handler, and writes down what became of it. Returns its number.
-async fn handle<F>(delivery: Delivery, work: std::thread::Result<F>) -> u64
+/// Holds a delivery for a handler, and writes down what became of it.
+async fn handle<F>(delivery: Delivery, work: std::thread::Result<F>) -> Delivery
 where
     F: Future<Output = HandlerResult> + Send,
 {
@@ -289,12 +300,14 @@ where
             Err(panic) => Err(panic),
         }
     };
-    let (work, holding) = (pin!(work), pin!(delivery.hold()));
-    let done = match select(work, holding).await {
-        Either::Left((done, _)) => done,
-        // Somebody else has it by now. To stop half-way through would be worse than to do under one
-        // name what they do.
-        Either::Right((_, work)) => work.await,
+    // Where somebody else has it by now, the work goes on: to stop half-way through would be worse than to
+    // do under one name what they do.
+    let done = {
+        let (work, holding) = (pin!(work), pin!(delivery.hold_on()));
+        match select(work, holding).await {
+            Either::Left((done, _)) => done,
+            Either::Right((never, _)) => match never {},
+        }
     };
     let failure = match done {
         Ok(Ok(())) => None,
@@ -315,7 +328,7 @@ where
                 delivery.inbox.lab.clock().sleep(pause).await;
             }
             // The next claim reports a store that fails for good; a lost lease has an event.
-            Ok(()) | Err(_) => return delivery.sequence(),
+            Ok(()) | Err(_) => return delivery,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use http::StatusCode;
 use lab_connector::auth::Tokens;
+use lab_connector::clock::Clock;
 use lab_connector::inbox::{Delivery, HandlerResult, MemoryStore, PollState};
 use lab_connector::{MemoryTokenStore, TokenStore};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -209,6 +210,90 @@ async fn a_delivery_is_held_for_as_long_as_its_handler_takes_and_others_go_on_be
     go_on.notify_one();
     running.await.unwrap().unwrap();
     assert_eq!(inbox.stats().await.unwrap().store.open, 0);
+}
+
+#[tokio::test]
+async fn a_machine_that_slept_goes_on_with_the_handlers_that_it_has() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    service.show(1, "Ready for Download");
+    let (begun, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn({
+        let (inbox, begun, go_on) = (inbox.clone(), Arc::clone(&begun), Arc::clone(&go_on));
+        let handler = move |_: Delivery| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            let go_on = Arc::clone(&go_on);
+            async move {
+                go_on.notified().await;
+                Ok(())
+            }
+        };
+        async move {
+            let inbox = inbox.concurrency(2);
+            inbox.for_each_until(stopped.map(drop), handler).await
+        }
+    });
+    until(async || begun.load(Ordering::SeqCst) == 1).await;
+    for _ in 0..3 {
+        // The time of day goes on, and no wait within the process ends: its lease is over before it is
+        // made longer.
+        service.clock.set_ahead(HOUR);
+        for _ in 0..30 {
+            service.pass(Duration::from_secs(1));
+            for _ in 0..30 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    assert_eq!(begun.load(Ordering::SeqCst), 1);
+    // Whoever is second finds it held, and what the handler says counts.
+    assert!(inbox.claim(1).await.unwrap().is_empty());
+    go_on.notify_one();
+    until(async || inbox.stats().await.unwrap().store.open == 0).await;
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_handler_gave_back_is_another_handlers_although_it_is_not_through() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    service.show(1, "Ready for Download");
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let go_on = Arc::new(Notify::new());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn({
+        let (inbox, go_on, clock) = (inbox.clone(), Arc::clone(&go_on), service.clock.clone());
+        let handler = move |delivery: Delivery| {
+            let (tell, go_on, clock) = (tell.clone(), Arc::clone(&go_on), clock.clone());
+            async move {
+                tell.send(delivery.attempts())?;
+                if delivery.attempts() == 1 {
+                    delivery.defer(clock.now()).await?;
+                    go_on.notified().await;
+                    return Ok(());
+                }
+                std::future::pending().await
+            }
+        };
+        async move {
+            let inbox = inbox.concurrency(2).grace(Duration::ZERO);
+            inbox.for_each_until(stopped.map(drop), handler).await
+        }
+    });
+    assert_eq!(told.recv().await, Some(1));
+    assert_eq!(told.recv().await, Some(2));
+    // That the first one is through must not acknowledge it for the second.
+    go_on.notify_one();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(inbox.stats().await.unwrap().store.open, 1);
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    // And the second is given back.
+    assert_eq!(inbox.claim(1).await.unwrap()[0].attempts(), 3);
 }
 
 #[tokio::test]

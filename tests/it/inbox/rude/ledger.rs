@@ -1,6 +1,7 @@
 //! What the lab's people were handed, and what of it must not be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use lab_connector::inbox::Delivery;
 use serde_json::Value;
@@ -14,6 +15,8 @@ pub(super) struct Ledger {
     /// The order id of each patient.
     pub(super) names: BTreeMap<String, String>,
     pub(super) handed: BTreeMap<(String, u32), HandedOut>,
+    /// What each process works on.
+    at_work: BTreeSet<(usize, String, u32)>,
     /// What must not be. A handler must not panic over it, since that is caught.
     pub(super) wrong: Vec<String>,
     pub(super) tally: Tally,
@@ -74,10 +77,40 @@ impl Ledger {
         }
     }
 
+    /// A process's handler takes a delivery, until what this returns is dropped.
+    pub(super) fn begin(
+        ledger: &Arc<Mutex<Ledger>>,
+        process: usize,
+        delivery: &Delivery,
+    ) -> AtWork {
+        let name = delivery.order_id().as_str().to_owned();
+        let key = (process, name, delivery.ordinal());
+        let mut held = ledger.lock().unwrap();
+        held.take(delivery);
+        if !held.at_work.insert(key.clone()) {
+            held.wrong
+                .push(format!("two handlers of one process work on {key:?}"));
+        }
+        let ledger = Arc::clone(ledger);
+        AtWork { ledger, key }
+    }
+
     pub(super) fn acknowledged(&mut self, delivery: &Delivery) {
         let key = (delivery.order_id().as_str().to_owned(), delivery.ordinal());
         if let Some(handed) = self.handed.get_mut(&key) {
             handed.acknowledged = true;
         }
+    }
+}
+
+/// A handler that works on a delivery.
+pub(super) struct AtWork {
+    ledger: Arc<Mutex<Ledger>>,
+    key: (usize, String, u32),
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.ledger.lock().unwrap().at_work.remove(&self.key);
     }
 }

@@ -359,10 +359,10 @@ impl World {
         let handler = move |delivery: Delivery| {
             let what = rng.u8(0..10);
             let steps = rng.u8(0..6);
-            let mut taken = ledger.lock().unwrap();
-            taken.take(&delivery);
-            taken.tally.failed_handlers += u64::from(what < 3);
+            let at_work = Ledger::begin(&ledger, at, &delivery);
+            ledger.lock().unwrap().tally.failed_handlers += u64::from(what < 3);
             async move {
+                let _at_work = at_work;
                 match what {
                     // Not by `panic!`, which would print.
                     0 => resume_unwind(Box::new("a bug")),
@@ -380,8 +380,19 @@ impl World {
         let Process { inbox, clock, .. } = &self.processes[at];
         let inbox = inbox.clone().concurrency(1 + at).grace(MINUTE);
         let mut work = inbox.for_each_until(stopped.map(drop), handler);
-        let steps = self.rng.usize(0..200);
-        let mut ended = drive(&[clock], &mut self.rng, work.as_mut(), Some(steps)).await?;
+        let mut ended = None;
+        for _ in 0..self.rng.u8(1..4) {
+            let steps = self.rng.usize(0..100);
+            ended = drive(&[clock], &mut self.rng, work.as_mut(), Some(steps)).await?;
+            if ended.is_some() {
+                break;
+            }
+            // The machine sleeps, longer than leases last.
+            if self.rng.u8(0..4) == 0 {
+                clock.set_ahead(HOUR);
+                clock.advance(MINUTE);
+            }
+        }
         if ended.is_none() && self.rng.bool() {
             // Nobody listens where it has just ended by itself.
             let _ = stop.send(());
