@@ -210,12 +210,18 @@ impl CaseRecord {
         self.returned.is_some()
     }
 
+    /// Whether listings have lacked it often enough: its return to them counts, and further
+    /// absences say nothing more.
+    pub(super) fn is_away(&self) -> bool {
+        self.absences >= self.absences_needed
+    }
+
     /// Whether its absence from a listing says anything: ask for these cases beside those that
     /// are listed.
     pub(in crate::inbox) fn is_expected_in_listings(&self) -> bool {
-        // What listings lacked often enough, and nobody looks for any more, is gone.
+        // What listings lacked often enough, or nobody looks for any more, is gone.
         let is_gone = self.listings.presence == Presence::Absent
-            && (self.absences >= self.absences_needed || self.schedule.is_given_up());
+            && (self.is_away() || self.schedule.is_given_up());
         // An absence ends news that waits, and confirms a return: both ask for it.
         self.listings.shows().is_some()
             || self.listings.waiting.is_some()

@@ -235,11 +235,17 @@ impl Planner<'_> {
 
     fn fetched(&mut self, shown: &OrderState<'_>) {
         self.record.not_found = false;
-        self.record.absences = 0;
         // A fetch that shows what listings lack speaks against the listings: their absences must
         // not add up to a rescan. Test `_12_and_13_absent_without_evidence`.
         self.record.vouched = self.record.listings.presence == Presence::Absent;
+        let (arrivals, was_away) = (self.record.history.len(), self.record.is_away());
         self.shown(ViewName::Fetches, shown);
+        // Away for long enough, it may be back from a rescan, and a fetch sees that a moment before a
+        // listing does. Only an arrival says what became of it. Test
+        // `a_fetch_that_sees_a_return_first_does_not_undo_the_absences_before_it`.
+        if !was_away || self.record.history.len() > arrivals {
+            self.record.absences = 0;
+        }
     }
 
     fn absent(&mut self) {
@@ -256,7 +262,7 @@ impl Planner<'_> {
         // While fetches work they see what listings miss.
         let is_unseen = !record.vouched || record.not_found || record.schedule.failures() > 0;
         // Counted up to what is needed only: beyond it, each poll would write the record anew.
-        if should_be_listed && is_unseen && record.absences < record.absences_needed {
+        if should_be_listed && is_unseen && !record.is_away() {
             record.absences += 1;
         }
     }

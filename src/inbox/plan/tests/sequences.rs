@@ -152,6 +152,22 @@ fn _12_and_13_absent_without_evidence() {
 }
 
 #[test]
+fn a_fetch_that_sees_a_return_first_does_not_undo_the_absences_before_it() {
+    let gone = "f=!, L R, L – x36";
+    assert_eq!(deliveries(&format!("{gone}, f R, L R x50")), "R* R*?");
+    assert_eq!(
+        deliveries(&format!("{gone}, f R, L – x9, L R x50")),
+        "R* R*?"
+    );
+    // What a fetch brings as news of its own is not doubled by the listing.
+    let rescanned = format!("{gone}, f S, f R, f R, f=R, L – x9, L R x50");
+    assert_eq!(deliveries(&rescanned), "R* R*");
+    // Too few absences, and then a fetch that speaks against them.
+    let flickers = "f=!, L R, L – x2, f R, f=R, L – x9, L R x50";
+    assert_eq!(deliveries(flickers), "R*");
+}
+
+#[test]
 fn _14_an_order_that_lags_when_it_drops_out() {
     assert_eq!(
         deliveries("L F, L –, f F, f=S, L – x6, f=F, L F x9"),
