@@ -168,8 +168,18 @@ async fn the_process() {
     serve(&spool, &inbox, std::future::pending()).await;
 }
 
-fn start(url: &str, root: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// Killed when it is dropped, also by a test that fails.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(url: &str, root: &Path) -> Process {
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "spool::the_process", "--ignored"])
         .env(
             PLACE,
@@ -177,8 +187,8 @@ fn start(url: &str, root: &Path) -> Child {
         )
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .spawn();
+    Process(child.unwrap())
 }
 
 /// `SPOOL_KILLS` says how often; scripts/soak does it 300 times.
@@ -201,7 +211,7 @@ async fn a_killed_spool_loses_no_folder_and_shows_none_twice() {
     let mut scanned = BTreeSet::new();
     for round in 0..=kills {
         let last = round == kills;
-        let mut child = start(&url(&service), &root);
+        let process = start(&url(&service), &root);
         for _ in 0..2 {
             scanned.insert(service.scan("L-1").unwrap().as_str().to_owned());
         }
@@ -244,8 +254,7 @@ async fn a_killed_spool_loses_no_folder_and_shows_none_twice() {
         for _ in 0..rng.u32(0..4000) {
             tokio::task::yield_now().await;
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(process);
     }
     let orders: BTreeSet<_> = answered.iter().map(|(order, _)| order.clone()).collect();
     assert_eq!(orders, scanned);

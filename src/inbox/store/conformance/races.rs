@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -167,7 +167,7 @@ pub(super) async fn leases<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
     Ok(())
 }
 
-/// Many workers, three deliveries of each case.
+/// Many workers, three deliveries of each case, of which every second one fails once.
 pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Result<(), Violation> {
     // More cases than racers, and more deliveries than cases: workers meet on both.
     const CASES: usize = 12;
@@ -187,15 +187,16 @@ pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
                 store,
                 account,
                 now,
+                begun: Instant::now(),
                 held,
                 name: format!("worker {worker}"),
             };
             worker.work(CASES * EACH).await
         });
     }
-    for broken in finish(workers).await? {
-        holds(broken.is_none(), broken.unwrap_or_default())?;
-    }
+    finish(workers).await?;
+    let broken = held.lock().unwrap_or_else(PoisonError::into_inner).broken;
+    holds(broken.is_none(), broken.unwrap_or_default())?;
     let counts = check.store.counts(&check.account, check.now).await?;
     holds(counts.open == 0, "what is acknowledged is no longer open")
 }
@@ -203,6 +204,9 @@ pub(super) async fn claims<S: CaseStore + 'static>(check: &mut Check<S>) -> Resu
 #[derive(Default)]
 struct ClaimLedger {
     cases: BTreeSet<String>,
+    failed: BTreeSet<u64>,
+    /// The rule that was broken: then nobody goes on.
+    broken: Option<&'static str>,
     done: BTreeSet<u64>,
 }
 
@@ -210,25 +214,30 @@ struct Worker<S> {
     store: Arc<S>,
     account: AccountId,
     now: SystemTime,
+    begun: Instant,
     held: Arc<Mutex<ClaimLedger>>,
     name: String,
 }
 
 impl<S: CaseStore> Worker<S> {
-    /// Until `all` are done; says which rule was broken.
-    async fn work(&self, all: usize) -> Result<Option<&'static str>> {
+    /// Until `all` are done, or a rule was broken.
+    async fn work(&self, all: usize) -> Result<()> {
         for round in 0_u64.. {
-            if self.held().done.len() == all {
+            let is_over = |held: &ClaimLedger| held.done.len() == all || held.broken.is_some();
+            if is_over(&self.held()) {
                 break;
             }
             let token = format!("{} {round}", self.name);
-            let claimed = self.store.claim(&self.account, &token, 2, LONG, self.now);
+            let claimed = self.store.claim(&self.account, &token, 2, LONG, self.now());
             let claimed = claimed.await?;
             for claimed in &claimed {
                 let id = claimed.stored.case.order_id().as_str().to_owned();
+                let mut held = self.held();
+                let attempts = 1 + u32::from(held.failed.contains(&claimed.sequence));
                 // Of each case one at a time, and nobody else has had it.
-                if !self.held().cases.insert(id) || claimed.attempts != 1 {
-                    return Ok(Some("of many claims at once one gets a delivery"));
+                if !held.cases.insert(id) || claimed.attempts != attempts {
+                    held.broken = Some("of many claims at once one gets a delivery");
+                    return Ok(());
                 }
             }
             // Lets others claim meanwhile: without it no two would hold a delivery at the same time.
@@ -237,18 +246,34 @@ impl<S: CaseStore> Worker<S> {
                 // Out of hand before it is out of the store: the next of its case comes at once.
                 let id = claimed.stored.case.order_id().as_str();
                 self.held().cases.remove(id);
-                let settlement = settlement(claimed.sequence, &token, Outcome::Acknowledged);
-                let settlements = [settlement];
-                let settled = self.store.settle(&self.account, &settlements, self.now);
+                // While it waits for its next try a later one of its case may be claimed: the end of
+                // that wait and such a claim meet.
+                let fails =
+                    claimed.sequence % 2 == 1 && self.held().failed.insert(claimed.sequence);
+                let outcome = match fails {
+                    true => Outcome::Released {
+                        after: Duration::from_millis(1),
+                        failure: Some("once".to_owned()),
+                    },
+                    false => Outcome::Acknowledged,
+                };
+                let settlements = [settlement(claimed.sequence, &token, outcome)];
+                let settled = self.store.settle(&self.account, &settlements, self.now());
                 if settled.await? != [true] {
-                    return Ok(Some("who has claimed a delivery can acknowledge it"));
+                    self.held().broken = Some("who has claimed a delivery can settle it");
+                    return Ok(());
                 }
-                if !self.held().done.insert(claimed.sequence) {
-                    return Ok(Some("a delivery is acknowledged once"));
+                if !fails && !self.held().done.insert(claimed.sequence) {
+                    self.held().broken = Some("a delivery is acknowledged once");
+                    return Ok(());
                 }
             }
         }
-        Ok(None)
+        Ok(())
+    }
+
+    fn now(&self) -> SystemTime {
+        self.now + self.begun.elapsed()
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, ClaimLedger> {
