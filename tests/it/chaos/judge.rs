@@ -272,9 +272,10 @@ fn could_be(out: &Out, shown: &[ShownState], at: usize) -> bool {
     let state = &shown[at];
     let same = state.status.symbol().map(|symbol| symbol.as_str()) == Some(&out.symbol);
     let end = shown.get(at + 1).map_or(u64::MAX, |next| millis(next.at));
-    let timed =
-        out.at == 0 || (millis(state.at) <= out.at + LAG && out.at <= end.saturating_add(LAG));
-    state.status.is_listed() && same && timed
+    let begin = millis(state.at);
+    let timed = out.at == 0 || (begin <= out.at + LAG && out.at <= end.saturating_add(LAG));
+    // The doubtful delivery of a scan that came before it must not pass for this one.
+    state.status.is_listed() && same && timed && begin <= out.handed_out
 }
 
 /// Whether the state may be in the same status as the last one that was seen before. That is the
@@ -352,6 +353,9 @@ async fn what_is_amiss_is_found() {
     assert_eq!(lost, [Some(second)]);
     assert_eq!(fits(&both, &[true; 2]), [Some(first), Some(second)]);
     assert!(has_scenario(&other, &shown[second]) && !has_scenario(&one, &shown[second]));
+    let mut early = other.clone();
+    early.handed_out = millis(shown[second].at) - 1;
+    assert_eq!(fits(&[early], &[true]), [None]);
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("case.zip");

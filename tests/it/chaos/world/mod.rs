@@ -41,6 +41,8 @@ pub(super) struct Out {
     pub(super) symbol: String,
     /// When it was seen, in milliseconds; 0 where nobody noted it.
     pub(super) at: u64,
+    /// When it was handed out first, in milliseconds, or later.
+    pub(super) handed_out: u64,
     pub(super) complete: bool,
     pub(super) candidates: Vec<u8>,
     /// Whether a listing was lagging behind when it was handed out first, or before.
@@ -57,6 +59,7 @@ impl Out {
         Out {
             symbol: symbol.to_owned(),
             at,
+            handed_out: u64::MAX,
             complete,
             candidates,
             after_stale: false,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use lab_connector::{Operation, OrderId};
 
+use super::super::process::millis;
 use super::{Out, World};
 use crate::watch::canary;
 
@@ -77,6 +78,7 @@ impl World {
         let at = words[4].parse().unwrap();
         let mut out = Out::new(words[3], at, words[5] == "true", candidates.collect());
         out.after_stale = after_stale;
+        out.handed_out = millis(self.service.now());
         out.doubtful = words.get(7) == Some(&"true");
         match self.outs.get_mut(&name) {
             None => {
