@@ -355,7 +355,7 @@ async fn what_is_amiss_is_found() {
     assert!(has_scenario(&other, &shown[second]) && !has_scenario(&one, &shown[second]));
     let mut early = other.clone();
     early.handed_out = millis(shown[second].at) - 1;
-    assert_eq!(fits(&[early], &[true]), [None]);
+    assert_eq!(fits(&[early], &[true]), [Some(first)]);
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("case.zip");
