@@ -486,17 +486,19 @@ impl Delivery {
     /// Goes on under a later claim of the same delivery. Not where something has been said of it, or it
     /// was asked for again by hand: then the later claim is work of its own.
     pub(super) fn take_over(&self, later: &Delivery) -> bool {
-        let claim = &self.claim;
-        let is_over = [&claim.acknowledged, &claim.released]
-            .iter()
-            .any(|said| said.load(Ordering::SeqCst));
+        let Claim {
+            token,
+            acknowledged,
+            released,
+        } = &*self.claim;
+        let is_over = acknowledged.load(Ordering::SeqCst) || released.load(Ordering::SeqCst);
         // Asked for by hand, its attempts begin anew.
         let is_same = later.sequence() == self.sequence() && later.attempts() > self.attempts();
-        if is_same && !is_over {
-            let token = later.claim.token.borrow().clone();
-            claim.token.send_replace(token);
+        if is_over || !is_same {
+            return false;
         }
-        is_same && !is_over
+        token.send_replace(later.claim.token.borrow().clone());
+        true
     }
 
     /// Whether both are the same claim.

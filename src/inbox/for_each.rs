@@ -246,14 +246,14 @@ where
                 Either::Left(_) => break Ok(()),
                 Either::Right((Either::Left((done, _)), _)) => {
                     // Never none here.
-                    self.done(done.as_ref());
+                    done.iter().for_each(|done| self.done(done));
                 }
                 Either::Right(_) => {}
             }
         };
         let finishing = async {
             while let Some(done) = at_work.next().await {
-                self.done(Some(&done));
+                self.done(&done);
             }
         };
         select(pin!(finishing), clock.sleep(grace)).await;
@@ -273,9 +273,8 @@ where
         std::panic::catch_unwind(AssertUnwindSafe(|| handler(delivery)))
     }
 
-    fn done(&mut self, done: Option<&Delivery>) {
-        self.held
-            .retain(|held| done.is_none_or(|done| !held.is_clone_of(done)));
+    fn done(&mut self, done: &Delivery) {
+        self.held.retain(|held| !held.is_clone_of(done));
     }
 
     /// Releases what was not finished.

@@ -297,6 +297,49 @@ async fn what_a_handler_gave_back_is_another_handlers_although_it_is_not_through
 }
 
 #[tokio::test]
+async fn what_is_asked_for_by_hand_is_another_handlers_although_the_first_is_not_through() {
+    let service = Service::new();
+    let inbox = service.inbox().await;
+    service.show(1, "Ready for Download");
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let go_on = Arc::new(Notify::new());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn({
+        let (inbox, go_on) = (inbox.clone(), Arc::clone(&go_on));
+        let handler = move |delivery: Delivery| {
+            let (tell, go_on) = (tell.clone(), Arc::clone(&go_on));
+            async move {
+                tell.send(delivery.is_repeated())?;
+                if delivery.is_repeated() {
+                    std::future::pending::<()>().await;
+                }
+                go_on.notified().await;
+                Ok(())
+            }
+        };
+        async move {
+            let inbox = inbox.concurrency(2).grace(Duration::ZERO);
+            inbox.for_each_until(stopped.map(drop), handler).await
+        }
+    });
+    assert_eq!(told.recv().await, Some(false));
+    assert!(inbox.redeliver(&"1".into()).await.unwrap());
+    until(async || {
+        service.pass(Duration::from_secs(1));
+        told.try_recv() == Ok(true)
+    })
+    .await;
+    // The first one's result is of what nobody waits for any more.
+    go_on.notify_one();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(inbox.stats().await.unwrap().store.open, 1);
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn what_takes_too_long_at_the_end_is_given_back_and_so_is_the_right_to_poll() {
     let service = Service::new();
     let inbox = service.inbox().await;
